@@ -1,0 +1,112 @@
+/* The account record: everything regions must agree on, one value in the coordinator, changed
+ * only by compare-and-set. Encoded as JSON (versioned, unknown members are an error of a newer
+ * format), at most COORD_VALUE_SIZE_MAX bytes. Holds keys: never logged or printed whole. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "base/types.h"
+
+enum { RECORD_FORMAT = 1, RECORD_EPOCHS_MAX = 32, RECORD_BRANCHES_MAX = 4096, RECORD_NAME_MAX = 64 };
+
+enum consistency {
+    /* Weakest first: a request may ask for its account's level or a weaker (lower) one. */
+    CONSISTENCY_EVENTUAL,
+    CONSISTENCY_CONSISTENT_PREFIX,
+    CONSISTENCY_SESSION,
+    CONSISTENCY_BOUNDED_STALENESS,
+    CONSISTENCY_STRONG,
+    CONSISTENCY_COUNT,
+};
+const char *consistency_name(enum consistency c); /* "Session": the wire's words */
+bool consistency_parse(struct str s, enum consistency *ret); /* any case */
+
+/* geo-semantics 2.2. */
+enum region_state {
+    REGION_SEEDING,
+    REGION_ONLINE_READ,
+    REGION_ONLINE_WRITE,
+    REGION_DRAINING,
+    REGION_OFFLINE,
+    REGION_RECOVERING,
+    REGION_STATE_COUNT,
+};
+const char *region_state_name(enum region_state s); /* "ONLINE_READ" */
+
+enum account_phase {
+    PHASE_OPEN,      /* `writer` writes under `generation` (it may still be starting: see opened) */
+    PHASE_PROMOTING, /* `writer` was chosen, seals its logs and will open */
+    PHASE_TRANSFER,  /* graceful change from `writer` to `transfer_to` */
+    PHASE_COUNT,
+};
+
+struct record_region {
+    region_id id;
+    char name[RECORD_NAME_MAX];     /* "east" as typed; compared without case and blanks */
+    char endpoint[256];             /* "http://127.0.0.1:8082/": rendered the same way always */
+    char peer_addr[128];            /* "127.0.0.1:41001" */
+    uint32_t priority;              /* 0..N-1, unique; 0 = preferred writer */
+    enum region_state state;
+    bool is_forced_offline;         /* by an operator: comes back only by `account online` */
+    uint64_t incarnation;           /* server process that last reported in; 0 = never */
+    int64_t since_wall_ms;          /* of the present state */
+};
+
+struct record_branch {
+    pid pid;
+    epoch epoch; /* of the last common entry */
+    lsn lsn;     /* last lsn that survived into the new epoch */
+};
+
+struct record_epoch {
+    epoch epoch;
+    generation generation;
+    region_id writer;
+    lsn start_lsn;       /* first lsn of the fresh block: every entry of the epoch is at or above */
+    bool is_lossy;       /* entries of the epoch before may have been cut: token version was raised */
+    uint32_t rule;       /* row of the region table that led here */
+    int64_t wall_ms;
+    char reason[64];
+    uint32_t detect_ms, wait_ms, promote_ms; /* measured by the new writer */
+    size_t branch_count;
+    const struct record_branch *branches; /* in the record's arena */
+};
+
+struct account_record {
+    char name[RECORD_NAME_MAX];
+    enum consistency level;
+    bool auto_failover;
+    enum account_phase phase;
+    region_id writer;            /* the region whose generation is current; 0 = none yet */
+    uint64_t writer_incarnation; /* only this process may write under `generation` */
+    generation generation;
+    epoch epoch;
+    region_id transfer_to;       /* PHASE_TRANSFER */
+    int64_t transfer_deadline_wall_ms; /* information for people; timing is by each side's own clock */
+    uint64_t q_mask;             /* bit per region id: who a strong write waits for (writer included) */
+    uint64_t token_version;      /* raised by lossy failover and by changes of the region set */
+    lsn lsn_limit;               /* every lsn of every partition given out so far is below it */
+    region_id next_region_id;
+    char key[4][96];             /* base64: primary, secondary, primary read-only, secondary read-only */
+    char peer_secret[96];        /* base64: region-to-region links */
+    size_t region_count;
+    struct record_region regions[REGIONS_MAX]; /* in priority order */
+    size_t epoch_count;
+    struct record_epoch epochs[RECORD_EPOCHS_MAX]; /* newest last; older ones drop off */
+};
+
+void record_encode(const struct account_record *r, struct buf *out);
+/* Validates everything: sizes, unique ids, priorities, states, I1 (one ONLINE_WRITE at most). */
+enum err record_decode(struct arena *a, struct str text, struct account_record *ret,
+                       struct errinfo *ei) MUST_CHECK;
+/* Copies branches into `a`. */
+void record_copy(struct arena *a, const struct account_record *from, struct account_record *to);
+struct record_region *record_region(struct account_record *r, region_id id); /* NULL = none */
+const struct record_region *record_region_const(const struct account_record *r, region_id id);
+struct record_region *record_region_by_name(struct account_record *r, struct str name);
+/* Invariants I1, I3-I5 of geo-semantics 2.2: false and a sentence. */
+bool record_check(const struct account_record *r, char ret_why[256]);

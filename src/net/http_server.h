@@ -1,0 +1,91 @@
+/* HTTP/1.1 server (libmicrohttpd behind it).
+ *
+ * The server collects a request whole (method, raw target, headers, body up to a cap), calls the
+ * handler on one of its own threads, and sends what http_respond() is given: at once, or later from
+ * any thread (the connection is suspended meanwhile; it has no timer of its own, so whoever keeps a
+ * request must answer by its own deadline).
+ *
+ * Everything the HTTP layer refuses itself (malformed request, body or headers too large, unknown
+ * method) is answered with the JSON body that `refuse` writes: clients of this protocol need a JSON
+ * object on every error.
+ *
+ * Ownership: a request belongs to the server until the handler is called, then to the handler's
+ * side until http_respond(), which ends it. `req->arena` lives as long as the request: everything
+ * made for it goes there. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "base/types.h"
+
+enum {
+    HTTP_BODY_SIZE_MAX = 4 << 20,      /* item 2 MiB, batch 2 MiB plus escaping */
+    HTTP_HEADERS_SIZE_MAX = 64 << 10,
+    HTTP_HEADER_COUNT_MAX = 100,
+    HTTP_CONNECTIONS_MAX = 4096,
+};
+
+struct http_header {
+    struct str name;
+    struct str value;
+};
+
+struct http_conn_state; /* private */
+struct http_req {
+    struct str method;      /* "GET", ... as sent */
+    struct str target;      /* raw request target as sent, query string included, not decoded */
+    const struct http_header *headers;
+    size_t header_count;
+    struct str body;
+    struct arena arena;
+    usec received_us;       /* CLOCK_BOOTTIME when the request was complete */
+    void *user;             /* the handler's */
+    const char *listener;   /* name given to http_server_listen (which socket it came in by) */
+    struct http_conn_state *conn;
+};
+
+/* Value of a header (name compared without case); STR_NONE when absent (p == NULL). */
+struct str http_header(const struct http_req *req, struct str name);
+
+enum { HTTP_RESPONSE_HEADERS_MAX = 32 };
+struct http_response {
+    int status;
+    size_t header_count;
+    struct http_header headers[HTTP_RESPONSE_HEADERS_MAX]; /* copied by http_respond */
+    struct buf *body;       /* taken over (emptied) when not NULL: no copy */
+    struct str body_copy;   /* else copied */
+    bool close;             /* Connection: close */
+};
+void http_response_header(struct http_response *r, struct str name, struct str value);
+
+/* Answers and ends the request. Any thread. */
+void http_respond(struct http_req *req, struct http_response *res);
+
+typedef void http_handler(void *ctx, struct http_req *req);
+typedef void http_refuse(void *ctx, int status, const char *why, struct buf *json_body);
+
+struct http_server_opts {
+    unsigned threads;       /* 0 = 2 */
+    http_handler *handler;
+    http_refuse *refuse;    /* NULL: {"code":"BadRequest","message":why} */
+    void *ctx;
+    unsigned idle_timeout_s; /* 0 = 120 */
+    size_t body_size_max;   /* 0 = HTTP_BODY_SIZE_MAX */
+};
+struct http_server;
+enum err http_server_new(const struct http_server_opts *opts, struct http_server **ret, struct errinfo *ei) MUST_CHECK;
+/* Starts accepting on a listening socket. `name` is copied. The server does not close `fd`
+ * (supervisors hand sockets down and several processes may hold them). */
+enum err http_server_listen(struct http_server *s, int fd, const char *name, struct errinfo *ei) MUST_CHECK;
+/* Stops accepting on it (the socket stays open, its backlog waits for somebody else); requests in
+ * progress are finished, idle keep-alive connections of that listener are closed. */
+void http_server_unlisten(struct http_server *s, const char *name);
+/* Answers what is in progress up to `grace_ms`, then frees everything. */
+void http_server_free(struct http_server *s, unsigned grace_ms);
+struct http_server_stats { uint64_t connections, requests, bytes_in, bytes_out, refused; };
+void http_server_stats_get(const struct http_server *s, struct http_server_stats *ret);

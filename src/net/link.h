@@ -1,0 +1,59 @@
+/* Framed, checksummed, authenticated streams between processes (region to region), over TCP on a
+ * loop. A frame is opaque bytes up to LINK_FRAME_SIZE_MAX; frames arrive whole, in order, at most
+ * once per connection; a broken connection loses what was in flight and both sides are told.
+ *
+ * One outgoing link per peer reconnects by itself with back-off and jitter. Incoming connections
+ * are accepted by a link server. After TCP connect both sides prove with HMAC-SHA256 over both
+ * sides' nonces that they hold the same secret, and exchange protocol versions and their hello
+ * bytes (opaque to the link). Frames: magic, version, type, length, crc32c, payload: see
+ * doc/format/link.md. Queue per link is bounded (LINK_QUEUE_SIZE_MAX): over it link_send says no.
+ * Written frames of one loop round go out in one writev. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/types.h"
+#include "net/loop.h"
+
+enum {
+    LINK_VERSION = 1,
+    LINK_FRAME_SIZE_MAX = 16 << 20,
+    LINK_QUEUE_SIZE_MAX = 64 << 20,
+    LINK_HELLO_SIZE_MAX = 1024,
+};
+
+struct link_server;
+struct link; /* one authenticated connection, either direction */
+
+struct link_events {
+    void *ctx;
+    /* A connection is up; `hello` is the other side's. For incoming ones return a context for the
+     * link by link_set_user. Return false to refuse (closed with a reason in the log). */
+    bool (*up)(void *ctx, struct link *l, struct str hello);
+    void (*frame)(void *ctx, struct link *l, struct str payload); /* payload valid during the call */
+    void (*down)(void *ctx, struct link *l); /* only after up; l is invalid afterwards */
+};
+
+/* Accepts on a listening socket (not closed by it). */
+struct link_server *link_server_new(struct loop *loop, int listen_fd, struct str secret,
+                                    struct str hello, const struct link_events *events);
+void link_server_free(struct link_server *s);
+
+/* Keeps one outgoing connection to addr ("host:port") alive. */
+struct link_client;
+struct link_client *link_client_new(struct loop *loop, const char *addr, struct str secret,
+                                    struct str hello, const struct link_events *events);
+void link_client_set_addr(struct link_client *c, const char *addr); /* reconnects when it differs */
+void link_client_free(struct link_client *c);
+
+bool link_send(struct link *l, struct str payload); /* false: queue full or going down; dropped */
+/* Several pieces as one frame (no joining copy by the caller). */
+bool link_send_parts(struct link *l, const struct str *parts, size_t n);
+void link_close(struct link *l);
+void link_set_user(struct link *l, void *user);
+void *link_user(const struct link *l);
+bool link_is_outgoing(const struct link *l);
+size_t link_queued_size(const struct link *l);
