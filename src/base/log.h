@@ -22,7 +22,7 @@ extern enum log_level log_level_now;
 
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \
-        if ((level) <= log_level_now) {                                                            \
+        if ((level) <= __atomic_load_n(&log_level_now, __ATOMIC_RELAXED)) {                                                            \
             log_write((level), __VA_ARGS__);                                                       \
         }                                                                                          \
     } while (0)

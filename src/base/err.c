@@ -1,0 +1,89 @@
+/* The error table and error detail. One array built from err.def; no state. */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/contract.h"
+
+struct err_row {
+    const char *name;
+    const char *text;
+    bool is_retryable;
+    int http_status;
+    int substatus;
+    int exit_code;
+};
+
+static const struct err_row rows[ERR_COUNT] = {
+    [OK] = {"OK", "ok", false, 200, 0, 0},
+#define ERR(name, text, retryable, http, sub, exit_code)                                           \
+    [name] = {#name, text, (retryable) != 0, http, sub, exit_code},
+#include "base/err.def"
+#undef ERR
+};
+
+static const struct err_row *row_of(enum err e)
+{
+    ASSERT((unsigned)e < ERR_COUNT);
+    return &rows[e];
+}
+
+const char *err_name(enum err e)
+{
+    return row_of(e)->name;
+}
+
+const char *err_text(enum err e)
+{
+    return row_of(e)->text;
+}
+
+bool err_is_retryable(enum err e)
+{
+    return row_of(e)->is_retryable;
+}
+
+int err_http_status(enum err e)
+{
+    return row_of(e)->http_status;
+}
+
+int err_substatus(enum err e)
+{
+    return row_of(e)->substatus;
+}
+
+int err_exit_code(enum err e)
+{
+    return row_of(e)->exit_code;
+}
+
+enum err err_set_at(struct errinfo *ei, enum err code, const char *file, int line, const char *fmt,
+                    ...)
+{
+    ASSERT(code != OK);
+    if (ei == NULL || ei->code != OK) {
+        return code;
+    }
+    ei->code = code;
+    ei->file = file;
+    ei->line = line;
+    ei->hint[0] = '\0';
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(ei->message, sizeof(ei->message), fmt, ap); /* a long message is cut: fine */
+    va_end(ap);
+    return code;
+}
+
+void err_hint(struct errinfo *ei, const char *fmt, ...)
+{
+    if (ei == NULL || ei->hint[0] != '\0') {
+        return;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(ei->hint, sizeof(ei->hint), fmt, ap); /* as above */
+    va_end(ap);
+}
