@@ -19,9 +19,10 @@ void arena_done(struct arena *a);
 void arena_reset(struct arena *a); /* keeps one block for reuse */
 void *arena_alloc(struct arena *a, size_t n);
 void *arena_zalloc(struct arena *a, size_t n);
-struct str arena_str(struct arena *a, struct str s);              /* copy */
-struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-char *arena_cstr(struct arena *a, struct str s);                  /* NUL-terminated copy */
+struct str arena_str(struct arena *a, struct str s); /* copy */
+struct str arena_printf(struct arena *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+char *arena_cstr(struct arena *a, struct str s); /* NUL-terminated copy */
 
-#define ARENA_NEW(a, type) ((type *)arena_zalloc((a), sizeof(type)))
+#define ARENA_NEW(a, type)          ((type *)arena_zalloc((a), sizeof(type)))
 #define ARENA_NEW_ARRAY(a, type, n) ((type *)arena_zalloc((a), sizeof(type) * (n)))

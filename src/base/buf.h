@@ -21,7 +21,8 @@ void buf_done(struct buf *b);
 void buf_clear(struct buf *b); /* keeps memory, clears overflow */
 bool buf_ok(const struct buf *b);
 struct str buf_str(const struct buf *b); /* valid until the next change */
-char *buf_take(struct buf *b, size_t *ret_n); /* gives the memory away (NUL after the end); b empty */
+/* Gives the memory away (NUL after the end); b is empty then. ret_n may be NULL. */
+char *buf_take(struct buf *b, size_t *ret_n);
 void buf_reserve(struct buf *b, size_t more);
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_add_str(struct buf *b, struct str s);

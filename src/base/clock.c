@@ -15,13 +15,13 @@ static const char month_names[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun"
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 enum { RFC1123_LEN = 29 };
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS      INT64_C(86400000)
 #define WALL_MS_MAX INT64_C(253402300799999) /* the end of year 9999 */
 
 struct civil {
     int year;
-    unsigned month; /* 1..12 */
-    unsigned day;   /* 1..31 */
+    unsigned month;   /* 1..12 */
+    unsigned day;     /* 1..31 */
     unsigned weekday; /* 0 = Sunday */
     unsigned hour;
     unsigned minute;
@@ -74,8 +74,8 @@ static struct civil civil_of(int64_t wall_ms)
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int64_t month_from_march = (5 * day_of_year + 2) / 153;
-    unsigned month = (unsigned)(month_from_march < 10 ? month_from_march + 3
-                                                      : month_from_march - 9);
+    unsigned month =
+        (unsigned)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
     return (struct civil){
         .year = (int)(year_of_era + era * 400 + (month <= 2 ? 1 : 0)),
         .month = month,
@@ -100,9 +100,8 @@ void clock_format_rfc1123(int64_t wall_ms, char ret[CLOCK_RFC1123_SIZE])
 void clock_format_iso(int64_t wall_ms, char ret[CLOCK_RFC1123_SIZE])
 {
     struct civil c = civil_of(wall_ms);
-    int n = snprintf(ret, CLOCK_RFC1123_SIZE, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ",
-                     c.year % 10000, c.month % 100, c.day % 100, c.hour % 100, c.minute, c.second,
-                     c.ms);
+    int n = snprintf(ret, CLOCK_RFC1123_SIZE, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", c.year % 10000,
+                     c.month % 100, c.day % 100, c.hour % 100, c.minute, c.second, c.ms);
     ASSERT(n == 24);
 }
 

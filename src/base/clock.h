@@ -5,8 +5,8 @@
 
 #include "base/types.h"
 
-usec clock_boot_us(void);      /* CLOCK_BOOTTIME: counts suspended time, never jumps */
-int64_t clock_wall_ms(void);   /* CLOCK_REALTIME: for _ts and logs only, never for leases */
+usec clock_boot_us(void);    /* CLOCK_BOOTTIME: counts suspended time, never jumps */
+int64_t clock_wall_ms(void); /* CLOCK_REALTIME: for _ts and logs only, never for leases */
 /* RFC 1123 "Sat, 21 Nov 2026 07:11:17 GMT". */
 enum { CLOCK_RFC1123_SIZE = 32 };
 void clock_format_rfc1123(int64_t wall_ms, char ret[CLOCK_RFC1123_SIZE]);

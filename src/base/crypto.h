@@ -12,5 +12,6 @@ enum { CRYPTO_SHA256_SIZE = 32 };
 struct crypto_hmac; /* keyed, immutable */
 struct crypto_hmac *crypto_hmac_new(struct str key);
 void crypto_hmac_free(struct crypto_hmac *h); /* zeroes the key */
-void crypto_hmac_sign(const struct crypto_hmac *h, struct str data, uint8_t ret[CRYPTO_SHA256_SIZE]);
+void crypto_hmac_sign(const struct crypto_hmac *h, struct str data,
+                      uint8_t ret[CRYPTO_SHA256_SIZE]);
 void crypto_sha256(struct str data, uint8_t ret[CRYPTO_SHA256_SIZE]);

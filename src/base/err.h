@@ -16,7 +16,7 @@ enum err {
     ERR_COUNT,
 };
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK                    __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt_idx, arg_idx) __attribute__((format(printf, fmt_idx, arg_idx)))
 
 enum {

@@ -198,8 +198,8 @@ static void put_marked(struct line *l, const char *text, size_t n)
     }
 }
 
-static void __attribute__((format(printf, 2, 0))) put_fields(struct line *l, const char *fmt,
-                                                             va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+put_fields(struct line *l, const char *fmt, va_list ap)
 {
     char format[FORMAT_SIZE_MAX];
     char text[TEXT_SIZE_MAX];

@@ -22,11 +22,11 @@ extern enum log_level log_level_now;
 
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \
-        if ((level) <= __atomic_load_n(&log_level_now, __ATOMIC_RELAXED)) {                                                            \
+        if ((int)(level) <= (int)__atomic_load_n(&log_level_now, __ATOMIC_RELAXED)) {              \
             log_write((level), __VA_ARGS__);                                                       \
         }                                                                                          \
     } while (0)
 #define LOG_ERROR(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
-#define LOG_WARN(...) LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
-#define LOG_INFO(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
+#define LOG_WARN(...)  LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
+#define LOG_INFO(...)  LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
 #define LOG_DEBUG(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -20,9 +20,9 @@ struct map {
 void map_init(struct map *m);
 void map_done(struct map *m); /* frees keys, not values */
 void map_clear(struct map *m);
-void *map_get(const struct map *m, struct str key);              /* NULL = absent */
-void *map_put(struct map *m, struct str key, void *value);       /* returns the old value or NULL */
-void *map_remove(struct map *m, struct str key);                 /* returns the value or NULL */
+void *map_get(const struct map *m, struct str key);        /* NULL = absent */
+void *map_put(struct map *m, struct str key, void *value); /* returns the old value or NULL */
+void *map_remove(struct map *m, struct str key);           /* returns the value or NULL */
 
 /* for (struct map_entry *e = map_first(m); e; e = map_next(e)). Removing the current entry is
  * allowed after taking its successor. */

@@ -155,3 +155,35 @@ uint64_t str_hash(struct str s, uint64_t seed)
 {
     return XXH3_64bits_withSeed(s.n > 0 ? s.p : "", s.n, seed);
 }
+
+unsigned str_distance(struct str a, struct str b)
+{
+    if (a.n >= STR_DISTANCE_MAX || b.n >= STR_DISTANCE_MAX) {
+        return STR_DISTANCE_MAX;
+    }
+    /* Optimal string alignment with the last three rows of the matrix. */
+    unsigned rows[3][STR_DISTANCE_MAX + 1];
+    unsigned *before = rows[0];
+    unsigned *last = rows[1];
+    unsigned *now = rows[2];
+    for (size_t j = 0; j <= b.n; j++) {
+        before[j] = 0;
+        last[j] = (unsigned)j;
+    }
+    for (size_t i = 1; i <= a.n; i++) {
+        now[0] = (unsigned)i;
+        for (size_t j = 1; j <= b.n; j++) {
+            unsigned best = last[j - 1] + (lower(a.p[i - 1]) != lower(b.p[j - 1]) ? 1 : 0);
+            best = last[j] + 1 < best ? last[j] + 1 : best;
+            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+            bool is_swap = i > 1 && j > 1 && lower(a.p[i - 1]) == lower(b.p[j - 2]) &&
+                           lower(a.p[i - 2]) == lower(b.p[j - 1]);
+            now[j] = is_swap && before[j - 2] + 1 < best ? before[j - 2] + 1 : best;
+        }
+        unsigned *free_row = before;
+        before = last;
+        last = now;
+        now = free_row;
+    }
+    return last[b.n];
+}

@@ -60,8 +60,7 @@ static void run_directory(const char *path)
     }
     for (int i = 0; i < count; i++) {
         if (entries[i]->d_name[0] != '.') {
-            int n = snprintf(current_path, sizeof(current_path), "%s/%s", path,
-                             entries[i]->d_name);
+            int n = snprintf(current_path, sizeof(current_path), "%s/%s", path, entries[i]->d_name);
             t_checkf(n > 0 && (size_t)n < sizeof(current_path), "path too long in %s", path);
             run_file(current_path);
         }

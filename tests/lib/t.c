@@ -31,7 +31,7 @@ static struct {
     const char *program;
     const char *only; /* run titles that contain this, or NULL */
     bool is_listing;
-    unsigned count;  /* tests run so far = number of the running one */
+    unsigned count; /* tests run so far = number of the running one */
     unsigned failed;
     unsigned soft_failures; /* of the running test */
     bool is_running;
@@ -184,8 +184,8 @@ void t_note(const char *fmt, ...)
     putchar('\n');
 }
 
-static void __attribute__((format(printf, 3, 0))) report(const char *file, int line,
-                                                         const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+report(const char *file, int line, const char *fmt, va_list ap)
 {
     printf("# FAILED %s:%d: ", file, line);
     vprintf(fmt, ap);
@@ -216,8 +216,9 @@ _Noreturn void t_fail_at(const char *file, int line, const char *fmt, ...)
 void t_eq_u64_at(const char *file, int line, const char *what, uint64_t got, uint64_t want)
 {
     if (got != want) {
-        t_fail_at(file, line, "%s\n#    got %" PRIu64 " (0x%" PRIx64 ")\n#   want %" PRIu64
-                  " (0x%" PRIx64 ")", what, got, got, want, want);
+        t_fail_at(file, line,
+                  "%s\n#    got %" PRIu64 " (0x%" PRIx64 ")\n#   want %" PRIu64 " (0x%" PRIx64 ")",
+                  what, got, got, want, want);
     }
 }
 

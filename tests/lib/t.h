@@ -67,7 +67,7 @@ _Noreturn void t_fail_at(const char *file, int line, const char *fmt, ...)
 /* Records the failure but returns. */
 void t_fail_soft_at(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-#define t_fail(...) t_fail_at(__FILE__, __LINE__, __VA_ARGS__)
+#define t_fail(...)      t_fail_at(__FILE__, __LINE__, __VA_ARGS__)
 #define t_fail_soft(...) t_fail_soft_at(__FILE__, __LINE__, __VA_ARGS__)
 
 #define t_check(cond)                                                                              \
@@ -87,18 +87,18 @@ void t_fail_soft_at(const char *file, int line, const char *fmt, ...)
     } while (0)
 
 /* got, want */
-#define t_eq_u64(got, want) t_eq_u64_at(__FILE__, __LINE__, #got, got, want)
-#define t_eq_i64(got, want) t_eq_i64_at(__FILE__, __LINE__, #got, got, want)
-#define t_eq_int(got, want) t_eq_i64_at(__FILE__, __LINE__, #got, got, want)
-#define t_eq_bool(got, want) t_eq_bool_at(__FILE__, __LINE__, #got, got, want)
-#define t_eq_f64(got, want) t_eq_f64_at(__FILE__, __LINE__, #got, got, want)
-#define t_eq_str(got, want) t_eq_str_at(__FILE__, __LINE__, #got, got, want)           /* str, str */
-#define t_eq_cstr(got, want) t_eq_cstr_at(__FILE__, __LINE__, #got, got, want)         /* char *  */
-#define t_eq_lit(got, want) t_eq_str_at(__FILE__, __LINE__, #got, got, STR(want))      /* str, "" */
-#define t_contains(got, part) t_contains_at(__FILE__, __LINE__, #got, got, part)       /* str, char * */
-#define t_ok(err_expr) t_err_at(__FILE__, __LINE__, #err_expr, err_expr, OK, NULL)
+#define t_eq_u64(got, want)     t_eq_u64_at(__FILE__, __LINE__, #got, got, want)
+#define t_eq_i64(got, want)     t_eq_i64_at(__FILE__, __LINE__, #got, got, want)
+#define t_eq_int(got, want)     t_eq_i64_at(__FILE__, __LINE__, #got, got, want)
+#define t_eq_bool(got, want)    t_eq_bool_at(__FILE__, __LINE__, #got, got, want)
+#define t_eq_f64(got, want)     t_eq_f64_at(__FILE__, __LINE__, #got, got, want)
+#define t_eq_str(got, want)     t_eq_str_at(__FILE__, __LINE__, #got, got, want)      /* str, str */
+#define t_eq_cstr(got, want)    t_eq_cstr_at(__FILE__, __LINE__, #got, got, want)     /* char *  */
+#define t_eq_lit(got, want)     t_eq_str_at(__FILE__, __LINE__, #got, got, STR(want)) /* str, "" */
+#define t_contains(got, part)   t_contains_at(__FILE__, __LINE__, #got, got, part) /* str, char * */
+#define t_ok(err_expr)          t_err_at(__FILE__, __LINE__, #err_expr, err_expr, OK, NULL)
 #define t_ok_info(err_expr, ei) t_err_at(__FILE__, __LINE__, #err_expr, err_expr, OK, ei)
-#define t_err(err_expr, want) t_err_at(__FILE__, __LINE__, #err_expr, err_expr, want, NULL)
+#define t_err(err_expr, want)   t_err_at(__FILE__, __LINE__, #err_expr, err_expr, want, NULL)
 
 void t_eq_u64_at(const char *file, int line, const char *what, uint64_t got, uint64_t want);
 void t_eq_i64_at(const char *file, int line, const char *what, int64_t got, int64_t want);
@@ -123,7 +123,7 @@ void t_register(struct t_entry *entry);
 int t_main(int argc, char **argv);
 
 #define T_PASTE_(a, b) a##b
-#define T_PASTE(a, b) T_PASTE_(a, b)
+#define T_PASTE(a, b)  T_PASTE_(a, b)
 #define T_TEST(title_)                                                                             \
     static void T_PASTE(t_body_, __LINE__)(void);                                                  \
     __attribute__((constructor)) static void T_PASTE(t_register_, __LINE__)(void)                  \

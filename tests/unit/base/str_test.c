@@ -90,4 +90,16 @@ T_TEST("the hash is XXH3 and stays what it is")
     t_eq_u64(str_hash(STR_NONE, 0), str_hash(STR(""), 0));
 }
 
+T_TEST("the distance of names counts edits and swaps, without case")
+{
+    t_eq_u64(str_distance(STR("port"), STR("port")), 0);
+    t_eq_u64(str_distance(STR("prot"), STR("Port")), 1);
+    t_eq_u64(str_distance(STR(""), STR("abc")), 3);
+    t_eq_u64(str_distance(STR("heartbeat"), STR("hearthbeat")), 1);
+    t_eq_u64(str_distance(STR("abc"), STR("xyz")), 3);
+    t_eq_u64(str_distance(STR("0123456789012345678901234567890123456789012345678901234567890123"),
+                          STR("a")),
+             STR_DISTANCE_MAX);
+}
+
 T_MAIN()
