@@ -28,21 +28,21 @@ enum json_type {
 };
 
 enum {
-    JSON_DEPTH_MAX = 128,            /* nesting of arrays and objects */
-    JSON_TEXT_SIZE_MAX = 4 << 20,    /* default cap on a text */
+    JSON_DEPTH_MAX = 128,         /* nesting of arrays and objects */
+    JSON_TEXT_SIZE_MAX = 4 << 20, /* default cap on a text */
 };
 
 struct json_member;
 struct json {
     enum json_type type;
-    bool boolean;           /* JSON_BOOL */
-    double number;          /* JSON_NUMBER: nearest double */
-    struct str text;        /* JSON_STRING: decoded (WTF-8: a lone surrogate is kept as 3 bytes) */
-    struct str src;         /* bytes it was parsed from; n == 0 when made by a program */
-    size_t count;           /* elements or members */
+    bool boolean;    /* JSON_BOOL */
+    double number;   /* JSON_NUMBER: nearest double */
+    struct str text; /* JSON_STRING: decoded (WTF-8: a lone surrogate is kept as 3 bytes) */
+    struct str src;  /* bytes it was parsed from; n == 0 when made by a program */
+    size_t count;    /* elements or members */
     union {
-        const struct json *const *items;    /* JSON_ARRAY */
-        const struct json_member *members;  /* JSON_OBJECT, in source order, keys unique */
+        const struct json *const *items;   /* JSON_ARRAY */
+        const struct json_member *members; /* JSON_OBJECT, in source order, keys unique */
     };
 };
 
@@ -67,26 +67,32 @@ const struct json *json_get(const struct json *v, struct str key);
 const struct json *json_get_path(const struct json *v, const struct str *keys, size_t n);
 /* Convenience for trusted shapes: false and untouched *ret when absent or of another type. */
 bool json_get_str(const struct json *v, struct str key, struct str *ret);
-bool json_get_u64(const struct json *v, struct str key, uint64_t *ret); /* integer, 0..2^53 or exact text */
+/* An integer below 2^64, however written; made by a program: what its double holds. */
+bool json_get_u64(const struct json *v, struct str key, uint64_t *ret);
 bool json_get_bool(const struct json *v, struct str key, bool *ret);
 bool json_is_integer(const struct json *v, int64_t *ret); /* exact integer within int64 */
 
-/* Constructors (src empty). */
+/* Constructors (src empty; only an integer beyond 2^53 carries its digits there, so that it is
+ * written and read exactly). Text, items and members are not copied; keys must be unique, nesting
+ * within JSON_DEPTH_MAX. */
 const struct json *json_undefined(void);
 const struct json *json_null(void);
 const struct json *json_bool(bool b);
 const struct json *json_number(struct arena *a, double d);
 const struct json *json_integer(struct arena *a, int64_t i);
-const struct json *json_string(struct arena *a, struct str decoded); /* not copied */
-const struct json *json_array(struct arena *a, const struct json *const *items, size_t n); /* not copied */
-const struct json *json_object(struct arena *a, const struct json_member *members, size_t n); /* not copied */
+const struct json *json_string(struct arena *a, struct str decoded);
+const struct json *json_array(struct arena *a, const struct json *const *items, size_t n);
+const struct json *json_object(struct arena *a, const struct json_member *members, size_t n);
 
 /* Canonical order of the query language: by type as in enum json_type, false < true, numbers by
- * value, strings by code point, arrays and objects member by member. */
+ * value (as doubles), strings by code point, arrays element by element, objects member by member
+ * in the order of their keys. json_cmp() is 0 exactly when json_eq() is true. */
 int json_cmp(const struct json *a, const struct json *b);
 bool json_eq(const struct json *a, const struct json *b); /* objects: member order ignored */
 
-/* Compact text: verbatim source bytes where a value has them, else shortest round-trip numbers. */
+/* Compact text: verbatim source bytes where a value has them, else shortest round-trip numbers.
+ * Undefined members and elements are left out, numbers that are not finite become null, bytes of a
+ * string that are not UTF-8 become U+FFFD: the text is always valid. */
 void json_write(struct buf *out, const struct json *v);
 void json_write_string(struct buf *out, struct str decoded); /* with quotes */
 void json_write_number(struct buf *out, double d);           /* shortest that reads back equal */

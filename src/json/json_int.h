@@ -12,7 +12,7 @@
 
 /* ---- text (text.c) ---- */
 
-#define JSON_ONES UINT64_C(0x0101010101010101)
+#define JSON_ONES  UINT64_C(0x0101010101010101)
 #define JSON_HIGHS UINT64_C(0x8080808080808080)
 
 /* High bit set in every byte of `w` that is zero. A borrow can flag a byte above a true zero, so

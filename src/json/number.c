@@ -24,9 +24,9 @@ STATIC_ASSERT(DBL_MANT_DIG == 53, "IEEE 754 binary64");
 __extension__ typedef unsigned __int128 u128;
 
 enum {
-    MANTISSA_DIGITS_MAX = 19,  /* 10^19 - 1 fits in 64 bits */
-    STRTOD_DIGITS_MAX = 800,   /* 767 decide any double; the rest can only break a tie */
-    STRTOD_EXP_MAX = 9999,     /* beyond it every 800 digits are 0 or infinite anyway */
+    MANTISSA_DIGITS_MAX = 19, /* 10^19 - 1 fits in 64 bits */
+    STRTOD_DIGITS_MAX = 800,  /* 767 decide any double; the rest can only break a tie */
+    STRTOD_EXP_MAX = 9999,    /* beyond it every 800 digits are 0 or infinite anyway */
 };
 #define EXP10_MAX (INT64_C(1) << 40) /* more than any text is long: sums cannot overflow */
 #define EXACT_MAX (UINT64_C(1) << 53)
@@ -327,7 +327,7 @@ static struct shortest shortest_of(double d)
     int q = (biased != 0 ? biased : 1) - 1075;
 
     bool is_even = (c & 1) == 0;
-    bool is_lower_closer = fraction == 0 && biased > 1; /* below a power of two doubles are denser */
+    bool is_lower_closer = fraction == 0 && biased > 1; /* doubles are denser below 2^n */
     uint64_t cb = 4 * c;
     uint64_t cbl = cb - 2 + is_lower_closer;
     uint64_t cbr = cb + 2;

@@ -66,8 +66,8 @@ static void place_of(const struct parser *ps, const char *at, size_t *ret_line, 
     *ret_column = column;
 }
 
-static enum err fail_at(const struct parser *ps, const char *at, enum err code, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
+static enum err fail_at(const struct parser *ps, const char *at, enum err code, const char *fmt,
+                        ...) PRINTF_LIKE(4, 5);
 
 __attribute__((cold, noinline)) static enum err fail_at(const struct parser *ps, const char *at,
                                                         enum err code, const char *fmt, ...)
@@ -296,7 +296,8 @@ static const struct json_member *duplicate_pairwise(const struct json_member *m,
 static const struct json_member *duplicate_by_sorting(struct parser *ps,
                                                       const struct json_member *m, size_t n)
 {
-    const struct json_member **sorted = arena_alloc(ps->arena, n * sizeof(const struct json_member *));
+    const struct json_member **sorted =
+        arena_alloc(ps->arena, n * sizeof(const struct json_member *));
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &m[i];
     }

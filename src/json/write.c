@@ -14,8 +14,8 @@
 static void add_u_escape(struct buf *out, uint32_t c)
 {
     static const char hex[] = "0123456789abcdef";
-    const char text[6] = {'\\',           'u',           hex[c >> 12 & 15], hex[c >> 8 & 15],
-                          hex[c >> 4 & 15], hex[c & 15]};
+    const char text[6] = {'\\',       'u', hex[c >> 12 & 15], hex[c >> 8 & 15], hex[c >> 4 & 15],
+                          hex[c & 15]};
     buf_add(out, text, sizeof(text));
 }
 
