@@ -25,7 +25,7 @@
 
 enum {
     HTTP_BODY_SIZE_MAX = 4 << 20,      /* item 2 MiB, batch 2 MiB plus escaping */
-    HTTP_HEADERS_SIZE_MAX = 64 << 10,
+    HTTP_HEADERS_SIZE_MAX = 32 << 10, /* target, names and values; above: 431 */
     HTTP_HEADER_COUNT_MAX = 100,
     HTTP_CONNECTIONS_MAX = 4096,
 };
@@ -87,5 +87,6 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
 void http_server_unlisten(struct http_server *s, const char *name);
 /* Answers what is in progress up to `grace_ms`, then frees everything. */
 void http_server_free(struct http_server *s, unsigned grace_ms);
+/* connections: open now; the others only grow. */
 struct http_server_stats { uint64_t connections, requests, bytes_in, bytes_out, refused; };
 void http_server_stats_get(const struct http_server *s, struct http_server_stats *ret);
