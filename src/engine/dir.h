@@ -1,0 +1,23 @@
+/* The directory of a durable engine: one process at a time, one driver, a known format.
+ *
+ *   DIR/LOCK    held with flock(2) while the engine is open
+ *   DIR/FORMAT  text: "holdfast engine\nformat 1\ndriver rocksdb\n"; written once, before any data
+ *   DIR/data/   the driver's files
+ *
+ * Other files in DIR are left alone. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum { ENGINE_FORMAT = 1 };
+
+struct engine_dir;
+
+/* Creates what is missing (parents as well). ERR_IN_USE, ERR_FORMAT_NEWER, ERR_CONFIG when another
+ * driver made it, ERR_CORRUPT when FORMAT is damaged or missing beside data, ERR_IO, ERR_DISK_FULL. */
+enum err engine_dir_open(struct str dir, const char *driver, struct engine_dir **ret,
+                         struct errinfo *ei) MUST_CHECK;
+void engine_dir_close(struct engine_dir *d); /* NULL accepted; gives the lock back */
+struct str engine_dir_data(const struct engine_dir *d); /* NUL-terminated path of DIR/data */

@@ -1,0 +1,30 @@
+/* Faults of the disk on demand, for fault tests and drills. Off unless the environment says
+ *
+ *   HOLDFAST_TEST_DISK=slow:MS | fail-sync-after:N | full-after:BYTES     (several with commas)
+ *
+ * slow: every sync takes MS longer. fail-sync-after: N syncs succeed, then each fails after its
+ * data was written, so that the outcome really is unknown. full-after: a write that would take the
+ * total over BYTES fails with ERR_DISK_FULL. Read once per engine_open; a warning is logged. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct test_disk {
+    bool is_on;
+    uint64_t slow_ms;
+    uint64_t fail_sync_after; /* UINT64_MAX = never */
+    uint64_t full_after_size; /* UINT64_MAX = never */
+    _Atomic uint64_t syncs, bytes_written;
+};
+
+/* ERR_CONFIG for text that does not parse. */
+enum err test_disk_init(struct test_disk *t, struct errinfo *ei) MUST_CHECK;
+/* Called before a write of `size` bytes: ERR_DISK_FULL or OK. */
+enum err test_disk_write(struct test_disk *t, size_t size, struct errinfo *ei) MUST_CHECK;
+/* Called before a sync: takes its time; true when the sync must fail. */
+bool test_disk_sync_fails(struct test_disk *t);
