@@ -157,6 +157,6 @@ int clock_parse_rfc1123(const char *text, unsigned long len, int64_t *ret_ms)
         return -1;
     }
     int64_t days = days_from_civil(year, (unsigned)month, (unsigned)day);
-    *ret_ms = days * DAY_MS + ((int64_t)hour * 3600 + minute * 60 + second) * 1000;
+    *ret_ms = days * DAY_MS + (int64_t)((hour * 60 + minute) * 60 + second) * 1000;
     return 0;
 }

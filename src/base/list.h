@@ -55,7 +55,9 @@ static inline struct list *list_pop_front(struct list *head)
 }
 
 #define LIST_ENTRY(ptr, type, member) CONTAINER_OF(ptr, type, member)
-#define LIST_FOR(var, head)           for (struct list *var = (head)->next; var != (head); var = var->next)
+/* NOLINTBEGIN(bugprone-macro-parentheses): `var` is a name to declare. */
+#define LIST_FOR(var, head) for (struct list *var = (head)->next; var != (head); var = var->next)
 #define LIST_FOR_SAFE(var, head)                                                                   \
     for (struct list *var = (head)->next, *var##_next = var->next; var != (head);                  \
          var = var##_next, var##_next = var->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

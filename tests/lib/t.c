@@ -2,7 +2,6 @@
  * nothing that matters after a failure, and the leak report of a failed run is not of interest. */
 #include "lib/t.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -239,8 +238,12 @@ void t_eq_bool_at(const char *file, int line, const char *what, bool got, bool w
 
 void t_eq_f64_at(const char *file, int line, const char *what, double got, double want)
 {
-    /* Bit for bit, but every NaN is one: tests want exactness. */
-    if (memcmp(&got, &want, sizeof(got)) != 0 && !(isnan(got) && isnan(want))) {
+    /* Bit for bit (0 is not -0), but every NaN is one: tests want exactness. */
+    uint64_t got_bits;
+    uint64_t want_bits;
+    memcpy(&got_bits, &got, sizeof(got));
+    memcpy(&want_bits, &want, sizeof(want));
+    if (got_bits != want_bits && !(isnan(got) && isnan(want))) {
         t_fail_at(file, line, "%s\n#    got %.17g\n#   want %.17g", what, got, want);
     }
 }

@@ -91,7 +91,11 @@ T_TEST("a broken contract aborts, a kept one does not")
     int x = 0;
     t_check(t_aborts(break_contract, NULL));
     t_check(!t_aborts(break_contract, &x));
-    t_check(IMPLIES(false, false) && IMPLIES(true, true) && !IMPLIES(true, false));
+    volatile bool yes = true; /* not seen through by compilers and checkers */
+    t_check(IMPLIES(!yes, !yes));
+    t_check(IMPLIES(!yes, yes));
+    t_check(IMPLIES(yes, yes));
+    t_check(!IMPLIES(yes, !yes));
 }
 
 T_MAIN()
