@@ -66,6 +66,7 @@ struct record_epoch {
     epoch epoch;
     generation generation;
     region_id writer;
+    uint64_t incarnation; /* process that opened it: the holder of the epoch's lease */
     lsn start_lsn;       /* first lsn of the fresh block: every entry of the epoch is at or above */
     bool is_lossy;       /* entries of the epoch before may have been cut: token version was raised */
     uint32_t rule;       /* row of the region table that led here */
@@ -108,5 +109,14 @@ void record_copy(struct arena *a, const struct account_record *from, struct acco
 struct record_region *record_region(struct account_record *r, region_id id); /* NULL = none */
 const struct record_region *record_region_const(const struct account_record *r, region_id id);
 struct record_region *record_region_by_name(struct account_record *r, struct str name);
+uint64_t record_mask(region_id id);                              /* the region's bit in q_mask */
+uint64_t record_online_mask(const struct account_record *r);     /* ONLINE_READ and ONLINE_WRITE */
+/* Sets state, its time and, when it stops being online, takes it out of q_mask. */
+void record_set_state(struct account_record *r, region_id id, enum region_state s, int64_t wall_ms);
+/* Gives the region priority 0; the others keep their order. */
+void record_prefer(struct account_record *r, region_id id);
+/* Appends an epoch; drops what no longer fits (the oldest epochs, then the oldest branches). `e`'s
+ * branches must live as long as the record. */
+void record_add_epoch(struct account_record *r, const struct record_epoch *e);
 /* Invariants I1, I3-I5 of geo-semantics 2.2: false and a sentence. */
 bool record_check(const struct account_record *r, char ret_why[256]);

@@ -252,5 +252,13 @@ enum err account_plan_offline(struct account_record *rec, struct str region, boo
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
 /* A fresh account: regions in priority order, the first one the writer to be. */
 void account_init(struct account_record *ret, const char *name, enum consistency level);
+/* Appends a region at the lowest priority: id, ONLINE_READ, in q_mask; the first one is chosen as
+ * writer (its process claims the role). Only before the account's first start. Keys and secret are
+ * filled in by the caller. */
+enum err account_add_region(struct account_record *rec, const char *name, const char *endpoint,
+                            const char *peer_addr, int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+/* Region that would write if those of `but_mask` could not: best priority, ONLINE_READ, at Strong
+ * in q_mask; 0 = none. */
+region_id account_best_candidate(const struct account_record *rec, uint64_t but_mask);
 
 void region_check(const struct region *r); /* asserts every invariant; after each step in simulation */

@@ -1,0 +1,206 @@
+/* Operator requests as changes of the account record (geo-semantics 7.1, 7.2, 10).
+ *
+ * Pure: the caller reads the record, plans here, and puts it back by compare-and-set; a lost race
+ * is planned again from the new record. What a plan starts (PROMOTING, TRANSFER) is carried on by
+ * the regions themselves, which watch the record. Every plan leaves a record that passes
+ * record_check, so that no operator can write one that the regions refuse. */
+#include <string.h>
+
+#include "account/region.h"
+#include "base/contract.h"
+
+enum {
+    FIRST_LSN_LIMIT = 1, /* the first epoch starts at lsn 1 */
+    TRANSFER_TEXT_MS = 5000,
+};
+
+void account_init(struct account_record *ret, const char *name, enum consistency level)
+{
+    ASSERT(name != NULL);
+    ASSERT(strlen(name) > 0 && strlen(name) < RECORD_NAME_MAX);
+    *ret = (struct account_record){
+        .level = level,
+        .auto_failover = true,
+        .phase = PHASE_PROMOTING,
+        .generation = 1,
+        .lsn_limit = FIRST_LSN_LIMIT,
+        .next_region_id = 1,
+    };
+    memcpy(ret->name, name, strlen(name));
+}
+
+static enum err copy_bounded(char *out, size_t size, const char *what, const char *text,
+                             struct errinfo *ei)
+{
+    if (text == NULL || strlen(text) >= size) {
+        return err_set(ei, ERR_INVALID, "%s is missing or longer than %zu bytes", what, size - 1);
+    }
+    memset(out, 0, size);
+    memcpy(out, text, strlen(text));
+    return OK;
+}
+
+enum err account_add_region(struct account_record *rec, const char *name, const char *endpoint,
+                            const char *peer_addr, int64_t wall_ms, struct errinfo *ei)
+{
+    if (rec->region_count == REGIONS_MAX || rec->next_region_id > REGION_ID_MAX) {
+        return err_set(ei, ERR_LIMIT, "the account cannot have more regions");
+    }
+    if (rec->epoch > 0) {
+        return err_set(ei, ERR_UNSUPPORTED, "regions can only be added before the first start");
+    }
+    struct record_region g = {
+        .id = rec->next_region_id,
+        .priority = (uint32_t)rec->region_count,
+        .state = REGION_ONLINE_READ,
+        .since_wall_ms = wall_ms,
+    };
+    TRY(copy_bounded(g.name, sizeof(g.name), "region name", name, ei));
+    TRY(copy_bounded(g.endpoint, sizeof(g.endpoint), "endpoint", endpoint, ei));
+    TRY(copy_bounded(g.peer_addr, sizeof(g.peer_addr), "peer address", peer_addr, ei));
+    if (g.name[0] == 0) {
+        return err_set(ei, ERR_INVALID, "region name is empty");
+    }
+    if (record_region_by_name(rec, str_of(name)) != NULL) {
+        return err_set(ei, ERR_INVALID, "region '%s' exists already", name);
+    }
+    rec->regions[rec->region_count++] = g;
+    rec->next_region_id++;
+    rec->q_mask |= record_mask(g.id);
+    if (rec->writer == 0) {
+        rec->writer = g.id;
+    }
+    return OK;
+}
+
+static enum err no_region(const struct account_record *rec, struct str name, struct errinfo *ei)
+{
+    return err_set(ei, ERR_INVALID, "no region '" STR_FMT "' in account %s", STR_ARG(name),
+                   rec->name);
+}
+
+static enum err need_open(const struct account_record *rec, struct errinfo *ei)
+{
+    if (rec->phase == PHASE_OPEN) {
+        return OK;
+    }
+    return err_set(ei, ERR_CONFLICTING_OPERATION, "a %s is running",
+                   rec->phase == PHASE_TRANSFER ? "change of the write region" : "failover");
+}
+
+enum err account_plan_failover(struct account_record *rec, struct str to, int64_t wall_ms,
+                               struct errinfo *ei)
+{
+    const struct record_region *target = record_region_by_name(rec, to);
+    if (target == NULL) {
+        return no_region(rec, to, ei);
+    }
+    TRY(need_open(rec, ei));
+    if (target->id == rec->writer) {
+        record_prefer(rec, target->id);
+        return OK;
+    }
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *g = &rec->regions[i];
+        if (g->state != REGION_ONLINE_READ && g->state != REGION_ONLINE_WRITE) {
+            enum err e =
+                err_set(ei, ERR_PRECONDITION, "region %s is %s: the account is not healthy",
+                        g->name, region_state_name(g->state));
+            err_hint(ei, "wait until it is back, or use a forced failover (account offline)");
+            return e;
+        }
+    }
+    const struct record_region *writer = record_region_const(rec, rec->writer);
+    if (writer == NULL || writer->state != REGION_ONLINE_WRITE) {
+        return err_set(ei, ERR_PRECONDITION, "the account has no open write region");
+    }
+    if ((rec->q_mask & record_mask(target->id)) == 0) {
+        return err_set(ei, ERR_PRECONDITION, "region %s is not caught up", target->name);
+    }
+    rec->phase = PHASE_TRANSFER;
+    rec->transfer_to = target->id;
+    rec->transfer_deadline_wall_ms = wall_ms + TRANSFER_TEXT_MS;
+    return OK;
+}
+
+region_id account_best_candidate(const struct account_record *rec, uint64_t but_mask)
+{
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *g = &rec->regions[i];
+        if (g->state != REGION_ONLINE_READ || (but_mask & record_mask(g->id)) != 0) {
+            continue;
+        }
+        if (rec->level == CONSISTENCY_STRONG && (rec->q_mask & record_mask(g->id)) == 0) {
+            continue;
+        }
+        return g->id;
+    }
+    return 0;
+}
+
+/* The record's writer is taken away: the best other region is chosen in the same change. Its
+ * process claims the role later (writer_incarnation 0 says that nobody has yet). */
+static enum err replace_writer(struct account_record *rec, const struct record_region *gone,
+                               struct errinfo *ei)
+{
+    region_id best = account_best_candidate(rec, record_mask(gone->id));
+    if (best == 0) {
+        enum err e = err_set(ei, ERR_PRECONDITION,
+                             "region %s is the only one with all acknowledged data", gone->name);
+        err_hint(ei, "bring another region online first");
+        return e;
+    }
+    rec->phase = PHASE_PROMOTING;
+    rec->transfer_to = 0;
+    rec->writer = best;
+    rec->writer_incarnation = 0;
+    rec->generation++;
+    return OK;
+}
+
+enum err account_plan_offline(struct account_record *rec, struct str region, bool force,
+                              int64_t wall_ms, struct errinfo *ei)
+{
+    struct record_region *g = record_region_by_name(rec, region);
+    if (g == NULL) {
+        return no_region(rec, region, ei);
+    }
+    if (g->is_forced_offline) {
+        return OK;
+    }
+    bool is_last = (record_online_mask(rec) & ~record_mask(g->id)) == 0;
+    if (is_last && g->id != rec->writer && !force) {
+        return err_set(ei, ERR_PRECONDITION, "region %s is the last one online", g->name);
+    }
+    if (g->id == rec->writer) {
+        TRY(replace_writer(rec, g, ei));
+    } else if (g->id == rec->transfer_to) {
+        /* The present writer is asked to open again: half a hand-over must not stay. */
+        rec->phase = PHASE_PROMOTING;
+        rec->transfer_to = 0;
+        rec->writer_incarnation = 0;
+        rec->generation++;
+        record_set_state(rec, rec->writer, REGION_ONLINE_READ, wall_ms);
+    }
+    record_set_state(rec, g->id, REGION_OFFLINE, wall_ms);
+    g->is_forced_offline = true;
+    return OK;
+}
+
+enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
+                             struct errinfo *ei)
+{
+    struct record_region *g = record_region_by_name(rec, region);
+    if (g == NULL) {
+        return no_region(rec, region, ei);
+    }
+    if (g->state != REGION_OFFLINE) {
+        return OK; /* "no effect" on a healthy region */
+    }
+    TRY(need_open(rec, ei));
+    /* It stays OFFLINE until its own process reports in and says RECOVERING: a record never claims
+     * that something is under way which nobody does. */
+    g->is_forced_offline = false;
+    g->since_wall_ms = wall_ms;
+    return OK;
+}

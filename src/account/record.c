@@ -1,0 +1,724 @@
+/* The account record: names, encoding, lookup, invariants.
+ *
+ * Encoding is JSON because operators read it in the coordinator and because it is small and rare.
+ * Decoding is strict on purpose: an unknown member means that a newer program wrote it, and going
+ * on without understanding it could give two writers. Numbers are read from their source text, so
+ * that 64-bit values survive. */
+#include "account/record.h"
+
+#include <string.h>
+
+#include "base/contract.h"
+#include "coord/coord.h"
+#include "json/json.h"
+
+enum { RECORD_TEXT_SIZE_MAX = COORD_VALUE_SIZE_MAX };
+
+static const char *const level_names[CONSISTENCY_COUNT] = {
+    [CONSISTENCY_EVENTUAL] = "Eventual", [CONSISTENCY_CONSISTENT_PREFIX] = "ConsistentPrefix",
+    [CONSISTENCY_SESSION] = "Session",   [CONSISTENCY_BOUNDED_STALENESS] = "BoundedStaleness",
+    [CONSISTENCY_STRONG] = "Strong",
+};
+
+static const char *const state_names[REGION_STATE_COUNT] = {
+    [REGION_SEEDING] = "SEEDING",           [REGION_ONLINE_READ] = "ONLINE_READ",
+    [REGION_ONLINE_WRITE] = "ONLINE_WRITE", [REGION_DRAINING] = "DRAINING",
+    [REGION_OFFLINE] = "OFFLINE",           [REGION_RECOVERING] = "RECOVERING",
+};
+
+static const char *const phase_names[PHASE_COUNT] = {
+    [PHASE_OPEN] = "OPEN",
+    [PHASE_PROMOTING] = "PROMOTING",
+    [PHASE_TRANSFER] = "TRANSFER",
+};
+
+const char *consistency_name(enum consistency c)
+{
+    ASSERT((unsigned)c < CONSISTENCY_COUNT);
+    return level_names[c];
+}
+
+/* Index of `s` in a table of names, or -1. */
+static int name_find(const char *const *names, int count, struct str s)
+{
+    for (int i = 0; i < count; i++) {
+        if (str_eq_nocase(s, str_of(names[i]))) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool consistency_parse(struct str s, enum consistency *ret)
+{
+    int i = name_find(level_names, CONSISTENCY_COUNT, s);
+    if (i < 0) {
+        return false;
+    }
+    *ret = (enum consistency)i;
+    return true;
+}
+
+const char *region_state_name(enum region_state s)
+{
+    ASSERT((unsigned)s < REGION_STATE_COUNT);
+    return state_names[s];
+}
+
+/* ---- lookup ---- */
+
+struct record_region *record_region(struct account_record *r, region_id id)
+{
+    for (size_t i = 0; i < r->region_count; i++) {
+        if (r->regions[i].id == id) {
+            return &r->regions[i];
+        }
+    }
+    return NULL;
+}
+
+const struct record_region *record_region_const(const struct account_record *r, region_id id)
+{
+    for (size_t i = 0; i < r->region_count; i++) {
+        if (r->regions[i].id == id) {
+            return &r->regions[i];
+        }
+    }
+    return NULL;
+}
+
+/* Next character that counts in a name comparison, lower case; -1 at the end. */
+static int name_next(struct str s, size_t *i)
+{
+    while (*i < s.n) {
+        char c = s.p[(*i)++];
+        if (c == ' ' || c == '\t') {
+            continue;
+        }
+        if (c >= 'A' && c <= 'Z') {
+            c = (char)(c - 'A' + 'a');
+        }
+        return (unsigned char)c;
+    }
+    return -1;
+}
+
+static bool name_same(struct str a, struct str b)
+{
+    size_t i = 0, j = 0;
+    for (;;) {
+        int x = name_next(a, &i);
+        int y = name_next(b, &j);
+        if (x != y) {
+            return false;
+        }
+        if (x < 0) {
+            return true;
+        }
+    }
+}
+
+struct record_region *record_region_by_name(struct account_record *r, struct str name)
+{
+    for (size_t i = 0; i < r->region_count; i++) {
+        if (name_same(str_of(r->regions[i].name), name)) {
+            return &r->regions[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t record_mask(region_id id)
+{
+    ASSERT(id >= 1 && id <= REGION_ID_MAX);
+    return UINT64_C(1) << id;
+}
+
+static bool state_is_online(enum region_state s)
+{
+    return s == REGION_ONLINE_READ || s == REGION_ONLINE_WRITE;
+}
+
+uint64_t record_online_mask(const struct account_record *r)
+{
+    uint64_t mask = 0;
+    for (size_t i = 0; i < r->region_count; i++) {
+        if (state_is_online(r->regions[i].state)) {
+            mask |= record_mask(r->regions[i].id);
+        }
+    }
+    return mask;
+}
+
+/* ---- changes ---- */
+
+void record_set_state(struct account_record *r, region_id id, enum region_state s, int64_t wall_ms)
+{
+    struct record_region *g = record_region(r, id);
+    ASSERT(g != NULL);
+    if (g->state != s) {
+        g->state = s;
+        g->since_wall_ms = wall_ms;
+    }
+    if (!state_is_online(s)) {
+        r->q_mask &= ~record_mask(id);
+    }
+}
+
+void record_prefer(struct account_record *r, region_id id)
+{
+    size_t at = 0;
+    while (at < r->region_count && r->regions[at].id != id) {
+        at++;
+    }
+    ASSERT(at < r->region_count);
+    struct record_region moved = r->regions[at];
+    memmove(&r->regions[1], &r->regions[0], at * sizeof(r->regions[0]));
+    r->regions[0] = moved;
+    for (size_t i = 0; i < r->region_count; i++) {
+        r->regions[i].priority = (uint32_t)i;
+    }
+}
+
+void record_add_epoch(struct account_record *r, const struct record_epoch *e)
+{
+    ASSERT(e->branch_count <= RECORD_BRANCHES_MAX);
+    if (r->epoch_count == RECORD_EPOCHS_MAX) {
+        memmove(&r->epochs[0], &r->epochs[1], (RECORD_EPOCHS_MAX - 1) * sizeof(r->epochs[0]));
+        r->epoch_count--;
+    }
+    r->epochs[r->epoch_count++] = *e;
+    size_t branches = 0;
+    for (size_t i = r->epoch_count; i-- > 0;) {
+        struct record_epoch *x = &r->epochs[i];
+        if (branches + x->branch_count > RECORD_BRANCHES_MAX) {
+            x->branch_count = RECORD_BRANCHES_MAX - branches;
+        }
+        branches += x->branch_count;
+    }
+}
+
+void record_copy(struct arena *a, const struct account_record *from, struct account_record *to)
+{
+    *to = *from;
+    for (size_t i = 0; i < to->epoch_count; i++) {
+        struct record_epoch *e = &to->epochs[i];
+        if (e->branch_count == 0) {
+            e->branches = NULL;
+            continue;
+        }
+        struct record_branch *copy = ARENA_NEW_ARRAY(a, struct record_branch, e->branch_count);
+        memcpy(copy, e->branches, e->branch_count * sizeof(*copy));
+        e->branches = copy;
+    }
+}
+
+/* ---- invariants ---- */
+
+static bool why(char ret_why[256], const char *text)
+{
+    size_t n = strlen(text);
+    ASSERT(n < 256);
+    memcpy(ret_why, text, n + 1);
+    return false;
+}
+
+static bool check_regions(const struct account_record *r, char ret_why[256])
+{
+    if (r->region_count < 1 || r->region_count > REGIONS_MAX) {
+        return why(ret_why, "an account has 1 to 32 regions");
+    }
+    uint64_t seen = 0;
+    size_t writers = 0;
+    for (size_t i = 0; i < r->region_count; i++) {
+        const struct record_region *g = &r->regions[i];
+        if (g->id < 1 || g->id > REGION_ID_MAX) {
+            return why(ret_why, "a region id is outside 1..63");
+        }
+        if ((seen & record_mask(g->id)) != 0) {
+            return why(ret_why, "a region id is used twice");
+        }
+        seen |= record_mask(g->id);
+        if (g->id >= r->next_region_id) {
+            return why(ret_why, "a region id was not given out yet");
+        }
+        if (g->priority != i) {
+            return why(ret_why, "priorities do not run 0..N-1 in order");
+        }
+        if (g->name[0] == 0) {
+            return why(ret_why, "a region has no name");
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (name_same(str_of(g->name), str_of(r->regions[j].name))) {
+                return why(ret_why, "a region name is used twice");
+            }
+        }
+        if ((unsigned)g->state >= REGION_STATE_COUNT) {
+            return why(ret_why, "a region state is unknown");
+        }
+        if (g->is_forced_offline && g->state != REGION_OFFLINE) {
+            return why(ret_why, "a region is forced offline but not OFFLINE");
+        }
+        if (g->state == REGION_ONLINE_WRITE) {
+            writers++;
+            if (g->id != r->writer) {
+                return why(ret_why, "a region is ONLINE_WRITE but not the writer");
+            }
+        }
+    }
+    if (writers > 1) {
+        return why(ret_why, "more than one region is ONLINE_WRITE");
+    }
+    if ((r->q_mask & ~record_online_mask(r)) != 0) {
+        return why(ret_why, "q_mask names a region that is not online");
+    }
+    return true;
+}
+
+static bool check_epochs(const struct account_record *r, char ret_why[256])
+{
+    if (r->epoch_count > RECORD_EPOCHS_MAX) {
+        return why(ret_why, "too many epochs");
+    }
+    if ((r->epoch_count == 0) != (r->epoch == 0)) {
+        return why(ret_why, "epoch and epoch history disagree");
+    }
+    size_t branches = 0;
+    for (size_t i = 0; i < r->epoch_count; i++) {
+        const struct record_epoch *e = &r->epochs[i];
+        if (i > 0 && (e->epoch <= e[-1].epoch || e->generation <= e[-1].generation ||
+                      e->start_lsn <= e[-1].start_lsn)) {
+            return why(ret_why, "the epoch history does not grow");
+        }
+        if (e->start_lsn >= r->lsn_limit) {
+            return why(ret_why, "an epoch starts above lsn_limit");
+        }
+        branches += e->branch_count;
+    }
+    if (branches > RECORD_BRANCHES_MAX) {
+        return why(ret_why, "too many branch points");
+    }
+    if (r->epoch_count > 0 && (r->epochs[r->epoch_count - 1].epoch != r->epoch ||
+                               r->epochs[r->epoch_count - 1].generation > r->generation)) {
+        return why(ret_why, "the newest epoch is not the record's");
+    }
+    return true;
+}
+
+bool record_check(const struct account_record *r, char ret_why[256])
+{
+    if (r->name[0] == 0) {
+        return why(ret_why, "the account has no name");
+    }
+    if ((unsigned)r->level >= CONSISTENCY_COUNT || (unsigned)r->phase >= PHASE_COUNT) {
+        return why(ret_why, "level or phase is unknown");
+    }
+    if (r->lsn_limit < 1 || r->lsn_limit > LSN_MAX) {
+        return why(ret_why, "lsn_limit is outside 1..2^44-1");
+    }
+    if (!check_regions(r, ret_why) || !check_epochs(r, ret_why)) {
+        return false;
+    }
+    const struct record_region *writer = record_region_const(r, r->writer);
+    if (r->writer != 0 && writer == NULL) {
+        return why(ret_why, "the writer is not a region of the account");
+    }
+    if (r->epoch > r->generation) {
+        return why(ret_why, "epoch is above generation");
+    }
+    if (r->phase != PHASE_OPEN && writer == NULL) {
+        return why(ret_why, "a change of writer is running without a writer");
+    }
+    if (r->phase == PHASE_PROMOTING && writer != NULL && writer->state == REGION_OFFLINE) {
+        return why(ret_why, "an OFFLINE region was chosen as writer");
+    }
+    if ((r->phase == PHASE_TRANSFER) != (r->transfer_to != 0)) {
+        return why(ret_why, "transfer_to and phase disagree");
+    }
+    if (r->transfer_to != 0 &&
+        (r->transfer_to == r->writer || record_region_const(r, r->transfer_to) == NULL)) {
+        return why(ret_why, "transfer_to is no other region of the account");
+    }
+    return true;
+}
+
+/* ---- encoding ---- */
+
+static void put_u64(struct json_out *o, const char *key, uint64_t v)
+{
+    json_out_key(o, key);
+    json_out_u64(o, v);
+}
+
+static void put_i64(struct json_out *o, const char *key, int64_t v)
+{
+    json_out_key(o, key);
+    json_out_i64(o, v);
+}
+
+static void put_text(struct json_out *o, const char *key, const char *v)
+{
+    json_out_key(o, key);
+    json_out_cstr(o, v);
+}
+
+static void put_bool(struct json_out *o, const char *key, bool v)
+{
+    json_out_key(o, key);
+    json_out_bool(o, v);
+}
+
+static void put_region(struct json_out *o, const struct record_region *g)
+{
+    json_out_object(o);
+    put_u64(o, "id", g->id);
+    put_text(o, "name", g->name);
+    put_text(o, "endpoint", g->endpoint);
+    put_text(o, "peer_addr", g->peer_addr);
+    put_u64(o, "priority", g->priority);
+    put_text(o, "state", region_state_name(g->state));
+    put_bool(o, "is_forced_offline", g->is_forced_offline);
+    put_u64(o, "incarnation", g->incarnation);
+    put_i64(o, "since_wall_ms", g->since_wall_ms);
+    json_out_object_end(o);
+}
+
+static void put_epoch(struct json_out *o, const struct record_epoch *e)
+{
+    json_out_object(o);
+    put_u64(o, "epoch", e->epoch);
+    put_u64(o, "generation", e->generation);
+    put_u64(o, "writer", e->writer);
+    put_u64(o, "incarnation", e->incarnation);
+    put_u64(o, "start_lsn", e->start_lsn);
+    put_bool(o, "is_lossy", e->is_lossy);
+    put_u64(o, "rule", e->rule);
+    put_i64(o, "wall_ms", e->wall_ms);
+    put_text(o, "reason", e->reason);
+    put_u64(o, "detect_ms", e->detect_ms);
+    put_u64(o, "wait_ms", e->wait_ms);
+    put_u64(o, "promote_ms", e->promote_ms);
+    json_out_key(o, "branches");
+    json_out_array(o);
+    for (size_t i = 0; i < e->branch_count; i++) {
+        json_out_array(o);
+        json_out_u64(o, e->branches[i].pid);
+        json_out_u64(o, e->branches[i].epoch);
+        json_out_u64(o, e->branches[i].lsn);
+        json_out_array_end(o);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+}
+
+void record_encode(const struct account_record *r, struct buf *out)
+{
+    char reason[256];
+    ASSERT(record_check(r, reason));
+    struct json_out o;
+    json_out_init(&o, out);
+    json_out_object(&o);
+    put_u64(&o, "format", RECORD_FORMAT);
+    put_text(&o, "name", r->name);
+    put_text(&o, "level", consistency_name(r->level));
+    put_bool(&o, "auto_failover", r->auto_failover);
+    put_text(&o, "phase", phase_names[r->phase]);
+    put_u64(&o, "writer", r->writer);
+    put_u64(&o, "writer_incarnation", r->writer_incarnation);
+    put_u64(&o, "generation", r->generation);
+    put_u64(&o, "epoch", r->epoch);
+    put_u64(&o, "transfer_to", r->transfer_to);
+    put_i64(&o, "transfer_deadline_wall_ms", r->transfer_deadline_wall_ms);
+    put_u64(&o, "q_mask", r->q_mask);
+    put_u64(&o, "token_version", r->token_version);
+    put_u64(&o, "lsn_limit", r->lsn_limit);
+    put_u64(&o, "next_region_id", r->next_region_id);
+    json_out_key(&o, "keys");
+    json_out_array(&o);
+    for (size_t i = 0; i < ARRAY_COUNT(r->key); i++) {
+        json_out_cstr(&o, r->key[i]);
+    }
+    json_out_array_end(&o);
+    put_text(&o, "peer_secret", r->peer_secret);
+    json_out_key(&o, "regions");
+    json_out_array(&o);
+    for (size_t i = 0; i < r->region_count; i++) {
+        put_region(&o, &r->regions[i]);
+    }
+    json_out_array_end(&o);
+    json_out_key(&o, "epochs");
+    json_out_array(&o);
+    for (size_t i = 0; i < r->epoch_count; i++) {
+        put_epoch(&o, &r->epochs[i]);
+    }
+    json_out_array_end(&o);
+    json_out_object_end(&o);
+}
+
+/* ---- decoding: the first failure sticks in `ei`, later reads do nothing ---- */
+
+struct dec {
+    struct errinfo *ei;
+    enum err err;
+};
+
+static void fail(struct dec *d, enum err e, const char *key, const char *text)
+{
+    if (d->err == OK) {
+        d->err = err_set(d->ei, e, "account record: member '%s' %s", key, text);
+    }
+}
+
+static const struct json *need(struct dec *d, const struct json *v, const char *key,
+                               enum json_type type)
+{
+    const struct json *m = json_get(v, str_of(key));
+    if (m == NULL || m->type != type) {
+        fail(d, ERR_CORRUPT, key, "is missing or of another type");
+        return NULL;
+    }
+    return m;
+}
+
+static bool number_u64(const struct json *m, uint64_t *ret)
+{
+    return m->type == JSON_NUMBER && str_to_u64(m->src, ret);
+}
+
+static uint64_t need_u64(struct dec *d, const struct json *v, const char *key, uint64_t max)
+{
+    const struct json *m = need(d, v, key, JSON_NUMBER);
+    uint64_t n = 0;
+    if (m != NULL && (!number_u64(m, &n) || n > max)) {
+        fail(d, ERR_CORRUPT, key, "is out of range");
+        return 0;
+    }
+    return n;
+}
+
+static int64_t need_i64(struct dec *d, const struct json *v, const char *key)
+{
+    const struct json *m = need(d, v, key, JSON_NUMBER);
+    int64_t n = 0;
+    if (m != NULL && !str_to_i64(m->src, &n)) {
+        fail(d, ERR_CORRUPT, key, "is out of range");
+        return 0;
+    }
+    return n;
+}
+
+static bool need_bool(struct dec *d, const struct json *v, const char *key)
+{
+    const struct json *m = need(d, v, key, JSON_BOOL);
+    return m != NULL && m->boolean;
+}
+
+static void copy_text(struct dec *d, const struct json *m, const char *key, char *out, size_t size)
+{
+    if (m == NULL) {
+        return;
+    }
+    if (m->text.n >= size || (m->text.n > 0 && memchr(m->text.p, 0, m->text.n) != NULL)) {
+        fail(d, ERR_CORRUPT, key, "is too long or contains NUL");
+        return;
+    }
+    memset(out, 0, size);
+    if (m->text.n > 0) {
+        memcpy(out, m->text.p, m->text.n);
+    }
+}
+
+static void need_text(struct dec *d, const struct json *v, const char *key, char *out, size_t size)
+{
+    copy_text(d, need(d, v, key, JSON_STRING), key, out, size);
+}
+
+/* One of a table's names; 0 after a failure. */
+static int need_name(struct dec *d, const struct json *v, const char *key, const char *const *names,
+                     int count)
+{
+    const struct json *m = need(d, v, key, JSON_STRING);
+    if (m == NULL) {
+        return 0;
+    }
+    int i = name_find(names, count, m->text);
+    if (i < 0) {
+        fail(d, ERR_FORMAT_NEWER, key, "has an unknown value");
+        return 0;
+    }
+    return i;
+}
+
+static void only_members(struct dec *d, const struct json *v, const char *const *known, size_t n)
+{
+    for (size_t i = 0; v != NULL && v->type == JSON_OBJECT && i < v->count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < n && !found; k++) {
+            found = str_eq(v->members[i].key, str_of(known[k]));
+        }
+        if (!found) {
+            fail(d, ERR_FORMAT_NEWER, "?", "is unknown: written by a newer version");
+        }
+    }
+}
+
+static const struct json *need_array(struct dec *d, const struct json *v, const char *key,
+                                     size_t count_max)
+{
+    const struct json *m = need(d, v, key, JSON_ARRAY);
+    if (m != NULL && m->count > count_max) {
+        fail(d, ERR_CORRUPT, key, "has too many elements");
+        return NULL;
+    }
+    return m;
+}
+
+static void get_region(struct dec *d, const struct json *v, struct record_region *g)
+{
+    static const char *const known[] = {"id",           "name",  "endpoint",          "peer_addr",
+                                        "priority",     "state", "is_forced_offline", "incarnation",
+                                        "since_wall_ms"};
+    only_members(d, v, known, ARRAY_COUNT(known));
+    g->id = (region_id)need_u64(d, v, "id", REGION_ID_MAX);
+    need_text(d, v, "name", g->name, sizeof(g->name));
+    need_text(d, v, "endpoint", g->endpoint, sizeof(g->endpoint));
+    need_text(d, v, "peer_addr", g->peer_addr, sizeof(g->peer_addr));
+    g->priority = (uint32_t)need_u64(d, v, "priority", REGIONS_MAX - 1);
+    g->state = (enum region_state)need_name(d, v, "state", state_names, REGION_STATE_COUNT);
+    g->is_forced_offline = need_bool(d, v, "is_forced_offline");
+    g->incarnation = need_u64(d, v, "incarnation", UINT64_MAX);
+    g->since_wall_ms = need_i64(d, v, "since_wall_ms");
+}
+
+static void get_branches(struct dec *d, struct arena *a, const struct json *v,
+                         struct record_epoch *e)
+{
+    const struct json *list = need_array(d, v, "branches", RECORD_BRANCHES_MAX);
+    if (list == NULL || list->count == 0) {
+        return;
+    }
+    struct record_branch *b = ARENA_NEW_ARRAY(a, struct record_branch, list->count);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct json *row = list->items[i];
+        if (row->type != JSON_ARRAY || row->count != 3 || !number_u64(row->items[0], &b[i].pid) ||
+            !number_u64(row->items[1], &b[i].epoch) || !number_u64(row->items[2], &b[i].lsn)) {
+            fail(d, ERR_CORRUPT, "branches", "has a bad row");
+            return;
+        }
+    }
+    e->branches = b;
+    e->branch_count = list->count;
+}
+
+static void get_epoch(struct dec *d, struct arena *a, const struct json *v, struct record_epoch *e)
+{
+    static const char *const known[] = {
+        "epoch",   "generation", "writer",    "incarnation", "start_lsn",  "is_lossy", "rule",
+        "wall_ms", "reason",     "detect_ms", "wait_ms",     "promote_ms", "branches"};
+    only_members(d, v, known, ARRAY_COUNT(known));
+    e->epoch = need_u64(d, v, "epoch", UINT64_MAX);
+    e->generation = need_u64(d, v, "generation", UINT64_MAX);
+    e->writer = (region_id)need_u64(d, v, "writer", REGION_ID_MAX);
+    e->incarnation = need_u64(d, v, "incarnation", UINT64_MAX);
+    e->start_lsn = need_u64(d, v, "start_lsn", LSN_MAX);
+    e->is_lossy = need_bool(d, v, "is_lossy");
+    e->rule = (uint32_t)need_u64(d, v, "rule", UINT32_MAX);
+    e->wall_ms = need_i64(d, v, "wall_ms");
+    need_text(d, v, "reason", e->reason, sizeof(e->reason));
+    e->detect_ms = (uint32_t)need_u64(d, v, "detect_ms", UINT32_MAX);
+    e->wait_ms = (uint32_t)need_u64(d, v, "wait_ms", UINT32_MAX);
+    e->promote_ms = (uint32_t)need_u64(d, v, "promote_ms", UINT32_MAX);
+    get_branches(d, a, v, e);
+}
+
+static void get_lists(struct dec *d, struct arena *a, const struct json *v,
+                      struct account_record *r)
+{
+    const struct json *keys = need_array(d, v, "keys", ARRAY_COUNT(r->key));
+    for (size_t i = 0; keys != NULL && i < keys->count; i++) {
+        if (keys->items[i]->type != JSON_STRING) {
+            fail(d, ERR_CORRUPT, "keys", "holds something else than strings");
+            break;
+        }
+        copy_text(d, keys->items[i], "keys", r->key[i], sizeof(r->key[i]));
+    }
+    const struct json *regions = need_array(d, v, "regions", REGIONS_MAX);
+    for (size_t i = 0; regions != NULL && i < regions->count && d->err == OK; i++) {
+        get_region(d, regions->items[i], &r->regions[r->region_count++]);
+    }
+    const struct json *epochs = need_array(d, v, "epochs", RECORD_EPOCHS_MAX);
+    for (size_t i = 0; epochs != NULL && i < epochs->count && d->err == OK; i++) {
+        get_epoch(d, a, epochs->items[i], &r->epochs[r->epoch_count++]);
+    }
+}
+
+static void get_record(struct dec *d, struct arena *a, const struct json *v,
+                       struct account_record *r)
+{
+    static const char *const known[] = {"format",
+                                        "name",
+                                        "level",
+                                        "auto_failover",
+                                        "phase",
+                                        "writer",
+                                        "writer_incarnation",
+                                        "generation",
+                                        "epoch",
+                                        "transfer_to",
+                                        "transfer_deadline_wall_ms",
+                                        "q_mask",
+                                        "token_version",
+                                        "lsn_limit",
+                                        "next_region_id",
+                                        "keys",
+                                        "peer_secret",
+                                        "regions",
+                                        "epochs"};
+    if (need_u64(d, v, "format", UINT64_MAX) > RECORD_FORMAT) {
+        fail(d, ERR_FORMAT_NEWER, "format", "is of a newer version");
+        return;
+    }
+    only_members(d, v, known, ARRAY_COUNT(known));
+    need_text(d, v, "name", r->name, sizeof(r->name));
+    r->level = (enum consistency)need_name(d, v, "level", level_names, CONSISTENCY_COUNT);
+    r->auto_failover = need_bool(d, v, "auto_failover");
+    r->phase = (enum account_phase)need_name(d, v, "phase", phase_names, PHASE_COUNT);
+    r->writer = (region_id)need_u64(d, v, "writer", REGION_ID_MAX);
+    r->writer_incarnation = need_u64(d, v, "writer_incarnation", UINT64_MAX);
+    r->generation = need_u64(d, v, "generation", UINT64_MAX);
+    r->epoch = need_u64(d, v, "epoch", UINT64_MAX);
+    r->transfer_to = (region_id)need_u64(d, v, "transfer_to", REGION_ID_MAX);
+    r->transfer_deadline_wall_ms = need_i64(d, v, "transfer_deadline_wall_ms");
+    r->q_mask = need_u64(d, v, "q_mask", UINT64_MAX);
+    r->token_version = need_u64(d, v, "token_version", UINT64_MAX);
+    r->lsn_limit = need_u64(d, v, "lsn_limit", LSN_MAX);
+    r->next_region_id = (region_id)need_u64(d, v, "next_region_id", REGION_ID_MAX + 1);
+    need_text(d, v, "peer_secret", r->peer_secret, sizeof(r->peer_secret));
+    get_lists(d, a, v, r);
+}
+
+enum err record_decode(struct arena *a, struct str text, struct account_record *ret,
+                       struct errinfo *ei)
+{
+    struct json_limits limits = {.text_size_max = RECORD_TEXT_SIZE_MAX, .depth_max = 8};
+    const struct json *v = NULL;
+    struct errinfo local = {0};
+    if (json_parse(a, text, &limits, &v, &local) != OK) {
+        return err_set(ei, ERR_CORRUPT, "account record is no JSON: %s", local.message);
+    }
+    if (v->type != JSON_OBJECT) {
+        return err_set(ei, ERR_CORRUPT, "account record is no JSON object");
+    }
+    struct account_record *r = ARENA_NEW(a, struct account_record);
+    struct dec d = {.ei = ei, .err = OK};
+    get_record(&d, a, v, r);
+    if (d.err != OK) {
+        return d.err;
+    }
+    char reason[256];
+    if (!record_check(r, reason)) {
+        return err_set(ei, ERR_CORRUPT, "account record: %s", reason);
+    }
+    *ret = *r;
+    return OK;
+}
