@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "engine/engine_int.h"
 
-static const struct kv_driver *const drivers[] = {&kv_mem};
+static const struct kv_driver *const drivers[] = {&kv_mem, &kv_rocksdb};
 
 /* ---- naming places ---- */
 
