@@ -420,7 +420,7 @@ static enum err read_all(int fd, const char *path, struct buf *out, struct errin
             continue;
         }
         if (n < 0) {
-            return err_set(ei, ERR_CONFIG, "%s: %s", path, strerrordesc_np(errno));
+            return err_set(ei, ERR_CONFIG, "%s: %s", path, err_errno_text(errno));
         }
         buf_add(out, chunk, (size_t)n);
         if (!buf_ok(out)) {
@@ -433,7 +433,7 @@ enum err conf_load_file(struct conf *c, const char *path, struct errinfo *ei)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return err_set(ei, ERR_CONFIG, "%s: %s", path, strerrordesc_np(errno));
+        return err_set(ei, ERR_CONFIG, "%s: %s", path, err_errno_text(errno));
     }
     struct buf text;
     buf_init(&text, CONF_FILE_SIZE_MAX);

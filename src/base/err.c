@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/contract.h"
 
@@ -57,6 +58,12 @@ int err_substatus(enum err e)
 int err_exit_code(enum err e)
 {
     return row_of(e)->exit_code;
+}
+
+const char *err_errno_text(int errnum)
+{
+    const char *text = strerrordesc_np(errnum);
+    return text != NULL ? text : "unknown error";
 }
 
 enum err err_set_at(struct errinfo *ei, enum err code, const char *file, int line, const char *fmt,

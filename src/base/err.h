@@ -40,6 +40,9 @@ int err_http_status(enum err e);
 int err_substatus(enum err e);
 int err_exit_code(enum err e);
 
+/* Text of an errno value; never NULL, any thread (strerror is neither by contract). */
+const char *err_errno_text(int errnum);
+
 /* Records the first failure (a later call on a set errinfo keeps the first) and returns `code`. */
 #define err_set(ei, code, ...) err_set_at((ei), (code), __FILE__, __LINE__, __VA_ARGS__)
 enum err err_set_at(struct errinfo *ei, enum err code, const char *file, int line, const char *fmt,

@@ -1,6 +1,7 @@
 /* Errors: the table is complete, the first detail wins. Contracts: a broken one aborts. */
 #include "base/err.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/contract.h"
@@ -46,6 +47,12 @@ T_TEST("no errinfo is fine, a long message is cut inside its field")
     text[sizeof(text) - 1] = '\0';
     t_err(err_set(&ei, ERR_IO, "%s", text), ERR_IO);
     t_eq_u64(strlen(ei.message), ERRINFO_MESSAGE_SIZE - 1);
+}
+
+T_TEST("system errors have a text, unknown ones too")
+{
+    t_eq_cstr(err_errno_text(ENOENT), "No such file or directory");
+    t_eq_cstr(err_errno_text(-5), "unknown error");
 }
 
 static enum err fail_if(bool is_failing)
