@@ -1,0 +1,332 @@
+/* See commit.h. The queue is a vector under a lock; the thread swaps it for an empty one and works
+ * through what it got. The lock is held for a few instructions by either side. The producer makes
+ * a system call only when the thread sleeps.
+ *
+ * Not handled: fairness between partitions. The core bounds what it has in flight. */
+#include "engine/commit.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/contract.h"
+#include "base/mem.h"
+
+/* Times as powers of two, each in eighths: errors below 12 %, in two kilobytes. */
+enum {
+    HISTOGRAM_SUB_BITS = 3,
+    HISTOGRAM_BUCKETS = (64 - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS,
+};
+
+struct item {
+    struct engine_batch *batch; /* owned */
+    uint64_t ticket;
+    size_t size;
+};
+
+struct items {
+    struct item *p; /* owned */
+    size_t n, cap;
+};
+
+struct committer {
+    struct committer_cfg cfg;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards the next five; rank: above the engine's locks */
+    pthread_cond_t wake;
+    struct items queue;
+    bool is_sleeping;
+    bool is_stopping;
+    _Atomic size_t queued;      /* queue.n, readable without the lock */
+    _Atomic size_t queued_size; /* bytes in the queue and in the group being written */
+
+    /* The thread's own. */
+    struct items taken;
+    struct engine_batch **batches;
+    enum err *errs;
+    struct committer_done *done;
+    size_t group_cap;
+    usec idle_us;               /* smoothed time between running dry and the next batch */
+
+    _Atomic uint64_t groups, batch_count, bytes, group_batches_max, sleeps, spins_hit, apply_us_max;
+    _Atomic uint64_t histogram[HISTOGRAM_BUCKETS]; /* written by the thread only */
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* One writer: no locked instruction needed. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static size_t histogram_bucket(uint64_t v)
+{
+    if (v < (1u << HISTOGRAM_SUB_BITS)) {
+        return (size_t)v;
+    }
+    unsigned top = 63u - (unsigned)__builtin_clzll(v);
+    unsigned shift = top - HISTOGRAM_SUB_BITS;
+    size_t sub = (size_t)(v >> shift) & ((1u << HISTOGRAM_SUB_BITS) - 1);
+    return ((size_t)(shift + 1) << HISTOGRAM_SUB_BITS) + sub;
+}
+
+/* Smallest value of the bucket. */
+static uint64_t histogram_value(size_t bucket)
+{
+    if (bucket < (1u << HISTOGRAM_SUB_BITS)) {
+        return bucket;
+    }
+    size_t shift = (bucket >> HISTOGRAM_SUB_BITS) - 1;
+    uint64_t sub = bucket & ((1u << HISTOGRAM_SUB_BITS) - 1);
+    return ((1u << HISTOGRAM_SUB_BITS) + sub) << shift;
+}
+
+static uint64_t histogram_quantile(const struct committer *c, uint64_t per_mille)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        total += c->histogram[i];
+    }
+    uint64_t rank = (total * per_mille + 999) / 1000;
+    uint64_t seen = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS && total > 0; i++) {
+        seen += c->histogram[i];
+        if (seen >= rank) {
+            return histogram_value(i);
+        }
+    }
+    return 0;
+}
+
+/* ---- the thread ---- */
+
+static void group_reserve(struct committer *c, size_t n)
+{
+    if (n > c->group_cap) {
+        c->group_cap = n * 2;
+        c->batches = (struct engine_batch **)mem_realloc(
+            c->batches, c->group_cap * sizeof(struct engine_batch *));
+        c->errs = (enum err *)mem_realloc(c->errs, c->group_cap * sizeof(*c->errs));
+        c->done = (struct committer_done *)mem_realloc(c->done, c->group_cap * sizeof(*c->done));
+    }
+}
+
+static void note_time(struct committer *c, usec took_us)
+{
+    add(&c->histogram[histogram_bucket(took_us)], 1);
+    if (took_us > c->apply_us_max) {
+        c->apply_us_max = took_us;
+    }
+}
+
+static void commit_group(struct committer *c, const struct item *items, size_t n, size_t size)
+{
+    group_reserve(c, n);
+    for (size_t i = 0; i < n; i++) {
+        c->batches[i] = items[i].batch;
+    }
+    struct errinfo ei = {0};
+    usec before_us = clock_boot_us();
+    enum err err = engine_apply(c->cfg.engine, c->batches, n, /* sync= */ true, c->errs, &ei);
+    note_time(c, clock_boot_us() - before_us);
+    for (size_t i = 0; i < n; i++) {
+        ASSERT(IMPLIES(err != OK, c->errs[i] == err));
+        c->done[i] = (struct committer_done){.ticket = items[i].ticket, .err = c->errs[i]};
+        engine_batch_free(items[i].batch);
+    }
+    add(&c->groups, 1);
+    add(&c->batch_count, n);
+    add(&c->bytes, size);
+    if (n > c->group_batches_max) {
+        c->group_batches_max = n;
+    }
+    atomic_fetch_sub(&c->queued_size, size);
+    c->cfg.done(c->cfg.ctx, c->done, n, &ei);
+}
+
+static void commit_taken(struct committer *c)
+{
+    size_t from = 0;
+    while (from < c->taken.n) {
+        size_t size = c->taken.p[from].size;
+        size_t to = from + 1;
+        while (to < c->taken.n && size + c->taken.p[to].size <= COMMITTER_GROUP_SIZE_MAX) {
+            size += c->taken.p[to++].size;
+        }
+        commit_group(c, c->taken.p + from, to - from, size);
+        from = to;
+    }
+    c->taken.n = 0;
+}
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Waits a little for work without giving the core away. */
+static bool spin(struct committer *c, usec since_us)
+{
+    if (c->cfg.no_spin || c->idle_us > c->cfg.spin_us) {
+        return false;
+    }
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load_explicit(&c->queued, memory_order_acquire) > 0) {
+                return true;
+            }
+            cpu_relax();
+        }
+    } while (clock_boot_us() - since_us < c->cfg.spin_us);
+    return false;
+}
+
+/* Takes all that is queued, waiting for it; false: stopping and nothing is left. */
+static bool take(struct committer *c)
+{
+    if (atomic_load_explicit(&c->queued, memory_order_acquire) == 0) {
+        usec dry_us = clock_boot_us();
+        bool was_hit = spin(c, dry_us);
+        add(&c->spins_hit, was_hit ? 1 : 0);
+        pthread_mutex_lock(&c->lock);
+        while (c->queue.n == 0 && !c->is_stopping) {
+            c->is_sleeping = true;
+            add(&c->sleeps, 1);
+            pthread_cond_wait(&c->wake, &c->lock);
+        }
+        c->is_sleeping = false;
+        usec idle_us = clock_boot_us() - dry_us;
+        usec capped_us = idle_us < 4 * c->cfg.spin_us ? idle_us : 4 * c->cfg.spin_us;
+        c->idle_us = (c->idle_us * 7 + capped_us) / 8;
+    } else {
+        pthread_mutex_lock(&c->lock);
+    }
+    struct items taken = c->queue;
+    c->queue = c->taken;
+    c->taken = taken;
+    c->queued = 0;
+    pthread_mutex_unlock(&c->lock);
+    return taken.n > 0;
+}
+
+static void *run(void *arg)
+{
+    struct committer *c = (struct committer *)arg;
+    while (take(c)) {
+        commit_taken(c);
+    }
+    return NULL;
+}
+
+/* ---- the other side ---- */
+
+struct committer *committer_new(const struct committer_cfg *cfg)
+{
+    ASSERT(cfg->engine != NULL);
+    ASSERT(cfg->done != NULL);
+    struct committer *c = MEM_NEW(struct committer);
+    c->cfg = *cfg;
+    if (c->cfg.queue_max == 0) {
+        c->cfg.queue_max = COMMITTER_QUEUE_MAX;
+    }
+    if (c->cfg.queue_size_max == 0) {
+        c->cfg.queue_size_max = COMMITTER_QUEUE_SIZE_MAX;
+    }
+    if (c->cfg.spin_us == 0) {
+        c->cfg.spin_us = COMMITTER_SPIN_US;
+    }
+    c->cfg.no_spin = c->cfg.no_spin || sysconf(_SC_NPROCESSORS_ONLN) < 2;
+    c->idle_us = 4 * c->cfg.spin_us; /* no spinning before batches were seen to come fast */
+    int rc = pthread_mutex_init(&c->lock, NULL);
+    ASSERT(rc == 0);
+    rc = pthread_cond_init(&c->wake, NULL);
+    ASSERT(rc == 0);
+    /* Signals are the main thread's. */
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&c->thread, NULL, run, c);
+    ASSERT(rc == 0);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_setname_np(c->thread, "commit"); /* cosmetic */
+    return c;
+}
+
+void committer_free(struct committer *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->is_stopping = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    int rc = pthread_join(c->thread, NULL);
+    ASSERT(rc == 0);
+    ASSERT(c->queue.n == 0 && c->taken.n == 0);
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c->queue.p);
+    mem_free(c->taken.p);
+    mem_free(c->batches);
+    mem_free(c->errs);
+    mem_free(c->done);
+    mem_free(c);
+}
+
+static void items_push(struct items *q, struct item item)
+{
+    if (q->n == q->cap) {
+        q->cap = q->cap == 0 ? 64 : q->cap * 2;
+        q->p = (struct item *)mem_realloc(q->p, q->cap * sizeof(*q->p));
+    }
+    q->p[q->n++] = item;
+}
+
+enum err committer_submit(struct committer *c, struct engine_batch *b, uint64_t ticket)
+{
+    struct item item = {.batch = b, .ticket = ticket, .size = engine_batch_size(b)};
+    pthread_mutex_lock(&c->lock);
+    ASSERT(!c->is_stopping);
+    bool is_full = c->queue.n >= c->cfg.queue_max ||
+                   (c->queue.n > 0 && c->queued_size + item.size > c->cfg.queue_size_max);
+    bool must_wake = false;
+    if (!is_full) {
+        items_push(&c->queue, item);
+        atomic_fetch_add(&c->queued_size, item.size);
+        atomic_store_explicit(&c->queued, c->queue.n, memory_order_release);
+        must_wake = c->is_sleeping;
+        c->is_sleeping = false; /* one signal is enough */
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (must_wake) {
+        pthread_cond_signal(&c->wake);
+    }
+    return is_full ? ERR_BUSY : OK;
+}
+
+void committer_stats_get(const struct committer *c, struct committer_stats *ret)
+{
+    *ret = (struct committer_stats){
+        .groups = c->groups,
+        .batches = c->batch_count,
+        .bytes = c->bytes,
+        .group_batches_max = c->group_batches_max,
+        .sleeps = c->sleeps,
+        .spins_hit = c->spins_hit,
+        .queued = c->queued,
+        .queued_size = c->queued_size,
+        .apply_us_p50 = histogram_quantile(c, 500),
+        .apply_us_p99 = histogram_quantile(c, 990),
+        .apply_us_max = c->apply_us_max,
+    };
+}

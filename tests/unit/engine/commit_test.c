@@ -1,0 +1,195 @@
+/* The commit thread: order, grouping, limits, failures; on each driver. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "engine/commit.h"
+#include "suite.h"
+
+struct seen {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t next_ticket; /* all below have been answered, in order */
+    uint64_t ok, failed, groups;
+    enum err last_err;
+    bool is_held; /* the callback waits while set */
+};
+
+static void on_done(void *ctx, const struct committer_done *done, size_t n,
+                    const struct errinfo *ei)
+{
+    struct seen *s = (struct seen *)ctx;
+    UNUSED(ei);
+    pthread_mutex_lock(&s->lock);
+    while (s->is_held) {
+        pthread_cond_wait(&s->changed, &s->lock);
+    }
+    s->groups++;
+    for (size_t i = 0; i < n; i++) {
+        if (done[i].ticket != s->next_ticket) {
+            t_fail_soft("ticket %lu came instead of %lu", done[i].ticket, s->next_ticket);
+        }
+        s->next_ticket = done[i].ticket + 1;
+        if (done[i].err == OK) {
+            s->ok++;
+        } else {
+            s->failed++;
+            s->last_err = done[i].err;
+        }
+    }
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void seen_init(struct seen *s)
+{
+    *s = (struct seen){.next_ticket = 0};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+}
+
+static void seen_wait(struct seen *s, uint64_t tickets)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->next_ticket < tickets) {
+        pthread_cond_wait(&s->changed, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void seen_hold(struct seen *s, bool is_held)
+{
+    pthread_mutex_lock(&s->lock);
+    s->is_held = is_held;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static struct engine_batch *batch_of(struct engine *e, uint64_t i)
+{
+    struct engine_batch *b = engine_batch_new(e);
+    engine_batch_log(b, 1, i + 1, STR("entry"));
+    struct engine_part_meta meta = {.tail_lsn = i + 1, .first_lsn = 1};
+    engine_batch_meta(b, 1, &meta);
+    return b;
+}
+
+static void test_all_are_answered_in_order(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
+    struct committer *c = committer_new(&cfg);
+    for (uint64_t i = 0; i < 3000; i++) {
+        t_ok(committer_submit(c, batch_of(e, i), i));
+        if (i % 700 == 0) {
+            seen_wait(&s, i + 1); /* lets the thread run dry now and then */
+        }
+    }
+    seen_wait(&s, 3000);
+    struct committer_stats stats;
+    committer_stats_get(c, &stats);
+    t_eq_u64(stats.batches, 3000);
+    t_check(stats.groups <= 3000);
+    t_check(stats.apply_us_max >= stats.apply_us_p99);
+    t_check(stats.apply_us_p99 >= stats.apply_us_p50);
+    t_eq_u64(stats.queued, 0);
+    t_eq_u64(stats.queued_size, 0);
+    committer_free(c);
+    t_eq_u64(s.ok, 3000);
+    t_eq_u64(suite_verify(e), 0);
+    engine_close(e);
+}
+
+/* While one group is held up in its callback, whatever comes becomes one group. */
+static void test_waiting_batches_become_one_group(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s, .queue_max = 64};
+    struct committer *c = committer_new(&cfg);
+    seen_hold(&s, true);
+    t_ok(committer_submit(c, batch_of(e, 0), 0));
+    struct committer_stats stats;
+    do { /* until the thread is in the callback of the first group */
+        committer_stats_get(c, &stats);
+    } while (stats.groups < 1);
+    for (uint64_t i = 1; i <= 64; i++) {
+        t_ok(committer_submit(c, batch_of(e, i), i));
+    }
+    /* The queue has its limit; the refused batch stays the caller's. */
+    struct engine_batch *over = batch_of(e, 65);
+    t_err(committer_submit(c, over, 65), ERR_BUSY);
+    engine_batch_free(over);
+    seen_hold(&s, false);
+    seen_wait(&s, 65);
+    committer_free(c);
+    t_eq_u64(s.groups, 2);
+    t_eq_u64(s.ok, 65);
+    engine_close(e);
+}
+
+static void test_stopping_finishes_the_queue(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s, .no_spin = true};
+    struct committer *c = committer_new(&cfg);
+    for (uint64_t i = 0; i < 100; i++) {
+        t_ok(committer_submit(c, batch_of(e, i), i));
+    }
+    committer_free(c);
+    t_eq_u64(s.ok, 100);
+    committer_free(NULL);
+    engine_close(e);
+}
+
+static void test_stale_guard_fails_only_its_batch(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
+    struct committer *c = committer_new(&cfg);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct engine_batch *b = batch_of(e, i);
+        engine_batch_guard(b, i == 1 ? 4 : 5);
+        t_ok(committer_submit(c, b, i));
+    }
+    committer_free(c);
+    t_eq_u64(s.ok, 2);
+    t_eq_u64(s.failed, 1);
+    t_err(s.last_err, ERR_STALE_GENERATION);
+    engine_close(e);
+}
+
+static void test_failed_sync_fails_everything_after(void)
+{
+    setenv("HOLDFAST_TEST_DISK", "slow:1,fail-sync-after:3", 1);
+    struct engine *e = suite_open();
+    unsetenv("HOLDFAST_TEST_DISK");
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
+    struct committer *c = committer_new(&cfg);
+    for (uint64_t i = 0; i < 6; i++) {
+        t_ok(committer_submit(c, batch_of(e, i), i));
+        seen_wait(&s, i + 1);
+    }
+    committer_free(c);
+    t_eq_u64(s.ok, 3);
+    t_eq_u64(s.failed, 3);
+    t_err(s.last_err, ERR_IO);
+    engine_close(e);
+}
+
+static const struct suite_case cases[] = {
+    {"all batches are answered in order", test_all_are_answered_in_order},
+    {"waiting batches become one group, up to the limit", test_waiting_batches_become_one_group},
+    {"stopping finishes the queue", test_stopping_finishes_the_queue},
+    {"a stale guard fails only its batch", test_stale_guard_fails_only_its_batch},
+    {"a failed sync fails everything after it", test_failed_sync_fails_everything_after},
+};
+SUITE_MAIN(cases)
