@@ -1,0 +1,119 @@
+#include "base/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum err files_mkdirs(const char *path, struct errinfo *ei)
+{
+    char partial[PATH_MAX];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof(partial)) {
+        return err_set(ei, ERR_INVALID, "bad directory name '%s'", path);
+    }
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
+            continue;
+        }
+        memcpy(partial, path, i);
+        partial[i] = '\0';
+        if (mkdir(partial, 0700) != 0 && errno != EEXIST) {
+            return err_set(ei, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot make directory %s: %s",
+                           partial, strerrordesc_np(errno));
+        }
+    }
+    return OK;
+}
+
+enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_set(ei, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot open %s: %s", path,
+                       strerrordesc_np(errno));
+    }
+    char chunk[8192];
+    ssize_t n = 0;
+    while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+        buf_add(out, chunk, (size_t)n);
+    }
+    int saved = errno;
+    close(fd);
+    if (n < 0) {
+        return err_set(ei, ERR_IO, "cannot read %s: %s", path, strerrordesc_np(saved));
+    }
+    if (!buf_ok(out)) {
+        return err_set(ei, ERR_LIMIT, "%s is larger than %zu bytes", path, out->max);
+    }
+    return OK;
+}
+
+static enum err write_all(int fd, struct str text)
+{
+    size_t done = 0;
+    while (done < text.n) {
+        ssize_t n = write(fd, text.p + done, text.n - done);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return errno == ENOSPC ? ERR_DISK_FULL : ERR_IO;
+        }
+        done += (size_t)n;
+    }
+    return OK;
+}
+
+static enum err sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    if (n == 0) {
+        folder[0] = slash ? '/' : '.';
+        n = 1;
+    } else {
+        memcpy(folder, path, n);
+    }
+    folder[n] = '\0';
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return ERR_IO;
+    }
+    enum err err = fsync(fd) == 0 ? OK : ERR_IO;
+    close(fd);
+    return err;
+}
+
+enum err files_write_durable(const char *path, struct str text, mode_t mode, struct errinfo *ei)
+{
+    char temporary[PATH_MAX];
+    int n = snprintf(temporary, sizeof(temporary), "%s.new", path);
+    if (n < 0 || (size_t)n >= sizeof(temporary)) {
+        return err_set(ei, ERR_INVALID, "file name too long: %s", path);
+    }
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (fd < 0) {
+        return err_set(ei, ERR_IO, "cannot create %s: %s", temporary, strerrordesc_np(errno));
+    }
+    enum err ret = write_all(fd, text);
+    if (ret == OK && fsync(fd) != 0) {
+        ret = ERR_IO;
+    }
+    close(fd);
+    if (ret == OK && rename(temporary, path) != 0) {
+        ret = ERR_IO;
+    }
+    if (ret == OK) {
+        ret = sync_folder(path);
+    }
+    if (ret != OK) {
+        err_set(ei, ret, "cannot write %s: %s", path, strerrordesc_np(errno));
+        (void)unlink(temporary);
+    }
+    return ret;
+}

@@ -1,0 +1,209 @@
+/* `holdfast account`: look at and steer the account's regions. */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/contract.h"
+#include "cli/cli.h"
+#include "continuity/client.h"
+
+enum { A_DIR, A_ENDPOINT, A_KEY, A_JSON, A_FORCE, A_WAIT, A_REGENERATE, A_ROW_COUNT };
+
+static const struct conf_row rows[A_ROW_COUNT] = {
+    [A_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "directory of a running `holdfast up`"},
+    [A_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
+    [A_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
+    [A_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON"},
+    [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0, "offline: accept the loss that is printed"},
+    [A_WAIT] = {"wait", CONF_DURATION, "30s", 0, 3600000, 0, "wait this long for the change to be complete; 0 = do not wait"},
+    [A_REGENERATE] = {"regenerate", CONF_STRING, "", 0, 32, 0, "keys: make a new primary, secondary, primaryReadonly or secondaryReadonly"},
+};
+
+static enum err call(const struct client_account *acc, struct arena *a, const char *method, const char *path,
+                     struct str body, const struct json **ret, struct errinfo *ei)
+{
+    struct client_request req = {.method = method, .base = acc->endpoint, .path = path, .body = body};
+    int status = 0;
+    TRY(client_call(acc, &req, a, &status, NULL, ret, ei));
+    return client_answer_err(status, *ret, ei);
+}
+
+static struct str text_of(const struct json *v, const char *key)
+{
+    struct str s = STR("");
+    (void)json_get_str(v, str_of(key), &s);
+    return s;
+}
+
+static uint64_t number_of(const struct json *v, const char *key)
+{
+    uint64_t n = 0;
+    (void)json_get_u64(v, str_of(key), &n);
+    return n;
+}
+
+static void print_account(const struct json *doc)
+{
+    struct str writer = text_of(doc, "writer");
+    bool is_auto = false;
+    (void)json_get_bool(doc, STR("automaticFailover"), &is_auto);
+    printf("account %-20.*s level " STR_FMT ", automatic failover %s\n", STR_ARG(text_of(doc, "account")),
+           STR_ARG(text_of(doc, "consistency")), is_auto ? "on" : "off");
+    printf("phase " STR_FMT ", generation %" PRIu64 ", epoch %" PRIu64 ", token version %" PRIu64 "\n\n",
+           STR_ARG(text_of(doc, "phase")), number_of(doc, "generation"), number_of(doc, "epoch"),
+           number_of(doc, "tokenVersion"));
+    printf("  %-12s %-8s %-14s %-25s %s\n", "region", "priority", "state", "since", "endpoint");
+    const struct json *regions = json_get(doc, STR("regions"));
+    for (size_t i = 0; regions && i < regions->count; i++) {
+        const struct json *r = regions->items[i];
+        struct str name = text_of(r, "name");
+        printf("%s %-12.*s %-8" PRIu64 " %-14.*s %-25.*s " STR_FMT "\n", str_eq(name, writer) ? "*" : " ",
+               STR_ARG(name), number_of(r, "priority"), STR_ARG(text_of(r, "state")),
+               STR_ARG(text_of(r, "since")), STR_ARG(text_of(r, "endpoint")));
+    }
+    const struct json *epochs = json_get(doc, STR("epochs"));
+    if (epochs && epochs->count > 0) {
+        const struct json *e = epochs->items[epochs->count - 1];
+        printf("\nlast change of writer: to " STR_FMT " at " STR_FMT " (" STR_FMT "; rule %" PRIu64
+               "; detected in %" PRIu64 " ms, waited %" PRIu64 " ms, promoted in %" PRIu64 " ms)\n",
+               STR_ARG(text_of(e, "writer")), STR_ARG(text_of(e, "time")), STR_ARG(text_of(e, "reason")),
+               number_of(e, "rule"), number_of(e, "detectMs"), number_of(e, "waitMs"), number_of(e, "promoteMs"));
+    }
+    printf("\n* takes writes\n");
+}
+
+static void print_json(const struct json *doc)
+{
+    struct buf text;
+    buf_init(&text, 16 << 20);
+    json_write(&text, doc);
+    printf(STR_FMT "\n", STR_ARG(buf_str(&text)));
+    buf_done(&text);
+}
+
+static void show(const struct conf *c, const struct json *doc)
+{
+    if (conf_bool(c, A_JSON)) {
+        print_json(doc);
+    } else {
+        print_account(doc);
+    }
+}
+
+/* Has what was asked for come true? */
+static bool is_complete(const struct json *doc, const char *op, const char *region)
+{
+    if (!str_eq(text_of(doc, "phase"), STR("OPEN"))) {
+        return false;
+    }
+    if (strcmp(op, "failover") == 0) {
+        return str_eq_nocase(text_of(doc, "writer"), str_of(region));
+    }
+    const struct json *regions = json_get(doc, STR("regions"));
+    for (size_t i = 0; regions && i < regions->count; i++) {
+        if (str_eq_nocase(text_of(regions->items[i], "name"), str_of(region))) {
+            struct str state = text_of(regions->items[i], "state");
+            bool is_off = str_eq(state, STR("OFFLINE"));
+            bool is_on = str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
+            return strcmp(op, "offline") == 0 ? is_off : is_on;
+        }
+    }
+    return false;
+}
+
+static enum err operate(const struct conf *c, const struct client_account *acc, struct arena *a, const char *op,
+                        const char *region, struct errinfo *ei)
+{
+    const struct json *doc = NULL;
+    char path[128];
+    (void)snprintf(path, sizeof(path), "/_holdfast/account/%s", op);
+    struct str body = arena_printf(a, "{\"region\":\"%s\",\"force\":%s}", region, conf_bool(c, A_FORCE) ? "true" : "false");
+    usec start = clock_boot_us();
+    TRY(call(acc, a, "POST", path, body, &doc, ei));
+    uint64_t wait_us = conf_u64(c, A_WAIT) * 1000;
+    bool is_shown = false;
+    while (wait_us > 0 && !is_complete(doc, op, region)) {
+        if (clock_boot_us() - start > wait_us) {
+            err_set(ei, ERR_TIMEOUT, "%s of %s was started but is not complete after %" PRIu64 " ms", op, region,
+                    wait_us / 1000);
+            err_hint(ei, "`holdfast status` shows what it waits for");
+            return ERR_TIMEOUT;
+        }
+        if (!is_shown && clock_boot_us() - start > 1000000 && !conf_bool(c, A_JSON)) {
+            fprintf(stderr, "waiting for %s of %s to complete ...\n", op, region);
+            is_shown = true;
+        }
+        (void)poll(NULL, 0, 20); /* between two looks at the account */
+        TRY(call(acc, a, "GET", "/_holdfast/account", STR(""), &doc, ei));
+    }
+    if (!conf_bool(c, A_JSON)) {
+        printf("%s %s: %s in %" PRIu64 " ms\n\n", op, region, wait_us > 0 ? "complete" : "accepted",
+               (clock_boot_us() - start) / 1000);
+    }
+    show(c, doc);
+    return OK;
+}
+
+static enum err keys(const struct conf *c, const struct client_account *acc, struct arena *a, struct errinfo *ei)
+{
+    const struct json *doc = NULL;
+    if (conf_str(c, A_REGENERATE).n > 0) {
+        struct str body = arena_printf(a, "{\"key\":\"%s\"}", conf_cstr(c, A_REGENERATE));
+        TRY(call(acc, a, "POST", "/_holdfast/account/keys/regenerate", body, &doc, ei));
+    } else {
+        TRY(call(acc, a, "GET", "/_holdfast/account/keys", STR(""), &doc, ei));
+    }
+    if (conf_bool(c, A_JSON)) {
+        print_json(doc);
+        return OK;
+    }
+    for (size_t i = 0; i < doc->count; i++) {
+        printf("%-18.*s " STR_FMT "\n", STR_ARG(doc->members[i].key), STR_ARG(doc->members[i].value->text));
+    }
+    return OK;
+}
+
+static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
+{
+    const char *op = argc > 1 ? argv[1] : "show";
+    bool needs_region = strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
+    bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
+    if (!is_known || argc > 3 || (needs_region && argc != 3)) {
+        err_set(ei, ERR_USAGE, is_known ? "account %s needs the name of one region" : "unknown operation '%s'", op);
+        err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | keys");
+        return ERR_USAGE;
+    }
+    struct client_account acc;
+    TRY(client_account_find(conf_cstr(c, A_DIR), conf_cstr(c, A_ENDPOINT), conf_cstr(c, A_KEY), &acc, ei));
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    enum err err = OK;
+    if (needs_region) {
+        err = operate(c, &acc, &a, op, argv[2], ei);
+    } else if (strcmp(op, "keys") == 0) {
+        err = keys(c, &acc, &a, ei);
+    } else {
+        err = call(&acc, &a, "GET", "/_holdfast/account", STR(""), &doc, ei);
+        if (err == OK) {
+            show(c, doc);
+        }
+    }
+    arena_done(&a);
+    explicit_bzero(&acc, sizeof(acc));
+    return err;
+}
+
+int cmd_account(int argc, char **argv)
+{
+    struct conf *c = conf_new(rows, A_ROW_COUNT);
+    int status = 0;
+    if (cli_options(c, rows, A_ROW_COUNT, -1, cli_command("account"), &argc, argv, &status)) {
+        struct errinfo ei = {0};
+        status = run(c, argc, argv, &ei) == OK ? 0 : cli_fail(&ei);
+    }
+    conf_free(c);
+    return status;
+}

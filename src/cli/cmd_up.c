@@ -1,0 +1,151 @@
+/* `holdfast up`. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "server/up.h"
+
+enum {
+    UP_DIR,
+    UP_PORT,
+    UP_REGIONS,
+    UP_CONSISTENCY,
+    UP_ACCOUNT,
+    UP_KEY,
+    UP_WELL_KNOWN_KEY,
+    UP_READY_FILE,
+    UP_ENGINE,
+    UP_PROFILE,
+    UP_AUTO_FAILOVER,
+    UP_FAULT_PROXY,
+    UP_WATCHDOG,
+    UP_KILL,
+    UP_QUIET,
+    UP_LOG_LEVEL,
+    UP_CONFIG,
+    UP_ROW_COUNT,
+};
+
+static const struct conf_row rows[UP_ROW_COUNT] = {
+    [UP_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "where the account's data lives"},
+    [UP_PORT] = {"port", CONF_U64, "8081", 1, 65000, 0, "port of the global endpoint; regions get the next ones"},
+    [UP_REGIONS] = {"regions", CONF_LIST, "east,west,north", 1, UP_REGIONS_MAX, 0, "regions in priority order; the first one writes"},
+    [UP_CONSISTENCY] = {"consistency", CONF_STRING, "Session", 1, 32, 0, "account level: Strong, Session, ConsistentPrefix or Eventual"},
+    [UP_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
+    [UP_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "primary key in base64; made at the first start when not given"},
+    [UP_WELL_KNOWN_KEY] = {"well-known-key", CONF_BOOL, "no", 0, 0, 0, "use the public emulator key (everybody knows it; loopback only)"},
+    [UP_READY_FILE] = {"ready-file", CONF_STRING, "", 0, 3000, 0, "write endpoint, key and regions as JSON here once requests are served"},
+    [UP_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0, "rocksdb (durable) or mem (forgets)"},
+    [UP_PROFILE] = {"profile", CONF_STRING, "lan", 3, 3, 0, "timers: lan or wan"},
+    [UP_AUTO_FAILOVER] = {"auto-failover", CONF_BOOL, "yes", 0, 0, 0, "promote by priority when the write region is lost"},
+    [UP_FAULT_PROXY] = {"fault-proxy", CONF_BOOL, "no", 0, 0, 0, "send links between processes through a proxy that drills can cut"},
+    [UP_WATCHDOG] = {"watchdog", CONF_DURATION, "1s", 0, 600000, 0, "stand in for a server frozen this long; 0 = never"},
+    [UP_KILL] = {"kill-frozen", CONF_DURATION, "5s", 0, 3600000, 0, "kill a server frozen this long; 0 = never"},
+    [UP_QUIET] = {"quiet", CONF_BOOL, "no", 0, 0, 0, "print no summary"},
+    [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 4, 5, 0, "error, warn, info or debug"},
+    [UP_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
+};
+
+/* Names become host names and file names: letters, digits, blanks and hyphens. */
+static enum err check_name(struct str name, const char *what, struct errinfo *ei)
+{
+    if (name.n == 0 || name.n >= RECORD_NAME_MAX || name.p[0] == '-') {
+        return err_set(ei, ERR_USAGE, "bad %s name '" STR_FMT "'", what, STR_ARG(name));
+    }
+    for (size_t i = 0; i < name.n; i++) {
+        char ch = name.p[i];
+        bool is_fine = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-';
+        if (!is_fine) {
+            err_set(ei, ERR_USAGE, "bad %s name '" STR_FMT "'", what, STR_ARG(name));
+            err_hint(ei, "lower-case letters, digits and hyphens only");
+            return ERR_USAGE;
+        }
+    }
+    if (strcmp(what, "account") == 0 && str_eq(name, STR("localhost"))) {
+        err_set(ei, ERR_USAGE, "an account cannot be called localhost");
+        err_hint(ei, "clients would ignore its regions");
+        return ERR_USAGE;
+    }
+    return OK;
+}
+
+static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei)
+{
+    o->dir = conf_cstr(c, UP_DIR);
+    o->port = (unsigned)conf_u64(c, UP_PORT);
+    o->account = conf_cstr(c, UP_ACCOUNT);
+    TRY(check_name(str_of(o->account), "account", ei));
+    o->region_count = conf_list_count(c, UP_REGIONS);
+    for (unsigned i = 0; i < o->region_count; i++) {
+        struct str name = conf_list_item(c, UP_REGIONS, i);
+        TRY(check_name(name, "region", ei));
+        for (unsigned k = 0; k < i; k++) {
+            if (str_eq(name, str_of(o->regions[k]))) {
+                return err_set(ei, ERR_USAGE, "region '" STR_FMT "' is named twice", STR_ARG(name));
+            }
+        }
+        memcpy(o->regions[i], name.p, name.n);
+    }
+    o->has_regions = conf_source(c, UP_REGIONS) != CONF_FROM_DEFAULT;
+    o->has_level = conf_source(c, UP_CONSISTENCY) != CONF_FROM_DEFAULT;
+    if (!consistency_parse(conf_str(c, UP_CONSISTENCY), &o->level)) {
+        err_set(ei, ERR_USAGE, "unknown consistency level '%s'", conf_cstr(c, UP_CONSISTENCY));
+        err_hint(ei, "one of Strong, Session, ConsistentPrefix, Eventual");
+        return ERR_USAGE;
+    }
+    if (o->level == CONSISTENCY_BOUNDED_STALENESS) {
+        return err_set(ei, ERR_UNSUPPORTED, "BoundedStaleness is not implemented yet");
+    }
+    o->key = conf_str(c, UP_KEY).n > 0 ? conf_cstr(c, UP_KEY) : NULL;
+    if (conf_bool(c, UP_WELL_KNOWN_KEY)) {
+        o->key = up_well_known_key;
+    }
+    o->ready_file = conf_str(c, UP_READY_FILE).n > 0 ? conf_cstr(c, UP_READY_FILE) : NULL;
+    o->engine = conf_cstr(c, UP_ENGINE);
+    if (strcmp(o->engine, "rocksdb") != 0 && strcmp(o->engine, "mem") != 0) {
+        return err_set(ei, ERR_USAGE, "unknown engine '%s': rocksdb or mem", o->engine);
+    }
+    o->profile = conf_cstr(c, UP_PROFILE);
+    if (strcmp(o->profile, "lan") != 0 && strcmp(o->profile, "wan") != 0) {
+        return err_set(ei, ERR_USAGE, "unknown profile '%s': lan or wan", o->profile);
+    }
+    o->auto_failover = conf_bool(c, UP_AUTO_FAILOVER);
+    o->has_fault_proxy = conf_bool(c, UP_FAULT_PROXY);
+    o->watchdog_ms = (unsigned)conf_u64(c, UP_WATCHDOG);
+    o->kill_ms = (unsigned)conf_u64(c, UP_KILL);
+    o->is_quiet = conf_bool(c, UP_QUIET);
+    o->log_level = conf_cstr(c, UP_LOG_LEVEL);
+    enum log_level level;
+    if (log_level_parse(o->log_level, &level) != 0) {
+        return err_set(ei, ERR_USAGE, "unknown log level '%s'", o->log_level);
+    }
+    /* Our terminal is for people; the processes' logs are in files. */
+    log_set_level(level == LOG_LEVEL_INFO ? LOG_LEVEL_WARN : level);
+    return OK;
+}
+
+int cmd_up(int argc, char **argv)
+{
+    struct conf *c = conf_new(rows, UP_ROW_COUNT);
+    int status = 0;
+    if (cli_options(c, rows, UP_ROW_COUNT, UP_CONFIG, cli_command("up"), &argc, argv, &status)) {
+        struct up_opts opts = {0};
+        struct errinfo ei = {0};
+        log_set_name("up");
+        enum err err = OK;
+        if (argc > 1) {
+            err = err_set(&ei, ERR_USAGE, "up takes no argument '%s'", argv[1]);
+        } else {
+            err = fill(c, &opts, &ei);
+        }
+        if (err == OK) {
+            err = up_run(&opts, &ei);
+        }
+        status = err == OK ? 0 : cli_fail(&ei);
+    }
+    conf_free(c);
+    return status;
+}

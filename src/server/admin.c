@@ -1,0 +1,109 @@
+#include "server/admin.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/contract.h"
+#include "base/log.h"
+
+void admin_events_init(struct admin_events *e)
+{
+    memset(e, 0, sizeof(*e));
+    e->next_seq = 1;
+}
+
+const char *admin_event_name(enum region_event_kind k)
+{
+    static const char *const names[] = {
+        [EVENT_ROLE] = "role",
+        [EVENT_FAILOVER] = "failover",
+        [EVENT_LEASE_LOST] = "lease_lost",
+        [EVENT_REGION_STATE] = "region_state",
+        [EVENT_DIVERGED] = "diverged",
+        [EVENT_FEED_SENT] = "feed_sent",
+        [EVENT_REJOINED] = "rejoined",
+        [EVENT_STALE_GENERATION] = "stale_generation",
+        [EVENT_CORRUPT] = "corrupt",
+        [EVENT_LSN_BLOCK] = "lsn_block",
+    };
+    size_t i = (size_t)k;
+    return i < ARRAY_COUNT(names) && names[i] ? names[i] : "event";
+}
+
+void admin_event(struct admin_events *e, const struct region_event *ev)
+{
+    size_t slot = (size_t)(e->next_seq % ADMIN_EVENTS_MAX);
+    e->ring[slot].wall_ms = clock_wall_ms();
+    e->ring[slot].ev = *ev;
+    e->next_seq++;
+    bool is_bad = ev->kind == EVENT_CORRUPT || ev->kind == EVENT_STALE_GENERATION;
+    LOG_AT(is_bad ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "region", admin_event_name(ev->kind), "rule=%u %s",
+           ev->rule, ev->text);
+}
+
+void admin_events_json(const struct admin_events *e, uint64_t since, struct json_out *o)
+{
+    uint64_t first = e->next_seq > ADMIN_EVENTS_MAX ? e->next_seq - ADMIN_EVENTS_MAX + 1 : 1;
+    json_out_array(o);
+    for (uint64_t seq = since + 1 > first ? since + 1 : first; seq < e->next_seq; seq++) {
+        size_t slot = (size_t)(seq % ADMIN_EVENTS_MAX);
+        char when[CLOCK_RFC1123_SIZE];
+        clock_format_iso(e->ring[slot].wall_ms, when);
+        json_out_object(o);
+        json_out_key(o, "seq");
+        json_out_u64(o, seq);
+        json_out_key(o, "time");
+        json_out_cstr(o, when);
+        json_out_key(o, "event");
+        json_out_cstr(o, admin_event_name(e->ring[slot].ev.kind));
+        json_out_key(o, "rule");
+        json_out_u64(o, e->ring[slot].ev.rule);
+        json_out_key(o, "text");
+        json_out_cstr(o, e->ring[slot].ev.text);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+void admin_respond(struct http_req *req, int status, struct buf *body, const char *content_type)
+{
+    struct http_response res = {.status = status, .body = body};
+    http_response_header(&res, STR("content-type"), str_of(content_type));
+    http_response_header(&res, STR("cache-control"), STR("no-store"));
+    http_respond(req, &res);
+}
+
+void admin_respond_error(struct http_req *req, const struct errinfo *ei)
+{
+    struct buf body;
+    struct json_out o;
+    buf_init(&body, 4096);
+    json_out_init(&o, &body);
+    json_out_object(&o);
+    json_out_key(&o, "code");
+    json_out_cstr(&o, err_name(ei->code));
+    json_out_key(&o, "message");
+    json_out_cstr(&o, ei->message[0] ? ei->message : err_text(ei->code));
+    if (ei->hint[0]) {
+        json_out_key(&o, "hint");
+        json_out_cstr(&o, ei->hint);
+    }
+    json_out_object_end(&o);
+    admin_respond(req, err_http_status(ei->code), &body, "application/json");
+    buf_done(&body);
+}
+
+static bool under(const struct http_req *req, struct str prefix)
+{
+    return str_starts(req->target, prefix);
+}
+
+bool admin_is_ours(const struct http_req *req)
+{
+    return under(req, STR("/health/")) || under(req, STR("/metrics")) || admin_needs_key(req);
+}
+
+bool admin_needs_key(const struct http_req *req)
+{
+    return under(req, STR("/_holdfast/"));
+}

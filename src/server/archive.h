@@ -1,0 +1,15 @@
+/* Diverged suffixes, saved outside the log before it is cut (geo-semantics 7.3 step 5): one file
+ * per partition and time in DIR, kept until an operator removes it (`holdfast conflicts export`
+ * reads it). Format: doc/format/archive.md. Writing and syncing happen on a thread of its own. */
+#pragma once
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/types.h"
+#include "net/loop.h"
+
+struct archiver;
+struct archiver *archiver_new(struct loop *loop, const char *dir, region_id self,
+                              void (*done)(void *ctx, uint64_t ticket, enum err err), void *ctx);
+void archiver_free(struct archiver *a); /* waits for the thread */
+void archiver_save(struct archiver *a, pid p, struct str entries, uint64_t ticket);

@@ -1,0 +1,527 @@
+/* The front. See front.h.
+ *
+ * HTTP threads hand every request to the loop; there it is answered, forwarded, or held in a list
+ * that is looked at again whenever the record changes. Everything but the hand-over is on the loop's
+ * thread. */
+#include "server/front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "account/record.h"
+#include "account/region.h"
+#include "base/clock.h"
+#include "base/contract.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "coord/coord_client.h"
+#include "cosmos/account_doc.h"
+#include "cosmos/auth.h"
+#include "cosmos/errors.h"
+#include "json/json.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "net/loop.h"
+#include "server/admin.h"
+#include "server/front_admin.h"
+#include "server/notify.h"
+
+enum {
+    FORWARD_TIMEOUT_MS = 60000, /* as long as a client waits by default */
+    CONNECT_TIMEOUT_MS = 500,
+    HELD_PERIOD_MS = 50,
+    STOP_GRACE_MS = 500,
+    FORWARD_HEADERS_MAX = 96,
+};
+
+struct front_req {
+    struct front *front;
+    struct http_req *http;
+    struct list link; /* in front.held while held */
+    usec deadline_us;
+    bool is_write;
+    bool is_on_global; /* else a stand-in for `region` */
+    size_t region;     /* index into opts.regions */
+    region_id target;  /* being asked now */
+    uint64_t tried_mask;
+    coord_rev tried_rev; /* record revision when it was last tried: again only after a change */
+};
+
+struct front {
+    const struct front_opts *opts;
+    struct loop *loop;
+    struct coord_client *coord;
+    struct http_client *client;
+    struct http_server *http;
+    struct front_record rec;
+    struct cosmos_auth *auth;
+    struct list held;
+    size_t held_count;
+    struct loop_timer *held_timer;
+    bool is_standing_in[FRONT_REGIONS_MAX];
+    struct loop_fd *control;
+    char control_line[256];
+    size_t control_n;
+    uint64_t forwarded, stood_in, held_total, held_expired;
+    char prefix[RECORD_NAME_MAX + 64];
+    bool is_synced, is_ready;
+    struct errinfo failure;
+};
+
+/* ---- answers ---- */
+
+static void finish(struct front_req *r)
+{
+    list_remove(&r->link);
+    mem_free(r);
+}
+
+static void answer_error(struct front_req *r, enum err err, const char *message)
+{
+    struct errinfo ei = {0};
+    err_set(&ei, err, "%s", message);
+    cosmos_respond_error(r->http, &ei);
+    finish(r);
+}
+
+static void answer_account(struct front_req *r)
+{
+    struct buf body;
+    buf_init(&body, 1 << 20);
+    const char *region = r->is_on_global ? NULL : r->front->opts->regions[r->region].name;
+    cosmos_account_document(&r->front->rec.record, region, &body);
+    admin_respond(r->http, 200, &body, "application/json");
+    buf_done(&body);
+    finish(r);
+}
+
+static void hold(struct front_req *r)
+{
+    struct front *f = r->front;
+    if (f->held_count >= FRONT_HELD_MAX) {
+        answer_error(r, ERR_UNAVAILABLE, "no region can serve this now and too many requests wait already");
+        return;
+    }
+    r->tried_rev = f->rec.rev;
+    list_push_back(&f->held, &r->link);
+    f->held_count++;
+    f->held_total++;
+}
+
+/* ---- forwarding ---- */
+
+static bool can_serve(const struct account_record *rec, const struct record_region *reg, bool is_write)
+{
+    bool is_writer = reg->id == rec->writer;
+    if (is_write) {
+        return is_writer && rec->phase != PHASE_PROMOTING && reg->state == REGION_ONLINE_WRITE;
+    }
+    return reg->state == REGION_ONLINE_WRITE || reg->state == REGION_ONLINE_READ;
+}
+
+/* The writer when it can, else the first region by priority that was not tried yet. */
+static const struct record_region *choose(const struct front_req *r)
+{
+    const struct account_record *rec = &r->front->rec.record;
+    const struct record_region *best = NULL;
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *reg = &rec->regions[i];
+        bool is_tried = ((r->tried_mask >> reg->id) & 1) != 0;
+        if (is_tried || !can_serve(rec, reg, r->is_write)) {
+            continue;
+        }
+        if (!best || reg->id == rec->writer) {
+            best = reg;
+        }
+    }
+    return best;
+}
+
+static void serve(struct front_req *r);
+
+static bool is_hop_header(struct str name)
+{
+    static const char *const hop[] = {"connection", "host",    "content-length", "transfer-encoding",
+                                      "keep-alive", "upgrade", "expect"};
+    for (size_t i = 0; i < ARRAY_COUNT(hop); i++) {
+        if (str_eq_nocase(name, str_of(hop[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Answers by which a region says "not me": worth asking again once the record has changed. */
+static bool says_not_me(const struct http_client_result *res)
+{
+    if (res->status != 403) {
+        return false;
+    }
+    for (size_t i = 0; i < res->header_count; i++) {
+        if (str_eq_nocase(res->headers[i].name, STR("x-ms-substatus"))) {
+            return str_eq(res->headers[i].value, STR("3")) || str_eq(res->headers[i].value, STR("1008"));
+        }
+    }
+    return false;
+}
+
+static void on_forwarded(void *ctx, const struct http_client_result *res)
+{
+    struct front_req *r = ctx;
+    struct front *f = r->front;
+    bool is_time_left = loop_now(f->loop) < r->deadline_us;
+    r->tried_mask |= UINT64_C(1) << r->target;
+    if (res->err == OK && !(says_not_me(res) && is_time_left)) {
+        struct http_response out = {.status = res->status, .body_copy = res->body};
+        for (size_t i = 0; i < res->header_count && out.header_count < HTTP_RESPONSE_HEADERS_MAX; i++) {
+            if (!is_hop_header(res->headers[i].name) && !str_eq_nocase(res->headers[i].name, STR("date"))) {
+                http_response_header(&out, res->headers[i].name, res->headers[i].value);
+            }
+        }
+        http_respond(r->http, &out);
+        f->forwarded++;
+        finish(r);
+        return;
+    }
+    if (res->err != OK && res->was_sent && r->is_write) {
+        /* It may have been applied: never say that it was not. */
+        answer_error(r, ERR_UNKNOWN_OUTCOME, "the write region was lost before it answered");
+        return;
+    }
+    LOG_DEBUG("front", "forward_failed", "region=%u error=%s status=%d", r->target, err_name(res->err),
+              res->status);
+    serve(r);
+}
+
+static void forward(struct front_req *r, const struct record_region *reg)
+{
+    struct http_header headers[FORWARD_HEADERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < r->http->header_count && n < FORWARD_HEADERS_MAX; i++) {
+        if (!is_hop_header(r->http->headers[i].name)) {
+            headers[n++] = r->http->headers[i];
+        }
+    }
+    struct str base = str_of(reg->endpoint);
+    if (base.n > 0 && base.p[base.n - 1] == '/') {
+        base.n--;
+    }
+    struct str url = arena_printf(&r->http->arena, STR_FMT STR_FMT, STR_ARG(base), STR_ARG(r->http->target));
+    struct http_client_req req = {
+        .method = arena_cstr(&r->http->arena, r->http->method),
+        .url = arena_cstr(&r->http->arena, url),
+        .headers = headers,
+        .header_count = n,
+        .body = r->http->body,
+        .timeout_ms = FORWARD_TIMEOUT_MS,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+    };
+    r->target = reg->id;
+    (void)http_client_start(r->front->client, &req, on_forwarded, r);
+}
+
+static void serve_global(struct front_req *r)
+{
+    struct front *f = r->front;
+    const struct record_region *reg = choose(r);
+    if (reg) {
+        forward(r, reg);
+    } else if (loop_now(f->loop) < r->deadline_us) {
+        hold(r);
+    } else {
+        f->held_expired++;
+        answer_error(r, ERR_UNAVAILABLE, "no region can serve this request now; nothing was applied");
+    }
+}
+
+/* The region's own server is away. While the record still calls it online a failover (or its return)
+ * is near: hold, so that the client learns "not here" together with where to go. */
+static void serve_stand_in(struct front_req *r)
+{
+    struct front *f = r->front;
+    const struct account_record *rec = &f->rec.record;
+    const struct record_region *reg =
+        record_region_by_name(&f->rec.record, str_of(f->opts->regions[r->region].name));
+    bool is_writer = reg && rec->writer == reg->id;
+    bool is_listed = reg && can_serve(rec, reg, false);
+    bool is_settled = r->is_write ? !is_writer && rec->phase == PHASE_OPEN : !is_listed;
+    bool is_late = loop_now(f->loop) >= r->deadline_us;
+    if (!is_settled && !is_late) {
+        hold(r);
+        return;
+    }
+    f->stood_in++;
+    if (!is_settled) {
+        f->held_expired++;
+        answer_error(r, ERR_UNAVAILABLE, "this region does not answer now; nothing was applied");
+    } else if (r->is_write) {
+        answer_error(r, ERR_NOT_WRITER, "this region does not take writes now; nothing was applied");
+    } else {
+        answer_error(r, ERR_REGION_GONE, "this region is not part of the account now");
+    }
+}
+
+static void serve(struct front_req *r)
+{
+    if (r->is_on_global) {
+        serve_global(r);
+    } else {
+        serve_stand_in(r);
+    }
+}
+
+static void serve_held(struct front *f)
+{
+    usec now = loop_now(f->loop);
+    struct list again;
+    list_init(&again);
+    LIST_FOR_SAFE(l, &f->held)
+    {
+        struct front_req *r = LIST_ENTRY(l, struct front_req, link);
+        if (r->tried_rev != f->rec.rev || now >= r->deadline_us) {
+            list_remove(l);
+            f->held_count--;
+            list_push_back(&again, l);
+        }
+    }
+    for (struct list *l = list_pop_front(&again); l; l = list_pop_front(&again)) {
+        struct front_req *r = LIST_ENTRY(l, struct front_req, link);
+        r->tried_mask = 0;
+        serve(r);
+    }
+}
+
+static void on_held_timer(void *ctx)
+{
+    serve_held(ctx);
+}
+
+/* ---- requests ---- */
+
+static bool is_write_request(const struct http_req *req)
+{
+    if (str_eq(req->method, STR("GET")) || str_eq(req->method, STR("HEAD"))) {
+        return false;
+    }
+    if (!str_eq(req->method, STR("POST"))) {
+        return true;
+    }
+    static const char *const reading[] = {"x-ms-documentdb-isquery", "x-ms-documentdb-query",
+                                          "x-ms-cosmos-is-query-plan-request"};
+    for (size_t i = 0; i < ARRAY_COUNT(reading); i++) {
+        if (str_eq_nocase(http_header(req, str_of(reading[i])), STR("true"))) {
+            return false;
+        }
+    }
+    return !str_starts(http_header(req, STR("content-type")), STR("application/query+json"));
+}
+
+static void on_loop_request(void *ctx)
+{
+    struct front_req *r = ctx;
+    struct front *f = r->front;
+    list_init(&r->link);
+    r->is_write = is_write_request(r->http);
+    r->deadline_us = r->http->received_us + FRONT_HOLD_MS * 1000U;
+    r->is_on_global = true;
+    for (size_t i = 0; i < f->opts->region_count; i++) {
+        if (strcmp(r->http->listener, f->opts->regions[i].name) == 0) {
+            r->is_on_global = false;
+            r->region = i;
+        }
+    }
+    if (admin_is_ours(r->http)) {
+        struct front_status status = {.is_ready = f->is_ready,
+                                      .is_synced = f->is_synced,
+                                      .forwarded = f->forwarded,
+                                      .stood_in = f->stood_in,
+                                      .held = f->held_count,
+                                      .held_total = f->held_total,
+                                      .held_expired = f->held_expired};
+        front_admin(r->http, &f->rec, f->auth, f->coord, f->loop, &status);
+        finish(r);
+        return;
+    }
+    if (!f->rec.is_known) {
+        answer_error(r, ERR_UNAVAILABLE, "the account is not known here yet; nothing was applied");
+        return;
+    }
+    struct errinfo ei = {0};
+    bool is_read_only = false;
+    bool is_own_answer = str_eq(r->http->target, STR("/")) || r->http->target.n == 0 || !r->is_on_global;
+    if (is_own_answer && cosmos_auth_check(f->auth, r->http, clock_wall_ms(), &is_read_only, &ei) != OK) {
+        cosmos_respond_error(r->http, &ei);
+        finish(r);
+    } else if (str_eq(r->http->target, STR("/")) && !r->is_write) {
+        answer_account(r);
+    } else {
+        serve(r);
+    }
+}
+
+static void on_request(void *ctx, struct http_req *req)
+{
+    struct front *f = ctx;
+    struct front_req *r = MEM_NEW(struct front_req);
+    r->front = f;
+    r->http = req;
+    if (!loop_post(f->loop, on_loop_request, r)) {
+        struct errinfo ei = {0};
+        err_set(&ei, ERR_UNAVAILABLE, "too many requests wait already; nothing was applied");
+        cosmos_respond_error(req, &ei);
+        mem_free(r);
+    }
+}
+
+/* ---- standing in ---- */
+
+static void set_stand_in(struct front *f, struct str name, bool is_down)
+{
+    for (size_t i = 0; i < f->opts->region_count; i++) {
+        const char *region = f->opts->regions[i].name;
+        if (!str_eq(name, str_of(region)) || f->is_standing_in[i] == is_down) {
+            continue;
+        }
+        f->is_standing_in[i] = is_down;
+        struct errinfo ei = {0};
+        if (!is_down) {
+            http_server_unlisten(f->http, region);
+        } else if (http_server_listen(f->http, f->opts->regions[i].fd, region, &ei) != OK) {
+            LOG_ERROR("front", "cannot_stand_in", "region=%s error=\"%s\"", region, ei.message);
+            f->is_standing_in[i] = false;
+        }
+        LOG_INFO("front", is_down ? "standing_in" : "stepping_back", "region=%s", region);
+    }
+}
+
+static void on_control(void *ctx)
+{
+    struct front *f = ctx;
+    for (;;) {
+        ssize_t n = read(f->opts->control_fd, f->control_line + f->control_n,
+                         sizeof(f->control_line) - f->control_n);
+        if (n <= 0) {
+            break;
+        }
+        f->control_n += (size_t)n;
+        struct str rest = str_make(f->control_line, f->control_n);
+        struct str line;
+        struct str tail;
+        while (str_split(rest, '\n', &line, &tail)) {
+            struct str verb;
+            struct str name;
+            if (str_split(line, ' ', &verb, &name)) {
+                set_stand_in(f, name, str_eq(verb, STR("down")));
+            }
+            rest = tail;
+        }
+        memmove(f->control_line, rest.p, rest.n);
+        f->control_n = rest.n == sizeof(f->control_line) ? 0 : rest.n; /* a line cannot be that long */
+    }
+}
+
+/* ---- the record ---- */
+
+static void coord_changed(void *ctx, const struct coord_kv *kv)
+{
+    struct front *f = ctx;
+    char key[sizeof(f->prefix) + 16];
+    (void)snprintf(key, sizeof(key), "%srecord", f->prefix);
+    if (!str_eq(kv->key, str_of(key)) || kv->is_deleted) {
+        return;
+    }
+    struct errinfo ei = {0};
+    if (front_record_set(&f->rec, kv, &ei) != OK) {
+        LOG_ERROR("front", "bad_record", "error=\"%s\"", ei.message);
+        return;
+    }
+    const char *keys[4] = {f->rec.record.key[0], f->rec.record.key[1], f->rec.record.key[2],
+                           f->rec.record.key[3]};
+    cosmos_auth_free(f->auth);
+    f->auth = cosmos_auth_new(keys);
+    serve_held(f);
+}
+
+static void coord_synced(void *ctx)
+{
+    struct front *f = ctx;
+    f->is_synced = true;
+    if (f->rec.is_known && !f->is_ready) {
+        f->is_ready = true;
+        notify_send("READY=1");
+        LOG_INFO("front", "ready", "account=%s", f->rec.record.name);
+    }
+}
+
+static void coord_lost(void *ctx)
+{
+    struct front *f = ctx;
+    f->is_synced = false;
+    /* The last document stays: a wrong writer entry costs a client one 403/3, none at all stops it. */
+    LOG_WARN("front", "coordinator_lost", "serving=\"the last known account document\"");
+}
+
+/* ---- life ---- */
+
+static void on_end_signal(void *ctx, int signum)
+{
+    struct front *f = ctx;
+    LOG_INFO("front", "stopping", "signal=%d", signum);
+    loop_stop(f->loop);
+}
+
+static enum err front_start(struct front *f, struct errinfo *ei)
+{
+    struct http_server_opts ho = {.threads = f->opts->http_threads, .handler = on_request, .ctx = f};
+    TRY(http_server_new(&ho, &f->http, ei));
+    TRY(http_server_listen(f->http, f->opts->global_fd, "global", ei));
+    f->client = http_client_new(f->loop);
+    f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secret);
+    struct coord_events ev = {
+        .ctx = f, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
+    coord_client_watch(f->coord, str_of(f->prefix), &ev);
+    f->held_timer = loop_timer_new(f->loop, on_held_timer, f);
+    loop_timer_set(f->held_timer, HELD_PERIOD_MS, HELD_PERIOD_MS);
+    if (f->opts->control_fd >= 0) {
+        int flags = fcntl(f->opts->control_fd, F_GETFL);
+        if (flags < 0 || fcntl(f->opts->control_fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+            return err_set(ei, ERR_IO, "bad control socket: errno %d", errno);
+        }
+        f->control = loop_fd_new(f->loop, f->opts->control_fd, on_control, f);
+    }
+    loop_on_signal(f->loop, SIGTERM, on_end_signal, f);
+    loop_on_signal(f->loop, SIGINT, on_end_signal, f);
+    return OK;
+}
+
+enum err front_run(const struct front_opts *opts, struct errinfo *ei)
+{
+    struct front *f = MEM_NEW(struct front);
+    f->opts = opts;
+    f->loop = loop_new();
+    list_init(&f->held);
+    front_record_init(&f->rec);
+    (void)snprintf(f->prefix, sizeof(f->prefix), COORD_PREFIX "%s/", opts->account);
+    enum err err = front_start(f, ei);
+    if (err == OK) {
+        loop_run(f->loop);
+        while (!list_is_empty(&f->held)) {
+            answer_error(LIST_ENTRY(f->held.next, struct front_req, link), ERR_UNAVAILABLE,
+                         "the front is stopping; nothing was applied");
+        }
+        http_client_free(f->client); /* ends what is being forwarded: 408 or 503, each truthful */
+        http_server_free(f->http, STOP_GRACE_MS);
+        coord_client_free(f->coord);
+    }
+    cosmos_auth_free(f->auth);
+    front_record_done(&f->rec);
+    loop_free(f->loop);
+    mem_free(f);
+    return err;
+}

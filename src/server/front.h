@@ -1,0 +1,32 @@
+/* `holdfast front`: answers for the global endpoint, and stands in for regional addresses whose
+ * server is gone (geo-semantics C1-C7). It holds no data: it knows the account record, forwards what
+ * comes to the global endpoint to a region that can serve it, and tells clients of a lost region
+ * where they stand: 403/3 for writes, 403/1008 for reads, always in JSON.
+ *
+ * A request that finds no region able to serve it is held (up to FRONT_HOLD_MS) rather than refused
+ * while a failover is on its way: the client sees a slow answer instead of an error. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { FRONT_REGIONS_MAX = 32, FRONT_HOLD_MS = 2500, FRONT_HELD_MAX = 10000 };
+
+struct front_opts {
+    const char *account;
+    const char *coordinator;
+    struct str secret;
+    unsigned http_threads;
+    int global_fd;
+    int control_fd; /* "down NAME" and "up NAME" lines from the supervisor; -1 = none */
+    size_t region_count;
+    struct {
+        char name[64];
+        int fd; /* the region's own listening socket */
+    } regions[FRONT_REGIONS_MAX];
+};
+
+/* Runs until SIGTERM or SIGINT. */
+enum err front_run(const struct front_opts *opts, struct errinfo *ei) MUST_CHECK;

@@ -1,0 +1,348 @@
+#include "server/front_admin.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "account/region.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "cosmos/errors.h"
+#include "json/json.h"
+#include "server/admin.h"
+
+enum { CHANGE_TIMEOUT_MS = 2000, KEY_BYTES = 64 };
+
+static const char *const key_names[4] = {"primary", "secondary", "primaryReadonly", "secondaryReadonly"};
+
+/* ---- the record as the front knows it ---- */
+
+void front_record_init(struct front_record *r)
+{
+    memset(r, 0, sizeof(*r));
+    arena_init(&r->arena);
+}
+
+void front_record_done(struct front_record *r)
+{
+    explicit_bzero(&r->record, sizeof(r->record)); /* holds keys */
+    arena_done(&r->arena);
+}
+
+enum err front_record_set(struct front_record *r, const struct coord_kv *kv, struct errinfo *ei)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct account_record *fresh = ARENA_NEW(&arena, struct account_record);
+    enum err err = record_decode(&arena, arena_str(&arena, kv->value), fresh, ei);
+    if (err != OK) {
+        arena_done(&arena);
+        return err;
+    }
+    arena_done(&r->arena);
+    r->record = *fresh;
+    r->arena = arena;
+    r->rev = kv->rev;
+    r->is_known = true;
+    return OK;
+}
+
+/* ---- answers ---- */
+
+static void account_json(const struct account_record *rec, struct json_out *o)
+{
+    static const char *const phases[PHASE_COUNT] = {"OPEN", "PROMOTING", "TRANSFER"};
+    json_out_object(o);
+    json_out_key(o, "account");
+    json_out_cstr(o, rec->name);
+    json_out_key(o, "consistency");
+    json_out_cstr(o, consistency_name(rec->level));
+    json_out_key(o, "automaticFailover");
+    json_out_bool(o, rec->auto_failover);
+    json_out_key(o, "phase");
+    json_out_cstr(o, phases[rec->phase]);
+    json_out_key(o, "writer");
+    const struct record_region *writer = record_region_const(rec, rec->writer);
+    json_out_cstr(o, writer ? writer->name : "");
+    json_out_key(o, "generation");
+    json_out_u64(o, rec->generation);
+    json_out_key(o, "epoch");
+    json_out_u64(o, rec->epoch);
+    json_out_key(o, "tokenVersion");
+    json_out_u64(o, rec->token_version);
+    json_out_key(o, "regions");
+    json_out_array(o);
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *r = &rec->regions[i];
+        char since[CLOCK_RFC1123_SIZE];
+        clock_format_iso(r->since_wall_ms, since);
+        json_out_object(o);
+        json_out_key(o, "name");
+        json_out_cstr(o, r->name);
+        json_out_key(o, "id");
+        json_out_u64(o, r->id);
+        json_out_key(o, "priority");
+        json_out_u64(o, r->priority);
+        json_out_key(o, "state");
+        json_out_cstr(o, region_state_name(r->state));
+        json_out_key(o, "since");
+        json_out_cstr(o, since);
+        json_out_key(o, "forcedOffline");
+        json_out_bool(o, r->is_forced_offline);
+        json_out_key(o, "inQuorum");
+        json_out_bool(o, ((rec->q_mask >> r->id) & 1) != 0);
+        json_out_key(o, "endpoint");
+        json_out_cstr(o, r->endpoint);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_key(o, "epochs");
+    json_out_array(o);
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        const struct record_epoch *e = &rec->epochs[i];
+        const struct record_region *w = record_region_const(rec, e->writer);
+        char when[CLOCK_RFC1123_SIZE];
+        clock_format_iso(e->wall_ms, when);
+        json_out_object(o);
+        json_out_key(o, "epoch");
+        json_out_u64(o, e->epoch);
+        json_out_key(o, "generation");
+        json_out_u64(o, e->generation);
+        json_out_key(o, "writer");
+        json_out_cstr(o, w ? w->name : "(removed)");
+        json_out_key(o, "startLsn");
+        json_out_u64(o, e->start_lsn);
+        json_out_key(o, "lossy");
+        json_out_bool(o, e->is_lossy);
+        json_out_key(o, "rule");
+        json_out_u64(o, e->rule);
+        json_out_key(o, "time");
+        json_out_cstr(o, when);
+        json_out_key(o, "reason");
+        json_out_cstr(o, e->reason);
+        json_out_key(o, "detectMs");
+        json_out_u64(o, e->detect_ms);
+        json_out_key(o, "waitMs");
+        json_out_u64(o, e->wait_ms);
+        json_out_key(o, "promoteMs");
+        json_out_u64(o, e->promote_ms);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+}
+
+static void keys_json(const struct account_record *rec, struct json_out *o)
+{
+    json_out_object(o);
+    for (size_t i = 0; i < 4; i++) {
+        json_out_key(o, key_names[i]);
+        json_out_cstr(o, rec->key[i]);
+    }
+    json_out_object_end(o);
+}
+
+static void answer_json(struct http_req *req, int status, const struct account_record *rec,
+                        void (*fill)(const struct account_record *, struct json_out *))
+{
+    struct buf body;
+    struct json_out o;
+    buf_init(&body, 4 << 20);
+    json_out_init(&o, &body);
+    fill(rec, &o);
+    buf_add_char(&body, '\n');
+    admin_respond(req, status, &body, "application/json");
+    buf_done(&body);
+}
+
+static void answer_text(struct http_req *req, int status, const char *text, const char *type)
+{
+    struct buf body;
+    buf_init(&body, 64 << 10);
+    buf_add_cstr(&body, text);
+    admin_respond(req, status, &body, type);
+    buf_done(&body);
+}
+
+static void metrics(struct http_req *req, const struct front_status *s)
+{
+    struct buf b;
+    buf_init(&b, 64 << 10);
+    buf_printf(&b, "# HELP holdfast_front_forwarded_total Requests forwarded to a region.\n"
+                   "# TYPE holdfast_front_forwarded_total counter\n"
+                   "holdfast_front_forwarded_total %" PRIu64 "\n",
+               s->forwarded);
+    buf_printf(&b, "# HELP holdfast_front_stood_in_total Requests answered in place of an absent region.\n"
+                   "# TYPE holdfast_front_stood_in_total counter\n"
+                   "holdfast_front_stood_in_total %" PRIu64 "\n",
+               s->stood_in);
+    buf_printf(&b, "# HELP holdfast_front_held Requests waiting for a failover to end.\n"
+                   "# TYPE holdfast_front_held gauge\n"
+                   "holdfast_front_held %" PRIu64 "\n",
+               s->held);
+    buf_printf(&b, "# HELP holdfast_front_held_expired_total Requests that waited in vain.\n"
+                   "# TYPE holdfast_front_held_expired_total counter\n"
+                   "holdfast_front_held_expired_total %" PRIu64 "\n",
+               s->held_expired);
+    buf_printf(&b, "# HELP holdfast_front_coordinator_synced 1 while in touch with the coordinator.\n"
+                   "# TYPE holdfast_front_coordinator_synced gauge\n"
+                   "holdfast_front_coordinator_synced %d\n",
+               s->is_synced ? 1 : 0);
+    admin_respond(req, 200, &b, "text/plain; version=0.0.4");
+    buf_done(&b);
+}
+
+/* ---- operations: change the record by compare-and-set ---- */
+
+struct change {
+    struct http_req *req;
+    struct account_record *rec; /* in req->arena */
+    char what[64];
+};
+
+static void on_changed(void *ctx, const struct coord_txn_result *res)
+{
+    struct change *c = ctx;
+    struct errinfo ei = {0};
+    if (res->err != OK) {
+        err_set(&ei, ERR_UNKNOWN_OUTCOME, "the coordinator did not answer: the change may have been made");
+        err_hint(&ei, "look at `holdfast account show` before trying again");
+        admin_respond_error(c->req, &ei);
+    } else if (!res->succeeded) {
+        err_set(&ei, ERR_CONFLICTING_OPERATION, "the account changed at the same moment");
+        err_hint(&ei, "try again");
+        admin_respond_error(c->req, &ei);
+    } else {
+        LOG_INFO("front", "account_changed", "operation=%s", c->what);
+        answer_json(c->req, 202, c->rec, strcmp(c->what, "keys") == 0 ? keys_json : account_json);
+    }
+    mem_free(c);
+}
+
+static enum err plan_key(struct account_record *rec, struct str which, struct errinfo *ei)
+{
+    for (size_t i = 0; i < 4; i++) {
+        if (!str_eq_nocase(which, str_of(key_names[i]))) {
+            continue;
+        }
+        unsigned char raw[KEY_BYTES];
+        rng_os_bytes(raw, sizeof(raw));
+        struct buf text;
+        buf_init(&text, sizeof(rec->key[0]));
+        codec_base64(&text, str_make(raw, sizeof(raw)));
+        ASSERT(buf_ok(&text) && text.n < sizeof(rec->key[0]));
+        memset(rec->key[i], 0, sizeof(rec->key[i]));
+        memcpy(rec->key[i], text.p, text.n);
+        explicit_bzero(raw, sizeof(raw));
+        buf_done(&text);
+        return OK;
+    }
+    return err_set(ei, ERR_INVALID, "unknown key '" STR_FMT "': primary, secondary, primaryReadonly or secondaryReadonly",
+                   STR_ARG(which));
+}
+
+static enum err plan(struct http_req *req, struct str op, struct account_record *rec, struct errinfo *ei)
+{
+    const struct json *body = NULL;
+    struct str region = STR_NONE;
+    struct str key = STR_NONE;
+    bool is_forced = false;
+    TRY(json_parse(&req->arena, req->body, NULL, &body, ei));
+    (void)json_get_str(body, STR("region"), &region);
+    (void)json_get_str(body, STR("key"), &key);
+    (void)json_get_bool(body, STR("force"), &is_forced);
+    int64_t now = clock_wall_ms();
+    if (str_eq(op, STR("failover"))) {
+        return account_plan_failover(rec, region, now, ei);
+    }
+    if (str_eq(op, STR("offline"))) {
+        return account_plan_offline(rec, region, is_forced, now, ei);
+    }
+    if (str_eq(op, STR("online"))) {
+        return account_plan_online(rec, region, now, ei);
+    }
+    if (str_eq(op, STR("keys/regenerate"))) {
+        return plan_key(rec, key, ei);
+    }
+    return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
+}
+
+static void operate(struct http_req *req, struct str op, const struct front_record *known, struct coord_client *coord)
+{
+    struct errinfo ei = {0};
+    struct account_record *rec = ARENA_NEW(&req->arena, struct account_record);
+    record_copy(&req->arena, &known->record, rec);
+    if (plan(req, op, rec, &ei) != OK) {
+        admin_respond_error(req, &ei);
+        return;
+    }
+    struct buf value;
+    buf_init(&value, COORD_VALUE_SIZE_MAX);
+    record_encode(rec, &value);
+    ASSERT(buf_ok(&value));
+    struct str key = arena_printf(&req->arena, COORD_PREFIX "%s/record", rec->name);
+    struct coord_txn *txn = ARENA_NEW(&req->arena, struct coord_txn);
+    txn->compare_count = 1;
+    txn->compares[0] = (struct coord_compare){key, known->rev};
+    txn->put_count = 1;
+    txn->puts[0] = (struct coord_put){.key = key, .value = buf_str(&value)};
+    struct change *c = MEM_NEW(struct change);
+    c->req = req;
+    c->rec = rec;
+    bool is_key = str_starts(op, STR("keys"));
+    (void)snprintf(c->what, sizeof(c->what), STR_FMT, STR_ARG(is_key ? STR("keys") : op));
+    coord_client_txn(coord, txn, CHANGE_TIMEOUT_MS, on_changed, c);
+    buf_done(&value);
+}
+
+void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,
+                 struct coord_client *coord, struct loop *loop, const struct front_status *status)
+{
+    UNUSED(loop);
+    struct str path = req->target;
+    bool is_get = str_eq(req->method, STR("GET"));
+    if (str_eq(path, STR("/health/live"))) {
+        answer_text(req, 200, "{\"status\":\"live\"}\n", "application/json");
+        return;
+    }
+    if (str_starts(path, STR("/health/"))) {
+        bool is_write = str_eq(path, STR("/health/write"));
+        bool is_fine = status->is_ready && rec->is_known &&
+                       (!is_write || (rec->record.phase != PHASE_PROMOTING && rec->record.writer != 0));
+        answer_text(req, is_fine ? 200 : 503, is_fine ? "{\"status\":\"ok\"}\n" : "{\"status\":\"not ready\"}\n",
+                    "application/json");
+        return;
+    }
+    if (str_eq(path, STR("/metrics"))) {
+        metrics(req, status);
+        return;
+    }
+    struct errinfo ei = {0};
+    bool is_read_only = false;
+    if (!rec->is_known) {
+        err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
+    } else if (cosmos_auth_check(auth, req, clock_wall_ms(), &is_read_only, &ei) != OK) {
+        UNUSED(ei); /* filled */
+    } else if (is_read_only && (!is_get || str_ends(path, STR("/keys")))) {
+        err_set(&ei, ERR_FORBIDDEN, "this needs a read-write key");
+    }
+    if (ei.code != OK) {
+        admin_respond_error(req, &ei);
+        return;
+    }
+    struct str base = STR("/_holdfast/account");
+    if (is_get && str_eq(path, base)) {
+        answer_json(req, 200, &rec->record, account_json);
+    } else if (is_get && str_eq(path, STR("/_holdfast/account/keys"))) {
+        answer_json(req, 200, &rec->record, keys_json);
+    } else if (str_eq(req->method, STR("POST")) && str_starts(path, STR("/_holdfast/account/"))) {
+        operate(req, str_slice(path, base.n + 1, path.n), rec, coord);
+    } else {
+        err_set(&ei, ERR_NOT_FOUND, "no such operator endpoint");
+        admin_respond_error(req, &ei);
+    }
+}

@@ -1,0 +1,37 @@
+/* The front's operator endpoints:
+ *
+ *   GET  /_holdfast/account                   the record without secrets
+ *   POST /_holdfast/account/failover          {"region":"west"}: graceful change of write region
+ *   POST /_holdfast/account/offline           {"region":"east","force":false}
+ *   POST /_holdfast/account/online            {"region":"east"}
+ *   GET  /_holdfast/account/keys
+ *   POST /_holdfast/account/keys/regenerate   {"key":"primary"|"secondary"|"primaryReadonly"|"secondaryReadonly"}
+ *
+ * Operations answer 202 when the account record has been changed; what follows is seen in GET
+ * account. Loop thread. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "account/record.h"
+#include "base/arena.h"
+#include "coord/coord_client.h"
+#include "cosmos/auth.h"
+#include "net/http_server.h"
+
+struct front_record {
+    struct arena arena;
+    struct account_record record;
+    coord_rev rev;
+    bool is_known;
+};
+void front_record_init(struct front_record *r);
+void front_record_done(struct front_record *r);
+enum err front_record_set(struct front_record *r, const struct coord_kv *kv, struct errinfo *ei) MUST_CHECK;
+
+struct front_status {
+    bool is_ready, is_synced;
+    uint64_t forwarded, stood_in, held, held_total, held_expired;
+};
+void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,
+                 struct coord_client *coord, struct loop *loop, const struct front_status *status);

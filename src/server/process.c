@@ -1,0 +1,133 @@
+#include "server/process.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/files.h"
+#include "server/front.h"
+#include "server/region_server.h"
+
+const struct conf_row process_rows[PROC_ROW_COUNT] = {
+    [PROC_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
+    [PROC_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
+    [PROC_COORDINATOR] = {"coordinator", CONF_STRING, "http://127.0.0.1:8070", 1, 1024, 0, "where the coordinator answers"},
+    [PROC_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0, "file with the coordinator's secret"},
+    [PROC_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 4, 5, 0, "error, warn, info or debug"},
+    [PROC_PROFILE] = {"profile", CONF_STRING, "lan", 3, 3, 0, "timers: lan or wan; the same in every process"},
+    [PROC_REGION] = {"region", CONF_STRING, "", 0, 63, 0, "server: the region this process is"},
+    [PROC_DIR] = {"dir", CONF_STRING, ".", 1, 3000, 0, "server, coordinator: where data lives"},
+    [PROC_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0, "server: rocksdb (durable) or mem (forgets)"},
+    [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0, "server: reach a region at another address, NAME=HOST:PORT"},
+    [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0, "server, front: threads that serve clients"},
+    [PROC_LINKS] = {"links", CONF_LIST, "", 0, 64, 0, "proxy: links as NAME=HOST:PORT; each needs an inherited socket NAME"},
+    [PROC_LISTEN] = {"listen", CONF_STRING, "127.0.0.1:8081", 3, 255, 0, "address when no socket is inherited"},
+    [PROC_LISTEN_PEER] = {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0, "server: address for other regions when no socket is inherited"},
+};
+
+enum err process_init(struct process *p, const struct conf *c, const char *role, struct errinfo *ei)
+{
+    memset(p, 0, sizeof(*p));
+    p->conf = c;
+    enum log_level level;
+    if (log_level_parse(conf_cstr(c, PROC_LOG_LEVEL), &level) != 0) {
+        return err_set(ei, ERR_CONFIG, "unknown log level '%s'", conf_cstr(c, PROC_LOG_LEVEL));
+    }
+    log_set_level(level);
+    char name[128];
+    struct str region = conf_str(c, PROC_REGION);
+    (void)snprintf(name, sizeof(name), "%s%s" STR_FMT, role, region.n > 0 ? "/" : "", STR_ARG(region));
+    log_set_name(name);
+    if (conf_str(c, PROC_SECRET_FILE).n > 0) {
+        struct buf text;
+        buf_init(&text, sizeof(p->secret));
+        enum err err = files_read(conf_cstr(c, PROC_SECRET_FILE), &text, ei);
+        if (err == OK) {
+            struct str secret = str_trim(buf_str(&text));
+            memcpy(p->secret, secret.p, secret.n);
+            p->secret_n = secret.n;
+        }
+        buf_done(&text);
+        TRY(err);
+    }
+    return sockets_inherit(p->sockets, &p->socket_count, ei);
+}
+
+static int inherited(const struct process *p, const char *name)
+{
+    for (size_t i = 0; i < p->socket_count; i++) {
+        if (strcmp(p->sockets[i].name, name) == 0) {
+            return p->sockets[i].fd;
+        }
+    }
+    return -1;
+}
+
+enum err process_socket(const struct process *p, const char *name, unsigned row, int *ret_fd, struct errinfo *ei)
+{
+    uint16_t port = 0;
+    int fd = inherited(p, name);
+    if (fd < 0) {
+        return sockets_listen(conf_cstr(p->conf, row), ret_fd, &port, ei);
+    }
+    *ret_fd = fd;
+    return OK;
+}
+
+enum err process_server(struct process *p, struct errinfo *ei)
+{
+    const struct conf *c = p->conf;
+    struct region_server_opts o = {
+        .account = conf_cstr(c, PROC_ACCOUNT),
+        .region = conf_cstr(c, PROC_REGION),
+        .dir = conf_cstr(c, PROC_DIR),
+        .engine = conf_cstr(c, PROC_ENGINE),
+        .profile = conf_cstr(c, PROC_PROFILE),
+        .coordinator = conf_cstr(c, PROC_COORDINATOR),
+        .secret = str_make(p->secret, p->secret_n),
+        .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
+    };
+    if (!o.region[0]) {
+        err_set(ei, ERR_CONFIG, "which region is this server?");
+        err_hint(ei, "give --region NAME, or region = NAME in the configuration file");
+        return ERR_CONFIG;
+    }
+    TRY(process_socket(p, "http", PROC_LISTEN, &o.http_fd, ei));
+    TRY(process_socket(p, "peer", PROC_LISTEN_PEER, &o.peer_fd, ei));
+    for (unsigned i = 0; i < conf_list_count(c, PROC_PEER_OVERRIDE); i++) {
+        struct str item = conf_list_item(c, PROC_PEER_OVERRIDE, i);
+        struct str addr = STR_NONE;
+        if (!str_split(item, '=', &o.overrides[i].region, &addr) || addr.n == 0 ||
+            addr.n >= sizeof(o.overrides[i].addr)) {
+            return err_set(ei, ERR_CONFIG, "bad peer-override '" STR_FMT "': NAME=HOST:PORT", STR_ARG(item));
+        }
+        memcpy(o.overrides[i].addr, addr.p, addr.n);
+        o.override_count++;
+    }
+    return region_server_run(&o, ei);
+}
+
+enum err process_front(struct process *p, struct errinfo *ei)
+{
+    const struct conf *c = p->conf;
+    struct front_opts o = {
+        .account = conf_cstr(c, PROC_ACCOUNT),
+        .coordinator = conf_cstr(c, PROC_COORDINATOR),
+        .secret = str_make(p->secret, p->secret_n),
+        .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
+        .control_fd = inherited(p, "control"),
+    };
+    TRY(process_socket(p, "global", PROC_LISTEN, &o.global_fd, ei));
+    struct str prefix = STR("region-");
+    for (size_t i = 0; i < p->socket_count; i++) {
+        struct str name = str_of(p->sockets[i].name);
+        if (str_starts(name, prefix) && o.region_count < FRONT_REGIONS_MAX) {
+            struct str region = str_slice(name, prefix.n, sizeof(o.regions[0].name) - 1);
+            memcpy(o.regions[o.region_count].name, region.p, region.n);
+            o.regions[o.region_count++].fd = p->sockets[i].fd;
+        }
+    }
+    return front_run(&o, ei);
+}

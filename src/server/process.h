@@ -1,0 +1,44 @@
+/* What the processes share at start: options, inherited sockets, secrets. Configuration tables are
+ * data; `holdfast ROLE --help` and doc/reference come from them. */
+#pragma once
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "net/sockets.h"
+
+enum {
+    PROC_CONFIG,
+    PROC_ACCOUNT,
+    PROC_COORDINATOR,
+    PROC_SECRET_FILE,
+    PROC_LOG_LEVEL,
+    PROC_PROFILE,
+    PROC_REGION,
+    PROC_DIR,
+    PROC_ENGINE,
+    PROC_PEER_OVERRIDE,
+    PROC_HTTP_THREADS,
+    PROC_LINKS,
+    PROC_LISTEN,
+    PROC_LISTEN_PEER,
+    PROC_ROW_COUNT,
+};
+extern const struct conf_row process_rows[PROC_ROW_COUNT];
+
+struct process {
+    const struct conf *conf;
+    char secret[256];
+    size_t secret_n;
+    size_t socket_count;
+    struct sockets_inherited sockets[SOCKETS_INHERITED_MAX];
+};
+/* Log level and name, secret file, inherited sockets. */
+enum err process_init(struct process *p, const struct conf *c, const char *role, struct errinfo *ei) MUST_CHECK;
+/* The inherited socket of that name, or one bound to the address given by option `row`. */
+enum err process_socket(const struct process *p, const char *name, unsigned row, int *ret_fd,
+                        struct errinfo *ei) MUST_CHECK;
+
+enum err process_server(struct process *p, struct errinfo *ei) MUST_CHECK;
+enum err process_front(struct process *p, struct errinfo *ei) MUST_CHECK;
+enum err process_coordinator(struct process *p, struct errinfo *ei) MUST_CHECK;
+enum err process_proxy(struct process *p, struct errinfo *ei) MUST_CHECK;

@@ -1,0 +1,741 @@
+/* One region's process. See region_server.h.
+ *
+ *   HTTP threads --(post: write, wait)--> loop: region core --(batch)--> commit thread
+ *        ^                                   |  ^   |  ^                       |
+ *        +------(http_respond)---------------+  +---|--+--(post: durable)------+
+ *                                                   +--> peers, coordinator (same loop)
+ *
+ * Start: the coordinator must show the account record (it names our region id) before the core can
+ * exist; until then only health answers. What the watch reports before that is kept and fed in. */
+#include "server/region_server.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "account/region.h"
+#include "base/clock.h"
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "coord/coord_client.h"
+#include "cosmos/service.h"
+#include "engine/commit.h"
+#include "engine/engine.h"
+#include "json/json.h"
+#include "net/http_server.h"
+#include "net/link.h"
+#include "net/loop.h"
+#include "server/admin.h"
+#include "server/archive.h"
+#include "base/files.h"
+#include "server/notify.h"
+#include "server/server_admin.h"
+
+enum {
+    TICK_MS_MAX = 10,
+    STOP_GRACE_MS = 1500,
+    DRAIN_POLL_MS = 20,
+    SUBMIT_MAX = 4096, /* writes and waits taken from the HTTP threads in one round */
+};
+
+struct peer {
+    struct server *server;
+    region_id id;
+    char addr[128];
+    struct link_client *client;
+    struct link *out;  /* our outgoing link while it is up */
+};
+
+/* Ready batches of durable tickets, posted from the commit thread. */
+struct durable {
+    struct server *server;
+    size_t count;
+    struct {
+        uint64_t ticket;
+        enum err err;
+    } each[];
+};
+
+struct txn_wait {
+    struct server *server;
+    uint64_t ticket;
+};
+
+struct server {
+    const struct region_server_opts *opts;
+    struct loop *loop;
+    struct coord_client *coord;
+    struct engine *engine;
+    struct committer *committer;
+    struct archiver *archiver;
+    struct region *region; /* NULL until the record names us */
+    struct cosmos_service *cosmos;
+    struct cosmos_auth *auth;
+    struct http_server *http;
+    struct link_server *link_server;
+    struct peer peers[SERVER_PEERS_MAX];
+    size_t peer_count;
+    struct map seen; /* key -> struct kept_kv, until the core exists */
+    struct admin_events events;
+    struct loop_timer *tick, *watchdog, *drain_poll;
+    region_id self;
+    uint64_t incarnation;
+    char prefix[RECORD_NAME_MAX + 64];
+    bool is_synced, is_ready, is_ending;
+    usec ending_until_us;
+    struct errinfo failure;
+};
+
+struct kept_kv {
+    char *value;
+    size_t n;
+    coord_rev rev;
+};
+
+/* ---- what the core asks for ---- */
+
+static usec io_now(void *ctx)
+{
+    UNUSED(ctx);
+    return clock_boot_us();
+}
+
+static int64_t io_wall_ms(void *ctx)
+{
+    UNUSED(ctx);
+    return clock_wall_ms();
+}
+
+static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
+{
+    struct server *s = ctx;
+    committer_submit(s->committer, b, ticket);
+}
+
+static void durable_arrived(void *ctx)
+{
+    struct durable *d = ctx;
+    for (size_t i = 0; i < d->count; i++) {
+        region_on_commit(d->server->region, d->each[i].ticket, d->each[i].err);
+    }
+    mem_free(d);
+}
+
+/* On the commit thread. */
+static void on_durable(void *ctx, const uint64_t *tickets, const enum err *errs, size_t n)
+{
+    struct server *s = ctx;
+    struct durable *d = mem_alloc(sizeof(*d) + n * sizeof(d->each[0]));
+    d->server = s;
+    d->count = n;
+    for (size_t i = 0; i < n; i++) {
+        d->each[i].ticket = tickets[i];
+        d->each[i].err = errs[i];
+    }
+    bool is_posted = loop_post(s->loop, durable_arrived, d);
+    ASSERT(is_posted); /* far fewer groups in flight than the loop's queue holds */
+}
+
+static struct peer *peer_by_id(struct server *s, region_id id)
+{
+    for (size_t i = 0; i < s->peer_count; i++) {
+        if (s->peers[i].id == id) {
+            return &s->peers[i];
+        }
+    }
+    return NULL;
+}
+
+static void io_send(void *ctx, region_id to, struct str frame)
+{
+    struct peer *p = peer_by_id(ctx, to);
+    if (p && p->out && !link_send(p->out, frame)) {
+        LOG_DEBUG("server", "frame_dropped", "peer=%u bytes=%zu", to, frame.n);
+    }
+}
+
+static void on_txn_done(void *ctx, const struct coord_txn_result *res)
+{
+    struct txn_wait *w = ctx;
+    region_on_txn(w->server->region, w->ticket, res);
+    mem_free(w);
+}
+
+static void io_txn(void *ctx, const struct coord_txn *t, uint64_t ticket)
+{
+    struct server *s = ctx;
+    struct txn_wait *w = MEM_NEW(struct txn_wait);
+    w->server = s;
+    w->ticket = ticket;
+    const struct region_timers *timers =
+        strcmp(s->opts->profile, "wan") == 0 ? &region_timers_wan : &region_timers_lan;
+    coord_client_txn(s->coord, t, timers->coord_timeout_ms, on_txn_done, w);
+}
+
+static void io_reply(void *ctx, struct region_write *w)
+{
+    struct server *s = ctx;
+    cosmos_write_done(s->cosmos, w);
+}
+
+static void io_wait_done(void *ctx, struct region_wait *w)
+{
+    struct server *s = ctx;
+    cosmos_wait_done(s->cosmos, w);
+}
+
+static void io_archive(void *ctx, pid p, struct str entries, uint64_t ticket)
+{
+    struct server *s = ctx;
+    archiver_save(s->archiver, p, entries, ticket);
+}
+
+static void on_archived(void *ctx, uint64_t ticket, enum err err)
+{
+    struct server *s = ctx;
+    region_on_archived(s->region, ticket, err);
+}
+
+static void io_event(void *ctx, const struct region_event *ev)
+{
+    struct server *s = ctx;
+    admin_event(&s->events, ev);
+}
+
+static void sync_peers(struct server *s);
+
+static void set_auth(struct server *s, const struct account_record *rec)
+{
+    const char *keys[4] = {rec->key[0], rec->key[1], rec->key[2], rec->key[3]};
+    cosmos_auth_free(s->auth);
+    s->auth = cosmos_auth_new(keys);
+}
+
+static void io_published(void *ctx)
+{
+    struct server *s = ctx;
+    if (!s->region || !region_record(s->region)) {
+        return;
+    }
+    cosmos_set_record(s->cosmos, region_record(s->region));
+    set_auth(s, region_record(s->region));
+    sync_peers(s);
+    enum region_role role = region_role(s->region);
+    if (!s->is_ready && (role == ROLE_READER || role == ROLE_WRITER)) {
+        s->is_ready = true;
+        notify_send("READY=1");
+        LOG_INFO("server", "ready", "role=%s", region_role_name(role));
+    }
+}
+
+static void io_metadata_applied(void *ctx, lsn upto)
+{
+    struct server *s = ctx;
+    cosmos_metadata_applied(s->cosmos, upto);
+}
+
+static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx, region_id from,
+                              bool was_acknowledged, const struct write_place *place, struct buf *out_key,
+                              struct buf *out_text, uint64_t *ret_rid)
+{
+    struct server *s = ctx;
+    return cosmos_conflict_build(s->cosmos, p, lost, op_idx, from, was_acknowledged, place, out_key, out_text,
+                                 ret_rid);
+}
+
+static void io_fatal(void *ctx, enum err err, const char *why)
+{
+    UNUSED(ctx);
+    /* What this process believes about its disk is wrong now: nothing may be answered any more. */
+    LOG_ERROR("server", "fatal", "error=%s why=\"%s\"", err_name(err), why);
+    _exit(err_exit_code(err));
+}
+
+/* ---- from the HTTP threads ---- */
+
+struct submit {
+    struct server *server;
+    struct region_write *write;
+    struct region_wait *wait;
+};
+
+static void submit_arrived(void *ctx)
+{
+    struct submit *sub = ctx;
+    if (sub->write) {
+        region_write(sub->server->region, sub->write);
+    } else {
+        region_wait(sub->server->region, sub->wait);
+    }
+    mem_free(sub);
+}
+
+static bool submit_post(struct server *s, struct region_write *write, struct region_wait *wait)
+{
+    struct submit *sub = mem_alloc(sizeof(*sub));
+    *sub = (struct submit){s, write, wait};
+    if (!loop_post(s->loop, submit_arrived, sub)) {
+        mem_free(sub);
+        return false;
+    }
+    return true;
+}
+
+static bool backend_write(void *ctx, struct region_write *w)
+{
+    return submit_post(ctx, w, NULL);
+}
+
+static bool backend_wait(void *ctx, struct region_wait *w)
+{
+    return submit_post(ctx, NULL, w);
+}
+
+struct admin_call {
+    struct server *server;
+    struct http_req *req;
+};
+
+static void admin_arrived(void *ctx)
+{
+    struct admin_call *call = ctx;
+    struct server *s = call->server;
+    const struct server_admin admin = {.region = s->region,
+                                       .engine = s->engine,
+                                       .committer = s->committer,
+                                       .http = s->http,
+                                       .auth = s->auth,
+                                       .events = &s->events};
+    server_admin_handle(&admin, call->req);
+    mem_free(call);
+}
+
+static void on_request(void *ctx, struct http_req *req)
+{
+    struct server *s = ctx;
+    if (!admin_is_ours(req)) {
+        cosmos_handle(s->cosmos, req);
+        return;
+    }
+    struct admin_call *call = mem_alloc(sizeof(*call));
+    *call = (struct admin_call){s, req};
+    if (!loop_post(s->loop, admin_arrived, call)) {
+        struct errinfo ei = {0};
+        err_set(&ei, ERR_BUSY, "too many requests wait already");
+        admin_respond_error(req, &ei);
+        mem_free(call);
+    }
+}
+
+/* ---- peers ---- */
+
+static bool parse_hello(struct str hello, struct str account, region_id *ret)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    uint64_t id = 0;
+    struct str name = STR_NONE;
+    bool is_fine = json_parse(&a, hello, NULL, &doc, NULL) == OK &&
+                   json_get_str(doc, STR("account"), &name) && str_eq(name, account) &&
+                   json_get_u64(doc, STR("region"), &id) && id > 0 && id <= REGION_ID_MAX;
+    arena_done(&a);
+    *ret = (region_id)id;
+    return is_fine;
+}
+
+static bool in_up(void *ctx, struct link *l, struct str hello)
+{
+    struct server *s = ctx;
+    region_id id = 0;
+    if (!parse_hello(hello, str_of(s->opts->account), &id) || id == s->self) {
+        LOG_WARN("server", "peer_refused", "reason=\"not a region of this account\"");
+        return false;
+    }
+    link_set_user(l, (void *)(uintptr_t)id);
+    return true;
+}
+
+static void in_frame(void *ctx, struct link *l, struct str payload)
+{
+    struct server *s = ctx;
+    region_on_frame(s->region, (region_id)(uintptr_t)link_user(l), payload);
+}
+
+static void in_down(void *ctx, struct link *l)
+{
+    UNUSED(ctx);
+    UNUSED(l);
+}
+
+static bool out_up(void *ctx, struct link *l, struct str hello)
+{
+    struct peer *p = ctx;
+    region_id id = 0;
+    if (!parse_hello(hello, str_of(p->server->opts->account), &id) || id != p->id) {
+        LOG_WARN("server", "peer_refused", "peer=%u reason=\"another region answers at its address\"", p->id);
+        return false;
+    }
+    p->out = l;
+    region_on_link(p->server->region, p->id, true);
+    return true;
+}
+
+static void out_frame(void *ctx, struct link *l, struct str payload)
+{
+    /* Links are used one way: each side answers on its own outgoing one. */
+    UNUSED(ctx);
+    UNUSED(l);
+    UNUSED(payload);
+}
+
+static void out_down(void *ctx, struct link *l)
+{
+    struct peer *p = ctx;
+    UNUSED(l);
+    p->out = NULL;
+    region_on_link(p->server->region, p->id, false);
+}
+
+static void hello_text(const struct server *s, char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "{\"account\":\"%s\",\"region\":%u,\"incarnation\":%" PRIu64 "}",
+                   s->opts->account, s->self, s->incarnation);
+}
+
+static const char *peer_addr(const struct server *s, const struct record_region *r)
+{
+    for (size_t i = 0; i < s->opts->override_count; i++) {
+        if (str_eq_nocase(s->opts->overrides[i].region, str_of(r->name))) {
+            return s->opts->overrides[i].addr;
+        }
+    }
+    return r->peer_addr;
+}
+
+static void sync_peers(struct server *s)
+{
+    const struct account_record *rec = region_record(s->region);
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *r = &rec->regions[i];
+        if (r->id == s->self || !r->peer_addr[0]) {
+            continue;
+        }
+        struct peer *p = peer_by_id(s, r->id);
+        const char *addr = peer_addr(s, r);
+        if (!p) {
+            ASSERT(s->peer_count < SERVER_PEERS_MAX);
+            p = &s->peers[s->peer_count++];
+            p->server = s;
+            p->id = r->id;
+            struct link_events ev = {.ctx = p, .up = out_up, .frame = out_frame, .down = out_down};
+            char hello[256];
+            hello_text(s, hello, sizeof(hello));
+            p->client = link_client_new(s->loop, addr, str_of(rec->peer_secret), str_of(hello), &ev);
+        } else if (strcmp(p->addr, addr) != 0) {
+            link_client_set_addr(p->client, addr);
+        }
+        (void)snprintf(p->addr, sizeof(p->addr), "%s", addr);
+    }
+}
+
+/* ---- start ---- */
+
+static void feed_kept(struct server *s)
+{
+    for (struct map_entry *e = map_first(&s->seen); e; e = map_next(e)) {
+        struct kept_kv *k = map_value(e);
+        struct coord_kv kv = {.key = map_key(e), .value = str_make(k->value, k->n), .rev = k->rev};
+        region_on_kv(s->region, &kv);
+        mem_free(k->value);
+        mem_free(k);
+    }
+    map_clear(&s->seen);
+}
+
+static void keep(struct server *s, const struct coord_kv *kv)
+{
+    struct kept_kv *k = NULL;
+    if (!kv->is_deleted) {
+        k = MEM_NEW(struct kept_kv);
+        k->value = mem_dup(kv->value.p, kv->value.n);
+        k->n = kv->value.n;
+        k->rev = kv->rev;
+    }
+    struct kept_kv *old = k ? map_put(&s->seen, kv->key, k) : map_remove(&s->seen, kv->key);
+    if (old) {
+        mem_free(old->value);
+        mem_free(old);
+    }
+}
+
+static enum err begin_services(struct server *s, const struct account_record *rec)
+{
+    struct errinfo *ei = &s->failure;
+    struct cosmos_backend backend = {.ctx = s, .write = backend_write, .wait = backend_wait};
+    struct cosmos_service_opts co = {
+        .region = s->region,
+        .engine = s->engine,
+        .backend = backend,
+        .region_name = str_of(s->opts->region),
+    };
+    TRY(cosmos_service_new(&co, &s->cosmos, ei));
+    cosmos_set_record(s->cosmos, rec);
+    set_auth(s, rec);
+    TRY(cosmos_catalog_load(s->cosmos, ei));
+    char dir[4096];
+    (void)snprintf(dir, sizeof(dir), "%s/archive", s->opts->dir);
+    TRY(files_mkdirs(dir, ei));
+    s->archiver = archiver_new(s->loop, dir, s->self, on_archived, s);
+    struct link_events ev = {.ctx = s, .up = in_up, .frame = in_frame, .down = in_down};
+    char hello[256];
+    hello_text(s, hello, sizeof(hello));
+    s->link_server =
+        link_server_new(s->loop, s->opts->peer_fd, str_of(rec->peer_secret), str_of(hello), &ev);
+    struct http_server_opts ho = {.threads = s->opts->http_threads, .handler = on_request, .ctx = s};
+    TRY(http_server_new(&ho, &s->http, ei));
+    return http_server_listen(s->http, s->opts->http_fd, s->opts->region, ei);
+}
+
+static enum err begin(struct server *s, const struct account_record *rec, const struct record_region *me)
+{
+    static const struct region_io io = {
+        .now = io_now,
+        .wall_ms = io_wall_ms,
+        .commit = io_commit,
+        .send = io_send,
+        .txn = io_txn,
+        .reply = io_reply,
+        .wait_done = io_wait_done,
+        .archive = io_archive,
+        .event = io_event,
+        .published = io_published,
+        .metadata_applied = io_metadata_applied,
+        .conflict_build = io_conflict_build,
+        .fatal = io_fatal,
+    };
+    struct region_io with_ctx = io;
+    with_ctx.ctx = s;
+    s->self = me->id;
+    struct region_cfg cfg = {
+        .account = str_of(s->opts->account),
+        .self = me->id,
+        .incarnation = s->incarnation,
+        .timers = strcmp(s->opts->profile, "wan") == 0 ? region_timers_wan : region_timers_lan,
+        .seed = s->incarnation,
+    };
+    (void)snprintf(cfg.name, sizeof(cfg.name), "%s", me->name);
+    (void)snprintf(cfg.endpoint, sizeof(cfg.endpoint), "%s", me->endpoint);
+    (void)snprintf(cfg.peer_addr, sizeof(cfg.peer_addr), "%s", me->peer_addr);
+    TRY(region_new(&cfg, &with_ctx, s->engine, &s->region, &s->failure));
+    TRY(begin_services(s, rec));
+    feed_kept(s);
+    region_on_coord(s->region, true);
+    region_flush(s->region);
+    return OK;
+}
+
+static void fail(struct server *s)
+{
+    loop_stop(s->loop);
+}
+
+/* Called when the watch is complete and whenever the record changes before the core exists. */
+static void try_begin(struct server *s)
+{
+    char key[sizeof(s->prefix) + 16];
+    (void)snprintf(key, sizeof(key), "%srecord", s->prefix);
+    struct kept_kv *k = map_get(&s->seen, str_of(key));
+    if (!k || s->region || !s->is_synced) {
+        return;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    enum err err = record_decode(&a, str_make(k->value, k->n), rec, &s->failure);
+    if (err == OK) {
+        const struct record_region *me = record_region_by_name(rec, str_of(s->opts->region));
+        if (!me) {
+            LOG_WARN("server", "not_in_account", "region=%s account=%s", s->opts->region, s->opts->account);
+        } else {
+            err = begin(s, rec, me);
+        }
+    }
+    arena_done(&a);
+    if (err != OK) {
+        fail(s);
+    }
+}
+
+static void coord_changed(void *ctx, const struct coord_kv *kv)
+{
+    struct server *s = ctx;
+    if (s->region) {
+        region_on_kv(s->region, kv);
+    } else {
+        keep(s, kv);
+        try_begin(s);
+    }
+}
+
+static void coord_synced(void *ctx)
+{
+    struct server *s = ctx;
+    s->is_synced = true;
+    if (s->region) {
+        region_on_coord(s->region, true);
+    } else {
+        try_begin(s);
+    }
+}
+
+static void coord_lost(void *ctx)
+{
+    struct server *s = ctx;
+    s->is_synced = false;
+    if (s->region) {
+        region_on_coord(s->region, false);
+    }
+}
+
+/* ---- time ---- */
+
+static void on_tick(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->region) {
+        region_on_tick(s->region);
+    }
+}
+
+static void on_round_end(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->region) {
+        region_flush(s->region);
+    }
+}
+
+static void on_watchdog(void *ctx)
+{
+    UNUSED(ctx);
+    notify_send("WATCHDOG=1");
+}
+
+static void on_drain_poll(void *ctx)
+{
+    struct server *s = ctx;
+    if (!s->region || region_role(s->region) != ROLE_WRITER || loop_now(s->loop) >= s->ending_until_us) {
+        loop_stop(s->loop);
+    }
+}
+
+static void on_end_signal(void *ctx, int signum)
+{
+    struct server *s = ctx;
+    LOG_INFO("server", "stopping", "signal=%d", signum);
+    if (s->is_ending || !s->region) {
+        loop_stop(s->loop);
+        return;
+    }
+    s->is_ending = true;
+    s->ending_until_us = loop_now(s->loop) + STOP_GRACE_MS * 1000U;
+    region_drain(s->region);
+    loop_timer_set(s->drain_poll, DRAIN_POLL_MS, DRAIN_POLL_MS);
+}
+
+/* ---- life ---- */
+
+static enum err server_start(struct server *s, struct errinfo *ei)
+{
+    const struct region_server_opts *o = s->opts;
+    char dir[4096];
+    (void)snprintf(dir, sizeof(dir), "%s/store", o->dir);
+    TRY(files_mkdirs(o->dir, ei));
+    struct engine_opts eo = {.driver = str_of(o->engine), .dir = str_of(dir)};
+    TRY(engine_open(&eo, &s->engine, ei));
+    s->committer = committer_new(s->engine, on_durable, s);
+    s->coord = coord_client_new(s->loop, o->coordinator, o->secret);
+    struct coord_events ev = {
+        .ctx = s, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
+    coord_client_watch(s->coord, str_of(s->prefix), &ev);
+    s->tick = loop_timer_new(s->loop, on_tick, s);
+    loop_timer_set(s->tick, TICK_MS_MAX, TICK_MS_MAX);
+    s->drain_poll = loop_timer_new(s->loop, on_drain_poll, s);
+    loop_on_idle(s->loop, on_round_end, s);
+    unsigned watchdog_ms = notify_watchdog_ms();
+    if (watchdog_ms > 0) {
+        s->watchdog = loop_timer_new(s->loop, on_watchdog, s);
+        loop_timer_set(s->watchdog, 0, watchdog_ms / 2 + 1);
+    }
+    loop_on_signal(s->loop, SIGTERM, on_end_signal, s);
+    loop_on_signal(s->loop, SIGINT, on_end_signal, s);
+    return OK;
+}
+
+static void server_stop(struct server *s)
+{
+    /* Answers first (503 on what is still open), then everything below. */
+    notify_send("STOPPING=1");
+    if (s->cosmos) {
+        cosmos_stopping(s->cosmos);
+    }
+    http_server_free(s->http, 100);
+    for (size_t i = 0; i < s->peer_count; i++) {
+        link_client_free(s->peers[i].client);
+    }
+    link_server_free(s->link_server);
+    if (s->coord) {
+        coord_client_free(s->coord);
+    }
+    committer_free(s->committer); /* what was handed over becomes durable */
+    archiver_free(s->archiver);
+    cosmos_service_free(s->cosmos);
+    cosmos_auth_free(s->auth);
+    region_free(s->region);
+    engine_close(s->engine);
+}
+
+static uint64_t own_incarnation(void)
+{
+    const char *given = getenv("HOLDFAST_INCARNATION"); /* NOLINT(concurrency-mt-unsafe): start-up */
+    uint64_t id = 0;
+    if (!given || !str_to_u64(str_of(given), &id) || id == 0) {
+        rng_os_bytes(&id, sizeof(id));
+        id = (id & UINT64_C(0x1fffffffffffff)) | 1;
+    }
+    return id;
+}
+
+enum err region_server_run(const struct region_server_opts *opts, struct errinfo *ei)
+{
+    struct server *s = MEM_NEW(struct server);
+    s->opts = opts;
+    s->loop = loop_new();
+    s->incarnation = own_incarnation();
+    map_init(&s->seen);
+    admin_events_init(&s->events);
+    (void)snprintf(s->prefix, sizeof(s->prefix), COORD_PREFIX "%s/", opts->account);
+    enum err err = server_start(s, ei);
+    if (err == OK) {
+        loop_run(s->loop);
+        err = s->failure.code;
+        if (err != OK && ei) {
+            *ei = s->failure;
+        }
+        server_stop(s);
+    } else {
+        committer_free(s->committer);
+        engine_close(s->engine);
+    }
+    map_done(&s->seen);
+    loop_free(s->loop);
+    mem_free(s);
+    return err;
+}

@@ -1,0 +1,35 @@
+/* `holdfast server`: one region of one account as a process.
+ *
+ * Wiring only: an event loop (the core thread) that owns the region core, links to peers and the
+ * coordinator client; HTTP threads that run the protocol layer; one commit thread. See
+ * ARCHITECTURE.md for who calls whom. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { SERVER_PEERS_MAX = 32 };
+
+struct region_server_opts {
+    const char *account;
+    const char *region;
+    const char *dir;
+    const char *engine;       /* "rocksdb" or "mem" */
+    const char *profile;      /* "lan" or "wan" */
+    const char *coordinator;  /* urls */
+    struct str secret;        /* of the coordinator */
+    unsigned http_threads;
+    int http_fd;
+    int peer_fd;
+    /* "west" -> "127.0.0.1:4000": reach that peer here instead of at its own address. */
+    size_t override_count;
+    struct {
+        struct str region;
+        char addr[128];
+    } overrides[SERVER_PEERS_MAX];
+};
+
+/* Runs until SIGTERM or SIGINT. */
+enum err region_server_run(const struct region_server_opts *opts, struct errinfo *ei) MUST_CHECK;

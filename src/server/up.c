@@ -1,0 +1,806 @@
+/* The account on one machine. See up.h.
+ *
+ * Order of start: directory and lock, every listening socket, coordinator; once that answers, the
+ * account record is made or brought up to date (endpoints and peer addresses belong to this start);
+ * then front and servers at once. Each address is bound here and stays bound: whoever holds it
+ * serves it, and while a server is away the front is told to stand in. */
+#include "server/up.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "coord/coord_client.h"
+#include "json/json.h"
+#include "net/loop.h"
+#include "net/sockets.h"
+#include "base/files.h"
+#include "server/supervisor.h"
+
+const char up_well_known_key[] =
+    "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
+
+enum {
+    FORMAT_NOW = 1,
+    TXN_TIMEOUT_MS = 1000,
+    RETRY_MS = 20,
+    STOP_GRACE_MS = 5000,
+    PATH_SIZE = 4096,
+    SECRET_BYTES = 32,
+    KEY_BYTES = 64,
+    PROXIES_MAX = UP_REGIONS_MAX * UP_REGIONS_MAX,
+};
+
+struct up_region {
+    struct up *up;
+    char name[RECORD_NAME_MAX];
+    region_id id;
+    unsigned port, peer_port;
+    int http_fd, peer_fd;
+    struct sup_child *child;
+    uint64_t stopped_incarnation; /* to be confirmed to the coordinator; 0 = nothing */
+    bool is_confirming;
+};
+
+struct up_proxy { /* one directed link through the fault proxy */
+    char name[2 * RECORD_NAME_MAX + 8]; /* "east>west", "east>coordinator" */
+    size_t from;
+    size_t to; /* region index, or region_count for the coordinator */
+    int fd;
+    unsigned port, upstream_port;
+};
+
+struct up {
+    struct up_opts opts;
+    char dir[PATH_SIZE - 256];
+    int lock_fd;
+    struct loop *loop;
+    struct supervisor *sup;
+    struct coord_client *coord;
+    int coord_fd, global_fd, control_fd;
+    unsigned coord_port, control_port;
+    char key[96]; /* as in the account record */
+    char coord_secret[64];
+    size_t region_count;
+    struct up_region regions[UP_REGIONS_MAX];
+    struct up_proxy proxies[PROXIES_MAX];
+    size_t proxy_count;
+    struct sup_child *coordinator, *front, *proxy;
+    int front_control[2]; /* we write "down NAME" / "up NAME" lines to [0] */
+    struct loop_timer *retry;
+    bool is_record_ready, is_announced, is_ending;
+    usec started_us;
+    char prefix[RECORD_NAME_MAX + 64];
+    struct errinfo failure;
+};
+
+/* ---- directory ---- */
+
+static enum err open_dir(struct up *up, struct errinfo *ei)
+{
+    const char *dir = up->opts.dir;
+    char path[PATH_SIZE];
+    TRY(files_mkdirs(dir, ei));
+    char *resolved = realpath(dir, NULL);
+    if (!resolved || strlen(resolved) >= sizeof(up->dir)) {
+        free(resolved);
+        return err_set(ei, ERR_IO, "cannot resolve directory %s: errno %d", dir, errno);
+    }
+    memcpy(up->dir, resolved, strlen(resolved) + 1);
+    free(resolved);
+    (void)snprintf(path, sizeof(path), "%s/LOCK", up->dir);
+    up->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (up->lock_fd < 0) {
+        return err_set(ei, ERR_IO, "cannot open %s: errno %d", path, errno);
+    }
+    if (flock(up->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        err_set(ei, ERR_IN_USE, "directory %s is in use by another holdfast", up->dir);
+        err_hint(ei, "stop the other one, or give another directory with --dir");
+        return ERR_IN_USE;
+    }
+    (void)snprintf(path, sizeof(path), "%s/FORMAT", up->dir);
+    struct buf text;
+    buf_init(&text, 256);
+    enum err err = files_read(path, &text, NULL);
+    if (err == OK) {
+        struct str word;
+        struct str number;
+        uint64_t format = 0;
+        if (!str_split(str_trim(buf_str(&text)), ' ', &word, &number) ||
+            !str_eq(word, STR("holdfast-data")) || !str_to_u64(number, &format)) {
+            err = err_set(ei, ERR_CONFIG, "%s is not a holdfast directory (FORMAT is unreadable)", up->dir);
+        } else if (format > FORMAT_NOW) {
+            err = err_set(ei, ERR_FORMAT_NEWER, "%s has format %" PRIu64 ", this program knows up to %d",
+                          up->dir, format, FORMAT_NOW);
+            err_hint(ei, "run the newer version that wrote it");
+        }
+    } else {
+        err = files_write_durable(path, STR("holdfast-data 1\n"), 0600, ei);
+    }
+    buf_done(&text);
+    TRY(err);
+    static const char *const subs[] = {"run", "coordinator", "regions"};
+    for (size_t i = 0; i < ARRAY_COUNT(subs); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", up->dir, subs[i]);
+        TRY(files_mkdirs(path, ei));
+    }
+    return OK;
+}
+
+static void random_base64(char *ret, size_t size, size_t bytes)
+{
+    unsigned char raw[KEY_BYTES];
+    ASSERT(bytes <= sizeof(raw));
+    rng_os_bytes(raw, bytes);
+    struct buf text;
+    buf_init(&text, size);
+    codec_base64(&text, str_make(raw, bytes));
+    ASSERT(buf_ok(&text) && text.n < size);
+    memcpy(ret, text.p, text.n);
+    ret[text.n] = '\0';
+    buf_done(&text);
+    explicit_bzero(raw, sizeof(raw));
+}
+
+/* What an earlier start decided is kept; options may repeat it but not contradict it. */
+static enum err load_account(struct up *up, struct errinfo *ei)
+{
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/account.json", up->dir);
+    struct buf text;
+    struct arena arena;
+    buf_init(&text, 64 << 10);
+    arena_init(&arena);
+    const struct json *doc = NULL;
+    enum err ret = OK;
+    bool is_kept = files_read(path, &text, NULL) == OK;
+    if (is_kept) {
+        TRY_GOTO(json_parse(&arena, buf_str(&text), NULL, &doc, ei), out);
+        struct str s;
+        if (json_get_str(doc, STR("account"), &s)) {
+            up->opts.account = mem_strdup(arena_cstr(&arena, s));
+        }
+        if (json_get_str(doc, STR("coordinatorSecret"), &s) && s.n < sizeof(up->coord_secret)) {
+            memcpy(up->coord_secret, s.p, s.n);
+        }
+        if (json_get_str(doc, STR("key"), &s) && s.n < sizeof(up->key)) {
+            memcpy(up->key, s.p, s.n);
+        }
+        const struct json *regions = json_get(doc, STR("regions"));
+        bool is_same = regions && regions->type == JSON_ARRAY && regions->count <= UP_REGIONS_MAX;
+        size_t count = is_same ? regions->count : 0;
+        for (size_t i = 0; i < count; i++) {
+            struct str name;
+            if (!json_get_str(regions->items[i], STR("name"), &name) || name.n >= RECORD_NAME_MAX) {
+                ret = err_set(ei, ERR_CORRUPT, "%s: region %zu has no name", path, i);
+                goto out;
+            }
+            is_same = is_same && i < up->opts.region_count && str_eq(name, str_of(up->opts.regions[i]));
+            memcpy(up->regions[i].name, name.p, name.n);
+        }
+        if (up->opts.has_regions && (!is_same || up->opts.region_count != count)) {
+            ret = err_set(ei, ERR_CONFIG, "the account in %s has other regions than --regions says", up->dir);
+            err_hint(ei, "leave --regions out, or start another account with another --dir");
+            goto out;
+        }
+        up->region_count = count;
+    } else {
+        up->region_count = up->opts.region_count;
+        for (size_t i = 0; i < up->region_count; i++) {
+            memcpy(up->regions[i].name, up->opts.regions[i], RECORD_NAME_MAX);
+        }
+    }
+    if (up->opts.key) {
+        (void)snprintf(up->key, sizeof(up->key), "%s", up->opts.key);
+    } else if (!up->key[0]) {
+        random_base64(up->key, sizeof(up->key), KEY_BYTES);
+    }
+    if (!up->coord_secret[0]) {
+        random_base64(up->coord_secret, sizeof(up->coord_secret), SECRET_BYTES);
+    }
+    (void)snprintf(up->prefix, sizeof(up->prefix), COORD_PREFIX "%s/", up->opts.account);
+out:
+    arena_done(&arena);
+    buf_done(&text);
+    return ret;
+}
+
+static void regions_json(struct up *up, struct json_out *o, bool with_pids)
+{
+    json_out_array(o);
+    for (size_t i = 0; i < up->region_count; i++) {
+        char endpoint[64];
+        (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
+        json_out_object(o);
+        json_out_key(o, "name");
+        json_out_cstr(o, up->regions[i].name);
+        json_out_key(o, "endpoint");
+        json_out_cstr(o, endpoint);
+        if (with_pids) {
+            json_out_key(o, "pid");
+            json_out_u64(o, (uint64_t)sup_child_pid(up->regions[i].child));
+        }
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static enum err save_account(struct up *up, struct errinfo *ei)
+{
+    struct buf text;
+    struct json_out o;
+    buf_init(&text, 64 << 10);
+    json_out_init(&o, &text);
+    json_out_object(&o);
+    json_out_key(&o, "format");
+    json_out_u64(&o, FORMAT_NOW);
+    json_out_key(&o, "account");
+    json_out_cstr(&o, up->opts.account);
+    json_out_key(&o, "endpoint");
+    char endpoint[64];
+    (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->opts.port);
+    json_out_cstr(&o, endpoint);
+    json_out_key(&o, "key");
+    json_out_cstr(&o, up->key);
+    json_out_key(&o, "coordinator");
+    (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", up->coord_port);
+    json_out_cstr(&o, endpoint);
+    json_out_key(&o, "coordinatorSecret");
+    json_out_cstr(&o, up->coord_secret);
+    json_out_key(&o, "faultProxy");
+    if (up->opts.has_fault_proxy) {
+        (void)snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", up->control_port);
+        json_out_cstr(&o, endpoint);
+    } else {
+        json_out_null(&o);
+    }
+    json_out_key(&o, "supervisorPid");
+    json_out_u64(&o, (uint64_t)getpid());
+    json_out_key(&o, "regions");
+    regions_json(up, &o, false);
+    json_out_object_end(&o);
+    buf_add_char(&text, '\n');
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/account.json", up->dir);
+    enum err err = files_write_durable(path, buf_str(&text), 0600, ei);
+    buf_done(&text);
+    return err;
+}
+
+/* ---- sockets ---- */
+
+static enum err listen_on(unsigned port, int *ret_fd, unsigned *ret_port, struct errinfo *ei)
+{
+    char addr[32];
+    uint16_t got = 0;
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", port);
+    enum err err = sockets_listen(addr, ret_fd, &got, ei);
+    if (err == ERR_IN_USE) {
+        err_hint(ei, "choose another --port: the account uses it and one more for each region");
+    }
+    *ret_port = got;
+    return err;
+}
+
+static enum err open_sockets(struct up *up, struct errinfo *ei)
+{
+    TRY(listen_on(up->opts.port, &up->global_fd, &up->opts.port, ei));
+    TRY(listen_on(0, &up->coord_fd, &up->coord_port, ei));
+    for (size_t i = 0; i < up->region_count; i++) {
+        struct up_region *r = &up->regions[i];
+        r->up = up;
+        TRY(listen_on(up->opts.port + 1 + (unsigned)i, &r->http_fd, &r->port, ei));
+        TRY(listen_on(0, &r->peer_fd, &r->peer_port, ei));
+    }
+    if (!up->opts.has_fault_proxy) {
+        return OK;
+    }
+    TRY(listen_on(0, &up->control_fd, &up->control_port, ei));
+    for (size_t from = 0; from < up->region_count; from++) {
+        for (size_t to = 0; to <= up->region_count; to++) {
+            if (from == to) {
+                continue;
+            }
+            struct up_proxy *p = &up->proxies[up->proxy_count++];
+            bool is_coord = to == up->region_count;
+            (void)snprintf(p->name, sizeof(p->name), "%s>%s", up->regions[from].name,
+                           is_coord ? "coordinator" : up->regions[to].name);
+            p->from = from;
+            p->to = to;
+            p->upstream_port = is_coord ? up->coord_port : up->regions[to].peer_port;
+            TRY(listen_on(0, &p->fd, &p->port, ei));
+        }
+    }
+    return OK;
+}
+
+static const struct up_proxy *find_proxy(const struct up *up, size_t from, size_t to)
+{
+    for (size_t i = 0; i < up->proxy_count; i++) {
+        if (up->proxies[i].from == from && up->proxies[i].to == to) {
+            return &up->proxies[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- configuration of the processes ---- */
+
+static enum err write_conf(struct up *up, const char *name, const struct buf *text, char ret_path[PATH_SIZE],
+                           struct errinfo *ei)
+{
+    (void)snprintf(ret_path, PATH_SIZE, "%s/run/%s.conf", up->dir, name);
+    ASSERT(buf_ok(text));
+    return files_write_durable(ret_path, buf_str(text), 0600, ei);
+}
+
+static void conf_common(struct up *up, struct buf *b, unsigned coord_port)
+{
+    buf_printf(b, "# Written by holdfast up at each start.\naccount = %s\n", up->opts.account);
+    buf_printf(b, "coordinator = http://127.0.0.1:%u\n", coord_port);
+    buf_printf(b, "secret-file = %s/run/coordinator.secret\n", up->dir);
+    buf_printf(b, "log-level = %s\nprofile = %s\n", up->opts.log_level, up->opts.profile);
+}
+
+static enum err add_child(struct up *up, const char *role, const char *name, struct buf *conf,
+                          const struct sup_fd *fds, size_t fd_count, bool is_watched, void *user,
+                          struct sup_child **ret, struct errinfo *ei)
+{
+    char path[PATH_SIZE];
+    TRY(write_conf(up, name, conf, path, ei));
+    const char *argv[] = {role, "--config", path, NULL};
+    char full[RECORD_NAME_MAX + 16];
+    (void)snprintf(full, sizeof(full), "%s%s%s", role, strcmp(role, name) == 0 ? "" : "/",
+                   strcmp(role, name) == 0 ? "" : name);
+    char log_path[PATH_SIZE + 64];
+    (void)snprintf(log_path, sizeof(log_path), "%s/run/%s.log", up->dir, name);
+    struct sup_spec spec = {
+        .name = full,
+        .argv = argv,
+        .fds = fds,
+        .fd_count = fd_count,
+        .log_path = log_path,
+        .watchdog_ms = is_watched ? up->opts.watchdog_ms : 0,
+        .kill_ms = is_watched ? up->opts.kill_ms : 0,
+        .user = user,
+    };
+    *ret = supervisor_add(up->sup, &spec);
+    return OK;
+}
+
+static enum err add_servers(struct up *up, struct errinfo *ei)
+{
+    for (size_t i = 0; i < up->region_count; i++) {
+        struct up_region *r = &up->regions[i];
+        struct buf b;
+        buf_init(&b, 64 << 10);
+        const struct up_proxy *to_coord = find_proxy(up, i, up->region_count);
+        conf_common(up, &b, to_coord ? to_coord->port : up->coord_port);
+        buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
+                   up->opts.engine);
+        const char *sep = "peer-override = ";
+        for (size_t to = 0; to < up->region_count; to++) {
+            const struct up_proxy *p = find_proxy(up, i, to);
+            if (p) {
+                buf_printf(&b, "%s%s=127.0.0.1:%u", sep, up->regions[to].name, p->port);
+                sep = ",";
+            }
+        }
+        buf_add_char(&b, '\n');
+        struct sup_fd fds[] = {{r->http_fd, "http"}, {r->peer_fd, "peer"}};
+        enum err err = add_child(up, "server", r->name, &b, fds, 2, true, r, &r->child, ei);
+        buf_done(&b);
+        TRY(err);
+    }
+    return OK;
+}
+
+static enum err add_children(struct up *up, struct errinfo *ei)
+{
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/run/coordinator.secret", up->dir);
+    TRY(files_write_durable(path, str_of(up->coord_secret), 0600, ei));
+
+    struct buf b;
+    buf_init(&b, 64 << 10);
+    enum err ret = OK;
+    buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir, path,
+               up->opts.log_level);
+    struct sup_fd coord_fd = {up->coord_fd, "coordinator"};
+    TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL, &up->coordinator, ei),
+             out);
+
+    struct sup_fd fds[UP_REGIONS_MAX + 2];
+    size_t n = 0;
+    fds[n++] = (struct sup_fd){up->global_fd, "global"};
+    fds[n++] = (struct sup_fd){up->front_control[1], "control"};
+    char names[UP_REGIONS_MAX][RECORD_NAME_MAX + 8];
+    for (size_t i = 0; i < up->region_count; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "region-%s", up->regions[i].name);
+        fds[n++] = (struct sup_fd){up->regions[i].http_fd, names[i]};
+    }
+    buf_clear(&b);
+    conf_common(up, &b, up->coord_port);
+    TRY_GOTO(add_child(up, "front", "front", &b, fds, n, false, NULL, &up->front, ei), out);
+    TRY_GOTO(add_servers(up, ei), out);
+
+    if (up->opts.has_fault_proxy) {
+        struct sup_fd proxy_fds[PROXIES_MAX + 1];
+        buf_clear(&b);
+        buf_printf(&b, "log-level = %s\nlinks = ", up->opts.log_level);
+        proxy_fds[0] = (struct sup_fd){up->control_fd, "control"};
+        for (size_t i = 0; i < up->proxy_count; i++) {
+            const struct up_proxy *p = &up->proxies[i];
+            buf_printf(&b, "%s%s=127.0.0.1:%u", i > 0 ? "," : "", p->name, p->upstream_port);
+            proxy_fds[i + 1] = (struct sup_fd){p->fd, p->name};
+        }
+        buf_add_char(&b, '\n');
+        TRY_GOTO(add_child(up, "proxy", "proxy", &b, proxy_fds, up->proxy_count + 1, false, NULL, &up->proxy,
+                           ei),
+                 out);
+    }
+out:
+    buf_done(&b);
+    return ret;
+}
+
+/* ---- the account record ---- */
+
+static void record_retry(void *ctx);
+
+static void fill_record(struct up *up, struct account_record *rec, bool is_new)
+{
+    if (is_new) {
+        account_init(rec, up->opts.account, up->opts.level);
+        rec->auto_failover = up->opts.auto_failover;
+        (void)snprintf(rec->key[0], sizeof(rec->key[0]), "%s", up->key);
+        for (size_t i = 1; i < 4; i++) {
+            random_base64(rec->key[i], sizeof(rec->key[i]), KEY_BYTES);
+        }
+        random_base64(rec->peer_secret, sizeof(rec->peer_secret), SECRET_BYTES);
+        for (size_t i = 0; i < up->region_count; i++) {
+            struct record_region *r = &rec->regions[rec->region_count++];
+            r->id = rec->next_region_id++;
+            (void)snprintf(r->name, sizeof(r->name), "%s", up->regions[i].name);
+            r->priority = (uint32_t)i;
+            r->state = i == 0 ? REGION_ONLINE_WRITE : REGION_ONLINE_READ;
+            r->since_wall_ms = clock_wall_ms();
+            rec->q_mask |= UINT64_C(1) << r->id;
+        }
+        rec->writer = rec->regions[0].id;
+    }
+    for (size_t i = 0; i < up->region_count; i++) {
+        struct record_region *r = record_region_by_name(rec, str_of(up->regions[i].name));
+        if (r) {
+            up->regions[i].id = r->id;
+            (void)snprintf(r->endpoint, sizeof(r->endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
+            (void)snprintf(r->peer_addr, sizeof(r->peer_addr), "127.0.0.1:%u", up->regions[i].peer_port);
+        }
+    }
+    if (up->opts.key) {
+        (void)snprintf(rec->key[0], sizeof(rec->key[0]), "%s", up->key);
+    } else {
+        /* The coordinator is the authority: keys may have been rotated since. */
+        (void)snprintf(up->key, sizeof(up->key), "%s", rec->key[0]);
+    }
+}
+
+static void up_fail(struct up *up)
+{
+    loop_stop(up->loop);
+}
+
+static void start_rest(struct up *up)
+{
+    up->is_record_ready = true;
+    if (save_account(up, &up->failure) != OK) {
+        up_fail(up);
+        return;
+    }
+    if (up->proxy) {
+        supervisor_start(up->proxy);
+    }
+    supervisor_start(up->front);
+    for (size_t i = 0; i < up->region_count; i++) {
+        supervisor_start(up->regions[i].child);
+    }
+}
+
+static void on_record_put(void *ctx, const struct coord_txn_result *res)
+{
+    struct up *up = ctx;
+    if (res->err == OK && res->succeeded) {
+        start_rest(up);
+    } else {
+        loop_timer_set(up->retry, RETRY_MS, 0); /* read again: somebody else changed it, or no answer */
+    }
+}
+
+static void on_record_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
+{
+    struct up *up = ctx;
+    if (err != OK) {
+        loop_timer_set(up->retry, RETRY_MS, 0);
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena);
+    struct account_record *rec = ARENA_NEW(&arena, struct account_record);
+    struct coord_txn *txn = ARENA_NEW(&arena, struct coord_txn);
+    struct buf text;
+    buf_init(&text, COORD_VALUE_SIZE_MAX);
+    struct str key = arena_printf(&arena, "%srecord", up->prefix);
+    coord_rev rev = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (str_eq(kvs[i].key, key)) {
+            rev = kvs[i].rev;
+            err = record_decode(&arena, kvs[i].value, rec, &up->failure);
+        }
+    }
+    if (err != OK) {
+        up_fail(up);
+    } else {
+        if (rev != 0 && up->opts.has_level && rec->level != up->opts.level) {
+            LOG_WARN("up", "level_kept", "account=%s level=%s", rec->name, consistency_name(rec->level));
+        }
+        fill_record(up, rec, rev == 0);
+        record_encode(rec, &text);
+        ASSERT(buf_ok(&text));
+        txn->compare_count = 1;
+        txn->compares[0] = (struct coord_compare){key, rev};
+        txn->put_count = 1;
+        txn->puts[0] = (struct coord_put){.key = key, .value = buf_str(&text)};
+        coord_client_txn(up->coord, txn, TXN_TIMEOUT_MS, on_record_put, up);
+    }
+    buf_done(&text);
+    arena_done(&arena);
+}
+
+static void record_retry(void *ctx)
+{
+    struct up *up = ctx;
+    coord_client_read(up->coord, str_of(up->prefix), TXN_TIMEOUT_MS, on_record_read, up);
+}
+
+/* ---- deaths ---- */
+
+static void confirm_stop(struct up_region *r);
+
+static void on_stop_confirmed(void *ctx, const struct coord_txn_result *res)
+{
+    struct up_region *r = ctx;
+    r->is_confirming = false;
+    if (res->err != OK || !res->succeeded) {
+        LOG_WARN("up", "stop_not_confirmed", "region=%s", r->name);
+        confirm_stop(r); /* each attempt has its own timeout; the newest incarnation wins */
+    } else {
+        r->stopped_incarnation = 0;
+    }
+}
+
+/* What the parent has reaped can acknowledge nothing any more: no need to wait for its lease. */
+static void confirm_stop(struct up_region *r)
+{
+    struct up *up = r->up;
+    if (r->is_confirming || r->stopped_incarnation == 0 || up->is_ending || r->id == 0) {
+        return;
+    }
+    char key[sizeof(up->prefix) + 32];
+    char value[64];
+    (void)snprintf(key, sizeof(key), "%sstopped/%u", up->prefix, r->id);
+    (void)snprintf(value, sizeof(value), "{\"incarnation\":%" PRIu64 "}", r->stopped_incarnation);
+    /* No comparison: the statement "this incarnation has ended" stays true for ever. */
+    struct coord_txn txn = {.put_count = 1, .puts = {{.key = str_of(key), .value = str_of(value)}}};
+    r->is_confirming = true;
+    coord_client_txn(up->coord, &txn, TXN_TIMEOUT_MS, on_stop_confirmed, r);
+}
+
+static void tell_front(struct up *up, const char *what, const struct up_region *r)
+{
+    char line[RECORD_NAME_MAX + 16];
+    int n = snprintf(line, sizeof(line), "%s %s\n", what, r->name);
+    if (send(up->front_control[0], line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n) {
+        LOG_WARN("up", "front_not_told", "what=%s region=%s", what, r->name);
+    }
+}
+
+static struct up_region *region_of(struct up *up, struct sup_child *c)
+{
+    for (size_t i = 0; i < up->region_count; i++) {
+        if (up->regions[i].child == c) {
+            return &up->regions[i];
+        }
+    }
+    return NULL;
+}
+
+static void on_child_stopped(void *ctx, struct sup_child *c, uint64_t incarnation, const char *how)
+{
+    struct up *up = ctx;
+    UNUSED(how);
+    struct up_region *r = region_of(up, c);
+    if (r && !up->is_ending) {
+        tell_front(up, "down", r);
+        r->stopped_incarnation = incarnation;
+        confirm_stop(r);
+    }
+}
+
+static void on_child_silent(void *ctx, struct sup_child *c, bool is_silent)
+{
+    struct up *up = ctx;
+    struct up_region *r = region_of(up, c);
+    if (r) {
+        tell_front(up, is_silent ? "down" : "up", r);
+    }
+}
+
+/* ---- readiness ---- */
+
+static enum err write_ready_file(struct up *up, struct errinfo *ei)
+{
+    struct buf text;
+    struct json_out o;
+    char endpoint[64];
+    buf_init(&text, 64 << 10);
+    json_out_init(&o, &text);
+    json_out_object(&o);
+    json_out_key(&o, "endpoint");
+    (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->opts.port);
+    json_out_cstr(&o, endpoint);
+    json_out_key(&o, "key");
+    json_out_cstr(&o, up->key);
+    json_out_key(&o, "regions");
+    regions_json(up, &o, true);
+    json_out_object_end(&o);
+    buf_add_char(&text, '\n');
+    enum err err = files_write_durable(up->opts.ready_file, buf_str(&text), 0600, ei);
+    buf_done(&text);
+    return err;
+}
+
+static void print_summary(const struct up *up)
+{
+    printf("Holdfast account \"%s\" is up (%.2f s).\n\n", up->opts.account,
+           (double)(clock_boot_us() - up->started_us) / 1e6);
+    printf("  endpoint   http://127.0.0.1:%u/\n", up->opts.port);
+    printf("  key        %s\n", up->key);
+    for (size_t i = 0; i < up->region_count; i++) {
+        printf("  %-10s http://127.0.0.1:%u/   %s\n", up->regions[i].name, up->regions[i].port,
+               i == 0 ? "first choice for writes" : "takes over in this order");
+    }
+    printf("  data       %s   (logs in run/)\n\n", up->dir);
+    printf("Try in another terminal:\n");
+    printf("  ./run status --watch            who writes, lag, what would be lost now\n");
+    printf("  ./run drill --fault kill        kill the write region and count every write\n");
+    printf("  ./run account failover west     move the write region, gracefully\n\n");
+    printf("Stop with Ctrl-C.\n");
+    (void)fflush(stdout);
+}
+
+static void announce_when_ready(struct up *up)
+{
+    bool is_ready = sup_child_is_ready(up->front);
+    for (size_t i = 0; i < up->region_count; i++) {
+        is_ready = is_ready && sup_child_is_ready(up->regions[i].child);
+    }
+    if (!is_ready || up->is_announced) {
+        return;
+    }
+    up->is_announced = true;
+    if (up->opts.ready_file && write_ready_file(up, &up->failure) != OK) {
+        up_fail(up);
+        return;
+    }
+    if (!up->opts.is_quiet) {
+        print_summary(up);
+    }
+}
+
+static void on_child_ready(void *ctx, struct sup_child *c)
+{
+    struct up *up = ctx;
+    struct up_region *r = region_of(up, c);
+    if (r) {
+        tell_front(up, "up", r);
+    }
+    if (c == up->front) {
+        /* A front that starts late, or again, learns who is away now. */
+        for (size_t i = 0; i < up->region_count; i++) {
+            struct sup_child *server = up->regions[i].child;
+            if (up->is_announced && (!sup_child_is_ready(server) || sup_child_is_silent(server))) {
+                tell_front(up, "down", &up->regions[i]);
+            }
+        }
+    }
+    if (c == up->coordinator && !up->is_record_ready) {
+        record_retry(up);
+    }
+    announce_when_ready(up);
+}
+
+/* ---- end ---- */
+
+static void on_all_stopped(void *ctx)
+{
+    struct up *up = ctx;
+    loop_stop(up->loop);
+}
+
+static void on_end_signal(void *ctx, int signum)
+{
+    struct up *up = ctx;
+    LOG_INFO("up", "stopping", "signal=%d", signum);
+    up->is_ending = true;
+    supervisor_stop(up->sup, STOP_GRACE_MS, on_all_stopped, up);
+}
+
+static enum err up_start(struct up *up, struct errinfo *ei)
+{
+    TRY(open_dir(up, ei));
+    TRY(load_account(up, ei));
+    TRY(open_sockets(up, ei));
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->front_control) != 0) {
+        return err_set(ei, ERR_IO, "cannot make a socket pair: errno %d", errno);
+    }
+    struct sup_events ev = {.ctx = up,
+                            .ready = on_child_ready,
+                            .stopped = on_child_stopped,
+                            .silent = on_child_silent};
+    TRY(supervisor_new(up->loop, &ev, &up->sup, ei));
+    TRY(add_children(up, ei));
+    char url[64];
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", up->coord_port);
+    up->coord = coord_client_new(up->loop, url, str_of(up->coord_secret));
+    up->retry = loop_timer_new(up->loop, record_retry, up);
+    loop_on_signal(up->loop, SIGTERM, on_end_signal, up);
+    loop_on_signal(up->loop, SIGINT, on_end_signal, up);
+    supervisor_start(up->coordinator);
+    return OK;
+}
+
+enum err up_run(const struct up_opts *opts, struct errinfo *ei)
+{
+    struct up *up = MEM_NEW(struct up);
+    up->opts = *opts;
+    up->lock_fd = -1;
+    up->started_us = clock_boot_us();
+    up->loop = loop_new();
+    enum err err = up_start(up, ei);
+    if (err == OK) {
+        loop_run(up->loop);
+        err = up->failure.code;
+        if (err != OK && ei) {
+            *ei = up->failure;
+        }
+    }
+    if (up->sup && !up->is_ending) { /* failed on the way: take the children down first */
+        up->is_ending = true;
+        supervisor_stop(up->sup, STOP_GRACE_MS, on_all_stopped, up);
+        loop_run(up->loop);
+    }
+    if (up->coord) {
+        coord_client_free(up->coord);
+    }
+    supervisor_free(up->sup);
+    loop_free(up->loop);
+    if (up->lock_fd >= 0) {
+        close(up->lock_fd);
+    }
+    mem_free_secret(up, sizeof(*up)); /* sockets end with the process */
+    return err;
+}

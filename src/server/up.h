@@ -1,0 +1,44 @@
+/* `holdfast up`: a whole account on this machine as real processes.
+ *
+ * Directory layout (doc/format/directory.md):
+ *   FORMAT            "holdfast-data 1"
+ *   LOCK              held while in use
+ *   account.json      what tools need: endpoint, key, regions (mode 0600)
+ *   run/              configuration written for the processes, secrets, logs
+ *   coordinator/      the coordinator's durable file
+ *   regions/NAME/     one region's store and its archive of diverged writes */
+#pragma once
+
+#include <stdbool.h>
+
+#include "account/record.h"
+#include "account/region.h"
+#include "base/err.h"
+
+enum { UP_REGIONS_MAX = 8 };
+
+struct up_opts {
+    const char *dir;
+    unsigned port;              /* global endpoint; regions get the next ones */
+    const char *account;        /* account name */
+    size_t region_count;
+    char regions[UP_REGIONS_MAX][RECORD_NAME_MAX]; /* in priority order */
+    enum consistency level;
+    bool has_level;             /* given, rather than defaulted */
+    bool has_regions;
+    const char *key;            /* base64 primary key; NULL = kept or made */
+    const char *ready_file;     /* NULL = none */
+    const char *engine;         /* "rocksdb" or "mem" */
+    const char *profile;        /* "lan" or "wan" */
+    bool auto_failover;
+    bool has_fault_proxy;       /* links between processes go through a proxy that drills can cut */
+    bool is_quiet;              /* no summary */
+    unsigned watchdog_ms;       /* a frozen server's address is taken over after this; 0 = never */
+    unsigned kill_ms;           /* ... and it is killed after this; 0 = never */
+    const char *log_level;
+};
+
+/* Runs until SIGTERM or SIGINT. */
+enum err up_run(const struct up_opts *opts, struct errinfo *ei) MUST_CHECK;
+/* The public key of the well-known emulator, for tests and samples on loopback. */
+extern const char up_well_known_key[];
