@@ -302,8 +302,7 @@ static enum MHD_Result queue_answer(struct http_conn_state *x)
     }
     for (size_t i = 0; i < x->header_count; i++) {
         if (MHD_add_response_header(r, x->headers[i].name, x->headers[i].value) != MHD_YES) {
-            LOG_WARN("http", "header_dropped", "name=%s why=\"not representable\"",
-                     x->headers[i].name);
+            LOG_WARN("http", "header_dropped", "name=%s", x->headers[i].name); /* CR or LF in it */
         }
     }
     if (x->is_closing || atomic_load(&x->listener->is_draining)) {

@@ -59,7 +59,7 @@ static void on_log(void *cls, const char *fmt, va_list args)
     (void)vsnprintf(text, sizeof(text), fmt, args);
 #pragma GCC diagnostic pop
     text[strcspn(text, "\n")] = '\0';
-    LOG_DEBUG("http", "library", "listener=%s text=\"%s\"", l->name, text);
+    LOG_DEBUG("http", "library", "listener=%s text=%s", l->name, text);
 }
 
 static struct MHD_Daemon *start_daemon(struct http_listener *l)

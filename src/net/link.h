@@ -23,18 +23,27 @@ enum {
     LINK_FRAME_SIZE_MAX = 16 << 20,
     LINK_QUEUE_SIZE_MAX = 64 << 20,
     LINK_HELLO_SIZE_MAX = 1024,
+    LINK_PING_MS = 500,        /* a side that has sent nothing for so long says it is alive */
+    LINK_SILENCE_MS = 2000,    /* nothing heard for so long: the peer is taken for dead */
+    LINK_CONNECT_MS = 2000,    /* connecting and proving together */
+    LINK_BACKOFF_MIN_MS = 20,  /* between attempts to connect, doubling, with jitter */
+    LINK_BACKOFF_MAX_MS = 500,
+    LINK_CONNECTIONS_MAX = 256, /* per link server; more are closed at once */
 };
 
 struct link_server;
 struct link; /* one authenticated connection, either direction */
 
+/* Copied by whoever is given it. All functions are called on the loop's thread. */
 struct link_events {
     void *ctx;
     /* A connection is up; `hello` is the other side's. For incoming ones return a context for the
      * link by link_set_user. Return false to refuse (closed with a reason in the log). */
     bool (*up)(void *ctx, struct link *l, struct str hello);
     void (*frame)(void *ctx, struct link *l, struct str payload); /* payload valid during the call */
-    void (*down)(void *ctx, struct link *l); /* only after up; l is invalid afterwards */
+    /* Only after up; l is invalid afterwards. Never from inside link_send or link_close, but from
+     * inside link_server_free and link_client_free for what was still up. */
+    void (*down)(void *ctx, struct link *l);
 };
 
 /* Accepts on a listening socket (not closed by it). */
@@ -52,7 +61,7 @@ void link_client_free(struct link_client *c);
 bool link_send(struct link *l, struct str payload); /* false: queue full or going down; dropped */
 /* Several pieces as one frame (no joining copy by the caller). */
 bool link_send_parts(struct link *l, const struct str *parts, size_t n);
-void link_close(struct link *l);
+void link_close(struct link *l); /* sends what it can without waiting; `down` follows */
 void link_set_user(struct link *l, void *user);
 void *link_user(const struct link *l);
 bool link_is_outgoing(const struct link *l);

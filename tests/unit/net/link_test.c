@@ -1,0 +1,513 @@
+/* Links over loopback sockets: they prove themselves, keep order, say no when full, notice silence,
+ * come back, and end with one line on whatever breaks the rules. */
+#include "net/link.h"
+
+#include <fcntl.h>
+
+#include "base/mem.h"
+#include "base/mem_probe.h"
+#include "base/rng.h"
+#include "loop_until.h"
+#include "net/link_peers.c" /* for link_client.attempt_count */
+#include "net/sockets.h"
+#include "raw_http.h"
+
+/* One side: what it was told. */
+struct side {
+    struct link *l;
+    unsigned ups, downs;
+    bool is_refusing;
+    char hello[64];
+    uint64_t frames;
+    uint64_t bytes;
+    uint64_t errors; /* frames out of order or of wrong content */
+    struct buf last;
+};
+
+static struct {
+    struct loop *loop;
+    int fd;
+    char addr[64];
+    uint16_t port;
+    struct side a; /* dials */
+    struct side b; /* accepts */
+    struct link_server *server;
+    struct link_client *client;
+} w;
+
+static bool up(void *ctx, struct link *l, struct str hello)
+{
+    struct side *s = (struct side *)ctx;
+    if (s->is_refusing) {
+        s->errors++;
+        return false;
+    }
+    s->l = l;
+    s->ups++;
+    (void)snprintf(s->hello, sizeof(s->hello), STR_FMT, STR_ARG(hello));
+    link_set_user(l, s);
+    return true;
+}
+
+static void down(void *ctx, struct link *l)
+{
+    struct side *s = (struct side *)ctx;
+    s->errors += s->l != l || link_user(l) != s;
+    s->l = NULL;
+    s->downs++;
+}
+
+/* Numbered frames: u64 number, then bytes that depend on it. */
+static void frame(void *ctx, struct link *l, struct str payload)
+{
+    struct side *s = (struct side *)ctx;
+    s->errors += l != s->l;
+    struct rd r = rd_of(payload);
+    s->errors += rd_u64(&r) != s->frames;
+    for (size_t i = 0; i < r.n; i += 997) {
+        s->errors += (uint8_t)r.p[i] != (uint8_t)(s->frames + i);
+    }
+    s->frames++;
+    s->bytes += payload.n;
+}
+
+static struct link_events events_of(struct side *s)
+{
+    return (struct link_events){.ctx = s, .up = up, .frame = frame, .down = down};
+}
+
+static void setup_server(const char *secret)
+{
+    struct link_events ev = events_of(&w.b);
+    w.server = link_server_new(w.loop, w.fd, str_of(secret), STR("hello from b"), &ev);
+}
+
+static void setup_client(const char *secret)
+{
+    struct link_events ev = events_of(&w.a);
+    w.client = link_client_new(w.loop, w.addr, str_of(secret), STR("hello from a"), &ev);
+}
+
+static void setup(void)
+{
+    memset(&w, 0, sizeof(w));
+    link_tick_ms = LINK_TICK_MS;
+    w.loop = loop_new();
+    t_ok(sockets_listen("127.0.0.1:0", &w.fd, &w.port, NULL));
+    (void)snprintf(w.addr, sizeof(w.addr), "127.0.0.1:%u", w.port);
+}
+
+static void teardown(void)
+{
+    link_client_free(w.client);
+    link_server_free(w.server);
+    loop_free(w.loop);
+    t_check(close(w.fd) == 0);
+    t_eq_u64(w.a.ups, w.a.downs);
+    t_eq_u64(w.b.ups, w.b.downs);
+}
+
+static bool both_up(void)
+{
+    return w.a.l != NULL && w.b.l != NULL;
+}
+
+static bool both_down(void)
+{
+    return w.a.l == NULL && w.b.l == NULL;
+}
+
+static bool send_numbered(struct link *l, uint64_t number, size_t size)
+{
+    struct buf b;
+    buf_init(&b, LINK_FRAME_SIZE_MAX);
+    buf_add_u64(&b, number);
+    buf_reserve(&b, size);
+    for (size_t i = 0; i < size; i++) {
+        b.p[b.n++] = (char)(uint8_t)(number + i);
+    }
+    struct str parts[] = {{b.p, 5}, {b.p + 5, b.n - 5}};
+    bool ok = link_send_parts(l, parts, 2);
+    buf_done(&b);
+    return ok;
+}
+
+T_TEST("two sides with one secret come up and hear each other's hello")
+{
+    setup();
+    setup_server("s3cret");
+    setup_client("s3cret");
+    loop_until(w.loop, both_up);
+    t_eq_cstr(w.a.hello, "hello from b");
+    t_eq_cstr(w.b.hello, "hello from a");
+    t_check(link_is_outgoing(w.a.l) && !link_is_outgoing(w.b.l));
+    teardown();
+}
+
+static uint64_t want_a, want_b;
+
+static bool all_arrived(void)
+{
+    return w.a.frames == want_a && w.b.frames == want_b;
+}
+
+T_TEST("frames of all sizes arrive whole and in order, both ways at once")
+{
+    setup();
+    setup_server("s");
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    want_a = 300;
+    want_b = 400;
+    struct rng rng;
+    rng_init(&rng, t_seed());
+    for (uint64_t i = 0; i < 400; i++) {
+        t_check(send_numbered(w.a.l, i, i % 50 == 0 ? 300000 : rng_below(&rng, 2000)));
+        if (i < 300) {
+            t_check(send_numbered(w.b.l, i, rng_below(&rng, 100)));
+        }
+    }
+    loop_until(w.loop, all_arrived);
+    t_eq_u64(w.a.errors + w.b.errors, 0);
+    t_eq_u64(link_queued_size(w.a.l), 0);
+    teardown();
+}
+
+T_TEST("the largest frame passes, and a full queue says no and loses nothing it took")
+{
+    setup();
+    setup_server("s");
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    want_a = 0;
+    want_b = 0;
+    while (send_numbered(w.a.l, want_b, LINK_FRAME_SIZE_MAX - 8)) {
+        want_b++;
+    }
+    t_eq_u64(want_b, 3); /* three of 16 MiB and a header each; a fourth would be over 64 MiB */
+    t_check(link_queued_size(w.a.l) <= LINK_QUEUE_SIZE_MAX);
+    loop_until(w.loop, all_arrived);
+    t_eq_u64(w.b.errors, 0);
+    t_check(send_numbered(w.a.l, want_b++, 10));
+    loop_until(w.loop, all_arrived);
+    teardown();
+}
+
+static bool is_client_connecting(void)
+{
+    return w.client->attempt_count >= 3;
+}
+
+T_TEST("another secret never comes up")
+{
+    setup();
+    setup_server("s3cret");
+    setup_client("S3cret");
+    loop_until(w.loop, is_client_connecting);
+    t_eq_u64(w.a.ups + w.b.ups, 0);
+    teardown();
+}
+
+static bool b_refused(void)
+{
+    return w.b.errors >= 2;
+}
+
+T_TEST("a link that `up` refuses is closed and tried again")
+{
+    setup();
+    setup_server("s");
+    setup_client("s");
+    w.b.is_refusing = true;
+    loop_until(w.loop, b_refused);
+    t_eq_u64(w.b.downs, 0);
+    w.b.is_refusing = false;
+    loop_until(w.loop, both_up);
+    teardown();
+}
+
+T_TEST("a closed link is told to both sides and comes back")
+{
+    setup();
+    setup_server("s");
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    link_close(w.b.l);
+    t_check(!link_send(w.b.l, STR("x"))); /* going down */
+    t_eq_u64(w.b.downs, 0);               /* not from inside link_close */
+    loop_until(w.loop, both_down);
+    loop_until(w.loop, both_up);
+    t_eq_u64(w.a.ups, 2);
+    t_eq_u64(w.b.ups, 2);
+    teardown();
+}
+
+T_TEST("a client finds a server that comes later, and one at a new address")
+{
+    setup();
+    setup_client("s");
+    loop_for_ms(w.loop, 60); /* attempts hang in the backlog of a socket nobody serves */
+    setup_server("s");
+    loop_until(w.loop, both_up);
+    struct link_server *old = w.server;
+    int old_fd = w.fd;
+    t_ok(sockets_listen("127.0.0.1:0", &w.fd, &w.port, NULL));
+    setup_server("s");
+    (void)snprintf(w.addr, sizeof(w.addr), "localhost:%u", w.port); /* a name this time */
+    link_client_set_addr(w.client, w.addr);
+    loop_until(w.loop, both_down);
+    loop_until(w.loop, both_up);
+    link_server_free(old);
+    t_check(close(old_fd) == 0);
+    teardown();
+}
+
+/* A peer of our own making, so that it can misbehave: it knows the secret and the codec only. */
+static struct raw_conn raw;
+static struct buf raw_hello;
+
+static bool raw_has_input(void)
+{
+    struct pollfd p = {.fd = raw.fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+static void raw_send_frame(enum link_frame_type type, struct str payload)
+{
+    struct buf b;
+    buf_init(&b, LINK_FRAME_SIZE_MAX);
+    link_frame_encode(&b, LINK_VERSION, type, &payload, 1);
+    raw_send_n(&raw, b.p, b.n);
+    buf_done(&b);
+}
+
+static struct link_frame raw_next_frame(void)
+{
+    struct link_frame f = {0};
+    size_t need = 0;
+    const char *why = NULL;
+    while (link_frame_decode(str_make(raw.in, raw.in_size), LINK_FRAME_SIZE_MAX, &f, &need, &why) !=
+           LINK_FRAME_OK) {
+        loop_until(w.loop, raw_has_input);
+        t_check(raw_more(&raw));
+    }
+    return f;
+}
+
+static void raw_drop_frame(const struct link_frame *f)
+{
+    memmove(raw.in, raw.in + f->size, raw.in_size - f->size);
+    raw.in_size -= f->size;
+}
+
+static bool b_up(void)
+{
+    return w.b.l != NULL;
+}
+
+static bool b_down(void)
+{
+    return w.b.l == NULL;
+}
+
+/* Dials and says hello. */
+static void raw_dial(uint8_t version_min, uint8_t version_max)
+{
+    raw = raw_connect(w.port);
+    struct link_hello h = {.version_min = version_min, .version_max = version_max,
+                           .role = LINK_ROLE_DIALLER, .hello = STR("raw")};
+    buf_init(&raw_hello, 4096);
+    link_hello_encode(&raw_hello, &h);
+    raw_send_frame(LINK_FRAME_HELLO, buf_str(&raw_hello));
+}
+
+/* The whole handshake. */
+static void raw_up(void)
+{
+    raw_dial(1, LINK_VERSION + 1); /* a newer peer that still speaks ours */
+    struct link_frame hello = raw_next_frame();
+    t_eq_int(hello.type, LINK_FRAME_HELLO);
+    struct crypto_hmac *key = crypto_hmac_new(STR("s"));
+    uint8_t proof[CRYPTO_SHA256_SIZE];
+    link_proof_make(key, LINK_ROLE_DIALLER, LINK_VERSION, buf_str(&raw_hello), hello.payload, proof);
+    crypto_hmac_free(key);
+    raw_drop_frame(&hello);
+    struct link_frame theirs = raw_next_frame();
+    t_eq_int(theirs.type, LINK_FRAME_PROOF);
+    raw_drop_frame(&theirs);
+    raw_send_frame(LINK_FRAME_PROOF, str_make(proof, sizeof(proof)));
+    loop_until(w.loop, b_up);
+}
+
+static void raw_end(void)
+{
+    raw_close(&raw);
+    buf_done(&raw_hello);
+}
+
+/* Reads until the end of the connection; the server must have closed it. */
+static void raw_expect_end(void)
+{
+    for (;;) {
+        loop_until(w.loop, raw_has_input);
+        if (!raw_more(&raw)) {
+            return;
+        }
+    }
+}
+
+T_TEST("a peer that falls silent is noticed, one that only pings is not")
+{
+    link_tick_ms = LINK_TICK_MS;
+    setup();
+    link_tick_ms = 10; /* 2 s of silence pass in 80 ms */
+    setup_server("s");
+    raw_up();
+    for (int i = 0; i < 30; i++) { /* 150 ms of pings, well over the limit */
+        raw_send_frame(LINK_FRAME_PING, STR(""));
+        loop_for_ms(w.loop, 5);
+        t_check(b_up());
+    }
+    usec start_us = clock_boot_us();
+    loop_until(w.loop, b_down);
+    t_check(clock_boot_us() - start_us >= 60000);
+    raw_end();
+    teardown();
+}
+
+T_TEST("quiet links ping each other and stay up")
+{
+    setup();
+    link_tick_ms = 10;
+    setup_server("s");
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    loop_for_ms(w.loop, 250); /* three times the limit */
+    t_eq_u64(w.a.ups, 1);
+    t_check(both_up());
+    teardown();
+}
+
+T_TEST("a peer that never proves itself is dropped")
+{
+    setup();
+    link_tick_ms = 10;
+    setup_server("s");
+    raw_dial(1, 1);
+    raw_expect_end();
+    t_eq_u64(w.b.ups, 0);
+    raw_end();
+    teardown();
+}
+
+T_TEST("damaged, foreign, oversized and early frames end the connection")
+{
+    setup();
+    setup_server("s");
+    struct buf good;
+    buf_init(&good, 1000);
+    struct str payload = STR("12345678");
+    link_frame_encode(&good, LINK_VERSION, LINK_FRAME_DATA, &payload, 1);
+    for (size_t i = 0; i < 4; i++) {
+        static const size_t broken_at[] = {0, 11, 12, 20}; /* magic, length, checksum, payload */
+        raw_up();
+        good.p[broken_at[i]] ^= 0x40;
+        raw_send_n(&raw, good.p, good.n);
+        good.p[broken_at[i]] ^= 0x40;
+        raw_expect_end();
+        loop_until(w.loop, b_down);
+        raw_end();
+    }
+    raw_up();
+    raw_send_frame(LINK_FRAME_PROOF, STR("again"));
+    raw_expect_end();
+    raw_end();
+    loop_until(w.loop, b_down);
+
+    raw_dial(1, 1);
+    raw_send_frame(LINK_FRAME_DATA, STR("before the proof"));
+    raw_expect_end();
+    raw_end();
+
+    char large[LINK_GREETING_SIZE_MAX + 1] = {0};
+    raw_dial(1, 1);
+    raw_send_frame(LINK_FRAME_PROOF, str_make(large, sizeof(large)));
+    raw_expect_end();
+    raw_end();
+
+    raw = raw_connect(w.port);
+    raw_send(&raw, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    raw_expect_end();
+    raw_close(&raw);
+    t_eq_u64(w.b.frames, 0);
+    buf_done(&good);
+    teardown();
+}
+
+T_TEST("a peer with no common version is told so")
+{
+    setup();
+    setup_server("s");
+    raw_dial(LINK_VERSION + 1, LINK_VERSION + 2);
+    struct link_frame f = raw_next_frame();
+    t_eq_int(f.type, LINK_FRAME_BYE);
+    t_eq_lit(f.payload, "no common protocol version");
+    raw_end();
+    teardown();
+}
+
+T_TEST("a proof that is thrown back is no proof")
+{
+    /* The attacker has no secret and returns the acceptor's own proof. */
+    setup();
+    setup_server("s");
+    raw_dial(1, 1);
+    struct link_frame hello = raw_next_frame();
+    raw_drop_frame(&hello);
+    struct link_frame proof = raw_next_frame();
+    raw_send_frame(LINK_FRAME_PROOF, proof.payload);
+    raw_expect_end();
+    t_eq_u64(w.b.ups, 0);
+    raw_end();
+    teardown();
+}
+
+T_TEST("connections over the maximum are closed at once")
+{
+    enum { EXTRA = 4 };
+    setup();
+    setup_server("s");
+    struct raw_conn conns[LINK_CONNECTIONS_MAX + EXTRA];
+    for (size_t i = 0; i < ARRAY_COUNT(conns); i++) {
+        conns[i].fd = socket(AF_INET, SOCK_STREAM, 0);
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(w.port)};
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        t_check(connect(conns[i].fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+    }
+    raw.fd = conns[ARRAY_COUNT(conns) - 1].fd;
+    loop_until(w.loop, raw_has_input); /* an end of file */
+    char byte = 0;
+    t_check(recv(raw.fd, &byte, 1, 0) <= 0);
+    raw.fd = conns[0].fd;
+    t_check(!raw_has_input());
+    for (size_t i = 0; i < ARRAY_COUNT(conns); i++) {
+        t_check(close(conns[i].fd) == 0);
+    }
+    teardown();
+}
+
+T_TEST("links give back all memory")
+{
+    mem_probe_start();
+    setup();
+    setup_server("s");
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    t_check(send_numbered(w.a.l, 0, 100000));
+    t_check(send_numbered(w.b.l, 0, 3000000));
+    teardown();
+    t_eq_i64(mem_live_count(), 0);
+    mem_probe_stop();
+}
+
+T_MAIN()
