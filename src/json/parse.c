@@ -361,7 +361,7 @@ static enum err parse_array(struct parser *ps, int depth, const struct json **re
         for (;;) {
             const struct json *item = NULL;
             TRY(parse_value(ps, depth, &item));
-            stack_push(ps, &item, sizeof(item));
+            stack_push(ps, &item, sizeof(const struct json *));
             skip_blanks(ps);
             if (take_char(ps, ']')) {
                 break;

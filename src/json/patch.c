@@ -412,7 +412,7 @@ static enum err edit_at(const struct edit *e, const struct json *v, size_t level
 static enum err apply_move(struct edit e, const struct json_patch_op *op, const struct json *doc,
                            const struct json **ret)
 {
-    const struct json *without = NULL;
+    const struct json *without = doc;
     struct edit removal = e;
     removal.action = JSON_PATCH_REMOVE;
     removal.target = &op->from;

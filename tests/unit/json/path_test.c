@@ -91,27 +91,25 @@ T_TEST("bad paths are refused with the reason and the place")
                 "path \"/a/[]/b\": a wildcard is not allowed in this kind of path at byte 3");
 }
 
-static struct str repeated(const char *part, size_t n)
+static struct str repeated(struct str part, size_t n)
 {
-    size_t len = strlen(part);
-    char *p = arena_alloc(&help_arena, len * n + 1);
+    char *p = arena_alloc(&help_arena, part.n * n + 1);
     for (size_t i = 0; i < n; i++) {
-        memcpy(p + i * len, part, len);
+        memcpy(p + i * part.n, part.p, part.n);
     }
-    return (struct str){p, len * n};
+    return (struct str){p, part.n * n};
 }
 
 T_TEST("names and bytes are counted up to the limits")
 {
     struct json_path path = {0};
     struct errinfo ei = {0};
-    t_eq_u64(parse(repeated("/a", JSON_PATH_KEYS_MAX)).count, JSON_PATH_KEYS_MAX);
-    t_err(json_path_parse(&help_arena, repeated("/a", JSON_PATH_KEYS_MAX + 1), &path, &ei),
+    t_eq_u64(parse(repeated(STR("/a"), JSON_PATH_KEYS_MAX)).count, JSON_PATH_KEYS_MAX);
+    t_err(json_path_parse(&help_arena, repeated(STR("/a"), JSON_PATH_KEYS_MAX + 1), &path, &ei),
           ERR_INVALID);
     t_contains(str_of(ei.message), "too many names at byte 257");
-    struct str longest = repeated("/", JSON_PATH_SIZE_MAX + 1);
-    char *p = arena_alloc(&help_arena, longest.n);
-    memset(p, 'x', longest.n);
+    char *p = arena_alloc(&help_arena, JSON_PATH_SIZE_MAX + 1);
+    memset(p, 'x', JSON_PATH_SIZE_MAX + 1);
     p[0] = '/';
     t_eq_u64(parse(str_make(p, JSON_PATH_SIZE_MAX)).keys[0].n, JSON_PATH_SIZE_MAX - 1);
     t_err(json_path_parse(&help_arena, str_make(p, JSON_PATH_SIZE_MAX + 1), &path, NULL),
