@@ -56,10 +56,7 @@ struct peer {
 struct durable {
     struct server *server;
     size_t count;
-    struct {
-        uint64_t ticket;
-        enum err err;
-    } each[];
+    struct committer_done each[];
 };
 
 struct txn_wait {
@@ -112,10 +109,21 @@ static int64_t io_wall_ms(void *ctx)
     return clock_wall_ms();
 }
 
+static void io_fatal(void *ctx, enum err err, const char *why)
+{
+    UNUSED(ctx);
+    /* What this process believes about its disk is wrong now: nothing may be answered any more. */
+    LOG_ERROR("server", "fatal", "error=%s why=\"%s\"", err_name(err), why);
+    _exit(err_exit_code(err));
+}
+
 static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
 {
     struct server *s = ctx;
-    committer_submit(s->committer, b, ticket);
+    if (committer_submit(s->committer, b, ticket) != OK) {
+        /* The core bounds what it has in flight far below this queue: the disk has stopped. */
+        io_fatal(s, ERR_IO, "the commit queue is full: the disk does not keep up at all");
+    }
 }
 
 static void durable_arrived(void *ctx)
@@ -128,16 +136,16 @@ static void durable_arrived(void *ctx)
 }
 
 /* On the commit thread. */
-static void on_durable(void *ctx, const uint64_t *tickets, const enum err *errs, size_t n)
+static void on_durable(void *ctx, const struct committer_done *done, size_t n, const struct errinfo *ei)
 {
     struct server *s = ctx;
+    if (ei->code != OK) {
+        LOG_ERROR("server", "storage_failed", "error=%s message=\"%s\"", err_name(ei->code), ei->message);
+    }
     struct durable *d = mem_alloc(sizeof(*d) + n * sizeof(d->each[0]));
     d->server = s;
     d->count = n;
-    for (size_t i = 0; i < n; i++) {
-        d->each[i].ticket = tickets[i];
-        d->each[i].err = errs[i];
-    }
+    memcpy(d->each, done, n * sizeof(d->each[0]));
     bool is_posted = loop_post(s->loop, durable_arrived, d);
     ASSERT(is_posted); /* far fewer groups in flight than the loop's queue holds */
 }
@@ -247,14 +255,6 @@ static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t
     struct server *s = ctx;
     return cosmos_conflict_build(s->cosmos, p, lost, op_idx, from, was_acknowledged, place, out_key, out_text,
                                  ret_rid);
-}
-
-static void io_fatal(void *ctx, enum err err, const char *why)
-{
-    UNUSED(ctx);
-    /* What this process believes about its disk is wrong now: nothing may be answered any more. */
-    LOG_ERROR("server", "fatal", "error=%s why=\"%s\"", err_name(err), why);
-    _exit(err_exit_code(err));
 }
 
 /* ---- from the HTTP threads ---- */
@@ -660,7 +660,8 @@ static enum err server_start(struct server *s, struct errinfo *ei)
     TRY(files_mkdirs(o->dir, ei));
     struct engine_opts eo = {.driver = str_of(o->engine), .dir = str_of(dir)};
     TRY(engine_open(&eo, &s->engine, ei));
-    s->committer = committer_new(s->engine, on_durable, s);
+    struct committer_cfg cc = {.engine = s->engine, .done = on_durable, .ctx = s};
+    s->committer = committer_new(&cc);
     s->coord = coord_client_new(s->loop, o->coordinator, o->secret);
     struct coord_events ev = {
         .ctx = s, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};

@@ -1,6 +1,7 @@
 #include "server/server_admin.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/contract.h"
@@ -104,6 +105,10 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
         }
         if (str_starts(req->target, STR("/_holdfast/events"))) {
             events(s, req);
+            return;
+        }
+        if (str_eq(req->target, STR("/_holdfast/process"))) {
+            answer(req, 200, arena_printf(&req->arena, "{\"pid\":%d}\n", (int)getpid()));
             return;
         }
         err_set(&ei, ERR_NOT_FOUND, "no such operator endpoint");

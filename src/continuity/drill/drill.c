@@ -1,0 +1,592 @@
+/* One drill, repeat by repeat. See drill.h.
+ *
+ *   HEALTHY? -> container -> WARM -> fault -> BROKEN (until writes flow elsewhere and hold_ms) ->
+ *   heal -> RETURNING (until the region is online again) -> DRAIN -> count
+ *
+ * Blocking requests are made only while no load runs; during the load everything is on the loop. */
+#include "continuity/drill/drill.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/contract.h"
+#include "base/mem.h"
+#include "continuity/drill/fault.h"
+#include "continuity/drill/ledger.h"
+#include "continuity/drill/load.h"
+#include "net/http_client.h"
+#include "net/loop.h"
+
+enum {
+    STEP_MS = 2,
+    LOOK_MS = 25,            /* between two looks at the account while the load runs */
+    AFTER_MS = 500,          /* load goes on this long after writes flow again */
+    PAGE_ITEMS = 1000,
+    DRAIN_MS_MAX = 15000,
+};
+
+static const char database[] = "/dbs/holdfast-drill";
+
+static const char *const fault_names[DRILL_FAULT_COUNT] = {"kill", "pause", "cut", "graceful"};
+
+const char *drill_fault_name(enum drill_fault f)
+{
+    ASSERT(f < DRILL_FAULT_COUNT);
+    return fault_names[f];
+}
+
+bool drill_fault_parse(struct str s, enum drill_fault *ret)
+{
+    for (int i = 0; i < DRILL_FAULT_COUNT; i++) {
+        if (str_eq(s, str_of(fault_names[i]))) {
+            *ret = (enum drill_fault)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what the account looks like ---- */
+
+struct look {
+    bool is_known, is_open, all_online;
+    char writer[64];
+    char level[32];
+    size_t count;
+    struct {
+        char name[64];
+        char endpoint[256];
+        bool is_online;
+    } regions[32];
+};
+
+static void look_parse(const struct json *doc, struct look *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    struct str s = STR("");
+    ret->is_known = json_get_str(doc, STR("phase"), &s);
+    ret->is_open = str_eq(s, STR("OPEN"));
+    s = STR("");
+    (void)json_get_str(doc, STR("writer"), &s);
+    (void)snprintf(ret->writer, sizeof(ret->writer), STR_FMT, STR_ARG(s));
+    s = STR("");
+    (void)json_get_str(doc, STR("consistency"), &s);
+    (void)snprintf(ret->level, sizeof(ret->level), STR_FMT, STR_ARG(s));
+    const struct json *regions = json_get(doc, STR("regions"));
+    ret->all_online = ret->is_open;
+    for (size_t i = 0; regions && i < regions->count && i < ARRAY_COUNT(ret->regions); i++) {
+        struct str name = STR("");
+        struct str state = STR("");
+        struct str endpoint = STR("");
+        (void)json_get_str(regions->items[i], STR("name"), &name);
+        (void)json_get_str(regions->items[i], STR("state"), &state);
+        (void)json_get_str(regions->items[i], STR("endpoint"), &endpoint);
+        (void)snprintf(ret->regions[i].name, sizeof(ret->regions[i].name), STR_FMT, STR_ARG(name));
+        (void)snprintf(ret->regions[i].endpoint, sizeof(ret->regions[i].endpoint), STR_FMT, STR_ARG(endpoint));
+        ret->regions[i].is_online = str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
+        ret->all_online = ret->all_online && ret->regions[i].is_online;
+        ret->count++;
+    }
+}
+
+static bool is_online(const struct look *look, const char *region)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        if (strcmp(look->regions[i].name, region) == 0) {
+            return look->regions[i].is_online;
+        }
+    }
+    return false;
+}
+
+/* ---- one repeat ---- */
+
+enum phase { PHASE_WARM, PHASE_BROKEN, PHASE_RETURNING, PHASE_AFTER, PHASE_DRAIN };
+
+struct repeat {
+    const struct drill_opts *opts;
+    struct drill_result *res;
+    struct fault fault;
+    struct look look;
+    char container[256];
+    char run[64];
+    struct ledger *ledger;
+    struct load *load;
+    struct loop *loop;
+    struct loop_timer *step, *look_timer;
+    struct http_client *client;
+    struct client_signer *signer;
+    enum phase drill_phase;
+    usec started_us, fault_us, healed_us, back_us, drain_us;
+    bool is_looking;
+    struct errinfo failure;
+};
+
+static void say(const struct drill_opts *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void say(const struct drill_opts *o, const char *fmt, ...)
+{
+    if (o->progress) {
+        char text[256];
+        va_list args;
+        va_start(args, fmt);
+        (void)vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        o->progress(o->progress_ctx, text);
+    }
+}
+
+static enum err request(const struct drill_opts *o, struct arena *a, const char *method, const char *path,
+                        const struct http_header *headers, size_t n, struct str body, struct str *ret_headers,
+                        const struct json **ret_doc, int *ret_status, struct errinfo *ei)
+{
+    struct client_request req = {.method = method,
+                                 .base = o->account.endpoint,
+                                 .path = path,
+                                 .headers = headers,
+                                 .header_count = n,
+                                 .body = body};
+    return client_call(&o->account, &req, a, ret_status, ret_headers, ret_doc, ei);
+}
+
+static enum err look_now(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    enum err err = request(o, &a, "GET", "/_holdfast/account", NULL, 0, STR(""), NULL, &doc, &status, ei);
+    if (err == OK) {
+        err = client_answer_err(status, doc, ei);
+    }
+    if (err == OK) {
+        look_parse(doc, ret);
+    }
+    arena_done(&a);
+    return err;
+}
+
+static enum err wait_healthy(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
+{
+    usec until = clock_boot_us() + (usec)o->settle_ms * 1000;
+    for (;;) {
+        struct errinfo last = {0};
+        if (look_now(o, ret, &last) == OK && ret->all_online) {
+            return OK;
+        }
+        if (clock_boot_us() > until) {
+            err_set(ei, ERR_PRECONDITION, "the account is not healthy: %s",
+                    last.code != OK ? last.message : "a region is not online");
+            err_hint(ei, "a drill starts from a healthy account; see `holdfast status`");
+            return ERR_PRECONDITION;
+        }
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+}
+
+static enum err create(const struct drill_opts *o, const char *path, struct str body, struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    struct http_header headers[] = {{STR("content-type"), STR("application/json")}};
+    enum err err = request(o, &a, "POST", path, headers, 1, body, NULL, &doc, &status, ei);
+    if (err == OK && status != 409) { /* there already: fine */
+        err = client_answer_err(status, doc, ei);
+    }
+    arena_done(&a);
+    return err;
+}
+
+/* ---- on the loop, while the load runs ---- */
+
+static void on_look(void *ctx, const struct http_client_result *res)
+{
+    struct repeat *r = ctx;
+    r->is_looking = false;
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    if (res->err == OK && res->status == 200 && json_parse(&a, res->body, NULL, &doc, NULL) == OK) {
+        look_parse(doc, &r->look);
+    }
+    arena_done(&a);
+}
+
+static void signed_call(struct repeat *r, const char *method, const char *path, struct str body, http_client_done *done)
+{
+    struct arena a;
+    arena_init(&a);
+    char date[CLOCK_RFC1123_SIZE];
+    clock_format_rfc1123(clock_wall_ms(), date);
+    struct http_header headers[] = {
+        {STR("x-ms-date"), str_of(date)},
+        {STR("authorization"), client_sign(r->signer, &a, method, str_of(path), date)},
+        {STR("content-type"), STR("application/json")},
+    };
+    struct str base = str_of(r->opts->account.endpoint);
+    if (base.n > 0 && base.p[base.n - 1] == '/') {
+        base.n--;
+    }
+    struct http_client_req req = {.method = method,
+                                  .url = arena_cstr(&a, arena_printf(&a, STR_FMT "%s", STR_ARG(base), path)),
+                                  .headers = headers,
+                                  .header_count = ARRAY_COUNT(headers),
+                                  .body = body,
+                                  .timeout_ms = 2000};
+    (void)http_client_start(r->client, &req, done, r);
+    arena_done(&a);
+}
+
+static void on_look_timer(void *ctx)
+{
+    struct repeat *r = ctx;
+    if (!r->is_looking && r->drill_phase != PHASE_DRAIN) {
+        r->is_looking = true;
+        signed_call(r, "GET", "/_holdfast/account", STR(""), on_look);
+    }
+}
+
+static void stop(struct repeat *r)
+{
+    loop_stop(r->loop);
+}
+
+static void on_failover_asked(void *ctx, const struct http_client_result *res)
+{
+    struct repeat *r = ctx;
+    if (res->err != OK || res->status >= 300) {
+        err_set(&r->failure, ERR_PRECONDITION, "the account refused the change of write region (HTTP %d): " STR_FMT,
+                res->status, STR_ARG(str_slice(res->body, 0, 200)));
+        stop(r);
+    }
+}
+
+static void begin_fault(struct repeat *r)
+{
+    load_fault(r->load);
+    r->fault_us = loop_now(r->loop);
+    if (r->opts->fault == DRILL_GRACEFUL) {
+        const char *to = NULL;
+        for (size_t i = 0; i < r->look.count && !to; i++) {
+            if (strcmp(r->look.regions[i].name, r->look.writer) != 0 && r->look.regions[i].is_online) {
+                to = r->look.regions[i].name;
+            }
+        }
+        char body[128];
+        (void)snprintf(body, sizeof(body), "{\"region\":\"%s\"}", to ? to : "");
+        signed_call(r, "POST", "/_holdfast/account/failover", str_of(body), on_failover_asked);
+    } else if (fault_begin(&r->fault, &r->failure) != OK) {
+        stop(r);
+    }
+}
+
+static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
+{
+    bool was_writer = strcmp(r->fault.region, load_writer(r->load)) == 0 || t->first_ack_elsewhere_us != 0;
+    /* A read region lost: writes never stop, or pause for a moment: the hold time decides. */
+    return t->first_ack_elsewhere_us != 0 || !was_writer;
+}
+
+static void step(void *ctx)
+{
+    struct repeat *r = ctx;
+    const struct drill_opts *o = r->opts;
+    usec now = loop_now(r->loop);
+    struct load_times t;
+    load_times(r->load, &t);
+    bool is_late = now - r->started_us > ((usec)o->warm_ms + (usec)o->hold_ms + (usec)o->settle_ms * 2) * 1000;
+    switch (r->drill_phase) {
+    case PHASE_WARM:
+        if (now - r->started_us >= (usec)o->warm_ms * 1000 && t.acked > 0) {
+            r->drill_phase = PHASE_BROKEN;
+            begin_fault(r);
+        } else if (is_late) {
+            err_set(&r->failure, ERR_TIMEOUT, "no write was acknowledged before the fault");
+            stop(r);
+        }
+        break;
+    case PHASE_BROKEN:
+        if ((is_flowing_again(r, &t) && now - r->fault_us >= (usec)o->hold_ms * 1000) || is_late) {
+            if (fault_end(&r->fault, &r->failure) != OK) {
+                stop(r);
+                return;
+            }
+            /* A killed server is started again by its supervisor at once. */
+            r->healed_us = o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL ? r->fault_us : now;
+            r->look.all_online = false; /* what was seen before the healing does not count */
+            r->drill_phase = PHASE_RETURNING;
+        }
+        break;
+    case PHASE_RETURNING:
+        if ((r->look.all_online && is_online(&r->look, r->fault.region)) || is_late) {
+            r->back_us = r->look.all_online ? now : 0;
+            r->drill_phase = PHASE_AFTER;
+        }
+        break;
+    case PHASE_AFTER:
+        if (r->back_us == 0 || now - r->back_us >= AFTER_MS * 1000U) {
+            r->drill_phase = PHASE_DRAIN;
+            r->drain_us = now;
+        }
+        break;
+    case PHASE_DRAIN:
+        if ((load_stop(r->load) && !r->is_looking) || now - r->drain_us > DRAIN_MS_MAX * 1000U) {
+            stop(r);
+        }
+        break;
+    }
+}
+
+/* ---- counting ---- */
+
+static enum err count_feed(struct repeat *r, const char *feed, const char *key, enum ledger_mark mark, struct errinfo *ei)
+{
+    char path[400];
+    (void)snprintf(path, sizeof(path), "%s/%s", r->container, feed);
+    struct arena a;
+    arena_init(&a);
+    struct str continuation = STR("");
+    char carried[4096] = "";
+    enum err err = OK;
+    do {
+        struct http_header headers[] = {{STR("x-ms-max-item-count"), STR("1000")},
+                                        {STR("x-ms-continuation"), str_of(carried)}};
+        const struct json *doc = NULL;
+        struct str answer = STR("");
+        int status = 0;
+        arena_reset(&a);
+        err = request(r->opts, &a, "GET", path, headers, carried[0] ? 2 : 1, STR(""), &answer, &doc, &status, ei);
+        if (err == OK) {
+            err = client_answer_err(status, doc, ei);
+        }
+        const struct json *rows = err == OK ? json_get(doc, str_of(key)) : NULL;
+        for (size_t i = 0; rows && i < rows->count; i++) {
+            struct str id = STR("");
+            struct str content = STR("");
+            const struct json *item = rows->items[i];
+            if (mark == LEDGER_IN_FEED && json_get_str(item, STR("content"), &content)) {
+                if (json_parse(&a, content, NULL, &item, NULL) != OK) {
+                    continue;
+                }
+            }
+            uint64_t number = 0;
+            if (json_get_str(item, STR("id"), &id) && ledger_number(id, str_of(r->run), &number)) {
+                ledger_mark(r->ledger, number, mark);
+            }
+        }
+        continuation = client_header(answer, STR("x-ms-continuation"));
+        (void)snprintf(carried, sizeof(carried), STR_FMT, STR_ARG(continuation));
+    } while (err == OK && carried[0]);
+    arena_done(&a);
+    return err;
+}
+
+static int64_t ms_between(usec from, usec to)
+{
+    return from == 0 || to == 0 || to < from ? -1 : (int64_t)((to - from + 500) / 1000);
+}
+
+static enum err count(struct repeat *r, struct errinfo *ei)
+{
+    struct look healthy;
+    TRY(wait_healthy(r->opts, &healthy, ei));
+    TRY(count_feed(r, "docs", "Documents", LEDGER_SURVIVES, ei));
+    TRY(count_feed(r, "conflicts", "Conflicts", LEDGER_IN_FEED, ei));
+    struct ledger_sum sum;
+    ledger_sum(r->ledger, &sum);
+    struct load_times t;
+    load_times(r->load, &t);
+    struct drill_result *res = r->res;
+    (void)snprintf(res->new_writer, sizeof(res->new_writer), "%s", t.new_writer);
+    res->rto_ms = ms_between(r->fault_us, t.first_ack_elsewhere_us);
+    res->client_rto_ms = (int64_t)(t.longest_write_gap_us / 1000);
+    res->read_rto_ms = (int64_t)(t.longest_read_gap_us / 1000);
+    res->rejoin_ms = ms_between(r->healed_us, r->back_us);
+    res->acked = sum.acked;
+    res->surviving = sum.surviving;
+    res->in_feed = sum.in_feed;
+    res->lost = sum.lost;
+    res->unknown = sum.unknown;
+    res->unknown_surviving = sum.unknown_found;
+    res->errors = t.errors + sum.refused_found; /* "not applied", and there all the same */
+    return OK;
+}
+
+/* ---- a repeat from end to end ---- */
+
+static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
+{
+    const struct drill_opts *o = r->opts;
+    TRY(wait_healthy(o, &r->look, ei));
+    const char *region = o->region && o->region[0] ? o->region : r->look.writer;
+    const char *endpoint = NULL;
+    r->fault.kind = o->fault;
+    r->fault.account = &o->account;
+    (void)snprintf(r->fault.region, sizeof(r->fault.region), "%s", region);
+    for (size_t i = 0; i < r->look.count; i++) {
+        (void)snprintf(r->fault.regions[i], sizeof(r->fault.regions[i]), "%s", r->look.regions[i].name);
+        if (strcmp(r->look.regions[i].name, region) == 0) {
+            endpoint = r->look.regions[i].endpoint;
+        }
+    }
+    r->fault.region_count = r->look.count;
+    if (!endpoint) {
+        return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
+    }
+    if (o->fault == DRILL_GRACEFUL && strcmp(region, r->look.writer) != 0) {
+        return err_set(ei, ERR_INVALID, "a graceful change starts at the write region, which is %s", r->look.writer);
+    }
+    (void)snprintf(r->res->level, sizeof(r->res->level), "%s", r->look.level);
+    (void)snprintf(r->res->region, sizeof(r->res->region), "%s", region);
+    TRY(fault_prepare(&r->fault, endpoint, ei));
+    (void)snprintf(r->run, sizeof(r->run), "d%u-%" PRId64, number, clock_wall_ms());
+    (void)snprintf(r->container, sizeof(r->container), "%s/colls/%s", database, r->run);
+    char body[256];
+    TRY(create(o, "/dbs", STR("{\"id\":\"holdfast-drill\"}"), ei));
+    (void)snprintf(body, sizeof(body), "{\"id\":\"%s\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}", r->run);
+    char colls[64];
+    (void)snprintf(colls, sizeof(colls), "%s/colls", database);
+    return create(o, colls, str_of(body), ei);
+}
+
+static enum err run_load(struct repeat *r, struct errinfo *ei)
+{
+    const struct drill_opts *o = r->opts;
+    struct load_opts lo = {.account = &o->account,
+                           .container = r->container,
+                           .run = r->run,
+                           .read_first = r->fault.region,
+                           .writes_per_s = o->writes_per_s,
+                           .connections = o->connections,
+                           .write_timeout_ms = o->write_timeout_ms,
+                           .ledger = r->ledger};
+    r->load = load_new(r->loop, &lo, ei);
+    r->signer = r->load ? client_signer_new(o->account.key, ei) : NULL;
+    if (!r->signer) {
+        return ERR_INVALID;
+    }
+    r->client = http_client_new(r->loop);
+    r->step = loop_timer_new(r->loop, step, r);
+    r->look_timer = loop_timer_new(r->loop, on_look_timer, r);
+    r->started_us = loop_now(r->loop);
+    load_start(r->load);
+    loop_timer_set(r->step, STEP_MS, STEP_MS);
+    loop_timer_set(r->look_timer, LOOK_MS, LOOK_MS);
+    loop_run(r->loop);
+    if (r->failure.code != OK) {
+        struct errinfo ignored = {0};
+        /* Leave nothing frozen or cut behind; the first failure is the one to tell. */
+        if (fault_end(&r->fault, &ignored) != OK) {
+            say(o, "the fault could not be undone: %s", ignored.message);
+        }
+        *ei = r->failure;
+        return r->failure.code;
+    }
+    return OK;
+}
+
+static void drop_container(struct repeat *r)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    struct errinfo ignored = {0};
+    /* Only tidiness: a container left behind is named after the drill. */
+    enum err err = request(r->opts, &a, "DELETE", r->container, NULL, 0, STR(""), NULL, &doc, &status, &ignored);
+    if (err != OK || status >= 400) {
+        say(r->opts, "the drill's container %s was left behind", r->container);
+    }
+    arena_done(&a);
+}
+
+static void repeat_done(struct repeat *r)
+{
+    if (r->load) {
+        while (!load_stop(r->load)) { /* failed on the way: let what is in flight end */
+            loop_timer_set(r->step, STEP_MS, STEP_MS);
+            r->drill_phase = PHASE_DRAIN;
+            loop_run(r->loop);
+        }
+    }
+    if (r->step) {
+        loop_timer_free(r->step);
+        loop_timer_free(r->look_timer);
+    }
+    if (r->client) {
+        http_client_free(r->client);
+    }
+    load_free(r->load);
+    client_signer_free(r->signer);
+    ledger_free(r->ledger);
+    loop_free(r->loop);
+    mem_free(r);
+}
+
+static enum err run_repeat(const struct drill_opts *o, unsigned number, struct drill_result *res, struct errinfo *ei)
+{
+    struct repeat *r = MEM_NEW(struct repeat);
+    r->opts = o;
+    r->res = res;
+    r->loop = loop_new();
+    r->ledger = ledger_new(DRILL_WRITES_MAX);
+    memset(res, 0, sizeof(*res));
+    res->rto_ms = res->client_rto_ms = res->read_rto_ms = res->rejoin_ms = -1;
+    enum err err = prepare(r, number, ei);
+    if (err == OK) {
+        say(o, "repeat %u: %s of %s", number + 1, drill_fault_name(o->fault), r->fault.region);
+        err = run_load(r, ei);
+    }
+    if (err == OK) {
+        err = count(r, ei);
+        drop_container(r);
+    }
+    repeat_done(r);
+    return err;
+}
+
+enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsigned *ret_done, struct errinfo *ei)
+{
+    ASSERT(opts->repeats <= DRILL_REPEATS_MAX);
+    *ret_done = 0;
+    for (unsigned i = 0; i < opts->repeats; i++) {
+        TRY(run_repeat(opts, i, &ret[i], ei));
+        *ret_done = i + 1;
+        say(opts, "repeat %u: writes again after %" PRId64 " ms, client gap %" PRId64 " ms, acknowledged %" PRIu64
+                  ", in feed %" PRIu64 ", lost %" PRIu64,
+            i + 1, ret[i].rto_ms, ret[i].client_rto_ms, ret[i].acked, ret[i].in_feed, ret[i].lost);
+    }
+    return OK;
+}
+
+static int compare_i64(const void *a, const void *b)
+{
+    const int64_t *x = a;
+    const int64_t *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+int64_t drill_percentile(const int64_t *values, size_t n, unsigned p)
+{
+    int64_t *sorted = MEM_NEW_ARRAY(int64_t, n + 1);
+    size_t count_valid = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (values[i] >= 0) {
+            sorted[count_valid++] = values[i];
+        }
+    }
+    int64_t ret = -1;
+    if (count_valid > 0) {
+        qsort(sorted, count_valid, sizeof(sorted[0]), compare_i64);
+        size_t at = (count_valid * p + 99) / 100; /* nearest rank */
+        ret = sorted[at > 0 ? at - 1 : 0];
+    }
+    mem_free(sorted);
+    return ret;
+}
