@@ -5,7 +5,8 @@
  *   3. one synced write: drop mark deleted
  *
  * A crash in between leaves rows below a drop mark, which engine_verify accepts and the next call
- * removes. No range delete: RocksDB 7.8 keeps those as tombstones that slow every later read. */
+ * removes. Slices are synced, too: that every group is on the disk before the next is written is
+ * what lets recovery tell a torn end of the log from damage. No range delete: RocksDB 7.8 keeps those as tombstones that slow every later read. */
 #include "base/contract.h"
 #include "engine/engine_int.h"
 
@@ -45,7 +46,7 @@ static enum err drop_range(struct engine *e, enum kv_table t, int prefix, pid p,
     while (ret == OK && e->driver->iter_next(it, &key, &value)) {
         kv_batch_delete(slice, t, key);
         if (slice->count >= SLICE_ROWS_MAX || slice->ops.n >= SLICE_SIZE_MAX) {
-            ret = write_own(e, slice, /* sync= */ false, ei);
+            ret = write_own(e, slice, /* sync= */ true, ei);
         }
     }
     KEEP_FIRST(ret, e->driver->iter_err(it, ei));

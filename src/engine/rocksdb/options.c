@@ -35,9 +35,6 @@ static void db_options(rocksdb_options_t *o, size_t write_buffer_size)
     rocksdb_options_set_create_if_missing(o, 1); /* rocksdb.c has checked that nothing was lost */
     rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_paranoid_checks(o, 1);
-    /* A record torn by a crash ends the log; damage anywhere else refuses to open. The default
-     * (point in time) would drop what follows the damage without a word. */
-    rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
     /* Bounds the log to replay at start, also when one table is hardly written to. */
     rocksdb_options_set_max_total_wal_size(o, 3 * (uint64_t)write_buffer_size);
     /* One flush and one compaction at a time: a server shares its machine. */
@@ -105,6 +102,15 @@ void rocks_setup_init(struct rocks_setup *s, const struct kv_opts *opts)
     main_options(s, s->table[KV_MAIN], write_buffer_size);
     log_options(s, s->table[KV_LOG], write_buffer_size);
     index_options(s, s->table[KV_INDEX], write_buffer_size);
+}
+
+void rocks_setup_recovery(struct rocks_setup *s, bool is_torn)
+{
+    /* Point in time drops whatever follows the first damage without a word: only where wal.c has
+     * seen that nothing does. */
+    rocksdb_options_set_wal_recovery_mode(s->db,
+                                          is_torn ? rocksdb_point_in_time_recovery
+                                                  : rocksdb_absolute_consistency_recovery);
 }
 
 void rocks_setup_done(struct rocks_setup *s)

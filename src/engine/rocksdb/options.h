@@ -20,4 +20,6 @@ struct rocks_setup {
 extern const char *const rocks_setup_names[KV_TABLE_COUNT];
 
 void rocks_setup_init(struct rocks_setup *s, const struct kv_opts *opts);
+/* Before opening: whether the newest log ends in a torn group, which may be dropped (wal.h). */
+void rocks_setup_recovery(struct rocks_setup *s, bool is_torn);
 void rocks_setup_done(struct rocks_setup *s);

@@ -25,12 +25,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/contract.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
 #include "engine/rocksdb/options.h"
+#include "engine/rocksdb/wal.h"
 
 enum {
     WRITE_HEADER_SIZE = 12,        /* u64 sequence (filled in by RocksDB), u32 count */
@@ -111,6 +114,22 @@ static enum err check_tables(struct kv *kv, struct errinfo *ei)
     return OK;
 }
 
+/* A torn log is obsolete once its whole groups were recovered. It must be gone before anything new
+ * is written, or the next check would take it for damage (wal.h). */
+static enum err settle_torn_log(struct kv *kv, const struct rocks_wal_report *wal,
+                                struct errinfo *ei)
+{
+    LOG_WARN("engine", "torn_log_end_dropped", "file=%lu offset=%lu groups_before=%lu",
+             wal->torn_file, wal->torn_at, wal->records);
+    int fd = open(kv->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_set(ei, ERR_IO, "cannot open %s", kv->path);
+    }
+    enum err ret = fsync(fd) == 0 ? OK : err_set(ei, ERR_IO, "cannot sync %s", kv->path);
+    close(fd);
+    return ret;
+}
+
 static void rocks_close(struct kv *kv)
 {
     for (size_t t = 0; t < KV_TABLE_COUNT; t++) {
@@ -149,6 +168,9 @@ static enum err rocks_open(const struct kv_opts *opts, struct kv **ret_kv, struc
     rocks_setup_init(&kv->setup, opts);
     enum err ret = OK;
     TRY_GOTO(check_current(kv->path, ei), out);
+    struct rocks_wal_report wal = {0};
+    TRY_GOTO(rocks_wal_check(kv->path, &wal, ei), out);
+    rocks_setup_recovery(&kv->setup, wal.is_torn);
     char *message = NULL;
     kv->db = rocksdb_open_column_families(
         kv->setup.db, kv->path, KV_TABLE_COUNT, rocks_setup_names,
@@ -158,6 +180,9 @@ static enum err rocks_open(const struct kv_opts *opts, struct kv **ret_kv, struc
         goto out;
     }
     TRY_GOTO(check_tables(kv, ei), out);
+    if (wal.is_torn) {
+        TRY_GOTO(settle_torn_log(kv, &wal, ei), out);
+    }
     *ret_kv = kv;
     return OK;
 out:
