@@ -13,7 +13,10 @@ struct http_client;
 struct http_call; /* in flight */
 
 struct http_client_result {
-    enum err err;  /* OK: a complete answer arrived. ERR_NETWORK: see was_sent. ERR_TIMEOUT */
+    /* OK: a complete answer arrived, whatever its status. ERR_NETWORK, ERR_TIMEOUT: see was_sent.
+     * ERR_LIMIT: the answer is over body_size_max. ERR_INVALID: the request cannot be sent (URL, line
+     * breaks in a header). ERR_CLOSED: http_client_free. */
+    enum err err;
     bool was_sent; /* false: certainly nothing of the request reached the other side */
     int status;
     const struct http_header *headers;
@@ -23,6 +26,8 @@ struct http_client_result {
 };
 typedef void http_client_done(void *ctx, const struct http_client_result *res);
 
+/* Everything is copied. A request other than GET and HEAD is sent at most once: a kept connection
+ * that breaks under it is reported, not retried. */
 struct http_client_req {
     const char *method;
     const char *url; /* path sent as given (no normalisation) */
@@ -40,6 +45,8 @@ struct http_call *http_client_start(struct http_client *c, const struct http_cli
                                     http_client_done *done, void *ctx);
 void http_client_cancel(struct http_call *call); /* no callback after it */
 
-/* Blocking form for command-line tools. Not on a loop's thread. `ret_body` gets the answer. */
+/* Blocking form for command-line tools. Not on a loop's thread. `ret_body` gets the answer,
+ * `ret_headers` (may be NULL) its "Name: value" lines. ERR_UNKNOWN_OUTCOME: something other than GET
+ * or HEAD was sent and no answer came; ERR_NETWORK or ERR_TIMEOUT: it certainly had no effect. */
 enum err http_client_run(const struct http_client_req *req, int *ret_status, struct buf *ret_headers,
                          struct buf *ret_body, struct errinfo *ei) MUST_CHECK;
