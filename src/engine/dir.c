@@ -133,23 +133,19 @@ out:
 static enum err check_format(struct str text, const char *driver, const char *path,
                              struct errinfo *ei)
 {
-    struct str line[3];
-    for (size_t i = 0; i < ARRAY_COUNT(line); i++) {
-        if (!str_split(text, '\n', &line[i], &text)) {
-            return err_set(ei, ERR_CORRUPT, "%s is damaged", path);
-        }
-    }
+    struct str line;
     uint64_t format = 0;
-    if (!str_eq(line[0], STR(FORMAT_FIRST_LINE)) || !str_starts(line[1], STR("format ")) ||
-        !str_starts(line[2], STR("driver ")) ||
-        !str_to_u64(str_slice(line[1], 7, line[1].n), &format) || format == 0) {
-        return err_set(ei, ERR_CORRUPT, "%s is damaged", path);
-    }
-    if (format > ENGINE_FORMAT) {
+    bool is_ours = str_split(text, '\n', &line, &text) && str_eq(line, STR(FORMAT_FIRST_LINE)) &&
+                   str_split(text, '\n', &line, &text) && str_starts(line, STR("format ")) &&
+                   str_to_u64(str_slice(line, 7, line.n), &format) && format > 0;
+    if (is_ours && format > ENGINE_FORMAT) { /* what else it says is that format's business */
         return err_set(ei, ERR_FORMAT_NEWER, "%s says format %lu, this program knows up to %d",
                        path, format, ENGINE_FORMAT);
     }
-    struct str made_by = str_slice(line[2], 7, line[2].n);
+    if (!is_ours || !str_split(text, '\n', &line, &text) || !str_starts(line, STR("driver "))) {
+        return err_set(ei, ERR_CORRUPT, "%s is damaged", path);
+    }
+    struct str made_by = str_slice(line, 7, line.n);
     if (!str_eq(made_by, str_of(driver))) {
         enum err ret = err_set(ei, ERR_CONFIG, "%s was made by the engine " STR_FMT ", not by %s",
                                path, STR_ARG(made_by), driver);
