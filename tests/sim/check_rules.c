@@ -1,0 +1,271 @@
+/* Checkers that look at one operation at a time, or go once over the ledger. */
+#include <stdio.h>
+
+#include "base/contract.h"
+#include "base/mem.h"
+#include "sim/check.h"
+
+#define U(v) ((unsigned long long)(v))
+
+bool session_ok(const struct history *h, pid p, const struct token *floor, uint64_t version,
+                struct spot at, char why[256])
+{
+    if (floor->at.lsn == 0) {
+        return true;
+    }
+    if (version < floor->version) {
+        (void)snprintf(why, 256, "answered under token version %llu after %llu was seen",
+                       U(version), U(floor->version));
+        return false;
+    }
+    struct spot need = history_surviving(h, p, floor->at, floor->version, version);
+    if (!history_contains(h, p, at, need)) {
+        (void)snprintf(why, 256,
+                       "partition %llu: client has seen %llu/%llu (version %llu, of which %llu/%llu "
+                       "survives), the answer at %llu/%llu (version %llu) lacks it",
+                       U(p), U(floor->at.epoch), U(floor->at.lsn), U(floor->version),
+                       U(need.epoch), U(need.lsn), U(at.epoch), U(at.lsn), U(version));
+        return false;
+    }
+    return true;
+}
+
+static bool value_ok(const struct history *h, const struct op *read, uint16_t key, char why[256])
+{
+    struct spot at;
+    uint64_t expect = history_value(h, read->pid, key, read->snapshot, &at);
+    if (expect != read->values[key]) {
+        (void)snprintf(why, 256,
+                       "operation %llu read partition %llu key %u at %llu/%llu: value %llu, the "
+                       "history there has %llu (of %llu/%llu)",
+                       U(read->id), U(read->pid), key, U(read->snapshot.epoch),
+                       U(read->snapshot.lsn), U(read->values[key]), U(expect), U(at.epoch),
+                       U(at.lsn));
+        return false;
+    }
+    return true;
+}
+
+bool prefix_ok(const struct history *h, const struct op *read, char why[256])
+{
+    if (read->kind == OP_READ) {
+        return value_ok(h, read, read->subs[0].key, why);
+    }
+    for (uint16_t key = 0; key < SIM_KEYS; key++) {
+        if (key_lp(key) == read->lp && !value_ok(h, read, key, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool writer_ok(struct writer_track *t, const struct op *op, char why[256])
+{
+    if (op->generation < t->newest) {
+        (void)snprintf(why, 256,
+                       "operation %llu acknowledged by region %u under generation %llu after region "
+                       "%u acknowledged under %llu",
+                       U(op->id), op->region, U(op->generation), t->region, U(t->newest));
+        return false;
+    }
+    if (op->generation == t->newest && (op->region != t->region || op->life != t->life)) {
+        (void)snprintf(why, 256,
+                       "generation %llu acknowledges in two processes: regions %u and %u "
+                       "(operation %llu)",
+                       U(op->generation), t->region, op->region, U(op->id));
+        return false;
+    }
+    *t = (struct writer_track){.newest = op->generation, .region = op->region, .life = op->life};
+    return true;
+}
+
+/* ---- errors ---- */
+
+static bool entry_is_op(const struct hist_entry *e, const struct op *op)
+{
+    if (e->op_count != op->sub_count) {
+        return false;
+    }
+    for (size_t i = 0; i < e->op_count; i++) {
+        bool is_delete = op->subs[i].kind == OP_DELETE;
+        bool is_meta = op->kind == OP_CONTAINER;
+        if (e->ops[i].is_delete != is_delete || (!is_meta && e->ops[i].key != op->subs[i].key) ||
+            (!is_delete && e->ops[i].value != op->id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool acknowledged_ok(const struct history *h, const struct op *op, char why[256])
+{
+    const struct hist_entry *e = history_find(h, op->pid, op->at.lsn);
+    if (e == NULL || e->at.epoch != op->at.epoch || !entry_is_op(e, op)) {
+        (void)snprintf(why, 256, "operation %llu (%s) is acknowledged at %llu/%llu of partition "
+                       "%llu, where no log ever had it", U(op->id), op_kind_name(op->kind),
+                       U(op->at.epoch), U(op->at.lsn), U(op->pid));
+        return false;
+    }
+    return true;
+}
+
+static bool applied_entry_ok(const struct ledger *l, pid p, const struct hist_entry *e,
+                             struct spot *applied, char why[256])
+{
+    const struct op *op = ledger_get(l, e->op_id);
+    if (op == NULL || op->pid != p) {
+        (void)snprintf(why, 256, "entry %llu/%llu of partition %llu is of no operation (%llu)",
+                       U(e->at.epoch), U(e->at.lsn), U(p), U(e->op_id));
+        return false;
+    }
+    if (op->outcome == OUT_REFUSED || op->outcome == OUT_REJECTED) {
+        (void)snprintf(why, 256, "operation %llu was answered %s (%s) and is in a log at %llu/%llu",
+                       U(op->id), outcome_name(op->outcome), err_name(op->err), U(e->at.epoch),
+                       U(e->at.lsn));
+        return false;
+    }
+    if (applied[op->id - 1].lsn != 0) {
+        (void)snprintf(why, 256, "operation %llu is in the logs twice: at %llu and %llu",
+                       U(op->id), U(applied[op->id - 1].lsn), U(e->at.lsn));
+        return false;
+    }
+    applied[op->id - 1] = e->at;
+    return true;
+}
+
+bool errors_ok(const struct ledger *l, const struct history *h, char why[256])
+{
+    struct spot *applied = MEM_NEW_ARRAY(struct spot, l->count + 1);
+    bool is_ok = true;
+    for (pid p = 0; p < SIM_PARTS_MAX && is_ok; p++) {
+        const struct hist_part *part = &h->parts[p];
+        for (size_t i = 0; i < part->count && is_ok; i++) {
+            if (part->entries[i]->op_id != 0) {
+                is_ok = applied_entry_ok(l, p, part->entries[i], applied, why);
+            }
+        }
+    }
+    for (size_t i = 0; i < l->count && is_ok; i++) {
+        const struct op *op = l->ops[i];
+        if (op_is_write(op->kind) && op->outcome == OUT_OK) {
+            is_ok = acknowledged_ok(h, op, why);
+        }
+    }
+    mem_free(applied);
+    return is_ok;
+}
+
+/* ---- loss ---- */
+
+static size_t feed_find(const struct final_state *f, const struct conflict_id *id,
+                        const struct feed_record **ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->feed_count; i++) {
+        const struct conflict_id *have = &f->feed[i].id;
+        if (have->pid == id->pid && have->epoch == id->epoch && have->lsn == id->lsn &&
+            have->op_idx == id->op_idx) {
+            *ret = &f->feed[i];
+            n++;
+        }
+    }
+    return n;
+}
+
+static bool in_feed_once(const struct final_state *f, pid p, const struct hist_entry *e,
+                         bool was_acknowledged, char why[256])
+{
+    for (size_t i = 0; i < e->op_count; i++) {
+        struct conflict_id id = {.pid = p, .epoch = e->at.epoch, .lsn = e->at.lsn,
+                                 .op_idx = (unsigned)i};
+        const struct feed_record *rec = NULL;
+        size_t n = feed_find(f, &id, &rec);
+        if (n != 1) {
+            (void)snprintf(why, 256,
+                           "%s entry %llu/%llu of partition %llu did not survive; its operation "
+                           "%zu is in the conflict feed %zu times",
+                           was_acknowledged ? "acknowledged" : "durable", U(e->at.epoch),
+                           U(e->at.lsn), U(p), i, n);
+            return false;
+        }
+        if (rec->pid != p || (was_acknowledged && !rec->was_acknowledged)) {
+            (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu/%zu: partition %llu, "
+                           "was_acknowledged %d", U(p), U(e->at.epoch), U(e->at.lsn), i,
+                           U(rec->pid), rec->was_acknowledged);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool op_kept(const struct history *h, const struct final_state *f, const struct op *op,
+                    char why[256])
+{
+    const struct hist_entry *e = history_find(h, op->pid, op->at.lsn);
+    if (e == NULL || history_contains(h, op->pid, f->tails[op->pid], op->at)) {
+        return e != NULL; /* NULL: errors_ok says it better */
+    }
+    if (f->level == CONSISTENCY_STRONG || op->pid == 0) {
+        (void)snprintf(why, 256, "operation %llu, acknowledged %s at %llu/%llu of partition %llu, "
+                       "is lost", U(op->id), op->pid == 0 ? "metadata" : "at Strong",
+                       U(op->at.epoch), U(op->at.lsn), U(op->pid));
+        return false;
+    }
+    return !f->is_everyone_back || in_feed_once(f, op->pid, e, true, why);
+}
+
+static bool record_ok(const struct history *h, const struct final_state *f,
+                      const struct feed_record *rec, char why[256])
+{
+    struct spot at = {rec->id.epoch, rec->id.lsn};
+    const struct hist_entry *e =
+        rec->id.pid < SIM_PARTS_MAX ? history_find(h, rec->id.pid, at.lsn) : NULL;
+    if (e == NULL || e->at.epoch != at.epoch || rec->id.op_idx >= e->op_count) {
+        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which never was", U(rec->id.pid),
+                       U(at.epoch), U(at.lsn));
+        return false;
+    }
+    if (history_contains(h, rec->id.pid, f->tails[rec->id.pid], at)) {
+        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which survived", U(rec->id.pid),
+                       U(at.epoch), U(at.lsn));
+        return false;
+    }
+    if (f->level == CONSISTENCY_STRONG && rec->was_acknowledged) {
+        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu says acknowledged at Strong",
+                       U(rec->id.pid), U(at.epoch), U(at.lsn));
+        return false;
+    }
+    return true;
+}
+
+bool loss_ok(const struct ledger *l, const struct history *h, const struct final_state *f,
+             char why[256])
+{
+    for (size_t i = 0; i < f->feed_count; i++) {
+        if (!record_ok(h, f, &f->feed[i], why)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < l->count; i++) {
+        const struct op *op = l->ops[i];
+        if (op_is_write(op->kind) && op->outcome == OUT_OK && op->at.lsn != 0 &&
+            !op_kept(h, f, op, why)) {
+            return false;
+        }
+    }
+    if (!f->is_everyone_back) {
+        return true;
+    }
+    /* What was durable somewhere and did not survive is in the feed, acknowledged or not. */
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        for (size_t i = 0; i < h->parts[p].count; i++) {
+            const struct hist_entry *e = h->parts[p].entries[i];
+            if (e->kind == ENTRY_WRITE && e->reason == REASON_CLIENT &&
+                !history_contains(h, p, f->tails[p], e->at) &&
+                !in_feed_once(f, p, e, false, why)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}

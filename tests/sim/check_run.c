@@ -1,0 +1,356 @@
+/* Checkers fed from a run: states of the regions' engines, compared with each other, with the
+ * history and with the ledger. */
+#include <stdio.h>
+
+#include "base/contract.h"
+#include "base/mem.h"
+#include "sim/check.h"
+#include "sim/coordinator.h"
+#include "sim/node.h"
+
+enum { LIN_STEPS_MAX = 3000000, FEED_MAX = 4096 };
+#define U(v) ((unsigned long long)(v))
+
+void check_acknowledged(struct world *w, const struct op *op)
+{
+    char why[256];
+    if (!writer_ok(&w->writer_track, op, why)) {
+        world_fail(w, "writer", "%s", why);
+    }
+}
+
+void check_read(struct world *w, const struct op *op)
+{
+    char why[256];
+    if (!prefix_ok(w->history, op, why)) {
+        world_fail(w, "prefix", "region %u: %s", op->region, why);
+    }
+}
+
+void check_session_step(struct world *w, const struct op *op, const struct token *floor)
+{
+    bool is_write = op_is_write(op->kind);
+    struct spot at = is_write ? op->at : op->snapshot;
+    char why[256];
+    if (is_write && at.lsn == 0) {
+        return;
+    }
+    if (session_ok(w->history, op->pid, floor, op->version, at, why)) {
+        return;
+    }
+    /* A read that did not present the token has no such promise: it is counted, to show that the
+     * checker would see a difference. */
+    if (!is_write && op->level != CONSISTENCY_SESSION && op->level != CONSISTENCY_STRONG) {
+        w->session_violations++;
+        return;
+    }
+    world_fail(w, "session", "operation %llu (%s, client %u, region %u): %s", U(op->id),
+               op_kind_name(op->kind), op->client, op->region, why);
+}
+
+/* ---- states ---- */
+
+static bool is_in(const struct world *w, region_id id)
+{
+    return (w->dead_mask & (1u << id)) == 0;
+}
+
+static bool part_meta(struct node *n, pid p, struct engine_part_meta *ret)
+{
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    *ret = (struct engine_part_meta){0};
+    enum err err = engine_part_meta_get(node_engine(n), NULL, p, &hold, ret, NULL);
+    ret->extra = STR_NONE; /* points into hold */
+    buf_done(&hold);
+    return err == OK;
+}
+
+static bool roles_are_settled(struct world *w, char why[256])
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    bool is_ok = coordinator_record(w, &a, rec, &rev);
+    if (!is_ok) {
+        (void)snprintf(why, 256, "the coordinator does not answer");
+    } else if (rec->phase != PHASE_OPEN) {
+        (void)snprintf(why, 256, "the account's phase is %d", (int)rec->phase);
+        is_ok = false;
+    }
+    for (region_id id = 1; is_ok && id <= w->cfg.region_count; id++) {
+        if (!is_in(w, id)) {
+            continue;
+        }
+        const struct record_region *g = record_region_const(rec, id);
+        struct region *r = node_region(w->nodes[id]);
+        enum region_role want = rec->writer == id ? ROLE_WRITER : ROLE_READER;
+        enum region_state state = rec->writer == id ? REGION_ONLINE_WRITE : REGION_ONLINE_READ;
+        if (r == NULL || region_role(r) != want || g == NULL || g->state != state) {
+            (void)snprintf(why, 256, "region %u: %s, role %s, state %s%s", id,
+                           r != NULL ? "runs" : "does not run",
+                           r != NULL ? region_role_name(region_role(r)) : "-",
+                           g != NULL ? region_state_name(g->state) : "-",
+                           g != NULL && g->is_forced_offline ? " (forced)" : "");
+            is_ok = false;
+        }
+    }
+    arena_done(&a);
+    return is_ok;
+}
+
+bool check_is_converged(struct world *w, char why[256])
+{
+    for (pid p = 0; p <= w->cfg.part_count; p++) {
+        struct engine_part_meta first = {0};
+        region_id first_id = 0;
+        for (region_id id = 1; id <= w->cfg.region_count; id++) {
+            struct engine_part_meta m;
+            if (!is_in(w, id)) {
+                continue;
+            }
+            if (!part_meta(w->nodes[id], p, &m)) {
+                (void)snprintf(why, 256, "region %u has no partition %llu", id, U(p));
+                return false;
+            }
+            if (first_id == 0) {
+                first = m;
+                first_id = id;
+            } else if (m.tail_lsn != first.tail_lsn || m.tail_chain != first.tail_chain) {
+                (void)snprintf(why, 256, "partition %llu ends at %llu/%llu in region %u, at "
+                               "%llu/%llu in region %u", U(p), U(first.tail_epoch),
+                               U(first.tail_lsn), first_id, U(m.tail_epoch), U(m.tail_lsn), id);
+                return false;
+            }
+        }
+    }
+    return roles_are_settled(w, why);
+}
+
+static uint64_t hash_row(uint64_t h, const struct engine_row *row)
+{
+    const struct engine_doc *d = &row->doc;
+    uint64_t v[] = {d->version.lsn, d->version.op_idx, d->version.expire_at,
+                    d->version.unique_count, d->epoch, d->rid, d->ts, d->hlc, d->origin};
+    h = str_hash(row->key, h);
+    h = str_hash(str_make(v, sizeof(v)), h);
+    for (size_t i = 0; i < d->version.unique_count; i++) {
+        h = str_hash(d->version.uniques[i], h);
+    }
+    return str_hash(d->text, h);
+}
+
+/* Everything a partition holds but the log, which is trimmed at different times, as one number. */
+static uint64_t part_hash(struct node *n, pid p)
+{
+    struct engine *e = node_engine(n);
+    uint64_t h = p;
+    struct engine_row row;
+    for (int space = 0; space < SPACE_COUNT; space++) {
+        struct engine_iter *it =
+            engine_scan(e, NULL, p, (enum engine_space)space, STR_NONE, STR_NONE);
+        while (engine_iter_next(it, &row)) {
+            h = hash_row(h, &row);
+        }
+        engine_iter_free(it);
+    }
+    struct engine_iter *it = engine_scan_changes(e, NULL, p, 0, 0);
+    while (engine_iter_next(it, &row)) {
+        h = str_hash(row.key, h ^ row.lsn * 131 ^ row.op_idx);
+    }
+    engine_iter_free(it);
+    it = engine_scan_expiry(e, NULL, p, UINT64_MAX);
+    while (engine_iter_next(it, &row)) {
+        h = str_hash(row.key, h ^ row.expire_at);
+    }
+    engine_iter_free(it);
+    struct engine_part_meta m;
+    (void)part_meta(n, p, &m); /* absent: all zero, in every region */
+    uint64_t v[] = {m.tail_epoch, m.tail_lsn,  m.tail_ord,      m.tail_chain,
+                    m.item_count, m.item_size, m.conflict_count};
+    return str_hash(str_make(v, sizeof(v)), h);
+}
+
+static void report_finding(void *ctx, const char *finding)
+{
+    struct world *w = ctx;
+    world_fail(w, "verify", "%s", finding);
+}
+
+static void check_engine(struct world *w, struct node *n)
+{
+    uint64_t findings = 0;
+    struct errinfo ei = {0};
+    if (engine_verify(node_engine(n), report_finding, w, &findings, &ei) != OK || findings > 0) {
+        world_fail(w, "verify", "region %u: engine_verify: %llu findings %s", node_id(n),
+                   U(findings), ei.message);
+    }
+    for (pid p = 0; p <= w->cfg.part_count; p++) {
+        struct engine_iter *it = engine_scan_dirty(node_engine(n), NULL, p);
+        struct engine_row row;
+        if (engine_iter_next(it, &row)) {
+            world_fail(w, "converge", "region %u partition %llu still has dirty marks", node_id(n),
+                       U(p));
+        }
+        engine_iter_free(it);
+    }
+}
+
+/* The items are those that the history up to the tail makes. */
+static void check_replay(struct world *w, struct node *n, pid p, struct spot tail)
+{
+    uint64_t have[SIM_KEYS] = {0};
+    struct engine_iter *it =
+        engine_scan(node_engine(n), NULL, p, SPACE_ITEM, STR_NONE, STR_NONE);
+    struct engine_row row;
+    while (engine_iter_next(it, &row)) {
+        uint16_t key = 0;
+        struct spot at;
+        if (!key_parse(row.key, &key)) {
+            continue;
+        }
+        (void)text_parse(row.doc.text, &have[key]);
+        (void)history_value(w->history, p, key, tail, &at);
+        if (row.doc.version.lsn != at.lsn || row.doc.epoch != at.epoch) {
+            world_fail(w, "replay", "region %u partition %llu key %u is of %llu/%llu, history says "
+                       "%llu/%llu", node_id(n), U(p), key, U(row.doc.epoch),
+                       U(row.doc.version.lsn), U(at.epoch), U(at.lsn));
+        }
+    }
+    engine_iter_free(it);
+    for (uint16_t key = 0; key < SIM_KEYS; key++) {
+        uint64_t want = history_value(w->history, p, key, tail, NULL);
+        if (have[key] != want) {
+            world_fail(w, "replay", "region %u partition %llu key %u holds %llu, history says %llu",
+                       node_id(n), U(p), key, U(have[key]), U(want));
+        }
+    }
+}
+
+static void check_regions(struct world *w)
+{
+    region_id first = 0;
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        struct node *n = w->nodes[id];
+        if (!is_in(w, id)) {
+            continue;
+        }
+        check_engine(w, n);
+        for (pid p = 0; p <= w->cfg.part_count; p++) {
+            struct engine_part_meta m;
+            (void)part_meta(n, p, &m); /* convergence has seen it */
+            if (p > 0) {
+                check_replay(w, n, p, (struct spot){m.tail_epoch, m.tail_lsn});
+            }
+            if (first != 0 && part_hash(n, p) != part_hash(w->nodes[first], p)) {
+                world_fail(w, "converge", "partition %llu differs between regions %u and %u", U(p),
+                           first, id);
+            }
+        }
+        first = first != 0 ? first : id;
+    }
+}
+
+/* ---- loss ---- */
+
+static size_t read_feed(struct world *w, struct node *n, struct feed_record *out)
+{
+    size_t count = 0;
+    for (pid p = 0; p <= w->cfg.part_count; p++) {
+        struct engine_iter *it =
+            engine_scan(node_engine(n), NULL, p, SPACE_CONFLICT, STR_NONE, STR_NONE);
+        struct engine_row row;
+        while (engine_iter_next(it, &row) && count < FEED_MAX) {
+            struct feed_record rec = {.pid = p};
+            if (!conflict_key_parse(row.key, &rec.id)) {
+                world_fail(w, "loss", "strange conflict record in partition %llu", U(p));
+                break;
+            }
+            rec.was_acknowledged = str_find(row.doc.text, STR("\"ack\":1")) >= 0;
+            out[count++] = rec;
+        }
+        engine_iter_free(it);
+    }
+    return count;
+}
+
+static void check_losses(struct world *w)
+{
+    struct node *n = NULL;
+    for (region_id id = 1; id <= w->cfg.region_count && n == NULL; id++) {
+        n = is_in(w, id) ? w->nodes[id] : NULL;
+    }
+    ASSERT(n != NULL);
+    struct feed_record *feed = MEM_NEW_ARRAY(struct feed_record, FEED_MAX);
+    struct final_state f = {.level = w->cfg.level, .is_everyone_back = w->dead_mask == 0,
+                            .feed = feed};
+    f.feed_count = read_feed(w, n, feed);
+    for (pid p = 0; p <= w->cfg.part_count; p++) {
+        struct engine_part_meta m;
+        (void)part_meta(n, p, &m);
+        f.tails[p] = (struct spot){m.tail_epoch, m.tail_lsn};
+    }
+    char why[256];
+    if (!loss_ok(w->ledger, w->history, &f, why)) {
+        world_fail(w, "loss", "%s", why);
+    }
+    w->feed_count = f.feed_count;
+    trace(w, "feed", 0, f.feed_count, 0, 0);
+    mem_free(feed);
+}
+
+/* ---- linear ---- */
+
+static void describe(struct world *w, pid p, uint16_t key, const struct lin_op *ops, size_t n)
+{
+    static const char *const names[] = {"read", "write", "create", "replace", "delete",
+                                        "saw-present", "saw-absent", "saw-other"};
+    trace(w, "not-linear", 0, p, key, n);
+    for (size_t i = 0; i < n; i++) {
+        char text[TRACE_TEXT];
+        (void)snprintf(text, sizeof(text), "%llu %s%s value=%llu expect=%llu %.6f..%.6f",
+                       U(ops[i].op_id), names[ops[i].kind], ops[i].is_unknown ? "?" : "",
+                       U(ops[i].value), U(ops[i].expect), (double)ops[i].from / 1e6,
+                       (double)ops[i].to / 1e6);
+        trace_text(w, "history", 0, text);
+    }
+}
+
+static size_t linear_items(struct world *w, bool is_failure)
+{
+    size_t bad = 0;
+    for (pid p = 1; p <= w->cfg.part_count; p++) {
+        for (uint16_t key = 0; key < SIM_TTL_KEY_FIRST; key++) {
+            struct lin_op *ops = NULL;
+            size_t n = lin_collect(w->ledger, w->history, p, key, w->cfg.level, &ops);
+            enum lin_verdict v = lin_check(ops, n, LIN_STEPS_MAX);
+            if (v != LIN_OK && is_failure) {
+                describe(w, p, key, ops, n);
+                world_fail(w, "linear", "partition %llu key %u: %zu operations are %s", U(p), key,
+                           n, v == LIN_BAD ? "not linearizable" : "undecided");
+            }
+            bad += v == LIN_BAD;
+            mem_free(ops);
+        }
+    }
+    return bad;
+}
+
+size_t check_linear_violations(struct world *w)
+{
+    return linear_items(w, false);
+}
+
+void check_final(struct world *w)
+{
+    char why[256];
+    check_regions(w);
+    if (!errors_ok(w->ledger, w->history, why)) {
+        world_fail(w, "errors", "%s", why);
+    }
+    check_losses(w);
+    if (w->cfg.level == CONSISTENCY_STRONG) {
+        (void)linear_items(w, true);
+    }
+}

@@ -1,0 +1,592 @@
+/* Simulated clients: what they ask for, where they send it, what they remember. See client.h. */
+#include "sim/client.h"
+
+#include <stdio.h>
+
+#include "base/contract.h"
+#include "base/mem.h"
+#include "sim/check.h"
+#include "sim/history.h"
+
+struct client {
+    struct world *w;
+    unsigned id;
+    bool is_stopped, is_probing;
+    bool cut[SIM_REGIONS_MAX + 1];
+    region_id home;   /* preferred region for reads */
+    region_id writer; /* who it believes writes */
+    struct token tokens[SIM_PARTS_MAX];
+    uint64_t known[SIM_PARTS_MAX][SIM_KEYS]; /* value last seen, for ETag conditions; 0 = none */
+    struct op *current;                      /* waiting for this; NULL = between operations */
+    uint64_t seq;                            /* of its planned events; older ones are stale */
+    uint32_t probed_parts, probed_regions;   /* bits */
+};
+
+enum { CLIENT_TIMEOUT_MIN_US = 1500000, CLIENT_TIMEOUT_SPREAD_US = 5000000 };
+
+static void next_op(struct world *w, void *ctx, uint64_t seq);
+
+struct client *client_new(struct world *w, unsigned id)
+{
+    struct client *c = MEM_NEW(struct client);
+    c->w = w;
+    c->id = id;
+    c->home = (region_id)(1 + id % w->cfg.region_count);
+    c->writer = 1;
+    return c;
+}
+
+void client_free(struct client *c)
+{
+    mem_free(c);
+}
+
+static void plan_next(struct client *c, usec delay)
+{
+    world_after(c->w, delay, next_op, c, ++c->seq);
+}
+
+void client_start(struct client *c, usec delay)
+{
+    plan_next(c, delay);
+}
+
+void client_stop(struct client *c)
+{
+    c->is_stopped = true;
+}
+
+bool client_is_idle(const struct client *c)
+{
+    return c->current == NULL;
+}
+
+void client_cut(struct client *c, region_id region, bool is_cut)
+{
+    c->cut[region] = is_cut;
+}
+
+void client_heal(struct client *c)
+{
+    memset(c->cut, 0, sizeof(c->cut));
+}
+
+void client_probe(struct client *c)
+{
+    c->is_probing = true;
+    c->is_stopped = false;
+    if (c->current == NULL) {
+        plan_next(c, 1000);
+    }
+}
+
+static uint32_t wanted_parts(const struct world *w)
+{
+    return ((1u << (w->cfg.part_count + 1)) - 1) & ~1u;
+}
+
+static uint32_t wanted_regions(const struct world *w)
+{
+    uint32_t mask = 0;
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (node_is_up(w->nodes[id]) && (w->dead_mask & (1u << id)) == 0) {
+            mask |= 1u << id;
+        }
+    }
+    return mask;
+}
+
+bool client_has_probed(const struct client *c)
+{
+    return c->is_probing && (wanted_parts(c->w) & ~c->probed_parts) == 0 &&
+           (wanted_regions(c->w) & ~c->probed_regions) == 0;
+}
+
+/* ---- routing ---- */
+
+static region_id random_region(struct client *c)
+{
+    return (region_id)(1 + rng_below(&c->w->client_rng, c->w->cfg.region_count));
+}
+
+/* Reads the account document of some region that answers, as an SDK does. */
+static void refresh(struct client *c)
+{
+    region_id id = random_region(c);
+    struct node *n = c->w->nodes[id];
+    if (!node_is_up(n) || node_is_paused(n) || c->cut[id]) {
+        return;
+    }
+    const struct account_record *rec = region_record(node_region(n));
+    if (rec != NULL && rec->writer != 0) {
+        c->writer = rec->writer;
+    } else {
+        c->writer = random_region(c);
+    }
+}
+
+/* ---- writing: the callback of the core ---- */
+
+static struct str etag_text(const struct engine_doc *d)
+{
+    return d->text;
+}
+
+static enum reject_why judge(const struct sub_op *s, const struct engine_doc *current)
+{
+    uint64_t value = 0;
+    if (current != NULL) {
+        (void)text_parse(etag_text(current), &value);
+    }
+    switch (s->kind) {
+    case OP_CREATE:
+    case OP_CONTAINER:
+        return current != NULL ? REJECT_EXISTS : REJECT_NONE;
+    case OP_REPLACE:
+    case OP_DELETE:
+        if (current == NULL) {
+            return REJECT_ABSENT;
+        }
+        return s->expect != 0 && s->expect != value ? REJECT_ETAG : REJECT_NONE;
+    case OP_UPSERT:
+    case OP_READ:
+    case OP_SCAN:
+    case OP_BATCH:
+        break;
+    }
+    return REJECT_NONE;
+}
+
+static void prepare(struct region_write *write, size_t idx, const struct write_place *place,
+                    const struct engine_doc *current, struct write_plan *ret)
+{
+    struct op *op = write->user;
+    const struct sub_op *s = &op->subs[idx];
+    op->planned = (struct spot){place->epoch, place->lsn};
+    enum reject_why why = judge(s, current);
+    if (why != REJECT_NONE) {
+        op->why = why;
+        *ret = (struct write_plan){.action = WRITE_REJECT};
+        return;
+    }
+    if (s->kind == OP_DELETE) {
+        *ret = (struct write_plan){.action = WRITE_DELETE};
+        return;
+    }
+    size_t n = text_format(op->texts[idx], op->id, op->client);
+    *ret = (struct write_plan){
+        .action = WRITE_PUT,
+        .text = str_make(op->texts[idx], n),
+        .rid = current != NULL ? current->rid : op->id * OP_SUBS_MAX + idx,
+        .expire_at = s->ttl_s > 0 ? place->ts + s->ttl_s : 0,
+    };
+    if (s->unique != 0) {
+        int k = snprintf(op->unique_bytes[idx], OP_KEY_SIZE, "u%u/%u", key_lp(s->key), s->unique);
+        op->unique_strs[idx] = str_make(op->unique_bytes[idx], (size_t)k);
+        ret->unique_count = 1;
+        ret->uniques = &op->unique_strs[idx];
+    }
+}
+
+static void begin_write(struct node *n, void *ctx)
+{
+    struct op *op = ctx;
+    if (!node_has_part(n, op->pid)) {
+        ledger_answer(node_world(n), op, OUT_REFUSED, ERR_NOT_FOUND);
+        return;
+    }
+    region_write(node_region(n), &op->write);
+}
+
+static void build_write(struct op *op)
+{
+    struct region_write *write = &op->write;
+    *write = (struct region_write){.pid = op->pid, .op_count = op->sub_count,
+                                   .ops = op->write_ops, .prepare = prepare, .user = op};
+    for (size_t i = 0; i < op->sub_count; i++) {
+        size_t n;
+        if (op->kind == OP_CONTAINER) {
+            n = (size_t)snprintf(op->keys[i], OP_KEY_SIZE, "c/%u", op->subs[i].key);
+        } else {
+            n = key_format(op->keys[i], op->subs[i].key);
+        }
+        op->write_ops[i] =
+            (struct write_op){.space = SPACE_ITEM, .key = str_make(op->keys[i], n)};
+    }
+}
+
+/* ---- the way there and back ---- */
+
+void ledger_answer(struct world *w, struct op *op, enum outcome outcome, enum err err)
+{
+    ASSERT(op->outcome == OUT_PENDING);
+    ASSERT(outcome != OUT_PENDING);
+    op->outcome = outcome;
+    op->err = err;
+    if (op->node != NULL) {
+        op->decided_at = node_round_time(op->node);
+        op->ended_at = node_out_time(op->node);
+        list_remove(&op->node_link);
+    } else {
+        op->decided_at = w->now;
+        op->ended_at = w->now;
+    }
+    trace(w, outcome_name(outcome), op->region, op->id, (uint64_t)err, op->at.lsn);
+    if (op->answered != NULL) {
+        op->answered(w, op);
+    }
+}
+
+static void client_hears(struct world *w, void *ctx, uint64_t arg);
+
+/* The answer leaves the process (or the refusing kernel). */
+static void answered(struct world *w, struct op *op)
+{
+    usec at = op->node != NULL ? node_out_time(op->node) : w->now;
+    world_at(w, at + w->cfg.net_delay_us / 2 + draw_around(&w->client_rng, 200), client_hears, op,
+             0);
+}
+
+static void arrive(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(arg);
+    struct op *op = ctx;
+    struct node *n = w->nodes[op->region];
+    const struct client *c = w->clients[op->client];
+    if (c->cut[op->region] || !node_is_up(n)) {
+        ledger_answer(w, op, OUT_REFUSED, ERR_NETWORK);
+        return;
+    }
+    op->node = n;
+    op->life = node_life(n);
+    op->arrived_at = w->now;
+    node_track(n, op);
+    if (op_is_write(op->kind)) {
+        build_write(op);
+        if (draw_percent(&w->client_rng, 20)) {
+            op->write.deadline_us = node_boot_us(n) + 300000 + rng_below(&w->client_rng, 3000000);
+        }
+        node_post_call(n, begin_write, op);
+    } else {
+        node_post_call(n, reader_begin, op);
+    }
+}
+
+void client_process_ended(struct world *w, struct op *op)
+{
+    op->node = NULL; /* its clocks are gone */
+    ledger_answer(w, op, op_is_write(op->kind) ? OUT_UNKNOWN : OUT_REFUSED, ERR_CLOSED);
+}
+
+void client_wait_answered(struct world *w, struct node *n, struct region_wait *wait)
+{
+    UNUSED(w);
+    reader_wait_done(n, wait->user);
+}
+
+static enum outcome outcome_of(enum err err)
+{
+    /* The three-way split of the contract: see struct region_write. */
+    if (err == OK) {
+        return OUT_OK;
+    }
+    if (err == ERR_UNKNOWN_OUTCOME) {
+        return OUT_UNKNOWN;
+    }
+    if (err == ERR_PRECONDITION || err == ERR_EXISTS) {
+        return OUT_REJECTED;
+    }
+    return OUT_REFUSED;
+}
+
+void client_write_answered(struct world *w, struct node *n, struct region_write *write)
+{
+    struct op *op = write->user;
+    if (op->node != n || op->outcome != OUT_PENDING) {
+        world_fail(w, "reply", "operation %llu is answered twice", (unsigned long long)op->id);
+        return;
+    }
+    const struct region_view *view = region_view(node_region(n));
+    op->generation = atomic_load(&view->generation);
+    op->failed_sub = write->failed_op;
+    op->version = write->token_version;
+    if (write->err == OK) {
+        op->at = (struct spot){write->epoch, write->lsn};
+    } else if (write->err == ERR_EXISTS) {
+        op->why = REJECT_UNIQUE;
+    }
+    ledger_answer(w, op, outcome_of(write->err), write->err);
+    if (write->err == OK) {
+        check_acknowledged(w, op);
+    }
+}
+
+static void learn(struct client *c, const struct op *op)
+{
+    struct token *t = &c->tokens[op->pid];
+    struct spot at = op_is_write(op->kind) ? op->at : op->snapshot;
+    if (at.lsn != 0 && (op->version > t->version ||
+                        (op->version == t->version && at.lsn > t->at.lsn))) {
+        *t = (struct token){.version = op->version, .at = at};
+    }
+    if (op->kind == OP_READ) {
+        c->known[op->pid][op->subs[0].key] = op->values[op->subs[0].key];
+    } else if (op_is_write(op->kind) && op->kind != OP_CONTAINER) {
+        for (size_t i = 0; i < op->sub_count; i++) {
+            c->known[op->pid][op->subs[i].key] = op->subs[i].kind == OP_DELETE ? 0 : op->id;
+        }
+    }
+}
+
+static void note_probe(struct client *c, const struct op *op)
+{
+    if (op->outcome == OUT_OK || op->outcome == OUT_REJECTED) {
+        if (op_is_write(op->kind)) {
+            c->probed_parts |= 1u << op->pid;
+        } else {
+            c->probed_regions |= 1u << op->region;
+        }
+    }
+}
+
+static usec think(struct client *c)
+{
+    return c->is_probing ? 50000 : draw_around(&c->w->client_rng, c->w->cfg.think_us);
+}
+
+static void client_hears(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(arg);
+    struct op *op = ctx;
+    struct client *c = w->clients[op->client];
+    if (c->current != op || c->cut[op->region]) {
+        return; /* gave up before, or the answer got lost: the time-out will tell */
+    }
+    c->current = NULL;
+    op->seen_at = w->now;
+    if (op->outcome == OUT_OK) {
+        check_session_step(w, op, &c->tokens[op->pid]);
+        learn(c, op);
+    } else if (op->outcome == OUT_REFUSED || op->outcome == OUT_UNKNOWN) {
+        refresh(c);
+    }
+    note_probe(c, op);
+    plan_next(c, think(c));
+}
+
+static void give_up(struct world *w, void *ctx, uint64_t seq)
+{
+    UNUSED(w);
+    struct client *c = ctx;
+    if (c->seq != seq || c->current == NULL) {
+        return;
+    }
+    c->current->is_client_gone = true;
+    trace(w, "client-gone", c->id, c->current->id, 0, 0);
+    c->current = NULL;
+    refresh(c);
+    plan_next(c, think(c));
+}
+
+static void send(struct client *c, struct op *op, region_id to)
+{
+    struct world *w = c->w;
+    op->region = to;
+    op->answered = answered;
+    c->current = op;
+    trace(w, op_kind_name(op->kind), op->client, op->id,
+          op->pid * 100 + (op->sub_count > 0 ? op->subs[0].key : op->lp), to);
+    world_after(w, w->cfg.net_delay_us / 2 + draw_around(&w->client_rng, 200), arrive, op, 0);
+    usec patience = CLIENT_TIMEOUT_MIN_US + rng_below(&w->client_rng, CLIENT_TIMEOUT_SPREAD_US);
+    world_after(w, patience, give_up, c, ++c->seq);
+}
+
+/* ---- what to ask for ---- */
+
+static void draw_sub(struct client *c, pid p, uint16_t key, struct sub_op *ret)
+{
+    struct rng *r = &c->w->client_rng;
+    *ret = (struct sub_op){.key = key};
+    if (key >= SIM_TTL_KEY_FIRST) {
+        ret->kind = OP_UPSERT;
+        ret->ttl_s = (unsigned)rng_range(r, 1, 3);
+        return;
+    }
+    uint64_t d = rng_below(r, 100);
+    if (d < 40) {
+        ret->kind = OP_UPSERT;
+    } else if (d < 58) {
+        ret->kind = OP_CREATE;
+    } else if (d < 82) {
+        ret->kind = OP_REPLACE;
+    } else {
+        ret->kind = OP_DELETE;
+    }
+    bool is_conditional = ret->kind == OP_REPLACE || ret->kind == OP_DELETE;
+    if (is_conditional && rng_chance(r, 1, 2)) {
+        ret->expect = c->known[p][key];
+    }
+    if (ret->kind != OP_DELETE && rng_chance(r, 1, 3)) {
+        ret->unique = (unsigned)rng_range(r, 1, 4);
+    }
+}
+
+static void draw_batch(struct client *c, struct op *op)
+{
+    struct rng *r = &c->w->client_rng;
+    uint16_t lp = (uint16_t)rng_below(r, 2);
+    op->sub_count = (size_t)rng_range(r, 2, SIM_KEYS_PER_LP);
+    uint16_t first = (uint16_t)rng_below(r, SIM_KEYS_PER_LP);
+    for (size_t i = 0; i < op->sub_count; i++) {
+        uint16_t key = (uint16_t)(lp * SIM_KEYS_PER_LP + (first + i) % SIM_KEYS_PER_LP);
+        draw_sub(c, op->pid, key, &op->subs[i]);
+        if (rng_chance(r, 2, 3)) { /* most batches shall get through */
+            op->subs[i].kind = OP_UPSERT;
+            op->subs[i].expect = 0;
+        }
+    }
+}
+
+static struct op *draw_write(struct client *c, pid p)
+{
+    struct rng *r = &c->w->client_rng;
+    if (rng_chance(r, 1, 5)) {
+        struct op *op = ledger_add(c->w, c->id, OP_BATCH, p);
+        draw_batch(c, op);
+        return op;
+    }
+    struct sub_op s;
+    draw_sub(c, p, (uint16_t)rng_below(r, SIM_KEYS), &s);
+    struct op *op = ledger_add(c->w, c->id, s.kind, p);
+    op->sub_count = 1;
+    op->subs[0] = s;
+    return op;
+}
+
+static void draw_level(struct client *c, struct op *op)
+{
+    if (rng_chance(&c->w->client_rng, 1, 8)) {
+        op->level = CONSISTENCY_EVENTUAL; /* weaker than the account's is allowed */
+    }
+    if (op->level == CONSISTENCY_SESSION) {
+        op->token = c->tokens[op->pid];
+    }
+}
+
+static struct op *draw_read(struct client *c, pid p)
+{
+    struct rng *r = &c->w->client_rng;
+    struct op *op;
+    if (rng_chance(r, 1, 5)) {
+        op = ledger_add(c->w, c->id, OP_SCAN, p);
+        op->lp = (unsigned)rng_below(r, 2);
+    } else {
+        op = ledger_add(c->w, c->id, OP_READ, p);
+        op->sub_count = 1;
+        op->subs[0] = (struct sub_op){.kind = OP_READ, .key = (uint16_t)rng_below(r, SIM_KEYS)};
+    }
+    draw_level(c, op);
+    return op;
+}
+
+static struct op *container_op(struct world *w, unsigned client, uint16_t part)
+{
+    struct op *op = ledger_add(w, client, OP_CONTAINER, 0);
+    op->sub_count = 1;
+    op->subs[0] = (struct sub_op){.kind = OP_CONTAINER, .key = part};
+    return op;
+}
+
+static void probe_op(struct client *c)
+{
+    struct world *w = c->w;
+    uint32_t parts = wanted_parts(w) & ~c->probed_parts;
+    uint32_t regions = wanted_regions(w) & ~c->probed_regions;
+    for (pid p = 1; p <= w->cfg.part_count; p++) {
+        if ((parts & (1u << p)) != 0) {
+            struct op *op = ledger_add(w, c->id, OP_UPSERT, p);
+            op->sub_count = 1;
+            op->subs[0] = (struct sub_op){.kind = OP_UPSERT, .key = 0};
+            send(c, op, c->writer);
+            return;
+        }
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if ((regions & (1u << id)) != 0) {
+            struct op *op = ledger_add(w, c->id, OP_READ, 1);
+            op->sub_count = 1;
+            op->subs[0] = (struct sub_op){.kind = OP_READ, .key = 0};
+            op->token = op->level == CONSISTENCY_SESSION ? c->tokens[1] : op->token;
+            send(c, op, id);
+            return;
+        }
+    }
+}
+
+static void next_op(struct world *w, void *ctx, uint64_t seq)
+{
+    struct client *c = ctx;
+    if (c->seq != seq || c->current != NULL) {
+        return;
+    }
+    if (c->is_probing) {
+        probe_op(c);
+        return;
+    }
+    if (c->is_stopped) {
+        return;
+    }
+    struct rng *r = &w->client_rng;
+    if (rng_chance(r, 1, 12)) {
+        refresh(c);
+    }
+    pid p = 1 + rng_below(r, w->cfg.part_count);
+    uint64_t d = rng_below(r, 100);
+    if (d < 45) {
+        struct op *op = draw_read(c, p);
+        send(c, op, rng_chance(r, 7, 10) ? c->home : random_region(c));
+    } else {
+        struct op *op = d < 46 ? container_op(w, c->id, (uint16_t)w->cfg.part_count)
+                               : draw_write(c, p);
+        send(c, op, rng_chance(r, 1, 25) ? random_region(c) : c->writer);
+    }
+}
+
+/* ---- bootstrap ---- */
+
+static void bootstrap_step(struct world *w, void *ctx, uint64_t part);
+
+static void bootstrap_answered(struct world *w, struct op *op)
+{
+    bool is_there = op->outcome == OUT_OK || op->outcome == OUT_REJECTED;
+    uint64_t next = op->subs[0].key + (is_there ? 1u : 0u);
+    world_after(w, is_there ? 1000 : 50000, bootstrap_step, NULL, next);
+}
+
+static void bootstrap_step(struct world *w, void *ctx, uint64_t part)
+{
+    UNUSED(ctx);
+    /* The last partition is left to the clients: it appears while faults happen. */
+    if (part > w->cfg.part_count || (part == w->cfg.part_count && part > 1)) {
+        for (size_t i = 0; i < w->cfg.client_count; i++) {
+            client_start(w->clients[i], 1000 + rng_below(&w->client_rng, 50000));
+        }
+        w->is_bootstrapped = true;
+        trace(w, "bootstrapped", 0, part, 0, 0);
+        return;
+    }
+    struct op *op = container_op(w, 0, (uint16_t)part);
+    op->answered = bootstrap_answered;
+    op->region = 1;
+    world_after(w, 500, arrive, op, 0);
+}
+
+void bootstrap_start(struct world *w)
+{
+    world_after(w, 100000, bootstrap_step, NULL, 1);
+}
+
+bool bootstrap_is_done(struct world *w)
+{
+    return w->is_bootstrapped;
+}

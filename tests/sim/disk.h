@@ -1,0 +1,32 @@
+/* A region's disk: batches queue, one group at a time is written and synced, and only then reaches
+ * the engine and the core. Part of a node. */
+#pragma once
+
+#include "base/buf.h"
+#include "engine/engine.h"
+#include "sim/node.h"
+
+struct disk_item {
+    struct engine_batch *batch; /* owned; NULL: an archive file */
+    uint64_t ticket;
+    usec ready_at;              /* submitted by a process that was then paused until here */
+};
+
+enum { DISK_QUEUE_MAX = 1 << 16, DISK_GROUP_MAX = 64 };
+
+struct disk {
+    struct node *node;
+    struct disk_item *items; /* owned; [0, writing) is the group on its way to the platter */
+    size_t count, cap, writing;
+    uint64_t write_seq;      /* of the group; a crash makes the pending event stale */
+    unsigned slow_factor;
+    bool fails_next, is_full;
+    bool was_bad;
+    size_t archives;
+};
+
+void disk_init(struct disk *d, struct node *n);
+void disk_done(struct disk *d);
+void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at);
+void disk_kick(struct disk *d);  /* start the next group if none is on its way */
+void disk_crash(struct disk *d); /* the process ended */

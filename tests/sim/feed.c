@@ -1,0 +1,189 @@
+/* Readers of the change feed (latest versions), across regions and failovers.
+ *
+ * A continuation is a place (epoch, lsn, op). Asked for in a region whose log has gone on in a later
+ * epoch, it is first taken back to what that epoch's branch left of it: the reader may then see
+ * items again, but misses none. A region that is behind the continuation's epoch has nothing new.
+ * At the end the reader must have seen every item that is there in its final version (or, for
+ * an item whose later version was lost, that later version). */
+#include "base/contract.h"
+#include "base/mem.h"
+#include "sim/check.h"
+#include "sim/client.h"
+#include "sim/history.h"
+
+struct feed_reader {
+    struct world *w;
+    pid pid;
+    region_id home;
+    struct spot at; /* continuation */
+    uint32_t at_op;
+    lsn seen[SIM_KEYS]; /* newest version seen of each key */
+};
+
+enum { POLL_US = 150000 };
+
+struct feed_reader *feed_reader_new(struct world *w, pid p, region_id home)
+{
+    struct feed_reader *f = MEM_NEW(struct feed_reader);
+    f->w = w;
+    f->pid = p;
+    f->home = home;
+    return f;
+}
+
+void feed_reader_free(struct feed_reader *f)
+{
+    mem_free(f);
+}
+
+static const struct record_branch *branch_of(const struct record_epoch *e, pid p)
+{
+    for (size_t i = 0; i < e->branch_count; i++) {
+        if (e->branches[i].pid == p) {
+            return &e->branches[i];
+        }
+    }
+    return NULL;
+}
+
+/* What a continuation is worth in the history of epoch `upto`, from the record alone. */
+static struct spot resume_at(const struct account_record *rec, pid p, struct spot at, epoch upto)
+{
+    struct spot start = at;
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        const struct record_epoch *e = &rec->epochs[i];
+        const struct record_branch *b = branch_of(e, p);
+        if (e->epoch <= start.epoch || e->epoch > upto) {
+            continue;
+        }
+        if (b == NULL) {
+            continue; /* the partition had nothing before this epoch */
+        }
+        if (b->epoch == at.epoch) {
+            at.lsn = b->lsn < at.lsn ? b->lsn : at.lsn;
+        } else if (b->epoch < at.epoch) {
+            /* The continuation's epoch was skipped altogether: where did it begin? */
+            struct spot own = {0, 0};
+            for (size_t k = 0; k < i; k++) {
+                const struct record_branch *ob = branch_of(&rec->epochs[k], p);
+                if (rec->epochs[k].epoch == at.epoch && ob != NULL) {
+                    own = (struct spot){ob->epoch, ob->lsn};
+                }
+            }
+            at = own.lsn < b->lsn ? own : (struct spot){b->epoch, b->lsn};
+        }
+    }
+    return at;
+}
+
+static bool take_row(struct feed_reader *f, struct engine *e, struct engine_snap *snap,
+                     const struct engine_row *row, region_id region)
+{
+    bool is_back = row->lsn < f->at.lsn ||
+                   (f->at.lsn != 0 && row->lsn == f->at.lsn && row->op_idx <= f->at_op);
+    if (is_back) {
+        world_fail(f->w, "feed", "partition %llu: change feed of region %u goes back to %llu",
+                   (unsigned long long)f->pid, region, (unsigned long long)row->lsn);
+        return false;
+    }
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    struct engine_doc d;
+    enum err err = engine_get(e, snap, f->pid, SPACE_ITEM, row->key, false, &hold, &d, NULL);
+    if (err != OK || d.version.lsn != row->lsn || d.version.op_idx != row->op_idx) {
+        world_fail(f->w, "feed", "partition %llu: change %llu in region %u names no document",
+                   (unsigned long long)f->pid, (unsigned long long)row->lsn, region);
+        buf_done(&hold);
+        return false;
+    }
+    f->at = (struct spot){d.epoch, row->lsn};
+    f->at_op = row->op_idx;
+    uint16_t key = 0;
+    if (key_parse(row->key, &key)) {
+        f->seen[key] = row->lsn > f->seen[key] ? row->lsn : f->seen[key];
+    }
+    buf_done(&hold);
+    return true;
+}
+
+static void poll_region(struct feed_reader *f, region_id region)
+{
+    struct node *n = f->w->nodes[region];
+    struct region *r = node_region(n);
+    if (r == NULL || node_is_paused(n) || !node_has_part(n, f->pid)) {
+        return;
+    }
+    const struct part_view *view = region_part(r, f->pid);
+    const struct account_record *rec = region_record(r);
+    if (rec == NULL || (atomic_load(&view->flags) & PART_READABLE) == 0) {
+        return;
+    }
+    struct engine *e = node_engine(n);
+    struct engine_snap *snap = engine_snap_get(e);
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    struct engine_part_meta m;
+    bool has_part = engine_part_meta_get(e, snap, f->pid, &hold, &m, NULL) == OK;
+    if (has_part && m.tail_epoch >= f->at.epoch) {
+        if (m.tail_epoch > f->at.epoch && f->at.lsn != 0) {
+            struct spot back = resume_at(rec, f->pid, f->at, m.tail_epoch);
+            if (back.lsn != f->at.lsn) {
+                trace(f->w, "feed-back", region, f->pid, f->at.lsn, back.lsn);
+                f->at = back;
+                f->at_op = UINT16_MAX;
+            }
+        }
+        uint64_t commit = atomic_load(&view->commit_lsn);
+        bool is_strong = f->w->cfg.level == CONSISTENCY_STRONG;
+        struct engine_iter *it = engine_scan_changes(e, snap, f->pid, f->at.lsn, f->at_op);
+        struct engine_row row;
+        while (engine_iter_next(it, &row)) {
+            if ((is_strong && row.lsn > commit) || !take_row(f, e, snap, &row, region)) {
+                break;
+            }
+        }
+        engine_iter_free(it);
+    }
+    buf_done(&hold);
+    engine_snap_release(e, snap);
+}
+
+static void poll(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(arg);
+    struct feed_reader *f = ctx;
+    region_id region = f->home;
+    if (draw_percent(&w->client_rng, 5)) {
+        region = (region_id)(1 + rng_below(&w->client_rng, w->cfg.region_count));
+        f->home = draw_percent(&w->client_rng, 30) ? region : f->home;
+    }
+    poll_region(f, region);
+    world_after(w, draw_around(&w->client_rng, POLL_US) + 1000, poll, f, 0);
+}
+
+void feed_reader_start(struct feed_reader *f)
+{
+    world_after(f->w, 300000, poll, f, 0);
+}
+
+void feed_reader_finish(struct feed_reader *f)
+{
+    struct world *w = f->w;
+    region_id region = 0;
+    for (region_id id = 1; id <= w->cfg.region_count && region == 0; id++) {
+        region = node_is_up(w->nodes[id]) && (w->dead_mask & (1u << id)) == 0 ? id : 0;
+    }
+    poll_region(f, region);
+    struct engine_iter *it =
+        engine_scan(node_engine(w->nodes[region]), NULL, f->pid, SPACE_ITEM, STR_NONE, STR_NONE);
+    struct engine_row row;
+    while (engine_iter_next(it, &row)) {
+        uint16_t key = 0;
+        if (key_parse(row.key, &key) && f->seen[key] < row.doc.version.lsn) {
+            world_fail(w, "feed", "partition %llu: key %u at %llu never came in the change feed "
+                       "(newest seen: %llu)", (unsigned long long)f->pid, key,
+                       (unsigned long long)row.doc.version.lsn, (unsigned long long)f->seen[key]);
+        }
+    }
+    engine_iter_free(it);
+}

@@ -1,0 +1,509 @@
+/* Runner of the simulator: many runs in worker processes, TAP at the end.
+ *
+ *   sim [--seed S] [--seeds N] [--seconds T] [--scenario NAME [--variant V]] [--level L]
+ *       [--jobs J] [--verbose] [--list] [--only-random] [--faults a,b,...] [--plant N]
+ *
+ * Without arguments: every scenario in all variants, then random seeds until the time is over.
+ * `--seed S` alone repeats one random run and tells its story when it fails. Each run is done
+ * twice and the two must have the same trace. A run that aborts (a failed assertion of the core)
+ * takes its worker with it: the parent notes the run and starts another worker. */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "sim/run.h"
+#include "sim/scenario.h"
+
+enum { JOBS_MAX = 16, FAILURES_MAX = 64, PRINT_LAST = 80, TEXT = 400 };
+
+struct options {
+    uint64_t seed;
+    bool has_seed;
+    uint64_t seeds;       /* 0 = until the time is over */
+    unsigned seconds;
+    const char *scenario;
+    int variant;          /* -1 = all */
+    int level;            /* -1 = all, or drawn */
+    unsigned jobs;
+    bool is_verbose, only_random, stops_at_first;
+    uint32_t fault_mask;
+};
+
+struct failure {
+    uint64_t seed;
+    char scenario[32];
+    unsigned variant;
+    int level;
+    char check[64];
+    char text[TEXT];
+};
+
+struct totals {
+    uint64_t runs, events, virtual_us, ops, acknowledged, reads, unknown, lost;
+    uint64_t linear_violations, session_violations, session_runs;
+    uint64_t rule_hits[1024];
+    uint64_t event_hits[16];
+    uint64_t fault_hits[FAULT_COUNT];
+    uint64_t level_runs[CONSISTENCY_COUNT];
+    uint64_t scenario_runs[64], scenario_lost[64];
+};
+
+struct shared { /* mapped; written by workers, each its own slot */
+    _Atomic uint64_t next;
+    _Atomic bool stop;
+    _Atomic unsigned failure_count;
+    struct failure failures[FAILURES_MAX];
+    struct worker {
+        struct run_options now; /* what is running, for the parent when it aborts */
+        bool is_running;
+        struct totals totals;
+    } workers[JOBS_MAX];
+};
+
+static struct shared *shared;
+static double started;
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- the list of runs: an index says which ---- */
+
+struct plan {
+    size_t scripted; /* count of scripted runs, before the random ones */
+    bool has_random;
+};
+
+static struct plan plan_of(const struct options *o)
+{
+    struct plan p = {.has_random = o->scenario == NULL};
+    bool is_single = o->has_seed && o->seeds <= 1;
+    if (o->only_random || (o->scenario == NULL && (is_single || o->seeds > 0))) {
+        return p;
+    }
+    for (size_t i = 0; i < scenario_count(); i++) {
+        const struct scenario *s = scenario_get(i);
+        if (o->scenario == NULL || strcmp(o->scenario, s->name) == 0) {
+            size_t levels = o->level >= 0 ? 1 : 2;
+            p.scripted += (o->variant >= 0 ? 1 : s->variants) * levels;
+        }
+    }
+    return p;
+}
+
+static bool scripted_run(const struct options *o, size_t idx, struct run_options *ret,
+                         size_t *ret_scenario)
+{
+    for (size_t i = 0; i < scenario_count(); i++) {
+        const struct scenario *s = scenario_get(i);
+        if (o->scenario != NULL && strcmp(o->scenario, s->name) != 0) {
+            continue;
+        }
+        size_t levels = o->level >= 0 ? 1 : 2;
+        size_t n = (o->variant >= 0 ? 1 : s->variants) * levels;
+        if (idx >= n) {
+            idx -= n;
+            continue;
+        }
+        ret->scenario = s->name;
+        ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(idx / levels);
+        ret->level = o->level >= 0                ? o->level
+                     : idx % levels == 0          ? (int)CONSISTENCY_SESSION
+                                                  : (int)CONSISTENCY_STRONG;
+        *ret_scenario = i;
+        return true;
+    }
+    return false;
+}
+
+static bool run_of(const struct options *o, uint64_t idx, struct run_options *ret,
+                   size_t *ret_scenario)
+{
+    struct plan p = plan_of(o);
+    *ret = (struct run_options){.seed = o->seed, .level = o->level, .fault_mask = o->fault_mask,
+                                .is_verbose = o->is_verbose, .print_last = PRINT_LAST,
+                                .wants_teeth = true};
+    *ret_scenario = SIZE_MAX;
+    if (idx < p.scripted) {
+        return scripted_run(o, idx, ret, ret_scenario);
+    }
+    if (!p.has_random) {
+        return false;
+    }
+    idx -= p.scripted;
+    ret->seed = o->seed + idx;
+    uint64_t limit = o->has_seed && o->seeds == 0 ? 1 : o->seeds;
+    return limit == 0 || idx < limit;
+}
+
+/* ---- workers ---- */
+
+static void note_failure(const struct run_options *r, const char *check, const char *text)
+{
+    unsigned i = atomic_fetch_add(&shared->failure_count, 1);
+    if (i >= FAILURES_MAX) {
+        return;
+    }
+    struct failure *f = &shared->failures[i];
+    *f = (struct failure){.seed = r->seed, .variant = r->variant, .level = r->level};
+    (void)snprintf(f->scenario, sizeof(f->scenario), "%s", r->scenario != NULL ? r->scenario : "");
+    (void)snprintf(f->check, sizeof(f->check), "%s", check);
+    (void)snprintf(f->text, sizeof(f->text), "%s", text);
+}
+
+static void add_totals(struct totals *t, const struct run_options *r, const struct run_result *res,
+                       size_t scenario)
+{
+    struct sim_cfg cfg;
+    run_configure(r, &cfg);
+    t->runs++;
+    t->events += res->events;
+    t->virtual_us += res->virtual_us;
+    t->ops += res->ops;
+    t->acknowledged += res->acknowledged;
+    t->reads += res->reads;
+    t->unknown += res->unknown;
+    t->lost += res->lost;
+    t->linear_violations += res->linear_violations;
+    t->session_violations += res->session_violations;
+    t->session_runs += cfg.level == CONSISTENCY_SESSION;
+    t->level_runs[cfg.level]++;
+    for (size_t i = 0; i < ARRAY_COUNT(t->rule_hits); i++) {
+        t->rule_hits[i] += res->rule_hits[i];
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(t->event_hits); i++) {
+        t->event_hits[i] += res->event_hits[i];
+    }
+    for (size_t i = 0; i < FAULT_COUNT; i++) {
+        t->fault_hits[i] += res->fault_hits[i];
+    }
+    if (scenario != SIZE_MAX) {
+        t->scenario_runs[scenario]++;
+        t->scenario_lost[scenario] += cfg.level < CONSISTENCY_STRONG ? res->lost : 0;
+    }
+}
+
+static void on_abort(int sig)
+{
+    UNUSED(sig);
+    run_report_abort();
+    _exit(99);
+}
+
+static void run_twice(struct worker *me, const struct run_options *r, size_t scenario)
+{
+    static struct run_result a, b;
+    me->now = *r;
+    me->is_running = true;
+    run_one(r, &a);
+    add_totals(&me->totals, r, &a, scenario);
+    if (a.has_failed) {
+        note_failure(r, a.check, a.failure);
+    } else {
+        struct run_options again = *r;
+        again.is_verbose = false;
+        again.wants_teeth = false;
+        run_one(&again, &b);
+        if (a.trace_hash != b.trace_hash || a.events != b.events) {
+            note_failure(r, "replay", "the same seed took another course the second time");
+        }
+    }
+    me->is_running = false;
+}
+
+static void work(const struct options *o, struct worker *me)
+{
+    (void)signal(SIGABRT, on_abort); /* the default would only say less */
+    (void)signal(SIGSEGV, on_abort);
+    while (!atomic_load(&shared->stop)) {
+        struct run_options r;
+        size_t scenario;
+        if (!run_of(o, atomic_fetch_add(&shared->next, 1), &r, &scenario)) {
+            break;
+        }
+        run_twice(me, &r, scenario);
+        bool is_timed = o->seeds == 0 && !o->has_seed && o->scenario == NULL;
+        if ((is_timed && seconds_now() - started > o->seconds) ||
+            (o->stops_at_first && atomic_load(&shared->failure_count) > 0)) {
+            atomic_store(&shared->stop, true);
+        }
+    }
+}
+
+static pid_t spawn(const struct options *o, unsigned slot)
+{
+    (void)fflush(NULL); /* nothing may be printed twice; losing output is no reason to stop */
+    pid_t child = fork();
+    if (child == 0) {
+        work(o, &shared->workers[slot]);
+        _exit(0);
+    }
+    return child;
+}
+
+static void run_all(const struct options *o)
+{
+    pid_t pids[JOBS_MAX] = {0};
+    for (unsigned i = 0; i < o->jobs; i++) {
+        pids[i] = spawn(o, i);
+    }
+    for (unsigned alive = o->jobs; alive > 0;) {
+        int status = 0;
+        pid_t child = wait(&status);
+        unsigned slot = 0;
+        while (slot < o->jobs && pids[slot] != child) {
+            slot++;
+        }
+        if (child < 0 || slot == o->jobs) {
+            continue;
+        }
+        alive--;
+        struct worker *me = &shared->workers[slot];
+        if (status != 0) {
+            note_failure(&me->now, "abort", "the run aborted: see its assertion above");
+            me->is_running = false;
+            if (!atomic_load(&shared->stop) && !o->stops_at_first &&
+                atomic_load(&shared->failure_count) < FAILURES_MAX) {
+                pids[slot] = spawn(o, slot);
+                alive++;
+            }
+        }
+    }
+}
+
+/* ---- report ---- */
+
+static unsigned test_no, test_failures;
+
+static void tap(bool is_ok, const char *title)
+{
+    test_no++;
+    test_failures += !is_ok;
+    (void)printf("%s %u - %s\n", is_ok ? "ok" : "not ok", test_no, title);
+}
+
+static void sum(struct totals *t)
+{
+    for (size_t j = 0; j < JOBS_MAX; j++) {
+        const uint64_t *from = (const uint64_t *)&shared->workers[j].totals;
+        uint64_t *to = (uint64_t *)t;
+        for (size_t i = 0; i < sizeof(struct totals) / sizeof(uint64_t); i++) {
+            to[i] += from[i];
+        }
+    }
+}
+
+static void print_failure(const struct failure *f)
+{
+    (void)printf("# %s: %s\n#   repeat: ./test sim --seed %llu%s%s", f->check, f->text,
+                 (unsigned long long)f->seed, f->scenario[0] != 0 ? " --scenario " : "",
+                 f->scenario);
+    if (f->scenario[0] != 0) {
+        (void)printf(" --variant %u", f->variant);
+    }
+    if (f->level >= 0) {
+        (void)printf(" --level %s", consistency_name((enum consistency)f->level));
+    }
+    (void)printf("\n");
+}
+
+static unsigned failures_of(const char *scenario)
+{
+    unsigned n = 0;
+    unsigned count = atomic_load(&shared->failure_count);
+    for (unsigned i = 0; i < count && i < FAILURES_MAX; i++) {
+        n += strcmp(shared->failures[i].scenario, scenario) == 0;
+    }
+    return n;
+}
+
+static void print_failures(const char *scenario)
+{
+    unsigned count = atomic_load(&shared->failure_count);
+    for (unsigned i = 0; i < count && i < FAILURES_MAX; i++) {
+        if (strcmp(shared->failures[i].scenario, scenario) == 0) {
+            print_failure(&shared->failures[i]);
+        }
+    }
+}
+
+static void report_coverage(const struct totals *t)
+{
+    (void)printf("# rules fired:");
+    for (size_t i = 0; i < ARRAY_COUNT(t->rule_hits); i++) {
+        if (t->rule_hits[i] > 0) {
+            (void)printf(" %zu:%llu", i, (unsigned long long)t->rule_hits[i]);
+        }
+    }
+    (void)printf("\n# faults:");
+    for (unsigned f = 0; f < FAULT_COUNT; f++) {
+        (void)printf(" %s:%llu", fault_name((enum fault)f), (unsigned long long)t->fault_hits[f]);
+    }
+    (void)printf("\n");
+}
+
+static void report(const struct options *o)
+{
+    static struct totals t;
+    sum(&t);
+    double wall = seconds_now() - started;
+    for (size_t i = 0; i < scenario_count(); i++) {
+        const struct scenario *s = scenario_get(i);
+        if (t.scenario_runs[i] == 0 && failures_of(s->name) == 0) {
+            continue;
+        }
+        bool misses_loss = s->expects_loss && o->variant < 0 && t.scenario_lost[i] == 0;
+        char title[256];
+        (void)snprintf(title, sizeof(title), "%s: %s (%llu runs)", s->name, s->holds,
+                       (unsigned long long)t.scenario_runs[i]);
+        tap(failures_of(s->name) == 0 && !misses_loss, title);
+        if (misses_loss) {
+            (void)printf("# no run lost anything: the scenario does not do what it says\n");
+        }
+        print_failures(s->name);
+    }
+    if (plan_of(o).has_random) {
+        char title[256];
+        (void)snprintf(title, sizeof(title), "random runs from seed %llu: every check holds",
+                       (unsigned long long)o->seed);
+        tap(failures_of("") == 0, title);
+        print_failures("");
+        if (t.session_runs >= 20) {
+            tap(t.linear_violations > 0, "the checker of Strong finds fault with Session runs");
+            tap(t.session_violations > 0,
+                "the session checker finds fault with reads that present no token");
+        }
+    }
+    (void)printf("# %llu runs (Eventual %llu, ConsistentPrefix %llu, Session %llu, Strong %llu), "
+                 "each twice; %.0f s virtual in %.0f s: %.0f x real time\n",
+                 (unsigned long long)t.runs,
+                 (unsigned long long)t.level_runs[CONSISTENCY_EVENTUAL],
+                 (unsigned long long)t.level_runs[CONSISTENCY_CONSISTENT_PREFIX],
+                 (unsigned long long)t.level_runs[CONSISTENCY_SESSION],
+                 (unsigned long long)t.level_runs[CONSISTENCY_STRONG], (double)t.virtual_us / 1e6,
+                 wall, 2 * (double)t.virtual_us / 1e6 / wall);
+    (void)printf("# %llu events, %llu operations: %llu writes acknowledged, %llu reads, %llu of "
+                 "unknown outcome; %llu conflict records; stronger checkers object: linear %llu, "
+                 "session %llu\n",
+                 (unsigned long long)t.events, (unsigned long long)t.ops,
+                 (unsigned long long)t.acknowledged, (unsigned long long)t.reads,
+                 (unsigned long long)t.unknown, (unsigned long long)t.lost,
+                 (unsigned long long)t.linear_violations, (unsigned long long)t.session_violations);
+    report_coverage(&t);
+    (void)printf("1..%u\n", test_no);
+}
+
+/* ---- arguments ---- */
+
+static uint32_t parse_faults(const char *text)
+{
+    uint32_t mask = 0;
+    struct str rest = str_of(text);
+    while (rest.n > 0) {
+        struct str head;
+        struct str tail = STR_NONE;
+        (void)str_split(rest, ',', &head, &tail); /* the last one has no comma */
+        for (unsigned f = 0; f < FAULT_COUNT; f++) {
+            if (str_eq(head, str_of(fault_name((enum fault)f)))) {
+                mask |= 1u << f;
+            }
+        }
+        rest = tail;
+    }
+    return mask;
+}
+
+static int usage(const char *what)
+{
+    (void)fprintf(stderr, "sim: bad argument %s\n", what);
+    return 2;
+}
+
+static bool set_option(struct options *o, const char *name, const char *value)
+{
+    uint64_t v = 0;
+    bool is_number = str_to_u64(str_of(value), &v);
+    if (strcmp(name, "--seed") == 0 && is_number) {
+        o->seed = v;
+        o->has_seed = true;
+    } else if (strcmp(name, "--seeds") == 0 && is_number) {
+        o->seeds = v;
+    } else if (strcmp(name, "--seconds") == 0 && is_number) {
+        o->seconds = (unsigned)v;
+    } else if (strcmp(name, "--jobs") == 0 && is_number && v >= 1 && v <= JOBS_MAX) {
+        o->jobs = (unsigned)v;
+    } else if (strcmp(name, "--variant") == 0 && is_number) {
+        o->variant = (int)v;
+    } else if (strcmp(name, "--scenario") == 0 && scenario_find(value) != NULL) {
+        o->scenario = value;
+    } else if (strcmp(name, "--faults") == 0) {
+        o->fault_mask = parse_faults(value);
+    } else if (strcmp(name, "--level") == 0) {
+        enum consistency c;
+        if (!consistency_parse(str_of(value), &c) || c == CONSISTENCY_BOUNDED_STALENESS) {
+            return false;
+        }
+        o->level = (int)c;
+    } else if (strcmp(name, "--plant") == 0 && is_number) {
+#ifdef HF_PLANT
+        bug_planted = (int)v;
+#else
+        return false; /* this build has no planted faults */
+#endif
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int list(void)
+{
+    for (size_t i = 0; i < scenario_count(); i++) {
+        const struct scenario *s = scenario_get(i);
+        (void)printf("%-22s %3u variants  %s\n", s->name, s->variants, s->holds);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.seed = 1, .seconds = 200, .variant = -1, .level = -1, .jobs = 2,
+                        .fault_mask = UINT32_MAX};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--verbose") == 0) {
+            o.is_verbose = true;
+        } else if (strcmp(argv[i], "--only-random") == 0) {
+            o.only_random = true;
+        } else if (strcmp(argv[i], "--stop-at-first") == 0) {
+            o.stops_at_first = true;
+        } else if (strcmp(argv[i], "--list") == 0) {
+            return list();
+        } else if (i + 1 >= argc || !set_option(&o, argv[i], argv[i + 1])) {
+            return usage(argv[i]);
+        } else {
+            i++;
+        }
+    }
+    log_set_level(LOG_LEVEL_ERROR);
+    started = seconds_now();
+    shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                  -1, 0);
+    if (shared == MAP_FAILED) {
+        return 1;
+    }
+    run_all(&o);
+    report(&o);
+    return test_failures > 0 ? 1 : 0;
+}

@@ -1,0 +1,542 @@
+/* Faults, supervisor and operators of the simulated world: see nemesis.h.
+ *
+ * Which kinds of fault a run has at all is drawn with its configuration (a different subset per
+ * seed finds more than everything at once). Each fault gets its own end. */
+#include "sim/nemesis.h"
+
+#include "base/contract.h"
+#include "base/mem.h"
+#include "sim/client.h"
+#include "sim/coordinator.h"
+#include "sim/net.h"
+
+struct nemesis {
+    struct supervision supervision[SIM_REGIONS_MAX + 1];
+};
+
+static const usec SECOND = 1000000;
+
+struct nemesis *nemesis_new(struct world *w)
+{
+    UNUSED(w);
+    return MEM_NEW(struct nemesis);
+}
+
+void nemesis_free(struct nemesis *m)
+{
+    mem_free(m);
+}
+
+static usec draw_range(struct world *w, usec lo, usec hi)
+{
+    return rng_range(&w->nemesis_rng, lo, hi);
+}
+
+static region_id draw_region(struct world *w)
+{
+    return (region_id)(1 + rng_below(&w->nemesis_rng, w->cfg.region_count));
+}
+
+static bool is_dead(const struct world *w, region_id id)
+{
+    return (w->dead_mask & (1u << id)) != 0;
+}
+
+/* ---- supervisor ---- */
+
+static void restart(struct world *w, void *ctx, uint64_t life)
+{
+    struct node *n = ctx;
+    if (!node_is_up(n) && node_life(n) == life && !is_dead(w, node_id(n))) {
+        node_start(n);
+    }
+}
+
+struct confirmation {
+    region_id id;
+    uint64_t incarnation;
+    unsigned tries;
+};
+
+static void confirm(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(arg);
+    struct confirmation *c = ctx;
+    bool is_done = coordinator_put_stopped(w, c->id, c->incarnation);
+    trace(w, "stopped", c->id, c->incarnation, is_done, 0);
+    if (is_done || ++c->tries > 20) {
+        mem_free(c);
+        return;
+    }
+    world_at_owned(w, w->now + 200000, confirm, c, 0);
+}
+
+void nemesis_supervise(struct world *w, region_id id, const struct supervision *s)
+{
+    w->nemesis->supervision[id] = *s;
+}
+
+void nemesis_process_ended(struct world *w, struct node *n, uint64_t incarnation)
+{
+    struct supervision s = w->nemesis->supervision[node_id(n)];
+    if (!s.is_scripted) {
+        s.restarts = true;
+        s.restart_us = draw_percent(&w->nemesis_rng, 50) ? draw_range(w, 50000, SECOND)
+                                                         : draw_range(w, SECOND, 9 * SECOND);
+        s.confirms_stop = draw_percent(&w->nemesis_rng, 50);
+        s.confirm_us = draw_range(w, 1000, 500000);
+        if (draw_percent(&w->nemesis_rng, 15)) {
+            s.confirm_us = draw_range(w, SECOND, 10 * SECOND); /* long after the restart */
+        }
+    }
+    if (w->is_safety_over) {
+        s.restart_us = 200000;
+    }
+    if (s.confirms_stop) {
+        struct confirmation *c = MEM_NEW(struct confirmation);
+        *c = (struct confirmation){.id = node_id(n), .incarnation = incarnation};
+        world_at_owned(w, w->now + s.confirm_us, confirm, c, 0);
+    }
+    if (s.restarts) {
+        world_after(w, s.restart_us, restart, n, node_life(n));
+    }
+}
+
+/* ---- hands ---- */
+
+void nemesis_cut(struct world *w, region_id id, uint32_t mask, enum cut_direction d, bool is_cut)
+{
+    for (unsigned to = 0; to <= w->cfg.region_count; to++) {
+        if ((mask & (1u << to)) == 0 || to == id) {
+            continue;
+        }
+        if (d != CUT_IN) {
+            net_block(w, id, to, is_cut);
+        }
+        if (d != CUT_OUT) {
+            net_block(w, to, id, is_cut);
+        }
+        if (to == 0) {
+            coordinator_path_changed(w, id);
+        }
+    }
+}
+
+void nemesis_cut_clients(struct world *w, region_id id, bool is_cut)
+{
+    for (size_t i = 0; i < w->cfg.client_count; i++) {
+        client_cut(w->clients[i], id, is_cut);
+    }
+}
+
+void nemesis_crash(struct world *w, region_id id)
+{
+    if (node_is_up(w->nodes[id])) {
+        node_stop(w->nodes[id], STOP_CRASH);
+    }
+}
+
+/* ---- operators ---- */
+
+enum plan { PLAN_FAILOVER, PLAN_OFFLINE, PLAN_OFFLINE_FORCED, PLAN_ONLINE };
+
+static bool operate(struct world *w, enum plan plan, region_id id)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    bool is_done = false;
+    if (coordinator_record(w, &a, rec, &rev)) {
+        struct str name = str_of(node_region_name(id));
+        int64_t wall_ms = INT64_C(1700000000000) + (int64_t)(w->now / 1000);
+        enum err err = ERR_INTERNAL;
+        switch (plan) {
+        case PLAN_FAILOVER:
+            err = account_plan_failover(rec, name, wall_ms, NULL);
+            break;
+        case PLAN_OFFLINE:
+        case PLAN_OFFLINE_FORCED:
+            err = account_plan_offline(rec, name, plan == PLAN_OFFLINE_FORCED, wall_ms, NULL);
+            break;
+        case PLAN_ONLINE:
+            err = account_plan_online(rec, name, wall_ms, NULL);
+            break;
+        }
+        is_done = err == OK && coordinator_put_record(w, rec, rev);
+        trace(w, "operator", id, (uint64_t)plan, (uint64_t)err, is_done);
+    }
+    arena_done(&a);
+    return is_done;
+}
+
+bool nemesis_failover(struct world *w, region_id to)
+{
+    return operate(w, PLAN_FAILOVER, to);
+}
+
+bool nemesis_offline(struct world *w, region_id id, bool force)
+{
+    return operate(w, force ? PLAN_OFFLINE_FORCED : PLAN_OFFLINE, id);
+}
+
+bool nemesis_online(struct world *w, region_id id)
+{
+    return operate(w, PLAN_ONLINE, id);
+}
+
+region_id nemesis_writer(struct world *w)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    region_id id = coordinator_record(w, &a, rec, &rev) ? rec->writer : 0;
+    arena_done(&a);
+    return id;
+}
+
+/* ---- random faults ---- */
+
+struct undo {
+    enum fault fault;
+    region_id id;
+    uint32_t mask;
+    enum cut_direction direction;
+};
+
+static void undo(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(arg);
+    struct undo u = *(struct undo *)ctx;
+    mem_free(ctx);
+    struct node *n = w->nodes[u.id];
+    if (w->is_safety_over) {
+        return; /* healed already; what is kept broken stays so */
+    }
+    switch (u.fault) {
+    case FAULT_CUT:
+    case FAULT_CUT_ONE_WAY:
+    case FAULT_CUT_COORD:
+        nemesis_cut(w, u.id, u.mask, u.direction, false);
+        break;
+    case FAULT_ISOLATE:
+        nemesis_cut(w, u.id, UINT32_MAX, CUT_BOTH, false);
+        nemesis_cut_clients(w, u.id, false);
+        break;
+    case FAULT_CLOG:
+        for (region_id k = 1; k <= w->cfg.region_count; k++) {
+            if (k != u.id && (u.mask & (1u << k)) != 0) {
+                net_clog(w, u.id, k, false);
+            }
+        }
+        break;
+    case FAULT_DISK_SLOW:
+        node_disk_slow(n, 1);
+        break;
+    case FAULT_DISK_FULL:
+        node_disk_set_full(n, false);
+        break;
+    case FAULT_CRASH:
+    case FAULT_NODE_RESTART:
+    case FAULT_PAUSE:
+    case FAULT_MID_PAUSE:
+    case FAULT_LINK_BREAK:
+    case FAULT_LATE_FRAMES:
+    case FAULT_DISK_FAIL:
+    case FAULT_WALL_JUMP:
+    case FAULT_DRIFT:
+    case FAULT_COORD_CRASH:
+    case FAULT_COORD_PAUSE:
+    case FAULT_GRACEFUL:
+    case FAULT_FORCED:
+    case FAULT_DRAIN:
+    case FAULT_COUNT:
+        break;
+    }
+}
+
+static void undo_later(struct world *w, usec delay, struct undo u)
+{
+    struct undo *p = MEM_NEW(struct undo);
+    *p = u;
+    world_at_owned(w, w->now + delay, undo, p, 0);
+}
+
+/* Around the lease: shorter, about as long, much longer. */
+static usec draw_outage(struct world *w)
+{
+    usec lease = (usec)w->cfg.timers.lease_ms * 1000;
+    switch (rng_below(&w->nemesis_rng, 4)) {
+    case 0:
+        return draw_range(w, 10000, lease / 2);
+    case 1:
+        return draw_range(w, lease * 3 / 4, lease * 5 / 4);
+    case 2:
+        return draw_range(w, lease, lease * 4);
+    default:
+        return draw_range(w, lease * 2, lease * 10);
+    }
+}
+
+static void do_cut(struct world *w, enum fault f, region_id id)
+{
+    struct undo u = {.fault = f, .id = id};
+    u.mask = (uint32_t)rng_below(&w->nemesis_rng, 1u << (w->cfg.region_count + 1)) & ~(1u << id);
+    if (f == FAULT_CUT_COORD) {
+        u.mask = 1;
+    }
+    u.direction = CUT_BOTH;
+    if (f == FAULT_CUT_ONE_WAY || (f == FAULT_CUT_COORD && draw_percent(&w->nemesis_rng, 40))) {
+        u.direction = draw_percent(&w->nemesis_rng, 50) ? CUT_OUT : CUT_IN;
+    }
+    nemesis_cut(w, id, u.mask, u.direction, true);
+    undo_later(w, draw_outage(w), u);
+}
+
+static void do_isolate(struct world *w, region_id id)
+{
+    nemesis_cut(w, id, UINT32_MAX, CUT_BOTH, true);
+    if (draw_percent(&w->nemesis_rng, 50)) {
+        nemesis_cut_clients(w, id, true);
+    }
+    undo_later(w, draw_outage(w), (struct undo){.fault = FAULT_ISOLATE, .id = id});
+}
+
+static void do_clog(struct world *w, region_id id)
+{
+    struct undo u = {.fault = FAULT_CLOG, .id = id};
+    u.mask = (uint32_t)rng_below(&w->nemesis_rng, 1u << (w->cfg.region_count + 1));
+    for (region_id k = 1; k <= w->cfg.region_count; k++) {
+        if (k != id && (u.mask & (1u << k)) != 0) {
+            net_clog(w, id, k, true);
+        }
+    }
+    undo_later(w, draw_outage(w), u);
+}
+
+static void do_mid_pause(struct world *w, region_id id)
+{
+    struct trap t = {
+        .kinds = 1u << rng_below(&w->nemesis_rng, 8),
+        .countdown = (unsigned)draw_range(w, 1, 20),
+        .is_crash = world_has_fault(w, FAULT_CRASH) && draw_percent(&w->nemesis_rng, 30),
+        .pause_us = draw_outage(w),
+    };
+    if (draw_percent(&w->nemesis_rng, 30)) {
+        t.role_mask = (1u << ROLE_PROMOTING) | (1u << ROLE_HOLDING) | (1u << ROLE_TAKING) |
+                      (1u << ROLE_RECOVERING);
+    }
+    node_set_trap(w->nodes[id], &t);
+}
+
+static void do_wall_jump(struct world *w, region_id id)
+{
+    int64_t ms = (int64_t)draw_range(w, 0, 7200000) - 3600000;
+    if (draw_percent(&w->nemesis_rng, 50)) {
+        ms /= 1000;
+    }
+    node_wall_jump(w->nodes[id], ms);
+}
+
+static void do_operator(struct world *w, enum fault f, region_id id)
+{
+    if (f == FAULT_DRAIN) {
+        if (node_is_up(w->nodes[id])) {
+            node_post_drain(w->nodes[id]);
+        }
+    } else if (f == FAULT_GRACEFUL) {
+        (void)nemesis_failover(w, id); /* may be refused: that is an answer too */
+    } else if (draw_percent(&w->nemesis_rng, 50)) {
+        (void)nemesis_offline(w, id, draw_percent(&w->nemesis_rng, 50)); /* same */
+    } else {
+        (void)nemesis_online(w, id); /* same */
+    }
+}
+
+static void do_fault(struct world *w, enum fault f)
+{
+    region_id id = draw_region(w);
+    if (draw_percent(&w->nemesis_rng, 50)) {
+        region_id writer = nemesis_writer(w); /* faults at the writer say most */
+        id = writer != 0 ? writer : id;
+    }
+    struct node *n = w->nodes[id];
+    trace_text(w, "fault", id, fault_name(f));
+    w->fault_hits[f]++;
+    switch (f) {
+    case FAULT_CRASH:
+        nemesis_crash(w, id);
+        break;
+    case FAULT_NODE_RESTART:
+        nemesis_crash(w, id);
+        node_reboot_clock(n);
+        break;
+    case FAULT_PAUSE:
+        node_pause(n, draw_outage(w));
+        break;
+    case FAULT_MID_PAUSE:
+        do_mid_pause(w, id);
+        break;
+    case FAULT_CUT:
+    case FAULT_CUT_ONE_WAY:
+    case FAULT_CUT_COORD:
+        do_cut(w, f, id);
+        break;
+    case FAULT_ISOLATE:
+        do_isolate(w, id);
+        break;
+    case FAULT_CLOG:
+        do_clog(w, id);
+        break;
+    case FAULT_LINK_BREAK: {
+        region_id to = draw_region(w);
+        if (to != id) {
+            net_break(w, id, to);
+        }
+        break;
+    }
+    case FAULT_DISK_SLOW:
+        node_disk_slow(n, (unsigned)draw_range(w, 10, 100));
+        undo_later(w, draw_outage(w), (struct undo){.fault = f, .id = id});
+        break;
+    case FAULT_DISK_FAIL:
+        node_disk_fail_next(n);
+        break;
+    case FAULT_DISK_FULL:
+        node_disk_set_full(n, true);
+        undo_later(w, draw_outage(w), (struct undo){.fault = f, .id = id});
+        break;
+    case FAULT_WALL_JUMP:
+        do_wall_jump(w, id);
+        break;
+    case FAULT_COORD_CRASH:
+        coordinator_crash(w, draw_outage(w) / 2);
+        break;
+    case FAULT_COORD_PAUSE:
+        coordinator_pause(w, draw_outage(w) / 2);
+        break;
+    case FAULT_GRACEFUL:
+    case FAULT_FORCED:
+    case FAULT_DRAIN:
+        do_operator(w, f, id);
+        break;
+    case FAULT_DRIFT:       /* set with the configuration */
+    case FAULT_LATE_FRAMES: /* the network looks at the mask */
+    case FAULT_COUNT:
+        break;
+    }
+}
+
+static void next_fault(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(ctx);
+    UNUSED(arg);
+    if (w->is_safety_over) {
+        return;
+    }
+    enum fault f = (enum fault)rng_below(&w->nemesis_rng, FAULT_COUNT);
+    for (unsigned i = 0; i < FAULT_COUNT && !world_has_fault(w, f); i++) {
+        f = (f + 1) % FAULT_COUNT;
+    }
+    if (world_has_fault(w, f)) {
+        do_fault(w, f);
+    }
+    world_after(w, draw_around(&w->nemesis_rng, w->cfg.fault_gap_us) + 1000, next_fault, NULL, 0);
+}
+
+void nemesis_start(struct world *w)
+{
+    world_after(w, draw_around(&w->nemesis_rng, w->cfg.fault_gap_us), next_fault, NULL, 0);
+}
+
+/* ---- healing ---- */
+
+/* Would the others get on without `id`? Only where automatic failover may act, and when one of the
+ * others either writes already or is whole and may be promoted. */
+static bool is_expendable(struct world *w, region_id id)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    bool is_ok = coordinator_record(w, &a, rec, &rev) && rec->auto_failover &&
+                 rec->region_count >= 2;
+    bool has_heir = false;
+    for (size_t i = 0; is_ok && i < rec->region_count; i++) {
+        const struct record_region *g = &rec->regions[i];
+        struct region *r = node_region(w->nodes[g->id]);
+        if (g->id == id || r == NULL) {
+            continue;
+        }
+        bool in_q = (rec->q_mask & record_mask(g->id)) != 0;
+        bool is_whole = region_role(r) == ROLE_WRITER || region_role(r) == ROLE_READER;
+        has_heir |= is_whole && (in_q || rec->level != CONSISTENCY_STRONG) &&
+                    (g->state == REGION_ONLINE_READ || g->state == REGION_ONLINE_WRITE);
+    }
+    arena_done(&a);
+    return is_ok && has_heir;
+}
+
+static void keep_dead(struct world *w, region_id id)
+{
+    w->dead_mask = 1u << id;
+    trace(w, "kept-dead", id, 0, 0, 0);
+    if (draw_percent(&w->nemesis_rng, 50)) {
+        nemesis_crash(w, id);
+    } else {
+        nemesis_cut(w, id, UINT32_MAX, CUT_BOTH, true);
+        nemesis_cut_clients(w, id, true);
+    }
+}
+
+/* Operators bring back what operators took away. */
+static void bring_online(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(ctx);
+    UNUSED(arg);
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    if (coordinator_record(w, &a, rec, &rev)) {
+        for (size_t i = 0; i < rec->region_count; i++) {
+            const struct record_region *g = &rec->regions[i];
+            if (g->is_forced_offline && !is_dead(w, g->id)) {
+                (void)nemesis_online(w, g->id); /* tried again below */
+            }
+        }
+    }
+    arena_done(&a);
+    world_after(w, 500000, bring_online, NULL, 0);
+}
+
+void nemesis_heal(struct world *w, bool may_keep_dead)
+{
+    w->is_safety_over = true;
+    trace(w, "heal", 0, 0, 0, 0);
+    net_heal(w);
+    coordinator_heal(w);
+    region_id victim = draw_region(w);
+    bool keeps = may_keep_dead && draw_percent(&w->nemesis_rng, 25) && is_expendable(w, victim);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        struct node *n = w->nodes[id];
+        node_set_trap(n, &(struct trap){0});
+        node_disk_heal(n);
+        nemesis_supervise(w, id, &(struct supervision){0});
+        node_resume(n);
+        if (keeps && id == victim) {
+            continue;
+        }
+        if (!node_is_up(n)) {
+            world_after(w, draw_range(w, 1000, SECOND), restart, n, node_life(n));
+        }
+    }
+    for (size_t i = 0; i < w->cfg.client_count; i++) {
+        client_heal(w->clients[i]);
+    }
+    if (keeps) {
+        keep_dead(w, victim);
+    }
+    world_after(w, 500000, bring_online, NULL, 0);
+}

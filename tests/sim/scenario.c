@@ -1,0 +1,529 @@
+/* The stories. Each lets the cluster work for a moment, strikes, and lets time pass; what must
+ * hold is what holds in every run (checkers, liveness), and for some that losses were reported. */
+#include "sim/scenario.h"
+
+#include <stdio.h>
+
+#include "base/contract.h"
+#include "sim/coordinator.h"
+#include "sim/nemesis.h"
+#include "sim/net.h"
+#include "sim/node.h"
+
+static const usec MS = 1000;
+
+/* ---- words of the scripts ---- */
+
+static void pass(struct world *w, usec ms)
+{
+    world_run(w, w->now + ms * MS, NULL);
+}
+
+static usec lease_ms(const struct world *w)
+{
+    return w->cfg.timers.lease_ms;
+}
+
+/* A region whose process is in this role; waits for one. 0 = none came. */
+static region_id wait_role(struct world *w, enum region_role role, region_id not_this, usec ms)
+{
+    usec limit = w->now + ms * MS;
+    while (!w->has_failed && w->now < limit) {
+        for (region_id id = 1; id <= w->cfg.region_count; id++) {
+            struct region *r = node_region(w->nodes[id]);
+            if (r != NULL && id != not_this && region_role(r) == role) {
+                return id;
+            }
+        }
+        world_run(w, w->now + MS / 2, NULL);
+    }
+    return 0;
+}
+
+static region_id writer(struct world *w)
+{
+    return wait_role(w, ROLE_WRITER, 0, 5000);
+}
+
+static region_id other_than(const struct world *w, region_id a, region_id b)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (id != a && id != b) {
+            return id;
+        }
+    }
+    return 0;
+}
+
+static void supervise(struct world *w, region_id id, usec restart_ms, bool confirms)
+{
+    nemesis_supervise(w, id,
+                      &(struct supervision){.is_scripted = true,
+                                            .restarts = restart_ms > 0,
+                                            .restart_us = restart_ms * MS,
+                                            .confirms_stop = confirms,
+                                            .confirm_us = 50 * MS});
+}
+
+static void restart_now(struct world *w, region_id id)
+{
+    if (!node_is_up(w->nodes[id])) {
+        node_start(w->nodes[id]);
+    }
+}
+
+static struct trap trap_of(unsigned step, bool is_crash, usec pause_ms)
+{
+    static const unsigned kinds[] = {IO_COMMIT, IO_COMMITTED, IO_SEND,  IO_TXN,
+                                     IO_TXN_DONE, IO_REPLY,   IO_ARCHIVE, IO_NOW};
+    return (struct trap){.kinds = kinds[step % ARRAY_COUNT(kinds)],
+                         .countdown = 1 + step / ARRAY_COUNT(kinds),
+                         .is_crash = is_crash,
+                         .pause_us = pause_ms * MS};
+}
+
+static void clog_out(struct world *w, region_id id, bool is_clogged)
+{
+    for (region_id k = 1; k <= w->cfg.region_count; k++) {
+        if (k != id) {
+            net_clog(w, id, k, is_clogged);
+        }
+    }
+}
+
+/* The writer gets a suffix that nobody else has, and dies. Returns who it was. */
+static region_id kill_with_suffix(struct world *w, usec restart_ms, bool confirms)
+{
+    region_id a = writer(w);
+    if (a == 0) {
+        return 0;
+    }
+    supervise(w, a, restart_ms, confirms);
+    clog_out(w, a, true);
+    pass(w, 400);
+    nemesis_crash(w, a);
+    clog_out(w, a, false);
+    return a;
+}
+
+/* ---- stories ---- */
+
+static void pause_writer(struct world *w, unsigned variant)
+{
+    static const unsigned tenths[] = {8, 13, 60};
+    pass(w, 1500);
+    region_id a = writer(w);
+    struct trap t = trap_of(variant % 24, false, lease_ms(w) * tenths[variant / 24 % 3] / 10);
+    if (a != 0) {
+        node_set_trap(w->nodes[a], &t);
+    }
+    pass(w, lease_ms(w) * 8);
+}
+
+static void cut_writer(struct world *w, unsigned variant)
+{
+    static const struct {
+        uint32_t mask;
+        enum cut_direction direction;
+    } cuts[] = {{1, CUT_BOTH}, {1, CUT_OUT}, {1, CUT_IN}, {~1u, CUT_BOTH}, {~1u, CUT_OUT},
+                {~1u, CUT_IN}, {~0u, CUT_BOTH}, {~0u, CUT_OUT}, {~0u, CUT_IN}};
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    unsigned i = variant % ARRAY_COUNT(cuts);
+    nemesis_cut(w, a, cuts[i].mask, cuts[i].direction, true);
+    pass(w, lease_ms(w) * (variant < ARRAY_COUNT(cuts) ? 6 : 1));
+    nemesis_cut(w, a, cuts[i].mask, cuts[i].direction, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+static void kill_unreplicated(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    (void)kill_with_suffix(w, variant % 2 == 0 ? lease_ms(w) * 4 : 200, variant < 2);
+    pass(w, lease_ms(w) * 8);
+}
+
+static void quick_restart(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a != 0) {
+        supervise(w, a, 20 + 150 * variant, variant % 2 == 1);
+        nemesis_crash(w, a);
+    }
+    pass(w, lease_ms(w) * 5);
+}
+
+static void double_fault(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    supervise(w, a, lease_ms(w) * 6, variant % 2 == 1);
+    nemesis_crash(w, a);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (id != a) {
+            struct trap t = trap_of(variant / 2, true, 0);
+            t.role_mask = 1u << ROLE_PROMOTING;
+            supervise(w, id, 500 + lease_ms(w) * (id % 3), id % 2 == 0);
+            node_set_trap(w->nodes[id], &t);
+        }
+    }
+    pass(w, lease_ms(w) * 15);
+}
+
+static void coordinator_in_wait(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    if (variant % 2 == 0) {
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+    } else {
+        nemesis_crash(w, a);
+    }
+    pass(w, lease_ms(w) * (2 + variant) / 10);
+    coordinator_crash(w, 200 * MS);
+    pass(w, lease_ms(w) * 12 / 10);
+    coordinator_crash(w, 200 * MS);
+    pass(w, lease_ms(w) * 4);
+    nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+static void transfer_crash(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    /* Variants: source or target, crash or pause, at each kind of step. */
+    region_id victim = variant % 2 == 0 ? a : b;
+    bool is_crash = variant / 2 % 2 == 0;
+    struct trap t = trap_of(variant / 4, is_crash, lease_ms(w) * 2);
+    t.role_mask = (1u << ROLE_HOLDING) | (1u << ROLE_TAKING);
+    supervise(w, victim, 700, variant % 3 == 0);
+    node_set_trap(w->nodes[victim], &t);
+    (void)nemesis_failover(w, b); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 9);
+    (void)nemesis_failover(w, a);
+    pass(w, lease_ms(w) * 4);
+}
+
+static void transfer_often(struct world *w, unsigned variant)
+{
+    pass(w, 1000);
+    for (unsigned i = 0; i < 12 && !w->has_failed; i++) {
+        (void)nemesis_failover(w, 1 + (i + variant) % (region_id)w->cfg.region_count);
+        pass(w, 300 + 100 * variant);
+    }
+    pass(w, lease_ms(w) * 3);
+}
+
+static void rejoin_crash(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = kill_with_suffix(w, 0, true);
+    if (a == 0) {
+        return;
+    }
+    pass(w, lease_ms(w) * 4);
+    struct trap t = trap_of(variant, true, 0);
+    t.role_mask = 1u << ROLE_RECOVERING;
+    supervise(w, a, 500, variant % 2 == 0);
+    restart_now(w, a);
+    node_set_trap(w->nodes[a], &t);
+    pass(w, lease_ms(w) * 10);
+}
+
+static void rejoin_writer_crash(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = kill_with_suffix(w, 0, true);
+    if (a == 0) {
+        return;
+    }
+    region_id b = wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
+    supervise(w, a, 500, false);
+    restart_now(w, a);
+    pass(w, 5 + 10 * (variant / 8));
+    if (b != 0) {
+        struct trap t = trap_of(variant % 8, true, 0);
+        supervise(w, b, lease_ms(w) * 5, variant % 2 == 0);
+        if (variant % 3 == 0) {
+            clog_out(w, b, true); /* the conflict records it has taken reach nobody */
+        }
+        node_set_trap(w->nodes[b], &t);
+    }
+    pass(w, lease_ms(w) * 4);
+    if (b != 0) {
+        nemesis_crash(w, b);
+        clog_out(w, b, false);
+    }
+    pass(w, lease_ms(w) * 10);
+}
+
+static void failover_chain(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id gone[2] = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        gone[i] = kill_with_suffix(w, 0, true);
+        pass(w, lease_ms(w) * 3);
+    }
+    /* Everybody comes back, in one order or the other. */
+    for (unsigned i = 0; i < 2; i++) {
+        region_id id = gone[(i + variant) % 2];
+        if (id != 0) {
+            restart_now(w, id);
+            pass(w, variant < 2 ? 300 : lease_ms(w) * 4);
+        }
+    }
+    pass(w, lease_ms(w) * 10);
+}
+
+static void all_restart(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    size_t n = w->cfg.region_count;
+    for (region_id id = 1; id <= n; id++) {
+        supervise(w, id, 0, variant % 2 == 0);
+        nemesis_crash(w, 1 + (id + variant) % (region_id)n);
+        pass(w, variant / 6 * 300);
+    }
+    for (region_id id = 1; id <= n; id++) {
+        restart_now(w, 1 + (id * (variant % 2 == 0 ? 1 : 2) + variant) % (region_id)n);
+        pass(w, 1000);
+    }
+    for (region_id id = 1; id <= n; id++) {
+        restart_now(w, id);
+    }
+    pass(w, lease_ms(w) * 6);
+}
+
+static void evict_reader(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    region_id c = other_than(w, a, b);
+    switch (variant % 4) {
+    case 0: /* the reader hears the coordinator, not the writer */
+        nemesis_cut(w, b, 1u << a, CUT_BOTH, true);
+        break;
+    case 1:
+        nemesis_cut(w, b, 1u << a, CUT_IN, true);
+        break;
+    case 2:
+        node_pause(w->nodes[b], lease_ms(w) * 3 * MS);
+        break;
+    default: /* the reader hears the writer, not the coordinator */
+        nemesis_cut(w, b, 1, CUT_BOTH, true);
+        break;
+    }
+    pass(w, lease_ms(w) * (variant < 4 ? 5 : 1));
+    if (variant >= 8 && c != 0) {
+        nemesis_crash(w, a); /* the next writer has to know of the leases of this one */
+    }
+    pass(w, lease_ms(w) * 2);
+    nemesis_cut(w, b, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 5);
+}
+
+static void forced_offline(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    if (variant % 3 == 1) {
+        node_pause(w->nodes[a], lease_ms(w) * 4 * MS);
+    } else if (variant % 3 == 2) {
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+    }
+    pass(w, 100);
+    (void)nemesis_offline(w, a, true); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 5);
+    nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    if (variant >= 3) {
+        region_id b = writer(w);
+        (void)nemesis_offline(w, b, true);
+        pass(w, lease_ms(w) * 3);
+    }
+    (void)nemesis_online(w, a);
+    pass(w, lease_ms(w) * 5);
+}
+
+static void bad_disk(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id id = variant % 2 == 0 ? a : other_than(w, a, 0);
+    if (id == 0) {
+        return;
+    }
+    supervise(w, id, 500, variant % 4 < 2);
+    switch (variant / 4 % 3) {
+    case 0:
+        node_disk_fail_next(w->nodes[id]);
+        break;
+    case 1:
+        node_disk_set_full(w->nodes[id], true);
+        break;
+    default:
+        node_disk_slow(w->nodes[id], 100);
+        break;
+    }
+    pass(w, lease_ms(w) * 4);
+    node_disk_heal(w->nodes[id]);
+    pass(w, lease_ms(w) * 4);
+}
+
+static void old_frames(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    /* What the old writer sent arrives when another one writes. */
+    clog_out(w, a, true);
+    pass(w, 300);
+    if (variant % 2 == 0) {
+        nemesis_cut(w, a, 1, CUT_BOTH, true);
+    } else {
+        node_pause(w->nodes[a], lease_ms(w) * 3 * MS);
+    }
+    (void)wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
+    pass(w, variant / 2 * 100);
+    clog_out(w, a, false);
+    pass(w, lease_ms(w));
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 5);
+}
+
+static void drained(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    for (unsigned i = 0; i < 3; i++) {
+        region_id a = writer(w);
+        if (a == 0) {
+            return;
+        }
+        supervise(w, a, 300, variant % 2 == 0);
+        node_post_drain(w->nodes[a]);
+        pass(w, 20 + 300 * variant);
+        if (node_is_up(w->nodes[a])) {
+            node_stop(w->nodes[a], STOP_DRAINED);
+        }
+        pass(w, lease_ms(w) * 4);
+    }
+}
+
+static void lonely_flap(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    for (unsigned i = 0; i < 8 && !w->has_failed; i++) {
+        region_id a = writer(w);
+        if (a == 0) {
+            return;
+        }
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+        pass(w, lease_ms(w) * (5 + variant * 4) / 10);
+        nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+        pass(w, lease_ms(w) * (5 + variant * 2) / 10);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
+static const struct scenario scenarios[] = {
+    {"pause-writer", "a writer paused across its lease at any step harms nothing", 72, 3, false,
+     pause_writer},
+    {"cut-writer", "a writer cut off in any direction harms nothing", 18, 3, false, cut_writer},
+    {"kill-unreplicated", "what only a killed writer had comes into the conflict feed", 4, 3, true,
+     kill_unreplicated},
+    {"quick-restart", "a writer that restarts at once does not continue its epoch", 8, 3, false,
+     quick_restart},
+    {"double-fault", "the next writer may die at any step of its promotion", 48, 3, false,
+     double_fault},
+    {"coordinator-in-wait", "a coordinator that restarts during the lease wait shortens nothing", 8,
+     3, false, coordinator_in_wait},
+    {"transfer-crash", "source or target of a graceful change may stop at any step", 96, 3, false,
+     transfer_crash},
+    {"transfer-often", "graceful changes lose nothing, however fast they follow", 6, 3, false,
+     transfer_often},
+    {"rejoin-crash", "a returning writer may die at any step", 64, 3, true, rejoin_crash},
+    {"rejoin-writer-crash", "the writer may die while another hands it a lost suffix", 48, 3, true,
+     rejoin_writer_crash},
+    {"failover-chain", "two writers die one after the other, both with a suffix", 4, 3, true,
+     failover_chain},
+    {"all-restart", "all regions stop and start in any order", 12, 3, false, all_restart},
+    {"evict-reader", "a region leaves the strong quorum without stale reads", 12, 3, false,
+     evict_reader},
+    {"evict-reader-of-two", "the same with two regions", 8, 2, false, evict_reader},
+    {"forced-offline", "an operator takes the writer offline, running, paused or cut off", 6, 3,
+     false, forced_offline},
+    {"bad-disk", "a disk that fails, is full or slow", 12, 3, false, bad_disk},
+    {"old-frames", "frames of the old writer arrive when another one writes", 6, 3, false,
+     old_frames},
+    {"drained", "a drained region hands over before it stops", 6, 3, false, drained},
+    {"lonely-flap", "the writer's links flap around the lease", 6, 3, false, lonely_flap},
+};
+
+size_t scenario_count(void)
+{
+    return ARRAY_COUNT(scenarios);
+}
+
+const struct scenario *scenario_get(size_t i)
+{
+    ASSERT(i < ARRAY_COUNT(scenarios));
+    return &scenarios[i];
+}
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(scenarios); i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            return &scenarios[i];
+        }
+    }
+    return NULL;
+}
+
+void scenario_configure(struct sim_cfg *c)
+{
+    const struct scenario *s = scenario_find(c->scenario);
+    ASSERT(s != NULL);
+    c->region_count = s->region_count;
+    c->part_count = 2;
+    c->client_count = 5;
+    c->auto_failover = true;
+    c->fault_mask = 0;
+    c->is_wan = false;
+    uint32_t retain_ms = c->timers.retain_ms;
+    c->timers = region_timers_lan;
+    c->timers.retain_ms = retain_ms;
+    c->net_delay_us = c->net_delay_us % 2000 + 50;
+    c->coord_delay_us = c->coord_delay_us % 2000 + 50;
+    c->net_jitter_us = c->net_jitter_us % 1000;
+    c->sync_us = c->sync_us % 3000 + 100;
+    c->think_us = 20000;
+    c->safety_us = 1000000;
+}
+
+void scenario_run(struct world *w)
+{
+    const struct scenario *s = scenario_find(w->cfg.scenario);
+    s->run(w, w->cfg.variant % s->variants);
+}
