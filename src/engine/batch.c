@@ -202,8 +202,8 @@ void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_m
     ASSERT(buf_ok(&b->scratch));
     if (b->meta_count == b->meta_cap) {
         b->meta_cap = b->meta_cap == 0 ? 2 : b->meta_cap * 2;
-        b->meta_refs = (struct engine_meta_ref *)mem_realloc(
-            b->meta_refs, b->meta_cap * sizeof(*b->meta_refs));
+        b->meta_refs = (struct engine_meta_ref *)mem_realloc(b->meta_refs,
+                                                             b->meta_cap * sizeof(*b->meta_refs));
     }
     size_t begin = b->metas.ops.n;
     kv_batch_put(&b->metas, KV_MAIN, record_key_str(&k), buf_str(&b->scratch), STR_NONE);

@@ -50,7 +50,7 @@ struct committer {
     enum err *errs;
     struct committer_done *done;
     size_t group_cap;
-    usec idle_us;               /* smoothed time between running dry and the next batch */
+    usec idle_us; /* smoothed time between running dry and the next batch */
 
     _Atomic uint64_t groups, batch_count, bytes, group_batches_max, sleeps, spins_hit, apply_us_max;
     _Atomic uint64_t histogram[HISTOGRAM_BUCKETS]; /* written by the thread only */

@@ -19,5 +19,5 @@ struct engine_dir;
  * driver made it, ERR_CORRUPT when FORMAT is damaged or missing beside data, ERR_IO, ERR_DISK_FULL. */
 enum err engine_dir_open(struct str dir, const char *driver, struct engine_dir **ret,
                          struct errinfo *ei) MUST_CHECK;
-void engine_dir_close(struct engine_dir *d); /* NULL accepted; gives the lock back */
+void engine_dir_close(struct engine_dir *d);            /* NULL accepted; gives the lock back */
 struct str engine_dir_data(const struct engine_dir *d); /* NUL-terminated path of DIR/data */

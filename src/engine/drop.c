@@ -60,7 +60,7 @@ enum err engine_drop_partition(struct engine *e, pid p, struct errinfo *ei)
         enum kv_table table;
         int prefix;
     } ranges[] = {
-        {KV_MAIN, PREFIX_DIRTY}, {KV_MAIN, PREFIX_DOC}, {KV_LOG, RECORD_NO_PREFIX},
+        {KV_MAIN, PREFIX_DIRTY},   {KV_MAIN, PREFIX_DOC},     {KV_LOG, RECORD_NO_PREFIX},
         {KV_INDEX, PREFIX_CHANGE}, {KV_INDEX, PREFIX_EXPIRY}, {KV_INDEX, PREFIX_UNIQUE},
     };
     struct record_key mark_key;

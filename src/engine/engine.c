@@ -52,8 +52,9 @@ static void place_main(char *ret, const struct record_key_parts *k, const char *
 static void place_index(char *ret, const struct record_key_parts *k, const char *key)
 {
     if (k->prefix == PREFIX_CHANGE) {
-        (void)snprintf(ret, ENGINE_PLACE_SIZE, "partition %" PRIu64 " change row lsn %" PRIu64
-                       " op %u", k->pid, k->lsn, (unsigned)k->op_idx);
+        (void)snprintf(ret, ENGINE_PLACE_SIZE,
+                       "partition %" PRIu64 " change row lsn %" PRIu64 " op %u", k->pid, k->lsn,
+                       (unsigned)k->op_idx);
     } else {
         (void)snprintf(ret, ENGINE_PLACE_SIZE, "partition %" PRIu64 " %s row key %s", k->pid,
                        k->prefix == PREFIX_EXPIRY ? "expiry" : "unique", key);
@@ -267,8 +268,7 @@ static void reserve_scratch(struct engine *e, struct engine_batch *const *batche
     }
     if (metas > e->meta_cap) {
         e->meta_cap = metas * 2;
-        e->metas =
-            (struct engine_meta_ref *)mem_realloc(e->metas, e->meta_cap * sizeof(*e->metas));
+        e->metas = (struct engine_meta_ref *)mem_realloc(e->metas, e->meta_cap * sizeof(*e->metas));
     }
 }
 
@@ -447,8 +447,7 @@ enum err engine_get(struct engine *e, struct engine_snap *snap, pid p, enum engi
     struct str uniques[ENGINE_UNIQUE_MAX];
     struct engine_doc doc;
     const char *why = "";
-    enum err ret =
-        record_doc_decode(record_key_str(&k), pin.value, want_text, uniques, &doc, &why);
+    enum err ret = record_doc_decode(record_key_str(&k), pin.value, want_text, uniques, &doc, &why);
     if (ret != OK) {
         ret = engine_bad_row(ei, ret, KV_MAIN, record_key_str(&k), why);
     } else {

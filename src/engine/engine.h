@@ -8,14 +8,15 @@
  * Layout seen by callers, per partition:
  *   documents   (space, key) -> struct engine_doc      ordered by key bytes (memcmp)
  *   change index (lsn, op_idx) -> key                  one row per live document of SPACE_ITEM
- *   expiry index (expire_at, key)                      only documents with expire_at != 0
+ *   expiry index (expire_at, key)                      only those with expire_at != 0
  *   unique index (unique key bytes) -> key
  *   log          lsn -> entry bytes                    opaque to the engine
  *   dirty marks  key                                   documents whose state must be refetched
  *   meta         struct engine_part_meta
  *
  * The engine keeps the indexes itself from what is in a put or delete: the caller passes the
- * version that is replaced (`old`), so that a write never reads.
+ * version that is replaced (`old`), so that a write never reads. Only SPACE_ITEM is indexed; in
+ * SPACE_CONFLICT expire_at and uniques are stored with the document and that is all.
  *
  * Threads: batches are built by one thread at a time; engine_apply is called by one thread (the
  * commit thread); everything else may be called from any thread at any time. What a reader sees is
@@ -23,7 +24,10 @@
  *
  * Errors: ERR_CORRUPT names partition, space and key or lsn and is never served as data; after
  * ERR_IO or ERR_DISK_FULL from engine_apply the outcome of that batch is unknown: the process must
- * stop (a failed sync is never retried). */
+ * stop (a failed sync is never retried). The engine sees to it: after the first failed write every
+ * later one fails with the same error; reads go on.
+ *
+ * On disk: doc/format/engine.md. For fault tests: HOLDFAST_TEST_DISK (test_disk.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -37,8 +41,8 @@
 enum {
     ENGINE_KEY_SIZE_MAX = 4096,
     ENGINE_DOC_SIZE_MAX = (2 << 20) + (64 << 10), /* 2 MiB item plus system properties */
-    ENGINE_ENTRY_SIZE_MAX = 8 << 20,              /* a batch of at most 2 MiB of items, encoded, with room */
-    ENGINE_UNIQUE_MAX = 10,                       /* unique keys of one document */
+    ENGINE_ENTRY_SIZE_MAX = 8 << 20, /* a batch of at most 2 MiB of items, encoded, with room */
+    ENGINE_UNIQUE_MAX = 10,          /* unique keys of one document */
     ENGINE_KV_NAME_MAX = 64,
     ENGINE_KV_VALUE_MAX = 1 << 20,
 };
@@ -52,21 +56,21 @@ enum engine_space {
 /* Identity of one version, as needed to remove its index rows. lsn == 0: there is none. */
 struct engine_version {
     lsn lsn;
-    uint16_t op_idx;     /* position in its log entry */
-    uint64_t expire_at;  /* seconds since 1970; 0 = never */
+    uint16_t op_idx;    /* position in its log entry */
+    uint64_t expire_at; /* seconds since 1970; 0 = never */
     size_t unique_count;
     const struct str *uniques; /* unique index keys it holds */
-    size_t doc_size;     /* bytes of its text, for the counters */
+    size_t doc_size;           /* bytes of its text, for the counters */
 };
 
 struct engine_doc {
     struct engine_version version;
-    epoch epoch;         /* of the log entry that wrote it */
-    uint64_t rid;        /* item number, see cosmos/rid.h */
-    uint64_t ts;         /* _ts, seconds since 1970 */
-    uint64_t hlc;        /* hybrid logical clock of the write: ms << 16 | logical */
-    region_id origin;    /* region that accepted it */
-    struct str text;     /* document as JSON text, as returned to clients */
+    epoch epoch;      /* of the log entry that wrote it */
+    uint64_t rid;     /* item number, see cosmos/rid.h */
+    uint64_t ts;      /* _ts, seconds since 1970 */
+    uint64_t hlc;     /* hybrid logical clock of the write: ms << 16 | logical */
+    region_id origin; /* region that accepted it */
+    struct str text;  /* document as JSON text, as returned to clients */
 };
 
 struct engine_part_meta {
@@ -79,7 +83,7 @@ struct engine_part_meta {
     epoch trim_epoch;
     uint64_t item_count, item_size; /* live documents of SPACE_ITEM, bytes of text */
     uint64_t conflict_count;
-    struct str extra;    /* opaque to the engine: the replication layer's epoch table etc. */
+    struct str extra; /* opaque to the engine: the replication layer's epoch table etc. */
 };
 
 enum engine_feature {
@@ -94,12 +98,13 @@ struct engine_iter;
 
 /* ---- life cycle ---- */
 struct engine_opts {
-    struct str driver;      /* "rocksdb" or "mem" */
-    struct str dir;         /* rocksdb: created when absent; locked against other processes */
-    size_t cache_size;      /* block cache bytes, 0 = default */
+    struct str driver;        /* "rocksdb" or "mem" */
+    struct str dir;           /* rocksdb: created when absent; locked against other processes */
+    size_t cache_size;        /* block cache bytes, 0 = default */
     size_t write_buffer_size; /* 0 = default */
 };
-enum err engine_open(const struct engine_opts *opts, struct engine **ret, struct errinfo *ei) MUST_CHECK;
+enum err engine_open(const struct engine_opts *opts, struct engine **ret,
+                     struct errinfo *ei) MUST_CHECK;
 void engine_close(struct engine *e); /* NULL accepted; no iterators or snapshots may be left */
 unsigned engine_features(const struct engine *e);
 
@@ -117,14 +122,18 @@ void engine_batch_delete(struct engine_batch *b, pid p, enum engine_space space,
                          const struct engine_version *old);
 void engine_batch_log(struct engine_batch *b, pid p, lsn at, struct str entry);
 void engine_batch_log_delete(struct engine_batch *b, pid p, lsn at); /* one entry: cut or trim */
-void engine_batch_dirty(struct engine_batch *b, pid p, enum engine_space space, struct str key, bool is_dirty);
+void engine_batch_dirty(struct engine_batch *b, pid p, enum engine_space space, struct str key,
+                        bool is_dirty);
 /* Replaces the partition's meta; creates the partition. Counters (item_count, item_size,
  * conflict_count) are kept by the caller. */
 void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_meta *meta);
-void engine_batch_kv(struct engine_batch *b, struct str name, struct str value); /* empty = delete */
+void engine_batch_kv(struct engine_batch *b, struct str name,
+                     struct str value); /* empty = delete */
 
 /* Applies n batches in order as one atomic step; `sync` makes it durable before returning. A
- * batch whose guard fails is left out and ret_each[i] says so; others are not affected.
+ * batch whose guard fails (ERR_STALE_GENERATION) or that grew over 256 MiB (ERR_LIMIT) is left out
+ * and ret_each[i] says so; others are not affected. Of the metas of one partition in a group only
+ * the last is written. The batches stay the caller's.
  * The return value is the storage's own failure (then all outcomes are unknown). */
 enum err engine_apply(struct engine *e, struct engine_batch *const *batches, size_t n, bool sync,
                       enum err *ret_each, struct errinfo *ei) MUST_CHECK;
@@ -145,7 +154,8 @@ enum err engine_unique_get(struct engine *e, struct engine_snap *snap, pid p, st
                            struct buf *ret_key, struct errinfo *ei) MUST_CHECK;
 enum err engine_part_meta_get(struct engine *e, struct engine_snap *snap, pid p, struct buf *hold,
                               struct engine_part_meta *ret, struct errinfo *ei) MUST_CHECK;
-enum err engine_kv_get(struct engine *e, struct str name, struct buf *ret, struct errinfo *ei) MUST_CHECK;
+enum err engine_kv_get(struct engine *e, struct str name, struct buf *ret,
+                       struct errinfo *ei) MUST_CHECK;
 enum err engine_log_get(struct engine *e, struct engine_snap *snap, pid p, lsn at, struct buf *ret,
                         struct errinfo *ei) MUST_CHECK;
 generation engine_generation(struct engine *e); /* highest stored; 0 = none */
@@ -154,14 +164,14 @@ generation engine_generation(struct engine *e); /* highest stored; 0 = none */
  * error (see engine_iter_err). What a row points into is valid until the next call. Bounds are
  * half-open [from, to); to empty = no upper bound. */
 struct engine_row {
-    struct str key;          /* docs, changes, expiry, dirty: document key */
-    struct engine_doc doc;   /* docs: the document */
-    lsn lsn;                 /* log, changes */
-    uint16_t op_idx;         /* changes */
-    uint64_t expire_at;      /* expiry */
-    struct str entry;        /* log: entry bytes */
-    enum engine_space space; /* dirty */
-    pid pid;                 /* partitions */
+    struct str key;               /* docs, changes, expiry, dirty: document key */
+    struct engine_doc doc;        /* docs: the document */
+    lsn lsn;                      /* log, changes */
+    uint16_t op_idx;              /* changes */
+    uint64_t expire_at;           /* expiry */
+    struct str entry;             /* log: entry bytes */
+    enum engine_space space;      /* dirty */
+    pid pid;                      /* partitions */
     struct engine_part_meta meta; /* partitions */
 };
 struct engine_iter *engine_scan(struct engine *e, struct engine_snap *snap, pid p,
@@ -172,7 +182,8 @@ struct engine_iter *engine_scan_back(struct engine *e, struct engine_snap *snap,
 struct engine_iter *engine_scan_changes(struct engine *e, struct engine_snap *snap, pid p,
                                         lsn after_lsn, uint32_t after_op);
 /* Expired up to and including `until` (seconds), oldest first. */
-struct engine_iter *engine_scan_expiry(struct engine *e, struct engine_snap *snap, pid p, uint64_t until);
+struct engine_iter *engine_scan_expiry(struct engine *e, struct engine_snap *snap, pid p,
+                                       uint64_t until);
 /* Log entries with lsn >= from, in order. */
 struct engine_iter *engine_scan_log(struct engine *e, struct engine_snap *snap, pid p, lsn from);
 struct engine_iter *engine_scan_dirty(struct engine *e, struct engine_snap *snap, pid p);

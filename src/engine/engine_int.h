@@ -11,7 +11,7 @@
 #include "engine/test_disk.h"
 
 /* Names under which the engine keeps its own values; engine_batch_kv refuses the prefix. */
-#define ENGINE_KV_RESERVED "engine."
+#define ENGINE_KV_RESERVED   "engine."
 #define ENGINE_KV_GENERATION "engine.generation"
 
 struct engine {
@@ -24,8 +24,8 @@ struct engine {
     _Atomic unsigned handles;      /* snapshots and iterators alive; 0 at close */
     atomic_flag is_applying;       /* engine_apply is not reentrant: one commit thread */
 
-    _Atomic bool has_failed;       /* latched by the first failed write: nothing is written after */
-    pthread_mutex_t failure_lock;  /* innermost; guards `failure` until has_failed is set */
+    _Atomic bool has_failed;      /* latched by the first failed write: nothing is written after */
+    pthread_mutex_t failure_lock; /* innermost; guards `failure` until has_failed is set */
     struct errinfo failure;
 
     /* Scratch of the applying thread, kept between calls. */
@@ -41,8 +41,8 @@ struct engine {
  * partition is written. */
 struct engine_meta_ref {
     pid pid;
-    size_t order;         /* position in the group */
-    size_t begin, end;    /* of the record in `metas.ops` */
+    size_t order;      /* position in the group */
+    size_t begin, end; /* of the record in `metas.ops` */
     const struct engine_batch *batch;
 };
 
@@ -66,7 +66,8 @@ enum err engine_write(struct engine *e, const struct str *spans, size_t span_cou
 
 /* Row access with the place added to errors; *pin must be given back with engine_unpin. */
 enum err engine_pin(struct engine *e, struct kv_snap *snap, enum kv_table t,
-                    const struct record_key *key, struct kv_pin *pin, struct errinfo *ei) MUST_CHECK;
+                    const struct record_key *key, struct kv_pin *pin,
+                    struct errinfo *ei) MUST_CHECK;
 void engine_unpin(struct engine *e, struct kv_pin *pin);
 static inline struct kv_snap *engine_snap_kv(const struct engine_snap *snap)
 {

@@ -80,10 +80,10 @@ struct kv_pin {
 
 struct kv_range {
     enum kv_table table;
-    struct str from;      /* inclusive; empty = from the start */
-    struct str to;        /* exclusive; empty = to the end */
+    struct str from; /* inclusive; empty = from the start */
+    struct str to;   /* exclusive; empty = to the end */
     bool is_backward;
-    bool no_cache;        /* a full sweep: must not push useful blocks out of the cache */
+    bool no_cache; /* a full sweep: must not push useful blocks out of the cache */
 };
 
 struct kv_stats {

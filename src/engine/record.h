@@ -112,4 +112,5 @@ enum err record_meta_decode(struct str row_key, struct str record, struct engine
 
 /* Log entry: header only; the entry's bytes follow. */
 void record_log_head(char ret[RECORD_LOG_HEADER_SIZE]);
-enum err record_log_decode(struct str record, struct str *ret_entry, const char **ret_why) MUST_CHECK;
+enum err record_log_decode(struct str record, struct str *ret_entry,
+                           const char **ret_why) MUST_CHECK;

@@ -188,8 +188,7 @@ static enum err check_doc(struct verify *v, const struct record_key_parts *k, st
 
 /* ---- sweeps ---- */
 
-typedef enum err row_fn(struct verify *v, struct str row_key, struct str value,
-                        struct errinfo *ei);
+typedef enum err row_fn(struct verify *v, struct str row_key, struct str value, struct errinfo *ei);
 
 static enum err main_row(struct verify *v, struct str row_key, struct str value, struct errinfo *ei)
 {
@@ -301,9 +300,8 @@ static enum err index_row(struct verify *v, struct str row_key, struct str value
     if (ret != OK) {
         bad_row(v, KV_INDEX, row_key,
                 ret == ERR_NOT_FOUND ? "its document does not exist" : local.message);
-        return ret == ERR_NOT_FOUND || ret == ERR_CORRUPT
-                   ? OK
-                   : err_set(ei, ret, "%s", local.message);
+        return ret == ERR_NOT_FOUND || ret == ERR_CORRUPT ? OK
+                                                          : err_set(ei, ret, "%s", local.message);
     }
     struct str uniques[ENGINE_UNIQUE_MAX];
     struct engine_doc doc;

@@ -359,19 +359,20 @@ static void check_docs(struct engine *e, size_t part, uint64_t tail)
         struct engine_doc doc;
         struct errinfo ei = {0};
         int n = snprintf(key, sizeof(key), "k%03zu", k);
-        enum err err = engine_get(e, NULL, part, SPACE_ITEM, str_make(key, (size_t)n), true, &hold,
-                                  &doc, &ei);
+        enum err err =
+            engine_get(e, NULL, part, SPACE_ITEM, str_make(key, (size_t)n), true, &hold, &doc, &ei);
         if (err != OK && err != ERR_NOT_FOUND) {
             die("part %zu key %s: %s", part, key, ei.message);
         }
         struct version v = versions[k];
         if ((err == OK) != (v.n != 0)) {
-            die("part %zu key %s: %s at tail %lu", part, key, err == OK ? "there" : "missing", tail);
+            die("part %zu key %s: %s at tail %lu", part, key, err == OK ? "there" : "missing",
+                tail);
         }
         if (err == OK &&
             (doc.version.lsn != v.n || doc.version.op_idx != v.op_idx ||
-             !str_eq(doc.text, text_of(part, v.n, v.op_idx,
-                                       step_of(part, v.n, v.op_idx).text_size, text)))) {
+             !str_eq(doc.text,
+                     text_of(part, v.n, v.op_idx, step_of(part, v.n, v.op_idx).text_size, text)))) {
             die("part %zu key %s: version %lu/%u instead of %lu/%u at tail %lu", part, key,
                 doc.version.lsn, doc.version.op_idx, v.n, v.op_idx, tail);
         }

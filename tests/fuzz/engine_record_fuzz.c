@@ -94,11 +94,21 @@ static void fuzz_key(struct str row_key)
             record_key_log(&again, k.pid, k.lsn);
         } else if (t == KV_MAIN) {
             switch ((int)k.prefix) {
-            case PREFIX_KV: record_key_kv(&again, k.key); break;
-            case PREFIX_META: record_key_meta(&again, k.pid); break;
-            case PREFIX_DROP: record_key_drop(&again, k.pid); break;
-            case PREFIX_DIRTY: record_key_dirty(&again, k.pid, k.space, k.key); break;
-            default: record_key_doc(&again, k.pid, k.space, k.key); break;
+            case PREFIX_KV:
+                record_key_kv(&again, k.key);
+                break;
+            case PREFIX_META:
+                record_key_meta(&again, k.pid);
+                break;
+            case PREFIX_DROP:
+                record_key_drop(&again, k.pid);
+                break;
+            case PREFIX_DIRTY:
+                record_key_dirty(&again, k.pid, k.space, k.key);
+                break;
+            default:
+                record_key_doc(&again, k.pid, k.space, k.key);
+                break;
             }
         } else if (k.prefix == PREFIX_CHANGE) {
             record_key_change(&again, k.pid, k.lsn, k.op_idx);

@@ -72,8 +72,8 @@ static void mem_close(struct kv *kv)
     mem_free(kv);
 }
 
-static enum err mem_write(struct kv *kv, const struct str *spans, size_t span_count,
-                          uint32_t count, bool sync, struct errinfo *ei)
+static enum err mem_write(struct kv *kv, const struct str *spans, size_t span_count, uint32_t count,
+                          bool sync, struct errinfo *ei)
 {
     UNUSED(sync);
     UNUSED(ei);

@@ -23,7 +23,8 @@ static void table_layout(struct rocks_setup *s, rocksdb_options_t *o, size_t blo
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(b, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(b, 1);
     if (has_filter) {
-        rocksdb_block_based_options_set_filter_policy(b, rocksdb_filterpolicy_create_bloom_full(10));
+        rocksdb_block_based_options_set_filter_policy(b,
+                                                      rocksdb_filterpolicy_create_bloom_full(10));
         rocksdb_block_based_options_set_whole_key_filtering(b, 1);
     }
     rocksdb_options_set_block_based_table_factory(o, b);
@@ -108,9 +109,8 @@ void rocks_setup_recovery(struct rocks_setup *s, bool is_torn)
 {
     /* Point in time drops whatever follows the first damage without a word: only where wal.c has
      * seen that nothing does. */
-    rocksdb_options_set_wal_recovery_mode(s->db,
-                                          is_torn ? rocksdb_point_in_time_recovery
-                                                  : rocksdb_absolute_consistency_recovery);
+    rocksdb_options_set_wal_recovery_mode(s->db, is_torn ? rocksdb_point_in_time_recovery
+                                                         : rocksdb_absolute_consistency_recovery);
 }
 
 void rocks_setup_done(struct rocks_setup *s)

@@ -36,7 +36,7 @@
 #include "engine/rocksdb/wal.h"
 
 enum {
-    WRITE_HEADER_SIZE = 12,        /* u64 sequence (filled in by RocksDB), u32 count */
+    WRITE_HEADER_SIZE = 12,           /* u64 sequence (filled in by RocksDB), u32 count */
     WRITE_BUFFER_KEPT_SIZE = 4 << 20, /* a larger one is given back after the write */
     WRITE_SIZE_MAX = 1 << 30,
 };
@@ -71,7 +71,8 @@ static enum err failed(struct errinfo *ei, const char *what, char *message)
     enum err code = ERR_IO;
     if (strncmp(message, "Corruption", 10) == 0) {
         code = ERR_CORRUPT;
-    } else if (strstr(message, "No space left") != NULL || strstr(message, "quota exceeded") != NULL) {
+    } else if (strstr(message, "No space left") != NULL ||
+               strstr(message, "quota exceeded") != NULL) {
         code = ERR_DISK_FULL;
     }
     enum err ret = err_set(ei, code, "%s: %s", what, message);
@@ -172,9 +173,9 @@ static enum err rocks_open(const struct kv_opts *opts, struct kv **ret_kv, struc
     TRY_GOTO(rocks_wal_check(kv->path, &wal, ei), out);
     rocks_setup_recovery(&kv->setup, wal.is_torn);
     char *message = NULL;
-    kv->db = rocksdb_open_column_families(
-        kv->setup.db, kv->path, KV_TABLE_COUNT, rocks_setup_names,
-        (const rocksdb_options_t *const *)kv->setup.table, kv->table, &message);
+    kv->db = rocksdb_open_column_families(kv->setup.db, kv->path, KV_TABLE_COUNT, rocks_setup_names,
+                                          (const rocksdb_options_t *const *)kv->setup.table,
+                                          kv->table, &message);
     if (message != NULL) {
         ret = failed(ei, "cannot open the database", message);
         goto out;
@@ -243,9 +244,8 @@ static enum err rocks_get(struct kv *kv, struct kv_snap *snap, enum kv_table t, 
                           struct kv_pin *ret, struct errinfo *ei)
 {
     char *message = NULL;
-    rocksdb_pinnableslice_t *slice =
-        rocksdb_get_pinned_cf(kv->db, snap != NULL ? snap->read : kv->read_latest, kv->table[t],
-                              key.p, key.n, &message);
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(
+        kv->db, snap != NULL ? snap->read : kv->read_latest, kv->table[t], key.p, key.n, &message);
     if (message != NULL) {
         return failed(ei, "cannot read", message);
     }

@@ -33,10 +33,10 @@ enum {
 };
 
 struct scan {
-    uint64_t groups;      /* whole starts of groups, before any damage */
-    bool is_open;         /* a first without its last so far */
+    uint64_t groups; /* whole starts of groups, before any damage */
+    bool is_open;    /* a first without its last so far */
     bool has_damage;
-    uint64_t damage_at;   /* first one, as a file offset */
+    uint64_t damage_at;    /* first one, as a file offset */
     bool has_group_behind; /* a whole start of a group behind the damage */
 };
 
@@ -201,8 +201,8 @@ enum err rocks_wal_check(const char *dir, struct rocks_wal_report *ret_report, s
         if (s.has_group_behind || (report.is_torn && s.groups > 0)) {
             uint64_t file = report.is_torn ? report.torn_file : files[i];
             uint64_t at = report.is_torn ? report.torn_at : s.damage_at;
-            ret = err_set(ei, ERR_CORRUPT, "%s/%06" PRIu64 ".log is damaged at offset %" PRIu64, dir,
-                          file, at);
+            ret = err_set(ei, ERR_CORRUPT, "%s/%06" PRIu64 ".log is damaged at offset %" PRIu64,
+                          dir, file, at);
         }
         report.files++;
         report.records += s.groups;

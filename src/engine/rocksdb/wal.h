@@ -15,9 +15,10 @@
 
 struct rocks_wal_report {
     uint64_t files, records; /* records: groups whose start is whole */
-    bool is_torn;            /* the newest log ends in a torn group: at `torn_at` in file `torn_file` */
+    bool is_torn; /* the newest log ends in a torn group: at `torn_at` in file `torn_file` */
     uint64_t torn_file, torn_at;
 };
 
 /* ERR_CORRUPT naming file and offset; ERR_IO. */
-enum err rocks_wal_check(const char *dir, struct rocks_wal_report *ret, struct errinfo *ei) MUST_CHECK;
+enum err rocks_wal_check(const char *dir, struct rocks_wal_report *ret,
+                         struct errinfo *ei) MUST_CHECK;

@@ -46,7 +46,9 @@ static void fill(size_t write_buffer_size)
         (void)snprintf(key, sizeof(key), "k%05zu", i);
         struct engine_doc doc = suite_doc(i + 1, 0, "");
         doc.text = text_of(i, text);
-        struct engine_part_meta meta = {.tail_lsn = i + 1, .first_lsn = 1, .item_count = i + 1,
+        struct engine_part_meta meta = {.tail_lsn = i + 1,
+                                        .first_lsn = 1,
+                                        .item_count = i + 1,
                                         .item_size = (i + 1) * TEXT_SIZE};
         struct engine_batch *b = engine_batch_new(e);
         engine_batch_put(b, 1, SPACE_ITEM, str_of(key), &doc, NULL);
@@ -77,7 +79,8 @@ static struct damage inspect(void)
     struct errinfo ei = {0};
     enum err err = open_here(0, &e, &ei);
     if (err != OK) {
-        t_checkf(err == ERR_CORRUPT || err == ERR_FORMAT_NEWER, "%s: %s", err_name(err), ei.message);
+        t_checkf(err == ERR_CORRUPT || err == ERR_FORMAT_NEWER, "%s: %s", err_name(err),
+                 ei.message);
         d.is_refused = true;
         return d;
     }

@@ -108,8 +108,11 @@ T_TEST("another driver, a newer format and damage are refused")
     put_format(path, "holdfast engine\nformat 12\nsomething new\n");
     t_err(open_close(path, "rocksdb", NULL), ERR_FORMAT_NEWER);
     static const char *const damaged[] = {
-        "", "holdfast engine\n", "holdfast\nformat 1\ndriver rocksdb\n",
-        "holdfast engine\nformat x\ndriver rocksdb\n", "holdfast engine\nformat 0\ndriver rocksdb\n",
+        "",
+        "holdfast engine\n",
+        "holdfast\nformat 1\ndriver rocksdb\n",
+        "holdfast engine\nformat x\ndriver rocksdb\n",
+        "holdfast engine\nformat 0\ndriver rocksdb\n",
         "holdfast engine\nformat 1\ndriver rocksdb",
     };
     for (size_t i = 0; i < ARRAY_COUNT(damaged); i++) {

@@ -240,8 +240,16 @@ static void test_meta_and_partitions(void)
     struct engine_part_meta got;
     t_err(engine_part_meta_get(e, NULL, 9, &h, &got, NULL), ERR_NOT_FOUND);
     struct engine_part_meta meta = {
-        .tail_epoch = 1, .tail_lsn = 2, .tail_ord = 3, .tail_chain = 4, .first_lsn = 5,
-        .trim_lsn = 6, .trim_epoch = 7, .item_count = 8, .item_size = 9, .conflict_count = 10,
+        .tail_epoch = 1,
+        .tail_lsn = 2,
+        .tail_ord = 3,
+        .tail_chain = 4,
+        .first_lsn = 5,
+        .trim_lsn = 6,
+        .trim_epoch = 7,
+        .item_count = 8,
+        .item_size = 9,
+        .conflict_count = 10,
         .extra = STR("epoch\0table"),
     };
     /* Three batches of one group change the same meta: the last one counts. */
@@ -588,7 +596,8 @@ static const struct suite_case cases[] = {
     {"a snapshot stays what it was", test_snapshot_stays_what_it_was},
     {"dirty marks", test_dirty_marks},
     {"named values", test_named_values},
-    {"a dropped partition is gone, others are not", test_dropped_partition_is_gone_and_others_are_not},
+    {"a dropped partition is gone, others are not",
+     test_dropped_partition_is_gone_and_others_are_not},
     {"verify finds what disagrees", test_verify_finds_what_disagrees},
     {"statistics count", test_statistics_count},
     {"everything survives a restart", test_everything_survives_a_restart},

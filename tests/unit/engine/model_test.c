@@ -10,8 +10,9 @@
 enum { PARTS = 3, KEYS = 10, UNIQUES = 6, LOG_MAX = 400, KVS = 3, OPS_MAX = 600, SNAPS = 2 };
 
 enum kind { PUT, DELETE, LOG, TRIM, CUT, DIRTY, KV, NEXT_BATCH, APPLY, DROP, SNAP, REOPEN, KINDS };
-static const char *const kind_names[KINDS] = {"put",  "delete",     "log",   "trim", "cut",  "dirty",
-                                              "kv",   "next_batch", "apply", "drop", "snap", "reopen"};
+static const char *const kind_names[KINDS] = {"put",   "delete", "log",  "trim",
+                                              "cut",   "dirty",  "kv",   "next_batch",
+                                              "apply", "drop",   "snap", "reopen"};
 struct op {
     enum kind kind;
     uint32_t a, b, c;
@@ -48,12 +49,12 @@ struct model {
 
 struct run {
     struct engine *e;
-    struct model now;      /* with all batches built so far */
+    struct model now; /* with all batches built so far */
     struct engine_batch *group[OPS_MAX];
     enum err expect[OPS_MAX];
     size_t group_count;
-    bool is_stale;         /* the open batch will be refused: its operations do not count */
-    bool is_changed;       /* the open batch holds something */
+    bool is_stale;   /* the open batch will be refused: its operations do not count */
+    bool is_changed; /* the open batch holds something */
     struct engine_snap *snap[SNAPS];
     struct model snap_model[SNAPS];
     char why[400];
@@ -69,10 +70,10 @@ struct run {
     } while (0)
 
 /* Keys of different lengths, prefixes of each other, with the bytes that are hard for bounds. */
-static const struct str keys[KEYS] = {{"\x00", 1},     {"\x00\x00", 2}, {"a", 1},   {"aa", 2},
+static const struct str keys[KEYS] = {{"\x00", 1},     {"\x00\x00", 2}, {"a", 1},     {"aa", 2},
                                       {"ab", 2},       {"b", 1},        {"b\xff", 2}, {"\xff", 1},
                                       {"\xff\x00", 2}, {"\xff\xff", 2}};
-static const struct str unique_keys[UNIQUES] = {{"\x00", 1}, {"u", 1},  {"u\x00", 2},
+static const struct str unique_keys[UNIQUES] = {{"\x00", 1}, {"u", 1}, {"u\x00", 2},
                                                 {"uu", 2},   {"v", 1}, {"\xff", 1}};
 static const pid part_ids[PARTS] = {0, 7, UINT64_MAX};
 
@@ -192,9 +193,8 @@ static void do_put(struct model *m, const struct op *op, struct engine_batch *b)
     struct str now_uniques[UNIQUES];
     char text[300];
     struct engine_version old = version_of(d, old_uniques);
-    struct engine_doc doc = {.version = version_of(&now, now_uniques),
-                             .epoch = 1,
-                             .text = text_of(op->c, text)};
+    struct engine_doc doc = {
+        .version = version_of(&now, now_uniques), .epoch = 1, .text = text_of(op->c, text)};
     engine_batch_put(b, part_ids[p], space, keys[k], &doc, &old);
     *d = now;
     part->exists = true;
@@ -287,8 +287,7 @@ static bool compare_docs(struct run *r, const struct model *m, struct engine_sna
         for (size_t to = 2; to <= KEYS; to += 4) {
             struct str hi = to < KEYS ? keys[to] : STR_NONE;
             struct engine_row row;
-            struct engine_iter *it =
-                engine_scan(r->e, snap, part_ids[p], space, keys[from], hi);
+            struct engine_iter *it = engine_scan(r->e, snap, part_ids[p], space, keys[from], hi);
             size_t k = from;
             bool is_same = true;
             while (is_same && engine_iter_next(it, &row)) {
@@ -309,7 +308,8 @@ static bool compare_docs(struct run *r, const struct model *m, struct engine_sna
                 while (k > from && !docs[k - 1].is_present) {
                     k--;
                 }
-                is_same = k > from && str_eq(row.key, keys[k - 1]) && same_doc(&docs[k - 1], &row.doc);
+                is_same =
+                    k > from && str_eq(row.key, keys[k - 1]) && same_doc(&docs[k - 1], &row.doc);
                 k--;
             }
             for (; k > from; k--) {
@@ -332,7 +332,8 @@ static size_t key_number(struct str key)
     return KEYS;
 }
 
-static bool compare_indexes(struct run *r, const struct model *m, struct engine_snap *snap, size_t p)
+static bool compare_indexes(struct run *r, const struct model *m, struct engine_snap *snap,
+                            size_t p)
 {
     const struct mdoc *docs = m->parts[p].docs[SPACE_ITEM];
     struct engine_row row;
@@ -340,7 +341,8 @@ static bool compare_indexes(struct run *r, const struct model *m, struct engine_
     size_t expiring = 0;
     for (size_t k = 0; k < KEYS; k++) {
         present += docs[k].is_present ? 1 : 0;
-        expiring += docs[k].is_present && docs[k].expire_at != 0 && docs[k].expire_at <= 102 ? 1 : 0;
+        expiring +=
+            docs[k].is_present && docs[k].expire_at != 0 && docs[k].expire_at <= 102 ? 1 : 0;
     }
     struct engine_iter *it = engine_scan_changes(r->e, snap, part_ids[p], 0, UINT32_MAX);
     uint64_t last = 0;
@@ -416,8 +418,9 @@ static bool compare_rest(struct run *r, const struct model *m, struct engine_sna
     enum err err = engine_part_meta_get(r->e, snap, part_ids[p], &hold, &meta, NULL);
     buf_done(&hold);
     EXPECT(r, err == (part->exists ? OK : ERR_NOT_FOUND), "meta of part %zu: %s", p, err_name(err));
-    EXPECT(r, !part->exists || (meta.tail_lsn == log_lsn(part->tail) &&
-                                 meta.first_lsn == log_lsn(part->first)),
+    EXPECT(r,
+           !part->exists ||
+               (meta.tail_lsn == log_lsn(part->tail) && meta.first_lsn == log_lsn(part->first)),
            "meta of part %zu", p);
     return true;
 }
@@ -560,9 +563,9 @@ static bool run_ops(const struct op *ops, size_t n, uint64_t seed, char why[400]
 
 static size_t make_ops(struct op *ops, uint64_t seed)
 {
-    static const enum kind weighted[] = {PUT, PUT,  PUT,   PUT, PUT,        PUT,   DELETE, DELETE,
-                                         LOG, LOG,  LOG,   TRIM, CUT,       DIRTY, DIRTY,  KV,
-                                         SNAP, DROP, REOPEN, NEXT_BATCH, APPLY};
+    static const enum kind weighted[] = {PUT,    PUT, PUT,  PUT,  PUT,    PUT,        DELETE,
+                                         DELETE, LOG, LOG,  LOG,  TRIM,   CUT,        DIRTY,
+                                         DIRTY,  KV,  SNAP, DROP, REOPEN, NEXT_BATCH, APPLY};
     struct rng rng;
     rng_init(&rng, seed);
     size_t n = 20 + rng_below(&rng, OPS_MAX - 20);

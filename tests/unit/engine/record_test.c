@@ -10,8 +10,12 @@ static struct engine_doc sample_doc(struct str uniques[2])
     uniques[0] = STR("unique one");
     uniques[1] = STR("\0two");
     return (struct engine_doc){
-        .version = {.lsn = 0x0102030405, .op_idx = 0x0607, .expire_at = 1893456000,
-                    .unique_count = 2, .uniques = uniques, .doc_size = 17},
+        .version = {.lsn = 0x0102030405,
+                    .op_idx = 0x0607,
+                    .expire_at = 1893456000,
+                    .unique_count = 2,
+                    .uniques = uniques,
+                    .doc_size = 17},
         .epoch = 0x1112131415161718,
         .rid = 0x2122232425262728,
         .ts = 1795000000,
@@ -54,8 +58,16 @@ T_TEST("golden: a document")
 T_TEST("golden: meta, named value, index row, mark, log entry")
 {
     struct engine_part_meta meta = {
-        .tail_epoch = 1, .tail_lsn = 2, .tail_ord = 3, .tail_chain = 4, .first_lsn = 5,
-        .trim_lsn = 6, .trim_epoch = 7, .item_count = 8, .item_size = 9, .conflict_count = 10,
+        .tail_epoch = 1,
+        .tail_lsn = 2,
+        .tail_ord = 3,
+        .tail_chain = 4,
+        .first_lsn = 5,
+        .trim_lsn = 6,
+        .trim_epoch = 7,
+        .item_count = 8,
+        .item_size = 9,
+        .conflict_count = 10,
         .extra = STR("extra"),
     };
     struct record_key k;
@@ -261,8 +273,12 @@ T_TEST("batches decode to what was put, broken ones do not")
     t_check(!kv_op_next(&r, &op));
     t_check(!r.bad);
     static const struct str broken[] = {
-        {"\x02", 1}, {"\x06\x01\x01k", 4}, {"\x05\x03\x01k\x01v", 6}, {"\x01\x05k", 3},
-        {"\x00\xff\xff\xff\xff\xff", 6}, {"\x01\x01k\x7fv", 5},
+        {"\x02", 1},
+        {"\x06\x01\x01k", 4},
+        {"\x05\x03\x01k\x01v", 6},
+        {"\x01\x05k", 3},
+        {"\x00\xff\xff\xff\xff\xff", 6},
+        {"\x01\x01k\x7fv", 5},
     };
     for (size_t i = 0; i < ARRAY_COUNT(broken); i++) {
         r = rd_of(broken[i]);
