@@ -94,15 +94,15 @@ struct kv_driver {
     const char *name;
     unsigned features; /* enum engine_feature */
     bool needs_dir;
-    enum err (*open)(const struct kv_opts *opts, struct kv **ret, struct errinfo *ei) MUST_CHECK;
+    MUST_CHECK enum err (*open)(const struct kv_opts *opts, struct kv **ret, struct errinfo *ei);
     void (*close)(struct kv *kv);
     /* Applies the records of all spans in order, as one step; `count` is their number. With no
      * records and `sync`: makes durable what was written before without sync. */
-    enum err (*write)(struct kv *kv, const struct str *spans, size_t span_count, uint32_t count,
-                      bool sync, struct errinfo *ei) MUST_CHECK;
+    MUST_CHECK enum err (*write)(struct kv *kv, const struct str *spans, size_t span_count,
+                                 uint32_t count, bool sync, struct errinfo *ei);
     /* ERR_NOT_FOUND without a message; snap NULL = latest. */
-    enum err (*get)(struct kv *kv, struct kv_snap *snap, enum kv_table t, struct str key,
-                    struct kv_pin *ret, struct errinfo *ei) MUST_CHECK;
+    MUST_CHECK enum err (*get)(struct kv *kv, struct kv_snap *snap, enum kv_table t, struct str key,
+                               struct kv_pin *ret, struct errinfo *ei);
     void (*unpin)(struct kv *kv, struct kv_pin *pin);
     struct kv_snap *(*snap_get)(struct kv *kv);
     void (*snap_release)(struct kv *kv, struct kv_snap *snap);

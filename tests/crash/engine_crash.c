@@ -110,9 +110,9 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 33);
 }
 
-static size_t step_count(size_t part, uint64_t n)
+static uint16_t step_count(size_t part, uint64_t n)
 {
-    return 1 + mix(part * 1000003 + n) % OPS_MAX;
+    return (uint16_t)(1 + mix(part * 1000003 + n) % OPS_MAX);
 }
 
 static struct step step_of(size_t part, uint64_t n, uint16_t op_idx)
@@ -129,7 +129,7 @@ static struct step step_of(size_t part, uint64_t n, uint16_t op_idx)
 
 static struct str text_of(size_t part, uint64_t n, uint16_t op_idx, size_t size, char ret[TEXT_MAX])
 {
-    uint64_t h = mix(n * 31 + op_idx * 7 + part);
+    uint64_t h = mix(n * 31 + op_idx * UINT64_C(7) + part);
     for (size_t i = 0; i < size; i++) {
         ret[i] = (char)('a' + ((h >> (i % 56)) & 15));
     }
@@ -165,7 +165,7 @@ static void fold(size_t part, uint64_t upto, struct version versions[KEYS])
 {
     memset(versions, 0, KEYS * sizeof(versions[0]));
     for (uint64_t n = 1; n <= upto; n++) {
-        for (uint16_t i = 0; i < step_count(part, n); i++) {
+        for (uint16_t i = 0, count = step_count(part, n); i < count; i++) {
             struct step s = step_of(part, n, i);
             versions[s.key] = s.is_delete ? (struct version){0} : (struct version){n, i};
         }
@@ -230,7 +230,7 @@ static struct engine_batch *next_batch(struct writer *w, size_t part, generation
     if (n > LOG_KEPT) {
         engine_batch_log_delete(b, part, n - LOG_KEPT);
     }
-    for (uint16_t i = 0; i < step_count(part, n); i++) {
+    for (uint16_t i = 0, count = step_count(part, n); i < count; i++) {
         add_step(w, b, part, n, i);
     }
     struct engine_part_meta meta = {

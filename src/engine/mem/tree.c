@@ -79,14 +79,14 @@ struct node *tree_root_ref(struct node *root)
     return root;
 }
 
-void tree_root_unref(struct node *n)
+void tree_root_unref(struct node *root)
 {
-    while (n != NULL && unref(&n->refs)) {
-        struct node *right = n->right;
-        tree_root_unref(n->left);
-        cell_unref(n->cell);
-        mem_free(n);
-        n = right;
+    while (root != NULL && unref(&root->refs)) {
+        struct node *right = root->right;
+        tree_root_unref(root->left);
+        cell_unref(root->cell);
+        mem_free(root);
+        root = right;
     }
 }
 

@@ -171,6 +171,7 @@ static enum err list_files(const char *dir, uint64_t *files, size_t *ret_n, stru
         return err_set(ei, ERR_IO, "cannot list %s", dir);
     }
     size_t n = 0;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone */
     for (struct dirent *f = readdir(d); f != NULL && n < FILES_MAX; f = readdir(d)) {
         struct str name = str_of(f->d_name);
         if (str_ends(name, STR(".log")) && str_to_u64(str_slice(name, 0, name.n - 4), &files[n])) {

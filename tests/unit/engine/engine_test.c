@@ -65,7 +65,7 @@ static void test_largest_document(void)
     char *key = (char *)mem_alloc(ENGINE_KEY_SIZE_MAX);
     memset(key, 0xff, ENGINE_KEY_SIZE_MAX); /* also the hardest key for upper bounds */
     struct str uniques[ENGINE_UNIQUE_MAX];
-    char *unique_bytes = (char *)mem_alloc(ENGINE_UNIQUE_MAX * ENGINE_KEY_SIZE_MAX);
+    char *unique_bytes = (char *)mem_alloc((size_t)ENGINE_UNIQUE_MAX * ENGINE_KEY_SIZE_MAX);
     for (size_t i = 0; i < ENGINE_UNIQUE_MAX; i++) {
         char *p = unique_bytes + i * ENGINE_KEY_SIZE_MAX;
         memset(p, (int)i, ENGINE_KEY_SIZE_MAX);

@@ -408,7 +408,7 @@ static bool compare_rest(struct run *r, const struct model *m, struct engine_sna
         found++;
     }
     engine_iter_free(it);
-    for (size_t i = 0; i < KEYS * SPACE_COUNT; i++) {
+    for (size_t i = 0; i < (size_t)KEYS * SPACE_COUNT; i++) {
         found -= part->dirty[i / KEYS][i % KEYS] ? 1 : 0;
     }
     EXPECT(r, is_same && found == 0, "dirty marks of part %zu", p);

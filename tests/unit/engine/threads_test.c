@@ -20,7 +20,7 @@ static struct engine_batch *round_batch(struct engine *e, uint64_t round)
     struct engine_batch *b = engine_batch_new(e);
     char text[32];
     (void)snprintf(text, sizeof(text), "%lu", round);
-    for (uint16_t i = 0; i < DOCS; i++) {
+    for (uint16_t i = 0; i < (uint16_t)DOCS; i++) {
         char key[8];
         (void)snprintf(key, sizeof(key), "k%02u", i);
         struct engine_doc doc = suite_doc(round, i, text);
@@ -28,8 +28,10 @@ static struct engine_batch *round_batch(struct engine *e, uint64_t round)
         struct engine_version old = {.lsn = round - 1, .op_idx = i, .expire_at = round - 1};
         engine_batch_put(b, 1, SPACE_ITEM, str_of(key), &doc, &old);
     }
-    struct engine_part_meta meta = {
-        .tail_lsn = round, .first_lsn = 0, .item_count = DOCS, .item_size = DOCS * strlen(text)};
+    struct engine_part_meta meta = {.tail_lsn = round,
+                                    .first_lsn = 0,
+                                    .item_count = DOCS,
+                                    .item_size = (size_t)DOCS * strlen(text)};
     engine_batch_meta(b, 1, &meta);
     engine_batch_guard(b, round);
     return b;
@@ -75,7 +77,7 @@ static void *reader(void *arg)
         engine_snap_release(s->e, snap);
         uint64_t latest = 0;
         n += scan(engine_scan_back(s->e, NULL, 1, SPACE_ITEM, STR_NONE, STR_NONE), &latest);
-        if (n != 3 * DOCS && n != DOCS && n != 0) {
+        if (n != 3 * (size_t)DOCS && n != DOCS && n != 0) {
             t_fail_soft("%zu rows", n);
         }
         if (round < newest || latest < round) {
