@@ -62,7 +62,8 @@ struct coord_kv {
 };
 
 struct coord_txn_result {
-    enum err err;       /* OK: the coordinator answered. ERR_TIMEOUT/ERR_NETWORK: outcome UNKNOWN */
+    enum err err;       /* OK: the coordinator answered. ERR_TIMEOUT/ERR_NETWORK: outcome UNKNOWN
+                         (coord_client.h has the whole list) */
     bool succeeded;     /* compares held, puts done */
     coord_rev rev;      /* store revision after it */
     size_t kv_count;    /* present values of the compared keys, when it did not succeed */

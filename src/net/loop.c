@@ -230,6 +230,17 @@ void loop_on_idle(struct loop *l, void (*fn)(void *ctx), void *ctx)
     l->idle_fns[l->idle_fn_count++] = (struct idle_fn){fn, ctx};
 }
 
+void loop_off_idle(struct loop *l, void (*fn)(void *ctx), void *ctx)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < l->idle_fn_count; i++) {
+        if (l->idle_fns[i].fn != fn || l->idle_fns[i].ctx != ctx) {
+            l->idle_fns[kept++] = l->idle_fns[i];
+        }
+    }
+    l->idle_fn_count = kept;
+}
+
 void loop_flush_init(struct loop_flush *f, void (*fn)(struct loop_flush *f))
 {
     list_init(&f->link);

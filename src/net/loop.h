@@ -22,6 +22,7 @@ bool loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx);
 usec loop_now(struct loop *l);  /* fresh CLOCK_BOOTTIME */
 /* Called once after each round of events, before the loop waits again: the place to flush. */
 void loop_on_idle(struct loop *l, void (*fn)(void *ctx), void *ctx);
+void loop_off_idle(struct loop *l, void (*fn)(void *ctx), void *ctx); /* not from inside one */
 
 struct loop_timer *loop_timer_new(struct loop *l, void (*fn)(void *ctx), void *ctx);
 void loop_timer_set(struct loop_timer *t, unsigned after_ms, unsigned repeat_ms); /* 0,0 = stop */

@@ -437,6 +437,11 @@ bool coord_store_changes(const struct coord_store *s, struct str prefix, coord_r
         return false;
     }
     size_t n = collect_changes(s, prefix, after, a, NULL);
+    if (n == 0) { /* watches ask often */
+        *ret = NULL;
+        *ret_n = 0;
+        return true;
+    }
     struct coord_kv *kvs = ARENA_NEW_ARRAY(a, struct coord_kv, n + 1);
     size_t filled = collect_changes(s, prefix, after, a, kvs);
     ASSERT(filled == n);
