@@ -1,0 +1,230 @@
+#include "cosmos/auth.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+#include "base/contract.h"
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "cosmos/target.h"
+
+enum { KEYS = 4, READ_ONLY_FROM = 2, SIGN_TEXT_MAX = TARGET_SIZE_MAX + 512 };
+
+struct cosmos_auth {
+    struct crypto_hmac *key[KEYS]; /* NULL = none */
+};
+
+struct cosmos_auth *cosmos_auth_new(const char *const keys[4])
+{
+    struct cosmos_auth *a = MEM_NEW(struct cosmos_auth);
+    for (size_t i = 0; i < KEYS; i++) {
+        struct buf raw;
+        buf_init(&raw, 256);
+        if (keys[i] && keys[i][0] && codec_unbase64(&raw, str_of(keys[i])) && raw.n > 0) {
+            a->key[i] = crypto_hmac_new(buf_str(&raw));
+        }
+        if (raw.p) {
+            explicit_bzero(raw.p, raw.n);
+        }
+        buf_done(&raw);
+    }
+    return a;
+}
+
+void cosmos_auth_free(struct cosmos_auth *a)
+{
+    for (size_t i = 0; a && i < KEYS; i++) {
+        crypto_hmac_free(a->key[i]);
+    }
+    mem_free(a);
+}
+
+/* type=master&ver=1.0&sig=BASE64, percent-encoded as a whole. */
+static enum err read_header(struct http_req *req, struct buf *ret_sig, struct errinfo *ei)
+{
+    struct str header = http_header(req, STR("authorization"));
+    if (header.n == 0) {
+        return err_set(ei, ERR_UNAUTHORIZED, "Required Header authorization is missing. Ensure a valid Authorization token is passed.");
+    }
+    struct buf text;
+    buf_init(&text, 4096);
+    bool is_fine = codec_percent_decode(&text, header) && buf_ok(&text);
+    struct str rest = is_fine ? buf_str(&text) : STR("");
+    struct str type = STR("");
+    struct str version = STR("");
+    struct str signature = STR("");
+    while (rest.n > 0) {
+        struct str field = rest;
+        struct str tail = STR("");
+        (void)str_split(rest, '&', &field, &tail);
+        rest = tail;
+        struct str name = field;
+        struct str value = STR("");
+        if (str_split(field, '=', &name, &value)) {
+            type = str_eq(name, STR("type")) ? value : type;
+            version = str_eq(name, STR("ver")) ? value : version;
+            signature = str_eq(name, STR("sig")) ? value : signature;
+        }
+    }
+    enum err err = OK;
+    if (!is_fine || type.n == 0 || version.n == 0 || signature.n == 0) {
+        err = err_set(ei, ERR_UNAUTHORIZED, "The authorization header is malformed: type, ver and sig are needed");
+    } else if (!str_eq_nocase(type, STR("master"))) {
+        err = err_set(ei, ERR_UNAUTHORIZED, "Authorization of type '" STR_FMT "' is not implemented", STR_ARG(str_slice(type, 0, 16)));
+        err_hint(ei, "use a master key of the account");
+    } else if (!str_eq(version, STR("1.0"))) {
+        err = err_set(ei, ERR_UNAUTHORIZED, "Authorization version '" STR_FMT "' is not known", STR_ARG(str_slice(version, 0, 16)));
+    } else if (!codec_unbase64(ret_sig, signature) || ret_sig->n != CRYPTO_SHA256_SIZE) {
+        err = err_set(ei, ERR_UNAUTHORIZED, "The signature in the authorization header is not a base64 SHA-256");
+    }
+    buf_done(&text);
+    return err;
+}
+
+static enum err check_date(struct str date, int64_t wall_ms, struct errinfo *ei)
+{
+    int64_t then = 0;
+    if (date.n == 0 || clock_parse_rfc1123(date.p, date.n, &then) != 0) {
+        return err_set(ei, ERR_UNAUTHORIZED, "The date of the request (x-ms-date or date) is missing or not RFC 1123");
+    }
+    int64_t off = then > wall_ms ? then - wall_ms : wall_ms - then;
+    if (off > AUTH_SKEW_MAX_S * INT64_C(1000)) {
+        char now[CLOCK_RFC1123_SIZE];
+        clock_format_rfc1123(wall_ms, now);
+        err_set(ei, ERR_FORBIDDEN, "The authorization token is not valid at the current time: token date " STR_FMT ", server time %s",
+                STR_ARG(date), now);
+        err_hint(ei, "check the clock of the client");
+        return ERR_FORBIDDEN;
+    }
+    return OK;
+}
+
+struct attempt {
+    const struct cosmos_auth *auth;
+    struct str verb;
+    struct str date;
+    struct str signature;
+    int matched; /* index of the key, or -1 */
+};
+
+static void add_lower(struct buf *b, struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        buf_add_char(b, (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]));
+    }
+}
+
+static bool try_link(struct attempt *t, struct str type, struct str link, bool is_lower)
+{
+    if (t->matched >= 0) {
+        return true;
+    }
+    struct buf text;
+    buf_init(&text, SIGN_TEXT_MAX);
+    add_lower(&text, t->verb);
+    buf_add_char(&text, '\n');
+    add_lower(&text, type);
+    buf_add_char(&text, '\n');
+    if (is_lower) {
+        add_lower(&text, link);
+    } else {
+        buf_add_str(&text, link);
+    }
+    buf_add_char(&text, '\n');
+    add_lower(&text, t->date);
+    buf_add_cstr(&text, "\n\n");
+    for (int i = 0; i < KEYS && buf_ok(&text) && t->matched < 0; i++) {
+        uint8_t mac[CRYPTO_SHA256_SIZE];
+        if (t->auth->key[i]) {
+            crypto_hmac_sign(t->auth->key[i], buf_str(&text), mac);
+            if (str_eq_secret(str_make(mac, sizeof(mac)), t->signature)) {
+                t->matched = i;
+            }
+        }
+    }
+    buf_done(&text);
+    return t->matched >= 0;
+}
+
+/* Start of the segment `back` places before the end (1 = the last). */
+static size_t segment_start(struct str path, int back)
+{
+    size_t at = path.n;
+    while (at > 0) {
+        at--;
+        if (path.p[at] == '/' && --back == 0) {
+            return at + 1;
+        }
+    }
+    return 0;
+}
+
+/* What a client may have signed for this path: an even number of segments is a resource (type: the
+ * last but one), an odd one a feed of its parent (type: the last). */
+static void try_path(struct attempt *t, struct str path, size_t count)
+{
+    if (count == 0) {
+        (void)try_link(t, STR(""), STR(""), false);
+        return;
+    }
+    size_t last = segment_start(path, 1);
+    size_t before = segment_start(path, 2);
+    struct str last_seg = str_slice(path, last, path.n);
+    struct str parent = last > 0 ? str_slice(path, 0, last - 1) : STR("");
+    if (count % 2 == 0) {
+        struct str type = str_slice(path, before, last - 1 - before);
+        (void)try_link(t, type, path, false);
+        (void)try_link(t, type, last_seg, true);  /* offers, and links made of rids */
+        (void)try_link(t, type, path, true);
+    } else {
+        (void)try_link(t, last_seg, parent, false);
+        size_t parent_last = segment_start(parent, 1);
+        (void)try_link(t, last_seg, str_slice(parent, parent_last, parent.n), true);
+        /* One SDK reads a conflict by `.../conflicts/x/conflicts` and signs it as a user. */
+        if (str_eq(last_seg, STR("conflicts"))) {
+            (void)try_link(t, STR("users"), parent, false);
+        }
+        /* `.../operations/partitionkeydelete` is signed for the container. */
+        if (str_eq(last_seg, STR("partitionkeydelete")) && before > 0) {
+            (void)try_link(t, STR("colls"), str_slice(path, 0, before - 1), false);
+        }
+    }
+}
+
+enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms, bool *ret_is_read_only,
+                           struct errinfo *ei)
+{
+    struct buf signature;
+    buf_init(&signature, 256);
+    struct str date = http_header(req, STR("x-ms-date"));
+    if (date.n == 0) {
+        date = http_header(req, STR("date"));
+    }
+    struct target target;
+    enum err err = read_header(req, &signature, ei);
+    if (err == OK) {
+        err = check_date(date, wall_ms, ei);
+    }
+    if (err == OK) {
+        err = target_parse(&req->arena, req->target, &target, ei);
+    }
+    if (err == OK) {
+        struct attempt t = {a, req->method, date, buf_str(&signature), -1};
+        /* An execution is POSTed to a resource but signed like the resource: covered by even counts. */
+        try_path(&t, target.decoded, target.count);
+        try_path(&t, target.raw, target.count);
+        if (t.matched < 0) {
+            err_set(ei, ERR_UNAUTHORIZED,
+                    "The input authorization token can't serve the request. The wrong key is being used or the expected payload is not built as per the protocol. Server used the following payload to sign: '" STR_FMT
+                    "', link '" STR_FMT "'",
+                    STR_ARG(req->method), STR_ARG(str_slice(target.decoded, 0, 200)));
+            err = ERR_UNAUTHORIZED;
+        } else {
+            *ret_is_read_only = t.matched >= READ_ONLY_FROM;
+        }
+    }
+    buf_done(&signature);
+    return err;
+}

@@ -1,0 +1,97 @@
+#include "cosmos/errors.h"
+
+#include <stdio.h>
+
+#include "base/contract.h"
+#include "base/rng.h"
+#include "json/json.h"
+
+const char *cosmos_code_word(int status)
+{
+    static const struct {
+        int status;
+        const char *word;
+    } words[] = {
+        {400, "BadRequest"},       {401, "Unauthorized"},       {403, "Forbidden"},
+        {404, "NotFound"},         {405, "MethodNotAllowed"},   {408, "RequestTimeout"},
+        {409, "Conflict"},         {410, "Gone"},               {412, "PreconditionFailed"},
+        {413, "RequestEntityTooLarge"}, {424, "FailedDependency"}, {429, "TooManyRequests"},
+        {431, "RequestHeaderFieldsTooLarge"}, {449, "RetryWith"}, {500, "InternalServerError"},
+        {501, "NotImplemented"},   {503, "ServiceUnavailable"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (words[i].status == status) {
+            return words[i].word;
+        }
+    }
+    return status < 500 ? "BadRequest" : "InternalServerError";
+}
+
+void cosmos_error_body(int status, const struct errinfo *ei, struct buf *out)
+{
+    struct buf message;
+    struct json_out o;
+    buf_init(&message, ERRINFO_MESSAGE_SIZE + ERRINFO_HINT_SIZE + 16);
+    buf_add_cstr(&message, ei->message[0] ? ei->message : err_text(ei->code));
+    if (ei->hint[0]) {
+        buf_printf(&message, "; %s", ei->hint);
+    }
+    json_out_init(&o, out);
+    json_out_object(&o);
+    json_out_key(&o, "code");
+    json_out_cstr(&o, cosmos_code_word(status));
+    json_out_key(&o, "message");
+    json_out_str(&o, buf_str(&message));
+    json_out_object_end(&o);
+    buf_done(&message);
+}
+
+void cosmos_refuse(void *ctx, int status, const char *why, struct buf *json_body)
+{
+    UNUSED(ctx);
+    struct errinfo ei = {0};
+    err_set(&ei, ERR_INVALID, "%s", why);
+    cosmos_error_body(status, &ei, json_body);
+}
+
+static struct str activity_id(struct http_req *req)
+{
+    struct str given = http_header(req, STR("x-ms-activity-id"));
+    if (given.n > 0 && given.n <= 64) {
+        return given;
+    }
+    unsigned char b[16];
+    rng_os_bytes(b, sizeof(b));
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    return arena_printf(&req->arena, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+                        b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+void cosmos_common_headers(struct http_req *req, struct http_response *res)
+{
+    http_response_header(res, STR("content-type"), STR("application/json"));
+    http_response_header(res, STR("x-ms-activity-id"), activity_id(req));
+    http_response_header(res, STR("x-ms-serviceversion"), STR("holdfast " HF_VERSION));
+    http_response_header(res, STR("cache-control"), STR("no-store, no-cache"));
+}
+
+void cosmos_respond_error(struct http_req *req, const struct errinfo *ei)
+{
+    int status = err_http_status(ei->code);
+    struct buf body;
+    struct http_response res = {.status = status};
+    buf_init(&body, 4096);
+    cosmos_error_body(status, ei, &body);
+    res.body = &body;
+    cosmos_common_headers(req, &res);
+    http_response_header(&res, STR("x-ms-request-charge"), STR("0"));
+    if (err_substatus(ei->code) != 0) {
+        http_response_header(&res, STR("x-ms-substatus"), arena_printf(&req->arena, "%d", err_substatus(ei->code)));
+    }
+    if (status == 429) {
+        http_response_header(&res, STR("x-ms-retry-after-ms"), STR("20"));
+    }
+    http_respond(req, &res);
+    buf_done(&body);
+}
