@@ -1,5 +1,6 @@
 /* Iterators: a range of rows of one table, decoded one at a time. An iterator holds one row's
  * memory and whatever the driver pins for its position; it never collects. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/contract.h"
@@ -10,23 +11,35 @@ struct engine_iter {
     struct engine *engine;
     struct kv_iter *kv; /* owned */
     enum kv_table table;
+    pid pid;          /* partition scanned; for messages */
+    const char *what; /* rows scanned; for messages */
     enum err err;
     struct errinfo ei;
     struct str uniques[ENGINE_UNIQUE_MAX]; /* of the current row's document */
 };
 
-static struct engine_iter *iter_new(struct engine *e, struct engine_snap *snap, enum kv_table t,
-                                    const struct record_key *from, const struct record_key *to,
-                                    bool is_backward)
+/* What an iterator is over. */
+struct target {
+    enum kv_table table;
+    pid pid;
+    const char *what;
+    bool is_backward;
+};
+
+static struct engine_iter *iter_new(struct engine *e, struct engine_snap *snap,
+                                    const struct target *t, const struct record_key *from,
+                                    const struct record_key *to)
 {
     struct engine_iter *it = MEM_NEW(struct engine_iter);
     it->engine = e;
-    it->table = t;
+    it->table = t->table;
+    it->pid = t->pid;
+    it->what = t->what;
     struct kv_range range = {
-        .table = t,
+        .table = t->table,
         .from = record_key_str(from),
         .to = record_key_str(to),
-        .is_backward = is_backward,
+        .is_backward = t->is_backward,
     };
     it->kv = e->driver->iter_new(e->kv, engine_snap_kv(snap), &range);
     e->handles++;
@@ -45,7 +58,8 @@ static struct engine_iter *scan_docs(struct engine *e, struct engine_snap *snap,
     if (to.n == 0) {
         record_key_after(&hi);
     }
-    return iter_new(e, snap, KV_MAIN, &lo, &hi, is_backward);
+    struct target t = {.table = KV_MAIN, .pid = p, .what = "documents", .is_backward = is_backward};
+    return iter_new(e, snap, &t, &lo, &hi);
 }
 
 struct engine_iter *engine_scan(struct engine *e, struct engine_snap *snap, pid p,
@@ -73,7 +87,8 @@ struct engine_iter *engine_scan_changes(struct engine *e, struct engine_snap *sn
     }
     record_key_begin(&hi, PREFIX_CHANGE, p);
     record_key_after(&hi);
-    return iter_new(e, snap, KV_INDEX, &lo, &hi, /* is_backward= */ false);
+    struct target t = {.table = KV_INDEX, .pid = p, .what = "change rows"};
+    return iter_new(e, snap, &t, &lo, &hi);
 }
 
 struct engine_iter *engine_scan_expiry(struct engine *e, struct engine_snap *snap, pid p,
@@ -88,7 +103,8 @@ struct engine_iter *engine_scan_expiry(struct engine *e, struct engine_snap *sna
     } else {
         record_key_expiry(&hi, p, until + 1, STR_NONE);
     }
-    return iter_new(e, snap, KV_INDEX, &lo, &hi, /* is_backward= */ false);
+    struct target t = {.table = KV_INDEX, .pid = p, .what = "expiry rows"};
+    return iter_new(e, snap, &t, &lo, &hi);
 }
 
 struct engine_iter *engine_scan_log(struct engine *e, struct engine_snap *snap, pid p, lsn from)
@@ -98,7 +114,8 @@ struct engine_iter *engine_scan_log(struct engine *e, struct engine_snap *snap, 
     record_key_log(&lo, p, from);
     record_key_begin(&hi, RECORD_NO_PREFIX, p);
     record_key_after(&hi);
-    return iter_new(e, snap, KV_LOG, &lo, &hi, /* is_backward= */ false);
+    struct target t = {.table = KV_LOG, .pid = p, .what = "log"};
+    return iter_new(e, snap, &t, &lo, &hi);
 }
 
 struct engine_iter *engine_scan_dirty(struct engine *e, struct engine_snap *snap, pid p)
@@ -108,7 +125,8 @@ struct engine_iter *engine_scan_dirty(struct engine *e, struct engine_snap *snap
     record_key_begin(&lo, PREFIX_DIRTY, p);
     record_key_begin(&hi, PREFIX_DIRTY, p);
     record_key_after(&hi);
-    return iter_new(e, snap, KV_MAIN, &lo, &hi, /* is_backward= */ false);
+    struct target t = {.table = KV_MAIN, .pid = p, .what = "dirty marks"};
+    return iter_new(e, snap, &t, &lo, &hi);
 }
 
 struct engine_iter *engine_scan_partitions(struct engine *e, struct engine_snap *snap)
@@ -117,7 +135,8 @@ struct engine_iter *engine_scan_partitions(struct engine *e, struct engine_snap 
     struct record_key hi = {.n = 1, .p = {PREFIX_META}};
     record_key_meta(&lo, 0);
     record_key_after(&hi);
-    return iter_new(e, snap, KV_MAIN, &lo, &hi, /* is_backward= */ false);
+    struct target t = {.table = KV_MAIN, .pid = 0, .what = "metas"};
+    return iter_new(e, snap, &t, &lo, &hi);
 }
 
 /* Fills the row from one pair; the key has been parsed into `k`. */
@@ -157,7 +176,12 @@ bool engine_iter_next(struct engine_iter *it, struct engine_row *ret_row)
     struct str row_key;
     struct str value;
     if (!it->engine->driver->iter_next(it->kv, &row_key, &value)) {
-        it->err = it->engine->driver->iter_err(it->kv, &it->ei);
+        struct errinfo why = {0};
+        it->err = it->engine->driver->iter_err(it->kv, &why);
+        if (it->err != OK) {
+            it->err = err_set(&it->ei, it->err, "partition %" PRIu64 " %s: %s", it->pid, it->what,
+                              why.message);
+        }
         return false;
     }
     struct record_key_parts k;

@@ -167,7 +167,7 @@ static void fold(size_t part, uint64_t upto, struct version versions[KEYS])
     for (uint64_t n = 1; n <= upto; n++) {
         for (uint16_t i = 0, count = step_count(part, n); i < count; i++) {
             struct step s = step_of(part, n, i);
-            versions[s.key] = s.is_delete ? (struct version){0} : (struct version){n, i};
+            versions[s.key] = (struct version){.n = s.is_delete ? 0 : n, .op_idx = i};
         }
     }
 }

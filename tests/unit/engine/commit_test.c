@@ -1,8 +1,8 @@
 /* The commit thread: order, grouping, limits, failures; on each driver. */
-#include <pthread.h>
+#include "engine/commit.c" /* statics */
+
 #include <stdlib.h>
 
-#include "engine/commit.h"
 #include "suite.h"
 
 struct seen {
@@ -185,7 +185,19 @@ static void test_failed_sync_fails_everything_after(void)
     engine_close(e);
 }
 
+static void test_histogram_is_close(void)
+{
+    for (uint64_t v = 0; v < (UINT64_C(1) << 40); v = v * 9 / 8 + 1) {
+        size_t b = histogram_bucket(v);
+        t_check(b + 1 < HISTOGRAM_BUCKETS);
+        t_check(histogram_value(b) <= v);
+        t_check(v < histogram_value(b + 1));
+        t_check((v - histogram_value(b)) * 8 <= v);
+    }
+}
+
 static const struct suite_case cases[] = {
+    {"times are kept within an eighth", test_histogram_is_close},
     {"all batches are answered in order", test_all_are_answered_in_order},
     {"waiting batches become one group, up to the limit", test_waiting_batches_become_one_group},
     {"stopping finishes the queue", test_stopping_finishes_the_queue},

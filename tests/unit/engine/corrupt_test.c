@@ -105,6 +105,17 @@ static struct damage inspect(void)
         }
     }
     buf_done(&hold);
+    struct engine_iter *it = engine_scan(e, NULL, 1, SPACE_ITEM, STR_NONE, STR_NONE);
+    struct engine_row row;
+    while (engine_iter_next(it, &row)) {
+        char text[TEXT_SIZE + 1];
+        t_eq_str(row.doc.text, text_of(row.doc.version.lsn - 1, text));
+    }
+    ei.code = OK;
+    err = engine_iter_err(it, &ei);
+    engine_iter_free(it);
+    t_check(err == OK || err == ERR_CORRUPT);
+    t_check(IMPLIES(err != OK, str_starts(str_of(ei.message), STR("partition 1 "))));
     uint64_t findings = 0;
     t_ok(engine_verify(e, count_finding, &d, &findings, NULL));
     t_eq_u64(findings, d.findings);
