@@ -78,7 +78,6 @@ static bool write_row(struct page *p, const struct json *row)
 
 /* ---- documents ---- */
 
-/* The next document, counted and parsed when the query looks into it. */
 static enum err next_doc(struct page *p, struct query_doc *ret, bool *ret_has, struct errinfo *ei)
 {
     TRY(p->source->next(p->source->ctx, ret, ret_has, ei));
@@ -88,6 +87,17 @@ static enum err next_doc(struct page *p, struct query_doc *ret, bool *ret_has, s
     return OK;
 }
 
+/* What is stored was checked when it came in: if it is no JSON now, it is damaged. */
+static enum err parse_doc(struct arena *a, struct str text, const struct json **ret, struct errinfo *ei)
+{
+    struct errinfo why = {0};
+    if (json_parse(a, text, NULL, ret, &why) != OK) {
+        return err_set(ei, ERR_CORRUPT, "a document is not JSON: %.200s", why.message);
+    }
+    return OK;
+}
+
+/* Counts it, and parses it when the query looks into it. */
 static enum err open_doc(struct page *p, const struct query_doc *doc, const struct json **ret,
                          struct errinfo *ei)
 {
@@ -100,7 +110,7 @@ static enum err open_doc(struct page *p, const struct query_doc *doc, const stru
     *ret = json_null();
     if (p->q->uses_doc) {
         arena_reset(&p->doc_arena);
-        TRY(json_parse(&p->doc_arena, doc->text, NULL, ret, ei));
+        TRY(parse_doc(&p->doc_arena, doc->text, ret, ei));
     }
     return OK;
 }
@@ -594,10 +604,9 @@ enum err query_condition(const struct query *q, struct str doc_text, int64_t now
     query_eval_init(&ev, q, &arena, ei);
     ev.now_ticks = now_ticks;
     ev.static_ticks = now_ticks;
-    enum err err = OK;
     const struct json *doc = NULL;
     bool holds = false;
-    err = json_parse(&arena, doc_text, NULL, &doc, ei);
+    enum err err = parse_doc(&arena, doc_text, &doc, ei);
     if (err == OK) {
         ev.slots[QUERY_SLOT_DOC] = doc;
         query_run_nested(&ev, q->select, note_row, &holds);

@@ -99,6 +99,15 @@ static void print_object(struct buf *out, const struct query_expr *e)
     buf_add_char(out, '}');
 }
 
+/* What a dot or bracket follows; after a number the dot would become a part of it. */
+static void print_base(struct buf *out, const struct query_expr *e)
+{
+    bool is_number = e->node == NODE_CONST && e->value->type == JSON_NUMBER;
+    buf_add_cstr(out, is_number ? "(" : "");
+    query_print_expr(out, e);
+    buf_add_cstr(out, is_number ? ")" : "");
+}
+
 void query_print_expr(struct buf *out, const struct query_expr *e)
 {
     switch (e->node) {
@@ -110,7 +119,7 @@ void query_print_expr(struct buf *out, const struct query_expr *e)
         buf_add_str(out, e->name);
         break;
     case NODE_PROP:
-        query_print_expr(out, e->args[0]);
+        print_base(out, e->args[0]);
         if (e->is_bracket) {
             buf_add_char(out, '[');
             json_write_string(out, e->name);
@@ -121,7 +130,7 @@ void query_print_expr(struct buf *out, const struct query_expr *e)
         }
         break;
     case NODE_INDEX:
-        query_print_expr(out, e->args[0]);
+        print_base(out, e->args[0]);
         buf_add_char(out, '[');
         query_print_expr(out, e->args[1]);
         buf_add_char(out, ']');
