@@ -1,0 +1,1 @@
+"""Measurements: what tests/bench/run is made of."""

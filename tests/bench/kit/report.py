@@ -1,0 +1,204 @@
+"""Tables for people and the page that is kept under doc/bench."""
+
+TARGETS = """Targets are those of the design: they are aims for this machine, not promises."""
+
+
+def number(x, digits=0):
+    if x is None:
+        return "-"
+    return f"{x:,.{digits}f}"
+
+
+def band(s, digits=2):
+    """median (min-max)"""
+    if not s:
+        return "-"
+    return f"{s['median']:,.{digits}f} ({s['min']:,.{digits}f}-{s['max']:,.{digits}f})"
+
+
+def table(head, rows):
+    """A Markdown table with aligned columns: readable as it is."""
+    rows = [[str(c) for c in r] for r in rows]
+    width = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
+    line = lambda r: "| " + " | ".join(c.ljust(w) for c, w in zip(r, width)) + " |"
+    return "\n".join([line(head), "|" + "|".join("-" * (w + 2) for w in width) + "|", *map(line, rows)])
+
+
+def _latency(cell):
+    return [number(cell["p50_us"]), number(cell["p99_us"]), number(cell["p999_us"])]
+
+
+def _works(works, titles, ratio_of):
+    out = []
+    for work, cells in works.items():
+        rows = []
+        for connections, cell in cells.items():
+            for name, s in cell["subjects"].items():
+                rows.append([connections, name, band(s["rate"], 0), *_latency(s),
+                             band(cell["ratios"].get(name)), number(s["errors"])])
+        out.append(f"### {titles.get(work, work)}\n\n" +
+                   table(["connections", "subject", "requests/s", "p50 us", "p99 us", "p99.9 us",
+                          ratio_of, "errors"], rows))
+    return "\n\n".join(out)
+
+
+TITLES = {"create": "Durable creates of 1 KiB", "upsert": "Durable upserts of existing 1 KiB items",
+          "read": "Point reads of 1 KiB items"}
+
+
+def _peers(p):
+    versions = ", ".join(f"{k} {v}" for k, v in p["versions"].items())
+    return (f"One region, level Session. Versions: {versions or '-'}. etcd is spoken to in gRPC. "
+            "rocksdb: N threads, each put synced; rocksdb+log: the item twice, once as a log record. "
+            "libmicrohttpd: the same request bytes answered from memory, nothing stored.\n\n" +
+            _works(p["works"], TITLES, "holdfast / subject"))
+
+
+def _regions(p):
+    return ("All processes of all regions share this machine, so three regions do three times the "
+            "work on the same cores and disk.\n\n" + _works(p["works"], TITLES, "subject / one"))
+
+
+def _lag(p):
+    rows = []
+    for when in ("idle", "half"):
+        for region, s in p[when].items():
+            if region != "rate":
+                rows.append([f"{number(p[when]['rate'])}/s", region, number(s["p50_us"] / 1e3, 2),
+                             number(s["p99_us"] / 1e3, 2), number(s["max_us"] / 1e3, 2), s["count"],
+                             s["errors"]])
+    return (f"Acknowledged at the writer to read at the other region (level Eventual), so it includes "
+            f"one read and up to 0.25 ms between polls. Peak of this account: {number(p['peak'])} "
+            f"creates/s.\n\n" +
+            table(["background", "reader", "p50 ms", "p99 ms", "max ms", "probes", "errors"], rows))
+
+
+def _startup(p):
+    return table(["data", "runs", "first GET / ms", "first create ms"],
+                 [[k, v["runs"], band(v["served_ms"], 0), band(v["created_ms"], 0)] for k, v in p.items()])
+
+
+def _memory(p):
+    return table(["when", "servers MiB", "front", "coordinator", "supervisor"],
+                 [[when.replace("_", " "), *(", ".join(number(x) for x in m[r])
+                                            for r in ("server", "front", "coordinator", "up"))]
+                  for when, m in p.items()])
+
+
+def _recovery(p):
+    rows = []
+    for name, c in p.items():
+        if "failed" in c:
+            rows.append([name, *["-"] * 9])
+            continue
+        rows.append([name, c["repeats"], *(number(c[k]) for k in (
+            "p50_ms", "p99_ms", "worst_ms", "client_worst_ms", "acked", "in_feed", "lost", "errors"))])
+    return ("Fault to first acknowledged write at the new writer; for a graceful change the longest gap "
+            "between acknowledged writes. 200 creates/s, 16 connections, lan timers.\n\n" +
+            table(["drill", "repeats", "p50 ms", "p99 ms", "worst ms", "client worst ms", "acknowledged",
+                   "in feed", "lost", "errors"], rows))
+
+
+SECTIONS = {"peers": ("Against the parts and the peers", _peers), "regions": ("Three regions against one", _regions),
+            "lag": ("Replication lag", _lag), "startup": ("Start of three regions", _startup),
+            "memory": ("Memory of an idle account of three regions", _memory),
+            "recovery": ("Write unavailability", _recovery)}
+
+
+# ---- measured against the design ----
+
+def _worst(values):
+    values = [v for v in values if v is not None]
+    return max(values) if values else None
+
+
+def _ratio_rows(parts):
+    rows = []
+    works = parts.get("peers", {}).get("works", {})
+    aims = [("create", "rocksdb", 0.7), ("read", "libmicrohttpd", 0.7), ("upsert", "postgresql", 1.0),
+            ("create", "etcd", 1.0)]
+    for work, peer, aim in aims:
+        for connections, cell in works.get(work, {}).items():
+            r = cell["ratios"].get(peer)
+            if r:
+                rows.append([f"{work} x{connections} / {peer}", f">= {aim:.2f}", band(r), r["median"] >= aim])
+    return rows
+
+
+def _recovery_row(parts, name, title, aim):
+    c = parts.get("recovery", {}).get(name, {})
+    if c.get("p99_ms") is None:
+        return []
+    return [[title, f"p99 < {aim} ms", f"p50 {number(c['p50_ms'])}, p99 {number(c['p99_ms'])} ms of "
+             f"{c['repeats']}", c["p99_ms"] < aim]]
+
+
+def targets(results):
+    """[what, target, measured, met]: one row per figure of the design that was measured."""
+    parts = {k: v for k, v in results["parts"].items() if "failed" not in v}
+    rows = _ratio_rows(parts)
+    for level in ("Session", "Strong"):
+        rows += _recovery_row(parts, f"{level} kill", f"killed, {level}", 500)
+        for fault in ("pause", "cut"):
+            rows += _recovery_row(parts, f"{level} {fault}", f"{fault}, {level}", 2000)
+    rows += _recovery_row(parts, "Session graceful", "graceful change: gap", 300)
+    drills = [c for c in parts.get("recovery", {}).values() if "failed" not in c]
+    if drills:
+        lost = sum(c["lost"] for c in drills)
+        rows.append(["acknowledged - surviving - in feed", "0", f"{lost} of {number(sum(c['acked'] for c in drills))}",
+                     lost == 0])
+        strong = sum(c["in_feed"] for n, c in parts["recovery"].items()
+                     if n.startswith("Strong") and "failed" not in c)
+        rows.append(["in the feed at Strong", "0", str(strong), strong == 0])
+        errors = parts["recovery"].get("Session graceful", {}).get("errors")
+        if errors is not None:
+            rows.append(["errors at a graceful change", "0", str(errors), errors == 0])
+    if "lag" in parts:
+        p99 = _worst([s["p99_us"] / 1e3 for r, s in parts["lag"]["half"].items() if r != "rate"])
+        rows.append(["replication lag at half of peak", "p99 < 50 ms", f"{number(p99, 2)} ms", p99 < 50])
+    if "startup" in parts:
+        s = parts["startup"]["new"]["served_ms"]
+        rows.append(["start to first answer", "< 1000 ms", band(s, 0) + " ms", s["max"] < 1000])
+    if "memory" in parts:
+        m = _worst(parts["memory"]["fresh"]["server"])
+        rows.append(["idle server", "< 60 MiB", f"{number(m)} MiB", m is not None and m < 60])
+    return rows
+
+
+def _target_table(results):
+    return table(["figure", "target", "measured", "met"],
+                 [[a, b, c, "yes" if d else "NO"] for a, b, c, d in targets(results)])
+
+
+def _body(results):
+    out = []
+    for name, (title, draw) in SECTIONS.items():
+        part = results["parts"].get(name)
+        if part is not None:
+            out.append(f"## {title}\n\n" + (f"Not measured: {part['failed']}" if "failed" in part else draw(part)))
+    out.append("## Against the design\n\n" + TARGETS + "\n\n" + _target_table(results))
+    return "\n\n".join(out)
+
+
+def _head(results):
+    m = results["machine"]
+    o = results["options"]
+    lines = [f"{results['date']}, commit {results['commit']}",
+             f"{m['cores']} cores ({m['cpu']}{', virtual' if m['is_virtual'] else ''}), {m['memory_gib']} GiB, "
+             f"{m['filesystem']}, Linux {m['kernel']}, {m['system'].strip()}",
+             f"{o['rounds']} rounds of {o['seconds']} s, {o['drill_repeats']} repeats of each drill, load "
+             f"generator and peers on the same cores; {results['busy_cores_before']} cores were busy with "
+             f"something else before the start; took {results['took_s']} s"]
+    if results["remark"]:
+        lines.append(results["remark"])
+    return lines
+
+
+def tables(results):
+    return "\n".join(_head(results)) + "\n\n" + _body(results)
+
+
+def page(results):
+    return (f"# Measurements of {results['date'][:10]}\n\n" + "\n".join(f"- {l}" for l in _head(results)) +
+            "\n\nMade by `./test bench --save`. Bands are median (smallest-largest) over rounds; latencies are "
+            "medians over rounds. Ratios are taken round by round.\n\n" + _body(results) + "\n")
