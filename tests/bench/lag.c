@@ -114,7 +114,8 @@ int main(int argc, char **argv)
         gap_ms = opt == 'g' ? strtoul(optarg, NULL, 10) : gap_ms;
     }
     if (l.writer.host == NULL || l.reader.host == NULL) {
-        fprintf(stderr, "usage: lag --writer HOST:PORT --reader HOST:PORT [--count N] [--gap-ms MS]\n");
+        fprintf(stderr,
+                "usage: lag --writer HOST:PORT --reader HOST:PORT [--count N] [--gap-ms MS]\n");
         return 2;
     }
     const char *key = getenv("BENCH_KEY"); /* NOLINT(concurrency-mt-unsafe): one thread */

@@ -330,7 +330,8 @@ int main(int argc, char **argv)
     l.wire.headers = header;
     item_maker_init(&l.wire.items, sample_now_ns());
     if (l.wire.ops == &wire_http) {
-        wire_http_sign_all(&l.wire, getenv("BENCH_KEY")); /* NOLINT(concurrency-mt-unsafe): one thread */
+        wire_http_sign_all(&l.wire,
+                           getenv("BENCH_KEY")); /* NOLINT(concurrency-mt-unsafe): one thread */
     }
     double seconds = run(&l);
     print(&l, seconds);

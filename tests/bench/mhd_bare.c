@@ -60,8 +60,8 @@ int main(int argc, char **argv)
     struct MHD_Daemon *d = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, (uint16_t)port, NULL, NULL,
         on_access, NULL, MHD_OPTION_SOCK_ADDR, &addr, MHD_OPTION_THREAD_POOL_SIZE,
-        threads > 1 ? (unsigned)threads : 0U, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 << 10),
-        MHD_OPTION_CONNECTION_LIMIT, 4096U, MHD_OPTION_END);
+        threads > 1 ? (unsigned)threads : 0U, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)(64 << 10), MHD_OPTION_CONNECTION_LIMIT, 4096U, MHD_OPTION_END);
     if (d == NULL) {
         fprintf(stderr, "mhd_bare: cannot listen on port %lu\n", port);
         return 1;

@@ -18,11 +18,12 @@
 
 enum { EVENTS_MAX = 64, STALL_MS = 10000 };
 
-static const char make_table[] = "create table if not exists items(id text primary key, doc jsonb not null)";
+static const char make_table[] =
+    "create table if not exists items(id text primary key, doc jsonb not null)";
 static const char *const statements[WORK_COUNT] = {
     [WORK_CREATE] = "insert into items(id, doc) values($1, $2::text::jsonb)",
-    [WORK_UPSERT] = "insert into items(id, doc) values($1, $2::text::jsonb) "
-                    "on conflict(id) do update set doc = excluded.doc",
+    [WORK_UPSERT] = ("insert into items(id, doc) values($1, $2::text::jsonb) "
+                     "on conflict(id) do update set doc = excluded.doc"),
     [WORK_REPLACE] = "update items set doc = $2::text::jsonb where id = $1",
     [WORK_READ] = "select doc from items where id = $1",
 };
@@ -119,7 +120,8 @@ static bool receive(struct pg *p, struct pg_conn *c)
         if (res == NULL) {
             return true;
         }
-        bool is_fine = p->work == WORK_READ ? PQntuples(res) == 1 : PQresultStatus(res) == PGRES_COMMAND_OK;
+        bool is_fine =
+            p->work == WORK_READ ? PQntuples(res) == 1 : PQresultStatus(res) == PGRES_COMMAND_OK;
         uint64_t now = sample_now_ns();
         if (!is_fine) {
             p->sample.errors++;
@@ -140,7 +142,8 @@ static void run(struct pg *p)
     for (size_t i = 0; i < p->conn_count; i++) {
         struct pg_conn *c = &p->conns[i];
         c->conn = connect_one(p);
-        must(c->conn, PQprepare(c->conn, "w", statements[p->work], p->work == WORK_READ ? 1 : 2, NULL));
+        must(c->conn,
+             PQprepare(c->conn, "w", statements[p->work], p->work == WORK_READ ? 1 : 2, NULL));
         if (PQsetnonblocking(c->conn, 1) != 0) {
             die(c->conn, "non-blocking");
         }
@@ -181,7 +184,9 @@ int main(int argc, char **argv)
     p.conn_count = argc > 3 ? (size_t)strtoul(argv[3], NULL, 10) : 0;
     if (argc < 5 || (!is_fill && !work_parse(argv[2], &p.work)) || p.conn_count > CONNECTIONS_MAX ||
         (!is_fill && p.conn_count < 1)) {
-        fprintf(stderr, "usage: pg_load CONNINFO create|upsert|read|fill CONNECTIONS SECONDS [WARM] [IDS]\n");
+        fprintf(
+            stderr,
+            "usage: pg_load CONNINFO create|upsert|read|fill CONNECTIONS SECONDS [WARM] [IDS]\n");
         return 2;
     }
     p.ends = (uint64_t)(strtod(argv[4], NULL) * 1e9);

@@ -172,7 +172,8 @@ int main(int argc, char **argv)
     argc -= has_log ? 1 : 0;
     size_t threads = argc > 3 ? (size_t)strtoul(argv[3], NULL, 10) : 0;
     if (argc < 5 || !work_parse(argv[2], &r.work) || threads < 1 || threads > CONNECTIONS_MAX) {
-        fprintf(stderr, "usage: rocks_bare DIR create|upsert|read THREADS SECONDS [WARM] [IDS] [--log]\n");
+        fprintf(stderr,
+                "usage: rocks_bare DIR create|upsert|read THREADS SECONDS [WARM] [IDS] [--log]\n");
         return 2;
     }
     r.has_log = has_log;

@@ -25,7 +25,8 @@ static size_t bucket_of(uint64_t ns)
         return (size_t)ns;
     }
     unsigned shift = 63U - (unsigned)__builtin_clzll(ns) - MANTISSA_BITS;
-    size_t idx = ((size_t)(shift + 1) << MANTISSA_BITS) + (size_t)((ns >> shift) - (1U << MANTISSA_BITS));
+    size_t idx =
+        ((size_t)(shift + 1) << MANTISSA_BITS) + (size_t)((ns >> shift) - (1U << MANTISSA_BITS));
     return idx < SAMPLE_BUCKETS ? idx : SAMPLE_BUCKETS - 1;
 }
 

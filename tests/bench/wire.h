@@ -31,12 +31,12 @@ struct wire_conn {
     char in[WIRE_IN_SIZE];
     size_t in_n;
     /* http */
-    size_t head_n;       /* of the last answer */
+    size_t head_n; /* of the last answer */
     /* grpc */
     uint32_t stream;
     bool has_data;
-    uint64_t received;   /* since the last window update */
-    char control[256];   /* acknowledgements that leave with the next request */
+    uint64_t received; /* since the last window update */
+    char control[256]; /* acknowledgements that leave with the next request */
     size_t control_n;
 };
 
@@ -49,18 +49,18 @@ struct wire_head { /* http: see wire_http.c */
 struct wire {
     const struct wire_ops *ops;
     enum work work;
-    const char *prefix;   /* of new ids */
-    const char *host;     /* "127.0.0.1:8081" */
-    const char *link;     /* http: "dbs/bench/colls/items" */
-    const char *headers;  /* http: more header lines, each with its CRLF; "" */
-    uint64_t next;        /* number of the next new id */
-    uint64_t id_count;    /* existing ids */
-    bool is_probe;        /* http: reads one id at a time, see wire_http_probe */
+    const char *prefix;  /* of new ids */
+    const char *host;    /* "127.0.0.1:8081" */
+    const char *link;    /* http: "dbs/bench/colls/items" */
+    const char *headers; /* http: more header lines, each with its CRLF; "" */
+    uint64_t next;       /* number of the next new id */
+    uint64_t id_count;   /* existing ids */
+    bool is_probe;       /* http: reads one id at a time, see wire_http_probe */
     uint64_t probe;
     struct crypto_hmac *hmac; /* http; NULL: requests are not signed */
     char (*signed_ids)[160];  /* http: one signature per existing id, made beforehand */
     char date[40];
-    char signature[160];  /* of `date`, for requests on the container, or for the probe */
+    char signature[160]; /* of `date`, for requests on the container, or for the probe */
     int64_t date_s;
     struct wire_head head;
     struct item_maker items;

@@ -46,7 +46,8 @@ static void put_frame(struct wire_conn *c, unsigned type, unsigned flags, uint32
 
 static void put_window(struct wire_conn *c, uint32_t add)
 {
-    uint8_t body[4] = {(uint8_t)(add >> 24), (uint8_t)(add >> 16), (uint8_t)(add >> 8), (uint8_t)add};
+    uint8_t body[4] = {(uint8_t)(add >> 24), (uint8_t)(add >> 16), (uint8_t)(add >> 8),
+                       (uint8_t)add};
     put_frame(c, FRAME_WINDOW, 0, 0, body, sizeof(body));
 }
 
@@ -69,7 +70,7 @@ static size_t put_text(uint8_t *p, const char *text)
     size_t n = strlen(text);
     ASSERT(n < 127);
     p[0] = (uint8_t)n;
-    memcpy(p + 1, text, n);
+    memcpy(p + 1, text, n); /* NOLINT(bugprone-not-null-terminated-result): a counted string */
     return n + 1;
 }
 

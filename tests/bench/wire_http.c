@@ -126,15 +126,17 @@ static void build_head(const struct wire *w, struct wire_head *h)
     static const char *const verbs[WORK_COUNT] = {"POST", "POST", "PUT", "GET"};
     char id[ITEM_ID_SIZE];
     h->id_n = item_id(id, id_prefix(w), 0);
-    int n = snprintf(h->text, sizeof(h->text),
-                     "%s /%s/docs%s%s HTTP/1.1\r\nhost: %s\r\n"
-                     "x-ms-documentdb-partitionkey: [\"%s\"]\r\n%s%s%s%sx-ms-date: %s\r\n"
-                     "authorization: ",
-                     verbs[w->work], w->link, is_feed(w) ? "" : "/", is_feed(w) ? "" : id, w->host,
-                     id, common, w->work == WORK_UPSERT ? "x-ms-documentdb-is-upsert: true\r\n" : "",
-                     w->work == WORK_READ ? "" : "content-type: application/json\r\n"
-                                                 "content-length: 1024\r\n",
-                     w->headers, w->date);
+    int n =
+        snprintf(h->text, sizeof(h->text),
+                 "%s /%s/docs%s%s HTTP/1.1\r\nhost: %s\r\n"
+                 "x-ms-documentdb-partitionkey: [\"%s\"]\r\n%s%s%s%sx-ms-date: %s\r\n"
+                 "authorization: ",
+                 verbs[w->work], w->link, is_feed(w) ? "" : "/", is_feed(w) ? "" : id, w->host, id,
+                 common, w->work == WORK_UPSERT ? "x-ms-documentdb-is-upsert: true\r\n" : "",
+                 w->work == WORK_READ ? ""
+                                      : "content-type: application/json\r\n"
+                                        "content-length: 1024\r\n",
+                 w->headers, w->date);
     STATIC_ASSERT(ITEM_SIZE == 1024, "the length is in the text above");
     ASSERT(n > 0 && n < (int)sizeof(h->text));
     h->n = (size_t)n;
