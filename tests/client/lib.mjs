@@ -57,7 +57,8 @@ async function withTimeout(promise, ms, what) {
 }
 
 function describe(err) {
-    const lines = [err?.stack ?? String(err)];
+    const stack = (err?.stack ?? String(err)).split("\n");
+    const lines = stack.filter((l) => !/^ +at .*(node_modules|node:internal)/.test(l));
     for (const key of ["code", "substatus", "body", "activityId"]) {
         if (err?.[key] !== undefined) {
             lines.push(`${key}: ${JSON.stringify(err[key])}`);

@@ -1,0 +1,51 @@
+"""`holdfast drill` runs each fault once against a running account and finds nothing lost."""
+import json
+
+from holdfast import Tap, Up, comment, eq
+
+tap = Tap()
+up = Up(fault_proxy=True)
+tap.cleanup(up.end)
+
+
+def drill(fault, *more):
+    up.healthy()
+    code, out, err = up.cli("drill", "--fault", fault, "--json", "--load", "100", "--warm", "500ms",
+                            "--hold", "2s", *more, timeout=120)
+    eq(code, 0, f"exit code\n{out}\n{err}")
+    result = json.loads(out)
+    eq(result["fault"], fault, "fault")
+    eq(result["objectives_met"], True, "objectives")
+    for repeat in result["repeats"]:
+        eq(repeat["lost"], 0, f"lost writes\n{out}")
+        assert repeat["acked"] > 0, repeat
+        eq(repeat["acked"], repeat["surviving"] + repeat["in_feed"], "every acknowledged write is accounted for")
+        comment(f"{fault}: rto {repeat['rto_ms']} ms, client {repeat['client_rto_ms']} ms, rejoin {repeat['rejoin_ms']} ms, "
+                f"{repeat['acked']} acked, {repeat['in_feed']} in feed")
+    return result
+
+
+for one in ("kill", "pause", "cut", "graceful"):
+    @tap.test(f"drill: {one}")
+    def _(fault=one):
+        result = drill(fault)
+        if fault == "graceful":
+            eq(result["repeats"][0]["in_feed"], 0, "graceful: nothing leaves the data")
+
+
+@tap.test("drill: objectives that are missed are said and end with a failure")
+def _():
+    up.healthy()
+    code, out, _ = up.cli("drill", "--fault", "kill", "--json", "--load", "50", "--warm", "300ms", "--max-rto-ms", "1", timeout=120)
+    eq(code, 1, "exit code")
+    eq(json.loads(out)["objectives_met"], False, "objectives")
+
+
+@tap.test("drill: starts an account of its own when there is none", long_only=True)
+def _():
+    code, out, err = up.cli("drill", "--start", "--fault", "kill", "--level", "Strong", "--json", "--load", "50", timeout=120)
+    eq(code, 0, out + err)
+    eq(json.loads(out)["repeats"][0]["in_feed"], 0, "Strong: nothing leaves the data")
+
+
+tap.run()

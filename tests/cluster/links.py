@@ -1,0 +1,202 @@
+"""Links cut one by one, frozen and lost regions, operators' changes: who may write, what is kept."""
+import os
+import signal
+import time
+
+from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, pk, until
+
+tap = Tap()
+up = Up(fault_proxy=True, args=["--kill-frozen", "0"])
+tap.cleanup(up.end)
+
+
+def container(name):
+    up.healthy()
+    return up.make_container(name)
+
+
+def others(writer):
+    return [n for n in up.region_names if n != writer]
+
+
+def finish(load, allow_feed=True):
+    load.more(20)
+    load.end()
+    up.healthy()
+    away = load.check(allow_feed)
+    load.check_regions()
+    return away
+
+
+@tap.test("a writer frozen beyond its lease acknowledges nothing when it wakes up")
+def _():
+    c = container("frozen")
+    writer = up.writer()
+    load = Writers(up, c, threads=3)
+    load.more(30)
+    old = up.client(writer, timeout=15)  # a connection that the frozen process itself holds
+    eq(old.call("GET", f"{c}/docs/none", headers=pk("a")).status, 404, "the connection works")
+    pid = up.pid(writer)
+    os.kill(pid, signal.SIGSTOP)
+    old.send("POST", f"{c}/docs", body={"id": "from-the-past", "pk": "a"}, headers=pk("a"))
+    until("another region writes", lambda: up.writer() != writer, 15)
+    load.more(10)
+    os.kill(pid, signal.SIGCONT)
+    try:
+        a = old.receive()
+        comment(f"the old writer answered {a.status}/{a.substatus}")
+        assert a.status in (403, 408, 503), a
+        is_refused = a.status in (403, 503)
+    except NO_ANSWER as e:
+        comment(f"the old writer hung up: {e!r}")
+        is_refused = False
+    finish(load)
+    a = up.call("GET", f"{c}/docs/from-the-past", headers=pk("a"))
+    assert a.status == 404 or not is_refused, a
+
+
+@tap.test("writer cut from the coordinator: another takes over, the old one rejoins")
+def _():
+    c = container("coordinator-link")
+    writer = up.writer()
+    load = Writers(up, c, threads=3)
+    load.more(30)
+    up.link(f"{writer}>coordinator", "cut")
+    try:
+        until("another region writes", lambda: up.writer() != writer, 15)
+        a = until("the cut region says so", lambda: up.call("POST", f"{c}/docs", region=writer,
+                  body={"id": "late", "pk": "a"}, headers=pk("a"), timeout=2))
+        assert a.status in (403, 503), a
+        load.more(20)
+    finally:
+        up.link(f"{writer}>coordinator", "pass")
+    finish(load)
+
+
+@tap.test("writer cut from one peer: writes go on, the peer catches up")
+def _():
+    c = container("peer-link")
+    writer = up.writer()
+    peer = others(writer)[0]
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    up.link(f"{writer}>{peer}", "cut")
+    try:
+        load.more(100)
+    finally:
+        up.link(f"{writer}>{peer}", "pass")
+    eq(finish(load, allow_feed=False), 0, "in the feed")
+    eq(up.writer(), writer, "the writer stays")
+
+
+@tap.test("one peer cut from the writer, the way back only: writes go on, the peer catches up")
+def _():
+    c = container("way-back")
+    writer = up.writer()
+    peer = others(writer)[0]
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    up.link(f"{peer}>{writer}", "cut")
+    try:
+        load.more(100)
+    finally:
+        up.link(f"{peer}>{writer}", "pass")
+    eq(finish(load, allow_feed=False), 0, "in the feed")
+    eq(up.writer(), writer, "the writer stays")
+
+
+@tap.test("a reader cut off from everything is taken offline, its clients are told, it returns")
+def _():
+    c = container("reader")
+    writer = up.writer()
+    peer = others(writer)[1]
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    up.links(peer, "cut")
+    try:
+        until("it is offline in the record", lambda: up.state(peer) == "OFFLINE", 15)
+        names = [l["name"] for l in up.call("GET", "/").doc["readableLocations"]]
+        assert peer not in names, names
+        load.more(50)
+    finally:
+        up.links(peer, "pass")
+    eq(finish(load, allow_feed=False), 0, "in the feed")
+    eq(up.writer(), writer, "the writer stays")
+
+
+@tap.test("the writer cut off from everything: the diverged writes come back through the feed")
+def _():
+    c = container("all-links")
+    writer = up.writer()
+    endpoint = up.region(writer)["endpoint"]
+    load = Writers(up, c, threads=2)
+    stubborn = Writers(up, c, threads=2, where=lambda: endpoint)  # never looks for another region
+    load.more(30)
+    up.links(writer, "cut")
+    try:
+        until("another region writes", lambda: up.writer() != writer, 15)
+        load.more(30)
+        with stubborn.lock:
+            before = len(stubborn.acked)
+        time.sleep(0.3)  # long enough for several attempts
+        eq(stubborn.count(), before, "writes acknowledged by the cut-off region")
+    finally:
+        up.links(writer, "pass")
+    stubborn.end()
+    finish(load)
+    stubborn.check()
+
+
+@tap.test("graceful change under load: nothing is lost, nothing leaves, the pause is short")
+def _():
+    c = container("graceful")
+    writer = up.writer()
+    target = others(writer)[0]
+    load = Writers(up, c, threads=3)
+    load.more(30)
+    code, out, err = up.cli("account", "failover", target)
+    eq(code, 0, out + err)
+    eq(up.writer(), target, "writer")
+    eq(finish(load, allow_feed=False), 0, "in the feed")
+    eq(len(load.unknown), 0, "writes with unknown outcome")
+    assert load.gap() < 5, load.gap()
+
+
+@tap.test("an operator takes the writer offline by force, and back online")
+def _():
+    c = container("forced")
+    writer = up.writer()
+    load = Writers(up, c, threads=3)
+    load.more(30)
+    code, out, err = up.cli("account", "offline", writer, "--force")
+    eq(code, 0, out + err)
+    assert up.writer() != writer
+    a = up.call("GET", f"{c}/docs/none", region=writer, headers=pk("a"))
+    eq((a.status, a.substatus), (403, 1008), "reads at the offline region")
+    load.more(30)
+    time.sleep(1.5)  # longer than a lease: it must not come back by itself
+    eq(up.state(writer), "OFFLINE", "it stays offline")
+    code, out, err = up.cli("account", "online", writer)
+    eq(code, 0, out + err)
+    finish(load)
+
+
+@tap.test("a reader goes offline and online on request; refusals are said")
+def _():
+    c = container("offline-reader")
+    writer = up.writer()
+    peer = others(writer)[0]
+    code, out, err = up.cli("account", "offline", peer)
+    eq(code, 0, out + err)
+    eq(up.call("POST", f"{c}/docs", body={"id": "1", "pk": "a"}, headers=pk("a")).status, 201, "create")
+    code, _, err = up.cli("account", "failover", peer)
+    assert code != 0 and err.strip(), "an offline region cannot become the writer"
+    code, _, err = up.cli("account", "failover", "atlantis")
+    assert code != 0 and err.strip(), err
+    code, out, err = up.cli("account", "online", peer)
+    eq(code, 0, out + err)
+    up.healthy()
+    until("it has what it missed", lambda: up.call("GET", f"{c}/docs/1", region=peer, headers=pk("a")).status == 200)
+
+
+tap.run()

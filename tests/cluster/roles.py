@@ -1,0 +1,123 @@
+"""The processes run alone, without a supervisor, from the configuration files that `up` wrote."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+from holdfast import PROGRAM, Client, Tap, Up, eq, is_running, pk, tail, until
+
+tap = Tap()
+
+
+class Roles:
+    """Coordinator, server and front of a one-region account, each started by hand."""
+
+    def __init__(self, up):
+        self.up = up
+        self.run = up.data / "run"
+        self.running = {}
+
+    def start(self, role, *args, config=None):
+        log = open(self.up.dir / f"{role}.log", "ab")
+        self.running[role] = subprocess.Popen(
+            [PROGRAM, role, "--config", str(config or self.run / f"{role}.conf"), *args],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+
+    def stop(self):
+        """SIGTERM to each; all must end with 0."""
+        codes = {}
+        for role, p in reversed(self.running.items()):
+            p.terminate()
+            try:
+                codes[role] = p.wait(10)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                codes[role] = "killed"
+        self.running = {}
+        return codes
+
+
+@tap.test("coordinator, server and front started by hand make up the account")
+def _():
+    up = Up(regions=["east"])
+    container = up.make_container()
+    eq(up.call("POST", f"{container}/docs", body={"id": "1", "pk": "a"}, headers=pk("a")).status, 201, "create")
+    eq(up.stop(), 0, "exit code of up")
+    roles = Roles(up)
+    text = (roles.run / "east.conf").read_text()
+    coordinator = re.search(r"^coordinator = http://(\S+)", text, re.M).group(1)
+    try:
+        roles.start("coordinator", "--listen", coordinator)
+        roles.start("server", "--listen", up.region("east")["endpoint"].split("/")[2], "--listen-peer", "127.0.0.1:0",
+                    config=roles.run / "east.conf")
+        roles.start("front", "--listen", up.endpoint.split("/")[2])
+        client = Client(up.endpoint, up.key, timeout=3)
+        until("the account serves", lambda: client.get("/dbs").status == 200, 15)
+        until("the old item is there", lambda: client.get(f"{container}/docs/1", headers=pk("a")).status == 200, 15)
+        until("writes are taken", lambda: client.call("POST", f"{container}/docs", body={"id": "2", "pk": "a"},
+                                                      headers=pk("a")).status in (201, 409), 15)
+        eq(client.get("/health/ready").status, 200, "health of the front")
+        server = Client(up.region("east")["endpoint"], up.key)
+        eq(server.get("/health/write").status, 200, "health of the server")
+        codes = roles.stop()
+        eq(codes, {"coordinator": 0, "server": 0, "front": 0}, "exit codes")
+    except BaseException:
+        for role in ("coordinator", "server", "front"):
+            print(f"# ---- {role}\n# " + tail(up.dir / f"{role}.log", 15).replace("\n", "\n# "))
+        raise
+    finally:
+        for p in roles.running.values():
+            p.kill()
+        up.end()
+
+
+@tap.test("a server whose coordinator is away waits instead of ending, and serves once it is there")
+def _():
+    up = Up(regions=["east"])
+    eq(up.stop(), 0, "exit code of up")
+    roles = Roles(up)
+    coordinator = re.search(r"^coordinator = http://(\S+)", (roles.run / "east.conf").read_text(), re.M).group(1)
+    try:
+        roles.start("server", "--listen", up.region("east")["endpoint"].split("/")[2], "--listen-peer", "127.0.0.1:0",
+                    config=roles.run / "east.conf")
+        server = Client(up.region("east")["endpoint"], up.key)
+        until("it lives", lambda: server.get("/health/live").status == 200, 10)
+        eq(server.get("/health/ready").status, 503, "not ready without a record")
+        a = server.get("/dbs")
+        assert a.status in (401, 503) and a.doc["code"], a
+        roles.start("coordinator", "--listen", coordinator)
+        until("it writes", lambda: server.get("/health/write").status == 200, 15)
+    finally:
+        roles.stop()
+        up.end()
+
+
+@tap.test("two servers never share a store")
+def _():
+    with Up(regions=["east"]) as up:
+        p = subprocess.run([PROGRAM, "server", "--config", str(up.data / "run" / "east.conf"), "--listen", "127.0.0.1:0",
+                            "--listen-peer", "127.0.0.1:0"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=15)
+        assert p.returncode != 0, p
+        assert p.stdout + p.stderr, "it says why"
+        assert is_running(up.pid("east"))
+
+
+@tap.test("a role with nonsense in its configuration says so and ends")
+def _():
+    up = Up(regions=["east"], start=False)
+    bad = pathlib.Path(up.dir) / "bad.conf"
+    for text in ("nonsense = 1\n", "http-threads = many\n", "region\n", "engine = tape\nregion = east\n"):
+        bad.write_text(text)
+        p = subprocess.run([PROGRAM, "server", "--config", str(bad), "--listen", "127.0.0.1:0", "--listen-peer", "127.0.0.1:0"],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=15)
+        assert p.returncode not in (0, -signal.SIGSEGV, -signal.SIGABRT), (text, p)
+        assert p.stderr.strip(), text
+    p = subprocess.run([PROGRAM, "server", "--config", os.devnull + ".absent"], stdin=subprocess.DEVNULL,
+                       capture_output=True, text=True, timeout=15)
+    assert p.returncode != 0 and p.stderr.strip()
+    up.end()
+
+
+tap.run()

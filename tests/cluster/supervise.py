@@ -1,0 +1,152 @@
+"""Processes of a running account die or freeze; the supervisor and the others carry on."""
+import os
+import signal
+import time
+
+from holdfast import Tap, Up, Writers, comment, eq, is_running, pk, until
+
+tap = Tap()
+up = Up(args=["--kill-frozen", "3s"])
+tap.cleanup(up.end)
+
+
+def restarted(role, old, seconds=15):
+    return until(f"{role} runs again", lambda: up.children().get(role) not in (None, old), seconds)
+
+
+def fault(role, signum=signal.SIGKILL):
+    pid = up.children()[role]
+    os.kill(pid, signum)
+    return pid
+
+
+def container(name):
+    up.healthy()
+    return up.make_container(name)
+
+
+@tap.test("a killed front comes back; regional endpoints serve meanwhile, the global one waits")
+def _():
+    c = container("front")
+    load = Writers(up, c, threads=2)
+    load.more(20)
+    direct = up.client("east")
+    pid = fault("front")
+    eq(direct.get("/dbs").status, 200, "the regional endpoint serves while there is no front")
+    restarted("front", pid)
+    eq(until("the global endpoint answers", lambda: up.call("GET", "/dbs", timeout=3)).status, 200, "global")
+    load.more(50)
+    load.end()
+    assert load.gap() < 10, load.gap()
+    eq(load.check(allow_feed=False), 0, "in the feed")
+
+
+@tap.test("a killed coordinator comes back before any lease is over, or soon after: writes go on")
+def _():
+    c = container("coordinator")
+    before = up.show()
+    load = Writers(up, c, threads=3)
+    load.more(50)
+    pid = fault("coordinator")
+    restarted("coordinator", pid)
+    load.more(100)
+    load.end()
+    comment(f"longest gap {load.gap() * 1000:.0f} ms")
+    assert load.gap() < 10, load.gap()
+    up.healthy()
+    after = up.show()
+    assert after["generation"] >= before["generation"]
+    load.check()
+    load.check_regions()
+
+
+@tap.test("the coordinator frozen beyond the lease: no write is acknowledged then, all go on after")
+def _():
+    c = container("frozen-coordinator")
+    load = Writers(up, c, threads=3)
+    load.more(30)
+    pid = fault("coordinator", signal.SIGSTOP)
+    time.sleep(2.5)  # the fault's length: twice the lease
+    with load.lock:
+        last = max(load.acked.values())
+    silent = time.monotonic() - last
+    os.kill(pid, signal.SIGCONT)
+    assert silent > 0.8, f"a write was acknowledged {silent} s before the end of the freeze"
+    load.more(50)
+    load.end()
+    up.healthy()
+    load.check()
+    load.check_regions()
+
+
+@tap.test("each region's server in turn is killed and rejoins; writes are away for seconds at most")
+def _():
+    c = container("servers")
+    load = Writers(up, c, threads=3)
+    for name in up.region_names:
+        load.more(30)
+        pid = up.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        restarted(f"server/{name}", pid)
+        up.healthy()
+    load.more(30)
+    load.end()
+    assert load.gap() < 10, load.gap()
+    load.check()
+    load.check_regions()
+
+
+@tap.test("a server frozen for long is stood in for, then killed and started again")
+def _():
+    c = container("frozen")
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    writer = up.writer()
+    pid = up.pid(writer)
+    os.kill(pid, signal.SIGSTOP)
+    until("another region writes", lambda: up.writer() != writer, 15)
+    a = until("the front stands in at the frozen region's address",
+              lambda: up.call("GET", f"{c}/docs/none", region=writer, headers=pk("a"), timeout=1))
+    eq((a.status, a.substatus), (403, 1008), "reads at the frozen region")
+    a = up.call("POST", f"{c}/docs", region=writer, body={"id": "x", "pk": "a"}, headers=pk("a"))
+    eq((a.status, a.substatus), (403, 3), "writes at the frozen region")
+    eq(up.call("GET", "/", region=writer).status, 200, "account document at the frozen region")
+    until("the frozen process is gone", lambda: not is_running(pid), 10)
+    restarted(f"server/{writer}", pid)
+    load.more(20)
+    load.end()
+    up.healthy()
+    load.check()
+    load.check_regions()
+
+
+@tap.test("two of three regions at once: what is left serves what it may, all comes back")
+def _():
+    c = container("two")
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    doc = up.show()
+    for name in [doc["writer"], next(r["name"] for r in doc["regions"] if r["name"] != doc["writer"])]:
+        os.kill(up.pid(name), signal.SIGKILL)
+    load.more(50)
+    load.end()
+    up.healthy()
+    load.check()
+    load.check_regions()
+
+
+@tap.test("everything but the supervisor is killed at once")
+def _():
+    c = container("all")
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    for pid in up.children().values():
+        os.kill(pid, signal.SIGKILL)
+    load.more(50)
+    load.end()
+    up.healthy()
+    load.check()
+    load.check_regions()
+
+
+tap.run()
