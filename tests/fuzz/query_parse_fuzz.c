@@ -12,7 +12,7 @@ enum {
 };
 
 static const char *const texts[DOC_COUNT] = {
-    "{\"id\":\"1\",\"n\":1,\"a\":[1,2,{\"b\":\"x\"}],\"s\":\"Hello\",\"o\":{\"p\":null,\"t\":true}}",
+    "{\"id\":\"1\",\"n\":1,\"a\":[1,2,{\"b\":\"x\"}],\"s\":\"Hello\",\"o\":{\"p\":null,\"t\":1}}",
     "{\"id\":\"2\",\"n\":-2.5,\"a\":[],\"s\":\"\xc3\xa4\xf0\x9f\x98\x80\",\"c\":{\"c\":{\"c\":1}}}",
     "{\"id\":\"3\",\"n\":\"1\",\"a\":\"x\",\"s\":\"2020-01-02T03:04:05Z\",\"_rid\":\"r\"}",
 };
@@ -29,7 +29,8 @@ static enum err feed_next(void *ctx, struct query_doc *ret, bool *ret_has, struc
     static const char *const keys[DOC_COUNT] = {"a", "b", "c"};
     *ret_has = f->at < DOC_COUNT;
     if (*ret_has) {
-        *ret = (struct query_doc){.text = str_of(texts[f->at]), .rid = f->at, .position = str_of(keys[f->at])};
+        *ret = (struct query_doc){
+            .text = str_of(texts[f->at]), .rid = f->at, .position = str_of(keys[f->at])};
         f->at++;
     }
     return OK;
@@ -122,7 +123,8 @@ static void check_plan(struct arena *a, const struct query *q, const struct json
         if (rewritten.n > 0) {
             enum err err = query_compile(a, rewritten, params, NULL, &again, &ei);
             /* The rewriting is longer, and names each thing once more. */
-            ASSERT(err == OK || rewritten.n > QUERY_TEXT_SIZE_MAX || str_find(str_of(ei.message), STR("exceeds")) >= 0);
+            ASSERT(err == OK || rewritten.n > QUERY_TEXT_SIZE_MAX ||
+                   str_find(str_of(ei.message), STR("exceeds")) >= 0);
         }
     }
     buf_done(&out);
@@ -135,8 +137,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct errinfo ei = {0};
     const struct json *params = NULL;
     arena_init(&a);
-    enum err err = json_parse(&a, STR("[{\"name\":\"@p\",\"value\":1},{\"name\":\"@q\",\"value\":\"x\"}]"), NULL,
-                              &params, NULL);
+    enum err err =
+        json_parse(&a, STR("[{\"name\":\"@p\",\"value\":1},{\"name\":\"@q\",\"value\":\"x\"}]"),
+                   NULL, &params, NULL);
     ASSERT(err == OK);
     err = query_compile(&a, str_make(data, size), params, NULL, &q, &ei);
     ASSERT((err == OK) == (ei.code == OK));
@@ -145,7 +148,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct query *again = NULL;
         struct str first = print(&a, q);
         err = query_compile(&a, first, params, NULL, &again, &ei);
-        ASSERT(err == OK || str_find(str_of(ei.message), STR("exceeds")) >= 0); /* more parentheses */
+        ASSERT(err == OK ||
+               str_find(str_of(ei.message), STR("exceeds")) >= 0); /* more parentheses */
         if (err == OK) {
             ASSERT(str_eq(first, print(&a, again)));
             ASSERT(query_info(q).class == query_info(again).class);

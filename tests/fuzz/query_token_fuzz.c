@@ -69,8 +69,9 @@ static void decode(struct arena *a, struct str token)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const queries[] = {
-        "SELECT * FROM c", "SELECT * FROM c ORDER BY c.a, c.b DESC", "SELECT DISTINCT VALUE c.a FROM c"};
+    static const char *const queries[] = {"SELECT * FROM c",
+                                          "SELECT * FROM c ORDER BY c.a, c.b DESC",
+                                          "SELECT DISTINCT VALUE c.a FROM c"};
     struct arena a;
     struct buf framed;
     struct buf token;

@@ -31,12 +31,13 @@ static void keep_best(struct query_eval *ev, const struct query_agg *a, struct q
 
 static void keep_item(struct query_eval *ev, struct query_agg_state *st, const struct json *v)
 {
-    if (!query_eval_keep(ev, query_value_size(v) + sizeof(v))) {
+    if (!query_eval_keep(ev, query_value_size(v) + sizeof(const struct json *))) {
         return;
     }
     if (st->list_count == st->list_cap) {
         st->list_cap = st->list_cap > 0 ? st->list_cap * 2 : 8;
-        st->list = (const struct json **)mem_realloc((void *)st->list, st->list_cap * sizeof(v));
+        st->list = (const struct json **)mem_realloc((void *)st->list,
+                                                     st->list_cap * sizeof(const struct json *));
     }
     size_t size = 0;
     st->list[st->list_count++] = query_value_clone(v, &size);

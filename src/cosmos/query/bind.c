@@ -117,9 +117,10 @@ static enum err check_alias(struct binder *b, const struct query_select *s, size
     for (size_t i = 0; i < idx; i++) {
         if (f->alias.n > 0 && str_eq(s->from[i].alias, f->alias)) {
             int shown = f->alias.n > 64 ? 64 : (int)f->alias.n;
-            return query_fail(b->ei, ERR_SYNTAX, b->q->text, f->start, f->end, "SC2011",
-                              "The input alias '%.*s' is specified more than once in the FROM clause.",
-                              shown, f->alias.p);
+            return query_fail(
+                b->ei, ERR_SYNTAX, b->q->text, f->start, f->end, "SC2011",
+                "The input alias '%.*s' is specified more than once in the FROM clause.", shown,
+                f->alias.p);
         }
     }
     return OK;
@@ -143,7 +144,8 @@ static enum err bind_source(struct binder *b, struct query_select *s, size_t idx
         f->is_container = slot < 0;
         base->slot = slot < 0 ? QUERY_SLOT_DOC : slot;
         b->q->has_container |= f->is_container;
-        if (base->slot == QUERY_SLOT_DOC && (f->path != base || f->is_iterator || !f->is_container)) {
+        if (base->slot == QUERY_SLOT_DOC &&
+            (f->path != base || f->is_iterator || !f->is_container)) {
             b->q->uses_doc = true;
         }
     }
@@ -161,7 +163,8 @@ static enum err bind_source(struct binder *b, struct query_select *s, size_t idx
  * duplicates of the rest themselves. Rows with different rids are different. */
 static bool has_rid(const struct query_select *s)
 {
-    if (s->from_count != 1 || s->from[0].slot != QUERY_SLOT_DOC || s->is_value || s->is_aggregated) {
+    if (s->from_count != 1 || s->from[0].slot != QUERY_SLOT_DOC || s->is_value ||
+        s->is_aggregated) {
         return false;
     }
     for (size_t i = 0; i < s->item_count; i++) {

@@ -29,7 +29,8 @@ static int param_cmp(const void *a, const void *b)
 
 static enum err fail_params(struct errinfo *ei, const char *what)
 {
-    return query_fail(ei, ERR_SYNTAX, STR_NONE, 0, 0, "SC2047", "The parameters are invalid: %s.", what);
+    return query_fail(ei, ERR_SYNTAX, STR_NONE, 0, 0, "SC2047", "The parameters are invalid: %s.",
+                      what);
 }
 
 /* [{"name":"@x","value":...}] sorted by name. A value that is missing is undefined. */
@@ -119,8 +120,9 @@ enum err query_compile(struct arena *a, struct str text, const struct json *para
     return compile(a, text, params, limits, /* is_condition: */ false, ret, ei);
 }
 
-enum err query_compile_condition(struct arena *a, struct str text, const struct query_limits *limits,
-                                 struct query **ret, struct errinfo *ei)
+enum err query_compile_condition(struct arena *a, struct str text,
+                                 const struct query_limits *limits, struct query **ret,
+                                 struct errinfo *ei)
 {
     return compile(a, text, NULL, limits, /* is_condition: */ true, ret, ei);
 }

@@ -2,7 +2,8 @@
  * from slots; everything else is made in the arena of the current row.
  *
  * It never fails half-way: the first failure (memory, time, a regular expression that does not end)
- * is recorded, every result after it is undefined, and the loops above stop at query_eval_step(). */
+ * is recorded, every result after it is undefined, and the loops above stop when they ask
+ * query_eval_step(). */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -142,10 +143,7 @@ const struct json *query_compare(enum query_op op, const struct json *a, const s
         return json_undefined();
     }
     int c = json_cmp(a, b);
-    return json_bool(op == OP_LT   ? c < 0
-                     : op == OP_LE ? c <= 0
-                     : op == OP_GT ? c > 0
-                                   : c >= 0);
+    return json_bool(op == OP_LT ? c < 0 : op == OP_LE ? c <= 0 : op == OP_GT ? c > 0 : c >= 0);
 }
 
 static const struct json *eval_arithmetic(struct query_eval *ev, enum query_op op,
@@ -239,7 +237,8 @@ static bool is_low_surrogate(struct str s)
 static void join_surrogates(char *high, struct str low)
 {
     uint32_t h = ((uint32_t)((unsigned char)high[1] & 0x0f) << 6) | ((unsigned char)high[2] & 0x3f);
-    uint32_t l = ((uint32_t)((unsigned char)low.p[1] & 0x0f) << 6) | ((unsigned char)low.p[2] & 0x3f);
+    uint32_t l =
+        ((uint32_t)((unsigned char)low.p[1] & 0x0f) << 6) | ((unsigned char)low.p[2] & 0x3f);
     uint32_t c = 0x10000 + (h << 10) + l;
     high[0] = (char)(0xf0 | (c >> 18));
     high[1] = (char)(0x80 | ((c >> 12) & 0x3f));
@@ -402,7 +401,8 @@ static const struct json *eval_between(struct query_eval *ev, const struct query
     const struct json *v = query_eval_expr(ev, e->args[0]);
     const struct json *low = query_compare(OP_GE, v, query_eval_expr(ev, e->args[1]));
     const struct json *high = query_compare(OP_LE, v, query_eval_expr(ev, e->args[2]));
-    bool is_false = (low->type == JSON_BOOL && !low->boolean) || (high->type == JSON_BOOL && !high->boolean);
+    bool is_false =
+        (low->type == JSON_BOOL && !low->boolean) || (high->type == JSON_BOOL && !high->boolean);
     if (is_false) {
         return json_bool(e->is_negated);
     }
@@ -454,10 +454,12 @@ struct collector {
 static enum query_flow collect_all(void *ctx, const struct json *row)
 {
     struct collector *c = (struct collector *)ctx;
-    if (query_eval_alloc(c->ev, sizeof(row)) == NULL) { /* keeps the arena's limit in sight */
+    if (query_eval_alloc(c->ev, sizeof(const struct json *)) ==
+        NULL) { /* keeps the arena's limit in sight */
         return FLOW_STOP;
     }
-    c->items = (const struct json **)query_list_grow(c->ev->arena, c->items, c->count, sizeof(row));
+    c->items = (const struct json **)query_list_grow(c->ev->arena, c->items, c->count,
+                                                     sizeof(const struct json *));
     c->items[c->count++] = row;
     return FLOW_MORE;
 }
@@ -503,8 +505,9 @@ static const struct json *eval_subquery(struct query_eval *ev, const struct quer
     case NODE_SCALAR:
         query_run_nested(ev, e->select, collect_one, &c);
         if (c.count > 1) {
-            return query_eval_fail(ev, ERR_SYNTAX, "The cardinality of a scalar subquery result set "
-                                                   "cannot be greater than one.");
+            return query_eval_fail(ev, ERR_SYNTAX,
+                                   "The cardinality of a scalar subquery result set "
+                                   "cannot be greater than one.");
         }
         return c.last;
     case NODE_EXISTS:

@@ -5,7 +5,7 @@
 const struct query_fn *query_fn_find(struct str name)
 {
     static const struct query_fn *const tables[] = {
-        query_fns_type, query_fns_math, query_fns_string,
+        query_fns_type, query_fns_math,  query_fns_string,
         query_fns_text, query_fns_array, query_fns_date,
     };
     for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
@@ -21,11 +21,28 @@ const struct query_fn *query_fn_find(struct str name)
 bool query_fn_is_planned(struct str name)
 {
     static const char *const names[] = {
-        "ST_AREA", "ST_DISTANCE", "ST_INTERSECTS", "ST_ISVALID", "ST_ISVALIDDETAILED", "ST_WITHIN",
-        "VECTORDISTANCE", "FULLTEXTCONTAINS", "FULLTEXTCONTAINSALL", "FULLTEXTCONTAINSANY",
-        "FULLTEXTSCORE", "RRF", "HASH", "LASTSUBSTRINGBEFORE", "LASTSUBSTRINGAFTER",
-        "SUBSTRINGBEFORE", "SUBSTRINGAFTER", "DATETIMEFORMAT", "_FULLTEXTWORDCOUNT",
-        "_FULLTEXT_WORDCOUNT", "_FULLTEXTSCORE", "_VECTORSCORE",
+        "ST_AREA",
+        "ST_DISTANCE",
+        "ST_INTERSECTS",
+        "ST_ISVALID",
+        "ST_ISVALIDDETAILED",
+        "ST_WITHIN",
+        "VECTORDISTANCE",
+        "FULLTEXTCONTAINS",
+        "FULLTEXTCONTAINSALL",
+        "FULLTEXTCONTAINSANY",
+        "FULLTEXTSCORE",
+        "RRF",
+        "HASH",
+        "LASTSUBSTRINGBEFORE",
+        "LASTSUBSTRINGAFTER",
+        "SUBSTRINGBEFORE",
+        "SUBSTRINGAFTER",
+        "DATETIMEFORMAT",
+        "_FULLTEXTWORDCOUNT",
+        "_FULLTEXT_WORDCOUNT",
+        "_FULLTEXTSCORE",
+        "_VECTORSCORE",
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (str_eq_nocase(str_of(names[i]), name)) {
@@ -36,8 +53,8 @@ bool query_fn_is_planned(struct str name)
 }
 
 static const char *const agg_names[AGG_KIND_COUNT] = {
-    [AGG_COUNT] = "COUNT", [AGG_SUM] = "SUM",         [AGG_AVG] = "AVG",
-    [AGG_MIN] = "MIN",     [AGG_MAX] = "MAX",         [AGG_COUNTIF] = "COUNTIF",
+    [AGG_COUNT] = "COUNT",       [AGG_SUM] = "SUM",         [AGG_AVG] = "AVG",
+    [AGG_MIN] = "MIN",           [AGG_MAX] = "MAX",         [AGG_COUNTIF] = "COUNTIF",
     [AGG_MAKELIST] = "MAKELIST", [AGG_MAKESET] = "MAKESET",
 };
 

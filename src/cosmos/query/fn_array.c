@@ -16,10 +16,12 @@ static bool all_arrays(const struct json *const *args, size_t n)
 
 static const struct json **new_list(struct query_eval *ev, size_t n)
 {
-    return (const struct json **)query_eval_alloc(ev, (n > 0 ? n : 1) * sizeof(const struct json *));
+    return (const struct json **)query_eval_alloc(ev,
+                                                  (n > 0 ? n : 1) * sizeof(const struct json *));
 }
 
-static const struct json *fn_array_concat(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_array_concat(struct query_eval *ev, const struct json *const *args,
+                                          size_t n)
 {
     size_t count = 0;
     if (!all_arrays(args, n)) {
@@ -78,43 +80,47 @@ static const struct json *fn_array_contains(struct query_eval *ev, const struct 
     return json_bool(contains(args[0], args[1], is_partial));
 }
 
-static const struct json *fn_array_contains_any(struct query_eval *ev, const struct json *const *args,
-                                                size_t n)
+static const struct json *fn_array_contains_any(struct query_eval *ev,
+                                                const struct json *const *args, size_t n)
 {
     (void)ev;
     if (args[0]->type != JSON_ARRAY) {
         return json_undefined();
     }
     for (size_t i = 1; i < n; i++) {
-        if (args[i]->type != JSON_UNDEFINED && contains(args[0], args[i], /* is_partial: */ false)) {
+        if (args[i]->type != JSON_UNDEFINED &&
+            contains(args[0], args[i], /* is_partial: */ false)) {
             return json_bool(true);
         }
     }
     return json_bool(false);
 }
 
-static const struct json *fn_array_contains_all(struct query_eval *ev, const struct json *const *args,
-                                                size_t n)
+static const struct json *fn_array_contains_all(struct query_eval *ev,
+                                                const struct json *const *args, size_t n)
 {
     (void)ev;
     if (args[0]->type != JSON_ARRAY) {
         return json_undefined();
     }
     for (size_t i = 1; i < n; i++) {
-        if (args[i]->type == JSON_UNDEFINED || !contains(args[0], args[i], /* is_partial: */ false)) {
+        if (args[i]->type == JSON_UNDEFINED ||
+            !contains(args[0], args[i], /* is_partial: */ false)) {
             return json_bool(false);
         }
     }
     return json_bool(true);
 }
 
-static const struct json *fn_array_length(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_array_length(struct query_eval *ev, const struct json *const *args,
+                                          size_t n)
 {
     return all_arrays(args, n) ? query_number(ev, (double)args[0]->count) : json_undefined();
 }
 
 /* ARRAY_SLICE(array, start [, count]): a negative start counts from the end. */
-static const struct json *fn_array_slice(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_array_slice(struct query_eval *ev, const struct json *const *args,
+                                         size_t n)
 {
     int64_t start = 0;
     int64_t count = INT64_MAX;
@@ -130,7 +136,8 @@ static const struct json *fn_array_slice(struct query_eval *ev, const struct jso
         return json_array(ev->arena, NULL, 0);
     }
     size_t left = (size_t)(size - start);
-    return json_array(ev->arena, args[0]->items + start, (uint64_t)count < left ? (size_t)count : left);
+    return json_array(ev->arena, args[0]->items + start,
+                      (uint64_t)count < left ? (size_t)count : left);
 }
 
 /* ---- sets ---- */
@@ -202,14 +209,16 @@ static const struct json *distinct(struct query_eval *ev, const struct json *con
     return json_array(ev->arena, out, count);
 }
 
-static const struct json *fn_setunion(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_setunion(struct query_eval *ev, const struct json *const *args,
+                                      size_t n)
 {
     const struct json *both = fn_array_concat(ev, args, n);
     return both->type == JSON_ARRAY ? distinct(ev, both->items, both->count) : both;
 }
 
 /* Items of the first that are (not) in the second, without repetitions. */
-static const struct json *filter_set(struct query_eval *ev, const struct json *const *args, bool is_in)
+static const struct json *filter_set(struct query_eval *ev, const struct json *const *args,
+                                     bool is_in)
 {
     if (!all_arrays(args, 2)) {
         return json_undefined();
@@ -228,13 +237,15 @@ static const struct json *filter_set(struct query_eval *ev, const struct json *c
     return distinct(ev, kept, count);
 }
 
-static const struct json *fn_setintersect(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_setintersect(struct query_eval *ev, const struct json *const *args,
+                                          size_t n)
 {
     (void)n;
     return filter_set(ev, args, /* is_in: */ true);
 }
 
-static const struct json *fn_setdifference(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_setdifference(struct query_eval *ev, const struct json *const *args,
+                                           size_t n)
 {
     (void)n;
     return filter_set(ev, args, /* is_in: */ false);
@@ -243,7 +254,8 @@ static const struct json *fn_setdifference(struct query_eval *ev, const struct j
 /* ---- objects ---- */
 
 /* OBJECTTOARRAY(object [, key name, value name]) */
-static const struct json *fn_objecttoarray(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_objecttoarray(struct query_eval *ev, const struct json *const *args,
+                                           size_t n)
 {
     struct str keys[2] = {STR("k"), STR("v")};
     if (args[0]->type != JSON_OBJECT) {

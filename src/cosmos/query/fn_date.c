@@ -11,8 +11,8 @@
 #define TICKS_PER_MS     INT64_C(10000)
 #define TICKS_PER_SECOND INT64_C(10000000)
 #define TICKS_PER_DAY    (INT64_C(86400) * TICKS_PER_SECOND)
-#define TICKS_MIN        (INT64_C(-719162) * TICKS_PER_DAY)      /* 0001-01-01 */
-#define TICKS_MAX        (INT64_C(2932897) * TICKS_PER_DAY - 1)  /* 9999-12-31 */
+#define TICKS_MIN        (INT64_C(-719162) * TICKS_PER_DAY)     /* 0001-01-01 */
+#define TICKS_MAX        (INT64_C(2932897) * TICKS_PER_DAY - 1) /* 9999-12-31 */
 
 struct date {
     int64_t year, month, day, hour, minute, second, fraction; /* fraction in ticks */
@@ -32,9 +32,12 @@ enum part {
 
 /* Length in nanoseconds of the parts that have a fixed one. */
 static const int64_t part_ns[] = {
-    [PART_DAY] = INT64_C(86400000000000), [PART_HOUR] = INT64_C(3600000000000),
-    [PART_MINUTE] = INT64_C(60000000000), [PART_SECOND] = INT64_C(1000000000),
-    [PART_MS] = 1000000,                  [PART_MCS] = 1000,
+    [PART_DAY] = INT64_C(86400000000000),
+    [PART_HOUR] = INT64_C(3600000000000),
+    [PART_MINUTE] = INT64_C(60000000000),
+    [PART_SECOND] = INT64_C(1000000000),
+    [PART_MS] = 1000000,
+    [PART_MCS] = 1000,
     [PART_NS] = 1,
 };
 
@@ -92,7 +95,8 @@ static bool ticks_of(const struct date *d, int64_t *ret)
         return false;
     }
     int64_t seconds = d->hour * 3600 + d->minute * 60 + d->second;
-    *ret = days_of(d->year, d->month, d->day) * TICKS_PER_DAY + seconds * TICKS_PER_SECOND + d->fraction;
+    *ret = days_of(d->year, d->month, d->day) * TICKS_PER_DAY + seconds * TICKS_PER_SECOND +
+           d->fraction;
     return true;
 }
 
@@ -164,9 +168,9 @@ static const struct json *date_text(struct query_eval *ev, int64_t ticks)
         return json_undefined();
     }
     struct date d = date_of(ticks);
-    return query_string(ev, arena_printf(ev->arena, "%04d-%02d-%02dT%02d:%02d:%02d.%07dZ", (int)d.year,
-                                         (int)d.month, (int)d.day, (int)d.hour, (int)d.minute,
-                                         (int)d.second, (int)d.fraction));
+    return query_string(ev, arena_printf(ev->arena, "%04d-%02d-%02dT%02d:%02d:%02d.%07dZ",
+                                         (int)d.year, (int)d.month, (int)d.day, (int)d.hour,
+                                         (int)d.minute, (int)d.second, (int)d.fraction));
 }
 
 static bool part_arg(const struct json *v, enum part *ret)
@@ -175,12 +179,12 @@ static bool part_arg(const struct json *v, enum part *ret)
         const char *name;
         enum part part;
     } names[] = {
-        {"year", PART_YEAR},     {"yyyy", PART_YEAR},     {"yy", PART_YEAR},
-        {"month", PART_MONTH},   {"mm", PART_MONTH},      {"m", PART_MONTH},
-        {"day", PART_DAY},       {"dd", PART_DAY},        {"d", PART_DAY},
-        {"hour", PART_HOUR},     {"hh", PART_HOUR},       {"minute", PART_MINUTE},
-        {"mi", PART_MINUTE},     {"n", PART_MINUTE},      {"second", PART_SECOND},
-        {"ss", PART_SECOND},     {"s", PART_SECOND},      {"millisecond", PART_MS},
+        {"year", PART_YEAR},     {"yyyy", PART_YEAR},       {"yy", PART_YEAR},
+        {"month", PART_MONTH},   {"mm", PART_MONTH},        {"m", PART_MONTH},
+        {"day", PART_DAY},       {"dd", PART_DAY},          {"d", PART_DAY},
+        {"hour", PART_HOUR},     {"hh", PART_HOUR},         {"minute", PART_MINUTE},
+        {"mi", PART_MINUTE},     {"n", PART_MINUTE},        {"second", PART_SECOND},
+        {"ss", PART_SECOND},     {"s", PART_SECOND},        {"millisecond", PART_MS},
         {"ms", PART_MS},         {"microsecond", PART_MCS}, {"mcs", PART_MCS},
         {"nanosecond", PART_NS}, {"ns", PART_NS},
     };
@@ -281,17 +285,22 @@ static const struct json *fn_part(struct query_eval *ev, const struct json *cons
     }
     struct date d = date_of(ticks);
     const int64_t values[] = {
-        [PART_YEAR] = d.year,       [PART_MONTH] = d.month,
-        [PART_DAY] = d.day,         [PART_HOUR] = d.hour,
-        [PART_MINUTE] = d.minute,   [PART_SECOND] = d.second,
-        [PART_MS] = d.fraction / TICKS_PER_MS, [PART_MCS] = d.fraction / 10,
+        [PART_YEAR] = d.year,
+        [PART_MONTH] = d.month,
+        [PART_DAY] = d.day,
+        [PART_HOUR] = d.hour,
+        [PART_MINUTE] = d.minute,
+        [PART_SECOND] = d.second,
+        [PART_MS] = d.fraction / TICKS_PER_MS,
+        [PART_MCS] = d.fraction / 10,
         [PART_NS] = d.fraction * 100,
     };
     return query_number(ev, (double)values[part]);
 }
 
 /* DATETIMEFROMPARTS(year, month, day [, hour, minute, second, fraction in ticks]) */
-static const struct json *fn_from_parts(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_from_parts(struct query_eval *ev, const struct json *const *args,
+                                        size_t n)
 {
     int64_t v[7] = {0};
     for (size_t i = 0; i < n; i++) {
@@ -321,7 +330,8 @@ static const struct json *fn_bin(struct query_eval *ev, const struct json *const
         struct date o = date_of(origin);
         int64_t months = size * (part == PART_YEAR ? 12 : 1);
         int64_t passed = month_idx(&d) - month_idx(&o);
-        if (!set_month(&o, month_idx(&o) + floor_div(passed, months) * months) || !ticks_of(&o, &ticks)) {
+        if (!set_month(&o, month_idx(&o) + floor_div(passed, months) * months) ||
+            !ticks_of(&o, &ticks)) {
             return json_undefined();
         }
         return date_text(ev, ticks);
@@ -336,14 +346,16 @@ static const struct json *fn_bin(struct query_eval *ev, const struct json *const
 
 /* ---- conversions ---- */
 
-static const struct json *fn_to_ticks(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_to_ticks(struct query_eval *ev, const struct json *const *args,
+                                      size_t n)
 {
     (void)n;
     int64_t ticks = 0;
     return date_arg(args[0], &ticks) ? query_number(ev, (double)ticks) : json_undefined();
 }
 
-static const struct json *fn_to_timestamp(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_to_timestamp(struct query_eval *ev, const struct json *const *args,
+                                          size_t n)
 {
     (void)n;
     int64_t ticks = 0;
@@ -351,7 +363,8 @@ static const struct json *fn_to_timestamp(struct query_eval *ev, const struct js
                                      : json_undefined();
 }
 
-static const struct json *fn_from_ticks(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_from_ticks(struct query_eval *ev, const struct json *const *args,
+                                        size_t n)
 {
     (void)n;
     int64_t ticks = 0;

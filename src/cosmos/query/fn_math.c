@@ -70,8 +70,8 @@ static const struct json *fn_log(struct query_eval *ev, const struct json *const
 static bool scale_of(const struct json *const *args, size_t n, double *ret)
 {
     int64_t digits = 0;
-    if (args[0]->type != JSON_NUMBER || (n > 1 && !query_to_int(args[1], &digits)) || digits < -15 ||
-        digits > 15) {
+    if (args[0]->type != JSON_NUMBER || (n > 1 && !query_to_int(args[1], &digits)) ||
+        digits < -15 || digits > 15) {
         return false;
     }
     *ret = pow(10, (double)digits);
@@ -85,7 +85,8 @@ static const struct json *fn_round(struct query_eval *ev, const struct json *con
     if (!scale_of(args, n, &scale)) {
         return json_undefined();
     }
-    return query_number(ev, n == 1 ? round(args[0]->number) : round(args[0]->number * scale) / scale);
+    return query_number(ev,
+                        n == 1 ? round(args[0]->number) : round(args[0]->number * scale) / scale);
 }
 
 static const struct json *fn_trunc(struct query_eval *ev, const struct json *const *args, size_t n)
@@ -94,11 +95,13 @@ static const struct json *fn_trunc(struct query_eval *ev, const struct json *con
     if (!scale_of(args, n, &scale)) {
         return json_undefined();
     }
-    return query_number(ev, n == 1 ? trunc(args[0]->number) : trunc(args[0]->number * scale) / scale);
+    return query_number(ev,
+                        n == 1 ? trunc(args[0]->number) : trunc(args[0]->number * scale) / scale);
 }
 
 /* NUMBERBIN(x [, size]): down to a multiple of the size. */
-static const struct json *fn_numberbin(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_numberbin(struct query_eval *ev, const struct json *const *args,
+                                       size_t n)
 {
     if (args[0]->type != JSON_NUMBER || (n > 1 && args[1]->type != JSON_NUMBER)) {
         return json_undefined();
@@ -130,36 +133,42 @@ static bool exact_int(const struct json *v, int64_t *ret)
     return v->type == JSON_NUMBER && json_is_integer(v, ret);
 }
 
-#define INT2(fn, body)                                                                             \
+#define INT2(fn, condition, value)                                                                 \
     static const struct json *fn(struct query_eval *ev, const struct json *const *args, size_t n)  \
     {                                                                                              \
         (void)n;                                                                                   \
         int64_t x = 0;                                                                             \
         int64_t y = 0;                                                                             \
-        int64_t z = 0;                                                                             \
-        if (!exact_int(args[0], &x) || !exact_int(args[1], &y)) {                                  \
+        if (!exact_int(args[0], &x) || !exact_int(args[1], &y) || !(condition)) {                  \
             return json_undefined();                                                               \
         }                                                                                          \
-        body return json_integer(ev->arena, z);                                                    \
+        return json_integer(ev->arena, (int64_t)(value));                                          \
     }
 
-/* Overflow wraps around, as 64-bit integers do. */
-INT2(fn_intadd, z = (int64_t)((uint64_t)x + (uint64_t)y);)
-INT2(fn_intsub, z = (int64_t)((uint64_t)x - (uint64_t)y);)
-INT2(fn_intmul, z = (int64_t)((uint64_t)x * (uint64_t)y);)
-INT2(fn_intbitand, z = (int64_t)((uint64_t)x & (uint64_t)y);)
-INT2(fn_intbitor, z = (int64_t)((uint64_t)x | (uint64_t)y);)
-INT2(fn_intbitxor, z = (int64_t)((uint64_t)x ^ (uint64_t)y);)
-INT2(
-    fn_intdiv, if (y == 0 || (x == INT64_MIN && y == -1)) { return json_undefined(); } z = x / y;)
-INT2(
-    fn_intmod, if (y == 0 || (x == INT64_MIN && y == -1)) { return json_undefined(); } z = x % y;)
-INT2(
-    fn_intshl, if (y < 0 || y > 63) { return json_undefined(); } z = (int64_t)((uint64_t)x << y);)
-INT2(
-    fn_intshr, if (y < 0 || y > 63) { return json_undefined(); } z = x >> y;)
+static bool can_divide(int64_t x, int64_t y)
+{
+    return y != 0 && (x != INT64_MIN || y != -1);
+}
 
-static const struct json *fn_intbitnot(struct query_eval *ev, const struct json *const *args, size_t n)
+static bool can_shift(int64_t y)
+{
+    return y >= 0 && y <= 63;
+}
+
+/* Overflow wraps around, as 64-bit integers do. */
+INT2(fn_intadd, true, (uint64_t)x + (uint64_t)y)
+INT2(fn_intsub, true, (uint64_t)x - (uint64_t)y)
+INT2(fn_intmul, true, (uint64_t)x *(uint64_t)y)
+INT2(fn_intbitand, true, (uint64_t)x &(uint64_t)y)
+INT2(fn_intbitor, true, (uint64_t)x | (uint64_t)y)
+INT2(fn_intbitxor, true, (uint64_t)x ^ (uint64_t)y)
+INT2(fn_intdiv, can_divide(x, y), x / y)
+INT2(fn_intmod, can_divide(x, y), x % y)
+INT2(fn_intshl, can_shift(y), (uint64_t)x << y)
+INT2(fn_intshr, can_shift(y), x >> y)
+
+static const struct json *fn_intbitnot(struct query_eval *ev, const struct json *const *args,
+                                       size_t n)
 {
     (void)n;
     int64_t x = 0;

@@ -66,7 +66,8 @@ static size_t encode_char(char *out, uint32_t c)
 /* ---- pieces ---- */
 
 /* Units [from, from + count) of s. */
-static const struct json *slice_units(struct query_eval *ev, struct str s, size_t from, size_t count)
+static const struct json *slice_units(struct query_eval *ev, struct str s, size_t from,
+                                      size_t count)
 {
     if (is_ascii(s)) {
         return query_string(ev, str_slice(s, from, count));
@@ -119,7 +120,8 @@ static const struct json *substring(struct query_eval *ev, const struct json *s,
     return slice_units(ev, s->text, (size_t)from, (size_t)count);
 }
 
-static const struct json *fn_substring(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_substring(struct query_eval *ev, const struct json *const *args,
+                                       size_t n)
 {
     (void)n;
     return substring(ev, args[0], args[1], args[2]);
@@ -153,7 +155,8 @@ static const struct json *fn_length(struct query_eval *ev, const struct json *co
 }
 
 /* INDEX_OF(s, part [, start]) */
-static const struct json *fn_index_of(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_index_of(struct query_eval *ev, const struct json *const *args,
+                                      size_t n)
 {
     int64_t start = 0;
     if (!all_strings(args, 2) || (n > 2 && !query_to_int(args[2], &start))) {
@@ -176,7 +179,8 @@ static const struct json *fn_index_of(struct query_eval *ev, const struct json *
 
 /* ---- case ---- */
 
-static struct str map_chars(struct query_eval *ev, struct str s, utf8proc_int32_t (*map)(utf8proc_int32_t))
+static struct str map_chars(struct query_eval *ev, struct str s,
+                            utf8proc_int32_t (*map)(utf8proc_int32_t))
 {
     char *out = (char *)query_eval_alloc(ev, s.n * 2 + 4); /* a mapping grows at most by half */
     if (out == NULL) {
@@ -217,8 +221,8 @@ static struct str fold(struct query_eval *ev, struct str s)
 /* ---- comparisons with an optional "ignore case" ---- */
 
 /* Both strings as they are to be compared; false: the result is undefined. */
-static bool two_strings(struct query_eval *ev, const struct json *const *args, size_t n, struct str *a,
-                        struct str *b)
+static bool two_strings(struct query_eval *ev, const struct json *const *args, size_t n,
+                        struct str *a, struct str *b)
 {
     if (!all_strings(args, 2) || (n > 2 && args[2]->type != JSON_BOOL)) {
         return false;
@@ -244,7 +248,8 @@ COMPARISON(fn_stringequals, str_eq(a, b))
 
 /* ---- building ---- */
 
-static const struct json *fn_replace(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_replace(struct query_eval *ev, const struct json *const *args,
+                                     size_t n)
 {
     if (!all_strings(args, n) || args[1]->text.n == 0) {
         return json_undefined();
@@ -290,7 +295,8 @@ static const struct json *fn_replace(struct query_eval *ev, const struct json *c
     return query_string(ev, str_make(out, len + rest.n));
 }
 
-static const struct json *fn_replicate(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_replicate(struct query_eval *ev, const struct json *const *args,
+                                       size_t n)
 {
     (void)n;
     if (args[0]->type != JSON_STRING || args[1]->type != JSON_NUMBER || args[1]->number < 0) {
@@ -309,7 +315,8 @@ static const struct json *fn_replicate(struct query_eval *ev, const struct json 
     return out != NULL ? query_string(ev, str_make(out, s.n * count)) : json_undefined();
 }
 
-static const struct json *fn_reverse(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_reverse(struct query_eval *ev, const struct json *const *args,
+                                     size_t n)
 {
     if (!all_strings(args, n)) {
         return json_undefined();

@@ -19,7 +19,8 @@ enum {
 /* ---- conversions ---- */
 
 /* A string that is JSON of the wanted type. */
-static const struct json *from_string(struct query_eval *ev, const struct json *v, enum json_type type)
+static const struct json *from_string(struct query_eval *ev, const struct json *v,
+                                      enum json_type type)
 {
     const struct json *parsed = NULL;
     if (v->type != JSON_STRING || query_eval_alloc(ev, v->text.n) == NULL ||
@@ -41,7 +42,8 @@ FROM_STRING(fn_to_boolean, JSON_BOOL)
 FROM_STRING(fn_to_null, JSON_NULL)
 FROM_STRING(fn_to_object, JSON_OBJECT)
 
-static const struct json *fn_to_number(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_to_number(struct query_eval *ev, const struct json *const *args,
+                                       size_t n)
 {
     (void)n;
     const struct json *v = from_string(ev, args[0], JSON_NUMBER);
@@ -67,7 +69,8 @@ static const struct json *string_of_buf(struct query_eval *ev, struct buf *b)
     return ret;
 }
 
-static const struct json *fn_tostring(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_tostring(struct query_eval *ev, const struct json *const *args,
+                                      size_t n)
 {
     (void)n;
     if (args[0]->type == JSON_STRING) {
@@ -80,7 +83,8 @@ static const struct json *fn_tostring(struct query_eval *ev, const struct json *
 }
 
 /* STRINGJOIN(array of strings, separator) */
-static const struct json *fn_stringjoin(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_stringjoin(struct query_eval *ev, const struct json *const *args,
+                                        size_t n)
 {
     (void)n;
     if (args[0]->type != JSON_ARRAY || args[1]->type != JSON_STRING) {
@@ -103,7 +107,8 @@ static const struct json *fn_stringjoin(struct query_eval *ev, const struct json
 }
 
 /* STRINGSPLIT(s, separator) */
-static const struct json *fn_stringsplit(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_stringsplit(struct query_eval *ev, const struct json *const *args,
+                                         size_t n)
 {
     (void)n;
     if (args[0]->type != JSON_STRING || args[1]->type != JSON_STRING) {
@@ -117,10 +122,11 @@ static const struct json *fn_stringsplit(struct query_eval *ev, const struct jso
         ptrdiff_t at = sep.n > 0 ? str_find(rest, sep) : -1;
         struct str part = at < 0 ? rest : str_slice(rest, 0, (size_t)at);
         if (count == SPLIT_PARTS_MAX || query_eval_alloc(ev, sizeof(part)) == NULL) {
-            return query_eval_fail(ev, ERR_LIMIT, "A string would be split into more than %d parts.",
-                                   SPLIT_PARTS_MAX);
+            return query_eval_fail(
+                ev, ERR_LIMIT, "A string would be split into more than %d parts.", SPLIT_PARTS_MAX);
         }
-        parts = (const struct json **)query_list_grow(ev->arena, parts, count, sizeof(*parts));
+        parts = (const struct json **)query_list_grow(ev->arena, parts, count,
+                                                      sizeof(const struct json *));
         parts[count++] = query_string(ev, part);
         if (at < 0) {
             return json_array(ev->arena, parts, count);
@@ -182,7 +188,8 @@ static char *regex_key(struct str pattern, struct str modifiers, size_t *ret_siz
     return key;
 }
 
-struct query_regex *query_regex_new(struct str pattern, struct str modifiers, struct str *ret_problem)
+struct query_regex *query_regex_new(struct str pattern, struct str modifiers,
+                                    struct str *ret_problem)
 {
     static _Thread_local char problem[PROBLEM_SIZE];
     uint32_t options = 0;
@@ -228,7 +235,8 @@ void query_regex_free(struct query_regex *r)
 }
 
 /* From the cache of this page, or compiled into it; NULL = bad pattern. */
-static struct query_regex *regex_get(struct query_eval *ev, struct str pattern, struct str modifiers)
+static struct query_regex *regex_get(struct query_eval *ev, struct str pattern,
+                                     struct str modifiers)
 {
     size_t key_size = 0;
     char *key = regex_key(pattern, modifiers, &key_size);
@@ -254,7 +262,8 @@ static struct query_regex *regex_get(struct query_eval *ev, struct str pattern, 
 }
 
 /* REGEXMATCH(s, pattern [, modifiers]): a bad pattern that comes from a document is undefined. */
-static const struct json *fn_regexmatch(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_regexmatch(struct query_eval *ev, const struct json *const *args,
+                                        size_t n)
 {
     if (args[0]->type != JSON_STRING || args[1]->type != JSON_STRING ||
         (n > 2 && args[2]->type != JSON_STRING)) {
@@ -278,14 +287,9 @@ static const struct json *fn_regexmatch(struct query_eval *ev, const struct json
 }
 
 const struct query_fn query_fns_text[] = {
-    {"REGEXMATCH", 2, 3, fn_regexmatch, 0},
-    {"STRINGJOIN", 2, 2, fn_stringjoin, 0},
-    {"STRINGSPLIT", 2, 2, fn_stringsplit, 0},
-    {"STRINGTOARRAY", 1, 1, fn_to_array, 0},
-    {"STRINGTOBOOLEAN", 1, 1, fn_to_boolean, 0},
-    {"STRINGTONULL", 1, 1, fn_to_null, 0},
-    {"STRINGTONUMBER", 1, 1, fn_to_number, 0},
-    {"STRINGTOOBJECT", 1, 1, fn_to_object, 0},
-    {"TOSTRING", 1, 1, fn_tostring, 0},
-    {0},
+    {"REGEXMATCH", 2, 3, fn_regexmatch, 0},      {"STRINGJOIN", 2, 2, fn_stringjoin, 0},
+    {"STRINGSPLIT", 2, 2, fn_stringsplit, 0},    {"STRINGTOARRAY", 1, 1, fn_to_array, 0},
+    {"STRINGTOBOOLEAN", 1, 1, fn_to_boolean, 0}, {"STRINGTONULL", 1, 1, fn_to_null, 0},
+    {"STRINGTONUMBER", 1, 1, fn_to_number, 0},   {"STRINGTOOBJECT", 1, 1, fn_to_object, 0},
+    {"TOSTRING", 1, 1, fn_tostring, 0},          {0},
 };

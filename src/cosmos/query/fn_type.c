@@ -22,7 +22,8 @@ TYPE_CHECK(fn_is_primitive, query_value_is_simple(v))
 TYPE_CHECK(fn_is_string, v->type == JSON_STRING)
 TYPE_CHECK(fn_is_finite, v->type == JSON_NUMBER && isfinite(v->number))
 
-static const struct json *fn_is_integer(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_is_integer(struct query_eval *ev, const struct json *const *args,
+                                        size_t n)
 {
     (void)ev;
     (void)n;
@@ -50,7 +51,8 @@ static const struct json *fn_choose(struct query_eval *ev, const struct json *co
 }
 
 /* DOCUMENTID(c): the item number, unique in its physical partition. */
-static const struct json *fn_documentid(struct query_eval *ev, const struct json *const *args, size_t n)
+static const struct json *fn_documentid(struct query_eval *ev, const struct json *const *args,
+                                        size_t n)
 {
     (void)args;
     (void)n;

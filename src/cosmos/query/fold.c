@@ -34,7 +34,7 @@ static void sort_constants(struct arena *a, struct query_expr *e)
             e->sorted[e->sorted_count++] = e->args[i]->value;
         }
     }
-    qsort(e->sorted, e->sorted_count, sizeof(e->sorted[0]), compare_values);
+    qsort(e->sorted, e->sorted_count, sizeof(const struct json *), compare_values);
 }
 
 static void fold_select(struct query_eval *ev, struct query_select *s);

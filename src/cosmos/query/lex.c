@@ -11,7 +11,7 @@
 #include "cosmos/query/query_int.h"
 
 enum {
-    NUMBER_SIZE_MAX = 400,  /* characters of a number literal */
+    NUMBER_SIZE_MAX = 400,   /* characters of a number literal */
     FAIL_MESSAGE_SIZE = 320, /* so that the JSON around it fits errinfo.message */
     NEAR_SIZE_MAX = 64,
 };
@@ -30,14 +30,14 @@ static const struct {
     const char *text; /* longer ones first */
     enum query_tok kind;
 } symbols[] = {
-    {">>>", TOK_USHR}, {"??", TOK_COALESCE}, {"!=", TOK_NE},    {"<>", TOK_NE},
-    {"<=", TOK_LE},    {">=", TOK_GE},       {"<<", TOK_SHL},   {">>", TOK_SHR},
-    {"||", TOK_CONCAT}, {".", TOK_DOT},      {",", TOK_COMMA},  {":", TOK_COLON},
-    {"(", TOK_LPAREN}, {")", TOK_RPAREN},    {"[", TOK_LBRACKET}, {"]", TOK_RBRACKET},
-    {"{", TOK_LBRACE}, {"}", TOK_RBRACE},    {"?", TOK_QUESTION}, {"=", TOK_EQ},
-    {"<", TOK_LT},     {">", TOK_GT},        {"+", TOK_PLUS},   {"-", TOK_MINUS},
-    {"*", TOK_STAR},   {"/", TOK_SLASH},     {"%", TOK_PERCENT}, {"&", TOK_AMP},
-    {"|", TOK_PIPE},   {"^", TOK_CARET},     {"~", TOK_TILDE},
+    {">>>", TOK_USHR},  {"??", TOK_COALESCE}, {"!=", TOK_NE},      {"<>", TOK_NE},
+    {"<=", TOK_LE},     {">=", TOK_GE},       {"<<", TOK_SHL},     {">>", TOK_SHR},
+    {"||", TOK_CONCAT}, {".", TOK_DOT},       {",", TOK_COMMA},    {":", TOK_COLON},
+    {"(", TOK_LPAREN},  {")", TOK_RPAREN},    {"[", TOK_LBRACKET}, {"]", TOK_RBRACKET},
+    {"{", TOK_LBRACE},  {"}", TOK_RBRACE},    {"?", TOK_QUESTION}, {"=", TOK_EQ},
+    {"<", TOK_LT},      {">", TOK_GT},        {"+", TOK_PLUS},     {"-", TOK_MINUS},
+    {"*", TOK_STAR},    {"/", TOK_SLASH},     {"%", TOK_PERCENT},  {"&", TOK_AMP},
+    {"|", TOK_PIPE},    {"^", TOK_CARET},     {"~", TOK_TILDE},
 };
 
 static const char filter_text[] = "{documentdb-formattableorderbyquery-filter}";
@@ -88,7 +88,7 @@ enum err query_fail(struct errinfo *ei, enum err code, struct str text, size_t s
     struct str plain = cut_text(str_make(message, len), sizeof(message) - 16);
 
     struct buf out;
-    buf_init(&out, ERRINFO_MESSAGE_SIZE * 4);
+    buf_init(&out, (size_t)ERRINFO_MESSAGE_SIZE * 4);
     buf_add_cstr(&out, "{\"errors\":[{\"severity\":\"Error\",");
     if (end > 0) {
         buf_printf(&out, "\"location\":{\"start\":%zu,\"end\":%zu},",

@@ -17,30 +17,30 @@ struct page {
     query_row_fn on_row;
     void *row_ctx;
     struct query_eval ev;
-    struct errinfo ei;         /* of the evaluation: a time-out may turn into a short page */
-    struct arena arena;        /* slots and the incoming cursor */
-    struct arena doc_arena;    /* the current document */
+    struct errinfo ei;      /* of the evaluation: a time-out may turn into a short page */
+    struct arena arena;     /* slots and the incoming cursor */
+    struct arena doc_arena; /* the current document */
     struct query_run *run;
     uint64_t item_max;
     size_t size_max;
     size_t token_max;
-    struct query_cursor in;    /* kind 0: first page */
+    struct query_cursor in; /* kind 0: first page */
     struct query_page count;
-    struct buf row;            /* text of the row being written */
-    uint64_t row_in_doc;       /* rows the current document made so far */
+    struct buf row;      /* text of the row being written */
+    uint64_t row_in_doc; /* rows the current document made so far */
     uint64_t offset_left;
     uint64_t limit_left;
-    bool is_end;               /* LIMIT reached: no token */
-    bool has_more;             /* a row was left for the next page */
+    bool is_end;   /* LIMIT reached: no token */
+    bool has_more; /* a row was left for the next page */
     /* STREAM */
-    uint64_t skip_rows;        /* of the current document: returned by the page before */
-    uint64_t done_rows;        /* of the document in which the page ended */
+    uint64_t skip_rows; /* of the current document: returned by the page before */
+    uint64_t done_rows; /* of the document in which the page ended */
     bool has_position;
     uint32_t ordinal;
-    struct buf position;       /* of the last document done */
+    struct buf position; /* of the last document done */
     /* SORT */
     struct query_sort sort;
-    struct query_row resume;   /* the last row returned */
+    struct query_row resume; /* the last row returned */
     bool has_resume;
     /* WHOLE */
     uint64_t seen;
@@ -88,7 +88,8 @@ static enum err next_doc(struct page *p, struct query_doc *ret, bool *ret_has, s
 }
 
 /* What is stored was checked when it came in: if it is no JSON now, it is damaged. */
-static enum err parse_doc(struct arena *a, struct str text, const struct json **ret, struct errinfo *ei)
+static enum err parse_doc(struct arena *a, struct str text, const struct json **ret,
+                          struct errinfo *ei)
 {
     struct errinfo why = {0};
     if (json_parse(a, text, NULL, ret, &why) != OK) {
@@ -164,7 +165,8 @@ static size_t or_default(size_t v, size_t def)
 static void page_init(struct page *p, const struct query *q, const struct query_source *source,
                       const struct query_page_opts *opts, query_row_fn on_row, void *row_ctx)
 {
-    *p = (struct page){.q = q, .source = source, .opts = opts, .on_row = on_row, .row_ctx = row_ctx};
+    *p =
+        (struct page){.q = q, .source = source, .opts = opts, .on_row = on_row, .row_ctx = row_ctx};
     arena_init(&p->arena);
     arena_init(&p->doc_arena);
     query_eval_init(&p->ev, q, &p->arena, &p->ei);
@@ -326,7 +328,8 @@ static enum err count_from_prefix(struct page *p, struct query_cursor *c, struct
     return OK;
 }
 
-static enum err stream_token(struct page *p, uint64_t rid, struct buf *ret_token, struct errinfo *ei)
+static enum err stream_token(struct page *p, uint64_t rid, struct buf *ret_token,
+                             struct errinfo *ei)
 {
     struct query_cursor c = new_cursor(p, QTOKEN_STREAM);
     c.has_position = p->has_position;

@@ -328,7 +328,7 @@ static enum err parse_group_by(struct query_parser *p, struct query_select *s)
                               "The GROUP BY clause exceeds the maximum of %d expressions.",
                               QUERY_GROUP_KEYS_MAX);
         }
-        s->group = query_list_grow(p->arena, s->group, s->group_count, sizeof(*s->group));
+        s->group = query_list_grow(p->arena, s->group, s->group_count, sizeof(struct query_expr *));
         TRY(query_parse_expr(p, &s->group[s->group_count]));
         s->group_count++;
         if (p->tok.kind != TOK_COMMA) {
@@ -342,7 +342,8 @@ static enum err parse_order_by(struct query_parser *p, struct query_select *s)
 {
     TRY(query_parse_advance(p));
     TRY(query_parse_expect(p, KW_BY));
-    if (p->tok.kind == KW_RANK && !query_parse_next_is(p, TOK_DOT) && !query_parse_next_is(p, TOK_LBRACKET)) {
+    if (p->tok.kind == KW_RANK && !query_parse_next_is(p, TOK_DOT) &&
+        !query_parse_next_is(p, TOK_LBRACKET)) {
         return query_fail(p->ei, ERR_UNSUPPORTED, p->lexer.text, p->tok.start, p->tok.end, "SC2300",
                           "'ORDER BY RANK' is not implemented.");
     }

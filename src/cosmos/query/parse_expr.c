@@ -27,15 +27,15 @@ static const struct {
     enum precedence prec;
     enum query_op op;
 } binary_ops[] = {
-    {TOK_PIPE, PREC_BITOR, OP_BITOR},   {TOK_CARET, PREC_BITXOR, OP_BITXOR},
-    {TOK_AMP, PREC_BITAND, OP_BITAND},  {TOK_EQ, PREC_EQUAL, OP_EQ},
-    {TOK_NE, PREC_EQUAL, OP_NE},        {TOK_LT, PREC_RELATION, OP_LT},
-    {TOK_LE, PREC_RELATION, OP_LE},     {TOK_GT, PREC_RELATION, OP_GT},
-    {TOK_GE, PREC_RELATION, OP_GE},     {TOK_SHL, PREC_SHIFT, OP_SHL},
-    {TOK_SHR, PREC_SHIFT, OP_SHR},      {TOK_USHR, PREC_SHIFT, OP_USHR},
-    {TOK_PLUS, PREC_ADD, OP_ADD},       {TOK_MINUS, PREC_ADD, OP_SUB},
-    {TOK_CONCAT, PREC_ADD, OP_NONE},    {TOK_STAR, PREC_MUL, OP_MUL},
-    {TOK_SLASH, PREC_MUL, OP_DIV},      {TOK_PERCENT, PREC_MUL, OP_MOD},
+    {TOK_PIPE, PREC_BITOR, OP_BITOR},  {TOK_CARET, PREC_BITXOR, OP_BITXOR},
+    {TOK_AMP, PREC_BITAND, OP_BITAND}, {TOK_EQ, PREC_EQUAL, OP_EQ},
+    {TOK_NE, PREC_EQUAL, OP_NE},       {TOK_LT, PREC_RELATION, OP_LT},
+    {TOK_LE, PREC_RELATION, OP_LE},    {TOK_GT, PREC_RELATION, OP_GT},
+    {TOK_GE, PREC_RELATION, OP_GE},    {TOK_SHL, PREC_SHIFT, OP_SHL},
+    {TOK_SHR, PREC_SHIFT, OP_SHR},     {TOK_USHR, PREC_SHIFT, OP_USHR},
+    {TOK_PLUS, PREC_ADD, OP_ADD},      {TOK_MINUS, PREC_ADD, OP_SUB},
+    {TOK_CONCAT, PREC_ADD, OP_NONE},   {TOK_STAR, PREC_MUL, OP_MUL},
+    {TOK_SLASH, PREC_MUL, OP_DIV},     {TOK_PERCENT, PREC_MUL, OP_MOD},
 };
 
 struct expr_list {
@@ -45,7 +45,8 @@ struct expr_list {
 
 static void list_add(struct query_parser *p, struct expr_list *l, struct query_expr *e)
 {
-    l->items = (struct query_expr **)query_list_grow(p->arena, l->items, l->count, sizeof(e));
+    l->items = (struct query_expr **)query_list_grow(p->arena, l->items, l->count,
+                                                     sizeof(struct query_expr *));
     l->items[l->count++] = e;
 }
 
@@ -201,7 +202,8 @@ static enum err check_regex(struct query_parser *p, const struct query_expr *e)
         pattern->type != JSON_STRING || (e->arg_count > 2 && modifiers == NULL)) {
         return OK;
     }
-    struct str mods = modifiers != NULL && modifiers->type == JSON_STRING ? modifiers->text : STR_NONE;
+    struct str mods =
+        modifiers != NULL && modifiers->type == JSON_STRING ? modifiers->text : STR_NONE;
     struct str problem = STR_NONE;
     struct query_regex *r = query_regex_new(pattern->text, mods, &problem);
     if (r == NULL) {
@@ -353,6 +355,7 @@ static enum err parse_postfix(struct query_parser *p, struct query_expr **ret)
 {
     struct query_expr *e = NULL;
     TRY(parse_primary(p, &e));
+    ASSERT(e != NULL);
     while (p->tok.kind == TOK_DOT || p->tok.kind == TOK_LBRACKET) {
         struct query_expr *base = e;
         bool is_bracket = p->tok.kind == TOK_LBRACKET;
@@ -489,7 +492,8 @@ static bool is_predicate(const struct query_parser *p)
 }
 
 /* left || x || y ... */
-static enum err parse_concat(struct query_parser *p, struct query_expr *left, struct query_expr **ret)
+static enum err parse_concat(struct query_parser *p, struct query_expr *left,
+                             struct query_expr **ret)
 {
     struct expr_list l = {0};
     list_add(p, &l, left);

@@ -17,14 +17,14 @@ struct plan {
     const struct query_select *s;
     const struct query_plan_opts *opts;
     struct errinfo *ei;
-    bool is_empty;        /* the client sends the original */
+    bool is_empty; /* the client sends the original */
     bool is_distinct_ordered;
     struct str rid_alias; /* whose _rid orders ties */
 };
 
 static const char *const agg_plan_names[AGG_KIND_COUNT] = {
-    [AGG_COUNT] = "Count", [AGG_SUM] = "Sum",         [AGG_AVG] = "Average",
-    [AGG_MIN] = "Min",     [AGG_MAX] = "Max",         [AGG_COUNTIF] = "CountIf",
+    [AGG_COUNT] = "Count",       [AGG_SUM] = "Sum",         [AGG_AVG] = "Average",
+    [AGG_MIN] = "Min",           [AGG_MAX] = "Max",         [AGG_COUNTIF] = "CountIf",
     [AGG_MAKELIST] = "MakeList", [AGG_MAKESET] = "MakeSet",
 };
 
@@ -58,8 +58,9 @@ static enum err check_aggregates(struct plan *p)
         }
     }
     if (p->s->is_aggregated && p->s->order_count > 0) {
-        return refuse(p, "ORDER BY together with GROUP BY or aggregates cannot run across partitions "
-                         "on the client.");
+        return refuse(p,
+                      "ORDER BY together with GROUP BY or aggregates cannot run across partitions "
+                      "on the client.");
     }
     return OK;
 }
@@ -83,11 +84,12 @@ static enum err need(struct plan *p, bool is_used, const char *feature)
     if (!is_used || p->opts->features.n == 0 || lists_feature(p->opts->features, str_of(feature))) {
         return OK;
     }
-    return query_fail(p->ei, ERR_SYNTAX, p->q->text, 0, 0, "SC3101",
-                      "Query contains 1 or more unsupported features. Upgrade your SDK to a version "
-                      "that does support the requested features: Query contained %s, which the "
-                      "calling client does not support.",
-                      feature);
+    return query_fail(
+        p->ei, ERR_SYNTAX, p->q->text, 0, 0, "SC3101",
+        "Query contains 1 or more unsupported features. Upgrade your SDK to a version "
+        "that does support the requested features: Query contained %s, which the "
+        "calling client does not support.",
+        feature);
 }
 
 static enum err check_features(struct plan *p)
@@ -120,9 +122,11 @@ static enum err check_sources(struct plan *p)
         return OK;
     }
     const struct query_from *first = &s->from[0];
-    if (first->select != NULL && p->q->info.class == QUERY_WHOLE && !s->is_aggregated && !s->is_distinct) {
-        return refuse(p, "A subquery in FROM with ORDER BY, DISTINCT, GROUP BY, TOP or OFFSET LIMIT "
-                         "cannot run across partitions on the client.");
+    if (first->select != NULL && p->q->info.class == QUERY_WHOLE && !s->is_aggregated &&
+        !s->is_distinct) {
+        return refuse(p,
+                      "A subquery in FROM with ORDER BY, DISTINCT, GROUP BY, TOP or OFFSET LIMIT "
+                      "cannot run across partitions on the client.");
     }
     for (const struct query_select *in = first->select; in != NULL;) {
         if (in->is_aggregated || in->is_distinct || in->order_count > 0 || in->top.expr != NULL ||
@@ -143,8 +147,9 @@ static enum err check_sources(struct plan *p)
     bool is_nameless = first->alias.n == 0;
     bool is_hidden = first->slot != QUERY_SLOT_DOC && str_eq(p->rid_alias, first->alias);
     if (s->order_count > 0 && (is_nameless || (is_hidden && first->select == NULL))) {
-        return refuse(p, "ORDER BY over this FROM clause cannot run across partitions on the client: "
-                         "give the source an alias of its own.");
+        return refuse(p,
+                      "ORDER BY over this FROM clause cannot run across partitions on the client: "
+                      "give the source an alias of its own.");
     }
     return OK;
 }
@@ -188,7 +193,8 @@ static void put_agg(struct buf *out, const struct query_expr *e)
     if (e->agg == AGG_AVG) {
         buf_printf(out, "{\"item\": {\"sum\": SUM(%.*s), \"count\": COUNT(%.*s)}}", n, a, n, a);
     } else if (e->agg == AGG_MIN || e->agg == AGG_MAX) {
-        buf_printf(out, "{\"item\": %s(%.*s), \"item2\": {\"%s\": %s(%.*s), \"count\": COUNT(%.*s)}}",
+        buf_printf(out,
+                   "{\"item\": %s(%.*s), \"item2\": {\"%s\": %s(%.*s), \"count\": COUNT(%.*s)}}",
                    name, n, a, e->agg == AGG_MIN ? "min" : "max", name, n, a, n, a);
     } else {
         buf_printf(out, "{\"item\": %s(%.*s)}", name, n, a);
@@ -257,12 +263,12 @@ static void put_order_where(struct buf *out, const struct query_select *s)
 }
 
 static void put_items_of(struct buf *out, const char *name, struct query_expr *const *keys,
-                         const struct query_order *order, size_t n)
+                         size_t n)
 {
     buf_add_char(out, '[');
     for (size_t i = 0; i < n; i++) {
         buf_add_cstr(out, i > 0 ? ", {\"item\": " : "{\"item\": ");
-        query_print_expr(out, keys != NULL ? keys[i] : order[i].expr);
+        query_print_expr(out, keys[i]);
         buf_add_char(out, '}');
     }
     buf_printf(out, "] AS %s, ", name);
@@ -288,7 +294,8 @@ static void put_order_from(struct buf *out, const struct plan *p)
 static void put_limit(struct buf *out, const struct query_select *s)
 {
     if (s->offset.expr != NULL) {
-        buf_printf(out, "\nOFFSET 0 LIMIT %llu", (unsigned long long)(s->offset.n + s->limit.n));
+        uint64_t n = s->offset.n + s->limit.n;
+        buf_printf(out, "\nOFFSET 0 LIMIT %llu", (unsigned long long)n);
     }
 }
 
@@ -300,7 +307,11 @@ static void rewrite_order(struct buf *out, const struct plan *p)
         buf_printf(out, "TOP %llu ", (unsigned long long)s->top.n);
     }
     buf_printf(out, STR_FMT "._rid, ", STR_ARG(p->rid_alias));
-    put_items_of(out, "orderByItems", NULL, s->order, s->order_count);
+    struct query_expr *keys[QUERY_ORDER_KEYS_MAX];
+    for (size_t i = 0; i < s->order_count; i++) {
+        keys[i] = s->order[i].expr;
+    }
+    put_items_of(out, "orderByItems", keys, s->order_count);
     put_payload(out, s);
     buf_add_cstr(out, " AS payload");
     put_order_from(out, p);
@@ -315,7 +326,7 @@ static void rewrite_aggregate(struct buf *out, const struct query_select *s)
 {
     buf_add_cstr(out, "SELECT ");
     if (s->group_count > 0) {
-        put_items_of(out, "groupByItems", s->group, NULL, s->group_count);
+        put_items_of(out, "groupByItems", s->group, s->group_count);
     }
     bool is_bare = s->is_value && s->group_count == 0;
     buf_add_cstr(out, is_bare ? "VALUE " : "");
@@ -355,7 +366,8 @@ static void rewrite(struct buf *out, const struct plan *p)
 
 /* ---- the answer ---- */
 
-static void out_count(struct json_out *o, const char *key, const struct query_count *c, bool is_empty)
+static void out_count(struct json_out *o, const char *key, const struct query_count *c,
+                      bool is_empty)
 {
     json_out_key(o, key);
     if (c->expr != NULL && !is_empty) {
@@ -443,6 +455,20 @@ static void out_info(struct json_out *o, const struct plan *p, struct str rewrit
     json_out_object_end(o);
 }
 
+/* Without documents, one range is asked, whichever it is: else each would return the row. */
+static struct str ranges_of(const struct query *q, const struct query_plan_opts *opts)
+{
+    if (!q->has_container) {
+        return STR("[{\"min\":\"\",\"max\":\"\",\"isMinInclusive\":true,"
+                   "\"isMaxInclusive\":true}]");
+    }
+    if (opts->ranges_json.n > 0) {
+        return opts->ranges_json;
+    }
+    return STR("[{\"min\":\"\",\"max\":\"FF\",\"isMinInclusive\":true,"
+               "\"isMaxInclusive\":false}]");
+}
+
 enum err query_plan(const struct query *q, const struct query_plan_opts *opts, struct buf *out,
                     struct errinfo *ei)
 {
@@ -468,9 +494,7 @@ enum err query_plan(const struct query *q, const struct query_plan_opts *opts, s
     json_out_key(&o, "queryInfo");
     out_info(&o, &p, buf_str(&rewritten));
     json_out_key(&o, "queryRanges");
-    json_out_raw(&o, opts->ranges_json.n > 0 ? opts->ranges_json
-                                             : STR("[{\"min\":\"\",\"max\":\"FF\",\"isMinInclusive\":"
-                                                   "true,\"isMaxInclusive\":false}]"));
+    json_out_raw(&o, ranges_of(q, opts));
     json_out_object_end(&o);
     bool is_complete = buf_ok(&rewritten) && buf_ok(out);
     buf_done(&rewritten);

@@ -19,10 +19,10 @@ static void print_list(struct buf *out, struct query_expr *const *items, size_t 
 static const char *op_text(enum query_op op)
 {
     static const char *const texts[] = {
-        [OP_NOT] = "NOT ", [OP_NEG] = "-",    [OP_POS] = "+",   [OP_BITNOT] = "~", [OP_EQ] = "=",
-        [OP_NE] = "!=",    [OP_LT] = "<",     [OP_LE] = "<=",   [OP_GT] = ">",     [OP_GE] = ">=",
-        [OP_ADD] = "+",    [OP_SUB] = "-",    [OP_MUL] = "*",   [OP_DIV] = "/",    [OP_MOD] = "%",
-        [OP_BITAND] = "&", [OP_BITOR] = "|",  [OP_BITXOR] = "^", [OP_SHL] = "<<",  [OP_SHR] = ">>",
+        [OP_NOT] = "NOT ", [OP_NEG] = "-",   [OP_POS] = "+",    [OP_BITNOT] = "~", [OP_EQ] = "=",
+        [OP_NE] = "!=",    [OP_LT] = "<",    [OP_LE] = "<=",    [OP_GT] = ">",     [OP_GE] = ">=",
+        [OP_ADD] = "+",    [OP_SUB] = "-",   [OP_MUL] = "*",    [OP_DIV] = "/",    [OP_MOD] = "%",
+        [OP_BITAND] = "&", [OP_BITOR] = "|", [OP_BITXOR] = "^", [OP_SHL] = "<<",   [OP_SHR] = ">>",
         [OP_USHR] = ">>>",
     };
     ASSERT(op > OP_NONE && op < ARRAY_COUNT(texts));

@@ -50,10 +50,10 @@ struct query;
 
 enum {
     QUERY_TEXT_SIZE_MAX = 256 << 10,
-    QUERY_DEPTH_MAX = 160,        /* nesting of expressions and subqueries */
-    QUERY_JOINS_MAX = 5,          /* in one FROM clause */
-    QUERY_NODES_MAX = 200000,     /* expressions in one query */
-    QUERY_SLOTS_MAX = 1024,       /* bindings, group keys and aggregates in one query */
+    QUERY_DEPTH_MAX = 160,    /* nesting of expressions and subqueries */
+    QUERY_JOINS_MAX = 5,      /* in one FROM clause */
+    QUERY_NODES_MAX = 200000, /* expressions in one query */
+    QUERY_SLOTS_MAX = 1024,   /* bindings, group keys and aggregates in one query */
     QUERY_PARAMS_MAX = 4096,
     QUERY_PARAM_NAME_MAX = 256,
     QUERY_ORDER_KEYS_MAX = 16,
@@ -85,8 +85,9 @@ enum err query_compile(struct arena *a, struct str text, const struct json *para
                        struct errinfo *ei) MUST_CHECK;
 
 /* The condition of a patch: `from c where c.x = 1`. Only for query_condition(). */
-enum err query_compile_condition(struct arena *a, struct str text, const struct query_limits *limits,
-                                 struct query **ret, struct errinfo *ei) MUST_CHECK;
+enum err query_compile_condition(struct arena *a, struct str text,
+                                 const struct query_limits *limits, struct query **ret,
+                                 struct errinfo *ei) MUST_CHECK;
 
 /* ---- analysis ---- */
 
@@ -98,16 +99,16 @@ enum query_class {
 
 struct query_info {
     enum query_class class;
-    bool is_ordered;     /* outermost ORDER BY */
-    bool is_aggregated;  /* aggregate functions or GROUP BY, outermost or in FROM (SELECT ...) */
+    bool is_ordered;    /* outermost ORDER BY */
+    bool is_aggregated; /* aggregate functions or GROUP BY, outermost or in FROM (SELECT ...) */
     bool is_distinct;
     bool has_top_or_limit;
-    bool has_from;       /* false: the answer does not depend on documents; nothing is scanned */
-    bool is_verbatim;    /* SELECT * without filter and order: documents are copied unparsed */
+    bool has_from;    /* false: the answer does not depend on documents; nothing is scanned */
+    bool is_verbatim; /* SELECT * without filter and order: documents are copied unparsed */
     /* For the header x-ms-cosmos-query-execution-info, so that all SDKs agree how ties go:
      * {"reverseRidEnabled":false,"reverseIndexScan":<this>}. */
     bool is_rid_descending;
-    uint64_t hash;       /* of text and parameters */
+    uint64_t hash; /* of text and parameters */
 };
 struct query_info query_info(const struct query *q);
 
@@ -158,8 +159,8 @@ struct query_page_opts {
 
 struct query_page {
     uint64_t row_count;
-    uint64_t row_size;       /* bytes of all rows */
-    uint64_t doc_count;      /* documents read */
+    uint64_t row_size;  /* bytes of all rows */
+    uint64_t doc_count; /* documents read */
     uint64_t doc_size;
 };
 
@@ -182,7 +183,7 @@ enum err query_condition(const struct query *q, struct str doc_text, int64_t now
 struct query_plan_opts {
     const struct str *pk_paths; /* of the container */
     size_t pk_path_count;
-    bool has_partition_key;     /* the request names one logical partition */
+    bool has_partition_key; /* the request names one logical partition */
     /* Value of x-ms-cosmos-supported-query-features; empty = everything. */
     struct str features;
     /* JSON array for "queryRanges", made by the caller from query_pinned_keys(); empty = the whole

@@ -114,8 +114,8 @@ struct query_lexer {
 
 enum err query_lex(struct query_lexer *l, struct query_token *ret) MUST_CHECK;
 /* Names that may be used where a name is expected: not reserved, or after a dot or AS. */
-bool query_tok_is_word(enum query_tok t);     /* name or any keyword */
-bool query_tok_is_name(enum query_tok t);     /* name or a keyword that is not reserved */
+bool query_tok_is_word(enum query_tok t); /* name or any keyword */
+bool query_tok_is_name(enum query_tok t); /* name or a keyword that is not reserved */
 
 /* Fills ei with the JSON error text of the real service. `start`, `end` in bytes of `text`;
  * no location when end == 0. Returns `code`. */
@@ -197,16 +197,16 @@ struct query_expr {
     enum query_op op;
     enum query_agg_kind agg;
     bool is_negated;
-    bool is_bracket;         /* NODE_PROP written ["x"] */
-    bool is_filter;          /* NODE_CONST: the placeholder */
-    int slot;                /* >= 0: the value is there (binding, group key, aggregate) */
+    bool is_bracket; /* NODE_PROP written ["x"] */
+    bool is_filter;  /* NODE_CONST: the placeholder */
+    int slot;        /* >= 0: the value is there (binding, group key, aggregate) */
     uint32_t start, end;
-    int depth;               /* 1 + the deepest operand */
+    int depth; /* 1 + the deepest operand */
     size_t arg_count;
     struct query_expr **args;
     struct str name;
-    struct str *keys;        /* NODE_OBJECT */
-    bool has_repeats;        /* a key is there twice */
+    struct str *keys;         /* NODE_OBJECT */
+    bool has_repeats;         /* a key is there twice */
     const struct json *value; /* constants, and whatever was folded to one */
     const struct query_fn *fn;
     struct query_select *select;
@@ -215,11 +215,11 @@ struct query_expr {
 };
 
 struct query_from {
-    struct str alias;          /* n == 0: none, cannot be named */
-    bool has_alias;            /* written, not derived */
-    bool is_iterator;          /* alias IN ...: one row per element */
-    bool is_container;         /* the path's first name is the container itself */
-    struct query_expr *path;   /* NULL: select */
+    struct str alias;        /* n == 0: none, cannot be named */
+    bool has_alias;          /* written, not derived */
+    bool is_iterator;        /* alias IN ...: one row per element */
+    bool is_container;       /* the path's first name is the container itself */
+    struct query_expr *path; /* NULL: select */
     struct query_select *select;
     int slot;
     uint32_t start, end;
@@ -227,14 +227,14 @@ struct query_from {
 
 struct query_item {
     struct query_expr *expr;
-    struct str alias;          /* n == 0: none written */
-    struct str name;           /* key in the row */
+    struct str alias; /* n == 0: none written */
+    struct str name;  /* key in the row */
 };
 
 struct query_order {
     struct query_expr *expr;
     bool is_desc;
-    bool is_explicit;          /* ASC or DESC was written */
+    bool is_explicit; /* ASC or DESC was written */
 };
 
 struct query_agg {
@@ -244,23 +244,23 @@ struct query_agg {
 };
 
 struct query_count {
-    struct query_expr *expr;   /* NULL: absent */
+    struct query_expr *expr; /* NULL: absent */
     uint64_t n;
 };
 
 struct query_select {
     struct query_select *outer;
     bool is_distinct;
-    bool is_distinct_free;     /* rows are distinct anyway: no set needed */
+    bool is_distinct_free; /* rows are distinct anyway: no set needed */
     bool is_star;
     bool is_value;
-    bool is_aggregated;        /* aggregates or GROUP BY */
-    bool is_root;              /* outermost, or first source of a root select: fed by the scan */
+    bool is_aggregated; /* aggregates or GROUP BY */
+    bool is_root;       /* outermost, or first source of a root select: fed by the scan */
     struct query_count top, offset, limit;
-    struct query_item *items;  /* VALUE: one */
+    struct query_item *items; /* VALUE: one */
     size_t item_count;
-    struct str *names;         /* of the items: keys of a row */
-    bool has_repeats;          /* a name is there twice */
+    struct str *names; /* of the items: keys of a row */
+    bool has_repeats;  /* a name is there twice */
     struct query_from *from;
     size_t from_count;
     struct query_expr *where;
@@ -272,7 +272,7 @@ struct query_select {
     struct query_agg *aggs;
     size_t agg_count;
     size_t agg_cap;
-    size_t visible;            /* binder: sources that names may refer to now */
+    size_t visible; /* binder: sources that names may refer to now */
     uint32_t start, end;
 };
 
@@ -283,36 +283,37 @@ struct query {
     int slot_count;
     struct query_info info;
     bool is_condition;
-    bool uses_doc;             /* some expression looks into the documents */
+    bool uses_doc; /* some expression looks into the documents */
     bool has_container;
 };
 
 /* ---- parse and bind ---- */
 
 struct query_param {
-    struct str name;           /* with @ */
+    struct str name; /* with @ */
     const struct json *value;
 };
 
 struct query_parser {
     struct arena *arena;
     struct query_lexer lexer;
-    struct query_token tok;    /* current */
+    struct query_token tok; /* current */
     struct query_limits limits;
     const struct query_param *params; /* by name */
     size_t param_count;
     struct errinfo *ei;
     size_t node_count;
-    int depth;                 /* of recursion */
+    int depth; /* of recursion */
 };
 
-enum err query_parse(struct query_parser *p, bool is_condition, struct query_select **ret) MUST_CHECK;
+enum err query_parse(struct query_parser *p, bool is_condition,
+                     struct query_select **ret) MUST_CHECK;
 enum err query_parse_select(struct query_parser *p, struct query_select **ret) MUST_CHECK;
 enum err query_parse_expr(struct query_parser *p, struct query_expr **ret) MUST_CHECK;
 enum err query_parse_literal(struct query_parser *p, struct query_expr **ret) MUST_CHECK;
 enum err query_parse_advance(struct query_parser *p) MUST_CHECK;
 enum err query_parse_expect(struct query_parser *p, enum query_tok kind) MUST_CHECK;
-enum err query_parse_unexpected(struct query_parser *p); /* error at the current token */
+enum err query_parse_unexpected(struct query_parser *p);       /* error at the current token */
 enum err query_parse_enter(struct query_parser *p) MUST_CHECK; /* recursion; undo with p->depth-- */
 /* A growing array in an arena: returns where it is now, with room for one more element. */
 void *query_list_grow(struct arena *a, void *items, size_t count, size_t size);
@@ -330,7 +331,7 @@ enum err query_bind(struct query *q, struct errinfo *ei) MUST_CHECK;
 enum err query_bind_groups(struct query *q, struct query_select *s, struct errinfo *ei) MUST_CHECK;
 enum err query_slot_new(struct query *q, struct errinfo *ei, int *ret) MUST_CHECK;
 bool query_expr_equal(const struct query_expr *a, const struct query_expr *b); /* after binding */
-enum { QUERY_SLOT_DOC = 0 }; /* the document itself */
+enum { QUERY_SLOT_DOC = 0 };      /* the document itself */
 void query_fold(struct query *q); /* constant expressions get their value */
 
 /* ---- print ---- */
@@ -384,20 +385,20 @@ enum { QUERY_REGEX_CACHE = 8 };
 struct query_regex; /* compiled pattern */
 
 struct query_eval {
-    struct arena *arena;         /* results of the current row */
-    const struct json **slots;   /* never NULL elements; undefined when unset */
-    struct str text;             /* of the query, for run-time errors */
+    struct arena *arena;       /* results of the current row */
+    const struct json **slots; /* never NULL elements; undefined when unset */
+    struct str text;           /* of the query, for run-time errors */
     struct errinfo *ei;
-    enum err err;                /* first failure; evaluation gives undefined from then on */
-    size_t memory_max;           /* of one arena, and of mem_used */
-    size_t mem_used;             /* rows, groups and sets kept */
-    uint64_t steps;              /* of work */
-    uint64_t look_at;            /* steps at which to look at the clock again */
+    enum err err;      /* first failure; evaluation gives undefined from then on */
+    size_t memory_max; /* of one arena, and of mem_used */
+    size_t mem_used;   /* rows, groups and sets kept */
+    uint64_t steps;    /* of work */
+    uint64_t look_at;  /* steps at which to look at the clock again */
     bool (*is_expired)(void *ctx);
     void *expired_ctx;
-    int64_t now_ticks;           /* of this page */
-    int64_t static_ticks;        /* of the first page */
-    uint64_t rid;                /* of the current document */
+    int64_t now_ticks;    /* of this page */
+    int64_t static_ticks; /* of the first page */
+    uint64_t rid;         /* of the current document */
     uint32_t ordinal;
     uint64_t random;
     struct query_regex *regexes[QUERY_REGEX_CACHE];
@@ -407,7 +408,8 @@ struct query_eval {
 void query_eval_init(struct query_eval *ev, const struct query *q, struct arena *slots_arena,
                      struct errinfo *ei);
 void query_eval_done(struct query_eval *ev);
-const struct json *query_eval_expr(struct query_eval *ev, const struct query_expr *e); /* never NULL */
+const struct json *query_eval_expr(struct query_eval *ev,
+                                   const struct query_expr *e);          /* never NULL */
 bool query_eval_true(struct query_eval *ev, const struct query_expr *e); /* NULL e: true */
 /* Records the first failure and returns undefined. */
 const struct json *query_eval_fail(struct query_eval *ev, enum err code, const char *fmt, ...)
@@ -429,7 +431,8 @@ const struct json *query_make_object(struct query_eval *ev, const struct str *ke
                                      const struct json *const *values, size_t n, bool may_repeat);
 bool query_to_int(const struct json *v, int64_t *ret); /* a number that is an integer in range */
 
-struct query_regex *query_regex_new(struct str pattern, struct str modifiers, struct str *ret_problem);
+struct query_regex *query_regex_new(struct str pattern, struct str modifiers,
+                                    struct str *ret_problem);
 void query_regex_free(struct query_regex *r);
 
 /* ---- sets of values ---- */
@@ -451,12 +454,12 @@ bool query_set_add(struct query_set *s, struct query_eval *ev, const struct json
 struct query_agg_state {
     uint64_t count;
     double sum;
-    bool is_bad;                 /* result is undefined */
-    const struct json *best;     /* owned clone */
+    bool is_bad;             /* result is undefined */
+    const struct json *best; /* owned clone */
     size_t best_size;
-    const struct json **list;    /* owned clones */
+    const struct json **list; /* owned clones */
     size_t list_count, list_cap;
-    struct query_set set;        /* of MAKESET */
+    struct query_set set; /* of MAKESET */
 };
 void query_agg_add(struct query_eval *ev, const struct query_agg *a, struct query_agg_state *st);
 const struct json *query_agg_result(struct query_eval *ev, const struct query_agg *a,
@@ -497,13 +500,13 @@ const struct json *query_run_project(struct query_eval *ev, const struct query_s
 /* ---- sorting ---- */
 
 struct query_row {
-    const struct json **keys;  /* clones, inside the row's block */
-    const struct json *value;  /* clone; or NULL and text */
-    struct str text;           /* projected JSON */
+    const struct json **keys; /* clones, inside the row's block */
+    const struct json *value; /* clone; or NULL and text */
+    struct str text;          /* projected JSON */
     uint32_t ordinal;
     uint64_t rid;
-    uint64_t row_idx;          /* within the document */
-    size_t size;               /* of everything, for accounting */
+    uint64_t row_idx; /* within the document */
+    size_t size;      /* of everything, for accounting */
 };
 
 struct query_sort {
@@ -511,16 +514,17 @@ struct query_sort {
     const struct query_order *order;
     size_t key_count;
     bool is_rid_descending;
-    size_t row_max;            /* keep the best so many; 0 = all */
-    size_t size_max;           /* keep rows while the better ones fill less; 0 = no limit */
-    struct query_row **rows;   /* a heap with the worst on top while filling */
+    size_t row_max;          /* keep the best so many; 0 = all */
+    size_t size_max;         /* keep rows while the better ones fill less; 0 = no limit */
+    struct query_row **rows; /* a heap with the worst on top while filling */
     size_t count, cap;
-    size_t text_size;          /* of all rows' text */
-    bool has_dropped;          /* rows were left out */
+    size_t text_size; /* of all rows' text */
+    bool has_dropped; /* rows were left out */
 };
 void query_sort_init(struct query_sort *s, struct query_eval *ev, const struct query_select *sel);
 void query_sort_done(struct query_sort *s);
-int query_sort_cmp(const struct query_sort *s, const struct query_row *a, const struct query_row *b);
+int query_sort_cmp(const struct query_sort *s, const struct query_row *a,
+                   const struct query_row *b);
 /* Whether a row with these keys would be kept. */
 bool query_sort_wants(const struct query_sort *s, const struct query_row *row);
 /* Copies everything. False on failure (memory). */
@@ -533,21 +537,21 @@ enum query_token_kind {
     QTOKEN_STREAM = 1,
     QTOKEN_STREAM_LONG = 2, /* position too long: prefix, hash and count */
     QTOKEN_SORT = 3,
-    QTOKEN_SKIP = 4,        /* number of rows returned before */
+    QTOKEN_SKIP = 4, /* number of rows returned before */
 };
 
 struct query_cursor {
     enum query_token_kind kind;
-    uint64_t hash;             /* of query and scope */
+    uint64_t hash; /* of query and scope */
     int64_t static_ticks;
     uint64_t offset_left;
-    uint64_t limit_left;       /* UINT64_MAX = none */
+    uint64_t limit_left; /* UINT64_MAX = none */
     /* stream: everything up to here is done, and skip_rows rows of document skip_rid after it */
     bool has_position;
     uint32_t ordinal;
-    struct str position;       /* LONG: a prefix */
-    uint64_t position_hash;    /* LONG */
-    uint32_t position_count;   /* LONG: documents from the prefix up to and including the last */
+    struct str position;     /* LONG: a prefix */
+    uint64_t position_hash;  /* LONG */
+    uint32_t position_count; /* LONG: documents from the prefix up to and including the last */
     uint64_t skip_rows;
     uint64_t skip_rid;
     /* sort: the last row returned */

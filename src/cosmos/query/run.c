@@ -25,16 +25,16 @@ struct level {
     const struct query_select *select;
     struct query_run_hooks hooks;
     bool is_root;
-    bool is_done;            /* LIMIT reached or the receiver had enough */
-    uint64_t skip_left;      /* OFFSET */
+    bool is_done;       /* LIMIT reached or the receiver had enough */
+    uint64_t skip_left; /* OFFSET */
     uint64_t limit_left;
-    uint64_t row_idx;        /* of rows that went into the sort */
-    struct map groups;       /* group key -> struct group, in the order of their first row */
+    uint64_t row_idx;  /* of rows that went into the sort */
+    struct map groups; /* group key -> struct group, in the order of their first row */
     struct buf group_key;
     struct query_set distinct;
     struct query_sort sort;
-    struct arena row;        /* root: emptied after every row */
-    struct arena *joins;     /* root: one per source, for subqueries in JOIN */
+    struct arena row;    /* root: emptied after every row */
+    struct arena *joins; /* root: one per source, for subqueries in JOIN */
 };
 
 struct query_run {
@@ -307,7 +307,7 @@ static enum query_flow take_value(struct level *l, size_t idx, const struct json
 struct join_ctx {
     struct level *level;
     size_t idx;
-    struct arena *outer;     /* that the level found */
+    struct arena *outer; /* that the level found */
     enum query_flow flow;
 };
 
@@ -357,7 +357,8 @@ static enum query_flow finish_groups(struct level *l)
         buf_add_u8(&l->group_key, 0);
         (void)group_new(l); /* aggregates of nothing */
     }
-    for (struct map_entry *e = map_first(&l->groups); e != NULL && flow == FLOW_MORE; e = map_next(e)) {
+    for (struct map_entry *e = map_first(&l->groups); e != NULL && flow == FLOW_MORE;
+         e = map_next(e)) {
         if (!query_eval_step(l->ev)) {
             return FLOW_STOP;
         }
@@ -427,7 +428,8 @@ struct query_run *query_run_new(struct query_eval *ev, const struct query *q,
     struct query_run *r = MEM_NEW(struct query_run);
     r->q = q;
     r->level_count = 1;
-    for (const struct query_select *s = q->select; s->from_count > 0 && s->from[0].select != NULL;) {
+    for (const struct query_select *s = q->select;
+         s->from_count > 0 && s->from[0].select != NULL;) {
         s = s->from[0].select;
         r->level_count++;
     }
@@ -436,6 +438,7 @@ struct query_run *query_run_new(struct query_eval *ev, const struct query *q,
     for (size_t i = 0; i < r->level_count; i++) {
         struct query_run_hooks inner = {.emit = feed_above};
         inner.ctx = i > 0 ? &r->levels[i - 1] : NULL;
+        ASSERT(s != NULL);
         level_init(&r->levels[i], ev, s, /* is_root: */ true, i == 0 ? hooks : &inner);
         s = s->from_count > 0 ? s->from[0].select : NULL;
     }

@@ -121,7 +121,7 @@ static size_t padded(size_t n)
 /* [struct query_row][key pointers][keys][value][text] in one block. */
 static struct query_row *row_copy(const struct query_sort *s, const struct query_row *row)
 {
-    size_t size = padded(sizeof(*row)) + padded(s->key_count * sizeof(row->keys[0]));
+    size_t size = padded(sizeof(*row)) + padded(s->key_count * sizeof(const struct json *));
     for (size_t i = 0; i < s->key_count; i++) {
         size += query_value_size(row->keys[i]);
     }
@@ -133,7 +133,7 @@ static struct query_row *row_copy(const struct query_sort *s, const struct query
     copy->size = size;
     at += padded(sizeof(*row));
     copy->keys = (const struct json **)at;
-    at += padded(s->key_count * sizeof(row->keys[0]));
+    at += padded(s->key_count * sizeof(const struct json *));
     for (size_t i = 0; i < s->key_count; i++) {
         copy->keys[i] = query_value_clone_at(&at, row->keys[i]);
     }

@@ -64,7 +64,7 @@ static void object_key(struct buf *out, const struct json *v)
     for (size_t i = 0; i < v->count; i++) {
         sorted[i] = &v->members[i];
     }
-    qsort(sorted, v->count, sizeof(sorted[0]), member_cmp);
+    qsort(sorted, v->count, sizeof(const struct json_member *), member_cmp);
     for (size_t i = 0; i < v->count; i++) {
         buf_add_lstr(out, sorted[i]->key);
         query_value_key(out, sorted[i]->value);
@@ -128,7 +128,7 @@ static size_t clone_size(const struct json *v)
     } else if (v->type == JSON_STRING) {
         n += padded(v->text.n);
     } else if (v->type == JSON_ARRAY) {
-        n += padded(v->count * sizeof(v->items[0]));
+        n += padded(v->count * sizeof(const struct json *));
         for (size_t i = 0; i < v->count; i++) {
             n += clone_size(v->items[i]);
         }
@@ -167,7 +167,8 @@ static const struct json *clone_into(char **at, const struct json *v)
     } else if (v->type == JSON_STRING) {
         c->text = take_str(at, v->text);
     } else if (v->type == JSON_ARRAY) {
-        const struct json **items = (const struct json **)take(at, v->count * sizeof(*items));
+        const struct json **items =
+            (const struct json **)take(at, v->count * sizeof(const struct json *));
         for (size_t i = 0; i < v->count; i++) {
             items[i] = clone_into(at, v->items[i]);
         }

@@ -6,8 +6,8 @@
 
 #include "base/mem.h"
 #include "cosmos/query/query.h"
-#include "json/json.h"
 #include "lib/t.h"
+#include "json/json.h"
 
 enum {
     LAB_DOCS_MAX = 2000,
@@ -35,7 +35,8 @@ static inline enum err lab_next(void *ctx, struct query_doc *ret, bool *ret_has,
     return OK;
 }
 
-static inline enum err lab_seek(void *ctx, uint32_t ordinal, struct str position, struct errinfo *ei)
+static inline enum err lab_seek(void *ctx, uint32_t ordinal, struct str position,
+                                struct errinfo *ei)
 {
     (void)ei;
     struct lab_source *s = (struct lab_source *)ctx;
@@ -86,8 +87,8 @@ static inline enum err lab_row(void *ctx, struct str text, struct errinfo *ei)
 }
 
 /* All pages; the text of the rows is left in r->text, which the caller owns. */
-static inline enum err lab_run(const struct query *q, struct lab_source *s, struct query_page_opts opts,
-                               struct lab_rows *r, struct errinfo *ei)
+static inline enum err lab_run(const struct query *q, struct lab_source *s,
+                               struct query_page_opts opts, struct lab_rows *r, struct errinfo *ei)
 {
     struct buf token;
     struct buf next;
@@ -113,7 +114,8 @@ static inline enum err lab_run(const struct query *q, struct lab_source *s, stru
         if (next.n == 0) {
             break;
         }
-        t_check(next.n <= (opts.token_size_max > 0 ? opts.token_size_max : QUERY_TOKEN_SIZE_DEFAULT));
+        t_check(next.n <=
+                (opts.token_size_max > 0 ? opts.token_size_max : QUERY_TOKEN_SIZE_DEFAULT));
         t_checkf(r->pages < 20000, "the pages do not end");
         buf_clear(&token);
         buf_add_str(&token, buf_str(&next));

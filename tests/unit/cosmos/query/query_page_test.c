@@ -46,8 +46,8 @@ static void make_docs(struct bench *b, size_t n, size_t s_size)
     memset(filler, 'x', s_size);
     for (size_t i = 0; i < n; i++) {
         docs[i] = (struct query_doc){
-            .text = arena_printf(&b->arena, "{\"id\":\"%zu\",\"v\":%zu,\"s\":\"%.*s%zu\"}", i, i % 7, (int)s_size,
-                                 filler, i),
+            .text = arena_printf(&b->arena, "{\"id\":\"%zu\",\"v\":%zu,\"s\":\"%.*s%zu\"}", i,
+                                 i % 7, (int)s_size, filler, i),
             .rid = i + 1,
             .ordinal = (uint32_t)(i / 5),
             .position = arena_printf(&b->arena, "key%05zu", i),
@@ -120,7 +120,8 @@ T_TEST("item counts: default, server decides, and the cap")
     static const struct {
         int64_t asked;
         size_t want;
-    } cases[] = {{0, 100}, {-1, 100}, {1, 1}, {999, 999}, {1000, 1000}, {1001, 1000}, {INT64_MAX, 1000}};
+    } cases[] = {{0, 100},     {-1, 100},    {1, 1},           {999, 999},
+                 {1000, 1000}, {1001, 1000}, {INT64_MAX, 1000}};
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         buf_clear(&b.token);
         t_ok(next_page(&b, (struct query_page_opts){.item_max = cases[i].asked}));
@@ -132,8 +133,11 @@ T_TEST("item counts: default, server decides, and the cap")
 T_TEST("pages end by size, with one row at least, for every class of query")
 {
     static const char *const queries[] = {
-        "SELECT * FROM c", "SELECT VALUE c.s FROM c WHERE true", "SELECT * FROM c ORDER BY c.v DESC, c.id",
-        "SELECT DISTINCT VALUE c.s FROM c", "SELECT VALUE c.s FROM c ORDER BY c.s OFFSET 2 LIMIT 30",
+        "SELECT * FROM c",
+        "SELECT VALUE c.s FROM c WHERE true",
+        "SELECT * FROM c ORDER BY c.v DESC, c.id",
+        "SELECT DISTINCT VALUE c.s FROM c",
+        "SELECT VALUE c.s FROM c ORDER BY c.s OFFSET 2 LIMIT 30",
     };
     struct bench b;
     bench_init(&b);
@@ -145,7 +149,8 @@ T_TEST("pages end by size, with one row at least, for every class of query")
         static const size_t sizes[] = {1, 2500, 10500};
         for (size_t k = 0; k < ARRAY_COUNT(sizes); k++) {
             struct lab_rows r;
-            t_ok(lab_run(b.q, &b.source, (struct query_page_opts){.size_max = sizes[k]}, &r, &b.ei));
+            t_ok(
+                lab_run(b.q, &b.source, (struct query_page_opts){.size_max = sizes[k]}, &r, &b.ei));
             t_eq_str(buf_str(&r.text), buf_str(&all.text));
             t_check(r.pages >= 3);
             buf_done(&r.text);
@@ -310,7 +315,8 @@ T_TEST("what does not fit in memory is an error with advice")
     for (size_t i = 0; i < ARRAY_COUNT(queries); i++) {
         compile(&b, queries[i]);
         buf_clear(&b.token);
-        t_err(next_page(&b, (struct query_page_opts){.memory_max = 50 << 10, .item_max = 1000}), ERR_LIMIT);
+        t_err(next_page(&b, (struct query_page_opts){.memory_max = 50 << 10, .item_max = 1000}),
+              ERR_LIMIT);
         t_contains(str_of(b.ei.message), "restrict it with a filter");
     }
     compile(&b, "SELECT VALUE CONCAT(c.s, c.s, c.s, c.s) FROM c");
@@ -359,7 +365,8 @@ T_TEST("a join that explodes is cut by time and continued inside the document")
     }
     (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "]}]");
     b.source.count = lab_docs(&b.arena, text, 0, docs);
-    compile(&b, "SELECT VALUE [p, q] FROM c JOIN p IN c.a JOIN q IN c.a JOIN r IN c.a JOIN s IN c.a JOIN t IN "
+    compile(&b, "SELECT VALUE [p, q] FROM c JOIN p IN c.a JOIN q IN c.a JOIN r IN c.a JOIN s IN "
+                "c.a JOIN t IN "
                 "c.a WHERE r = 39 AND s = 39 AND t = 39");
     struct stopwatch w = {.after = 200};
     struct query_page_opts opts = {.is_expired = is_late, .expired_ctx = &w, .item_max = 1000};
@@ -372,7 +379,8 @@ T_TEST("a join that explodes is cut by time and continued inside the document")
     t_ok_info(next_page(&b, opts), &b.ei);
     struct str want = arena_printf(&b.arena, "[[%zu,%zu]]", first / 40, first % 40);
     t_eq_str(buf_str(&b.rows.text), want);
-    compile(&b, "SELECT VALUE 1 FROM c JOIN p IN c.a JOIN q IN c.a JOIN r IN c.a JOIN s IN c.a JOIN t IN c.a "
+    compile(&b, "SELECT VALUE 1 FROM c JOIN p IN c.a JOIN q IN c.a JOIN r IN c.a JOIN s IN c.a "
+                "JOIN t IN c.a "
                 "WHERE t = 40");
     buf_clear(&b.token);
     w = (struct stopwatch){.after = 5};
@@ -385,10 +393,13 @@ T_TEST("a join needs the memory of one row")
     struct bench b;
     bench_init(&b);
     b.source.count = lab_docs(&b.arena, "[{\"a\":[1,2,3,4,5,6,7,8,9,10]}]", 0, docs);
-    compile(&b, "SELECT VALUE COUNT(p || q) FROM c JOIN p IN c.a JOIN q IN c.a JOIN r IN c.a JOIN s IN c.a "
-                "WHERE LENGTH(CONCAT(ToString(p), ToString(q), 'xxxxxxxxxxxxxxxxxxxxxx')) > 5");
+    compile(
+        &b,
+        "SELECT VALUE COUNT(p || q) FROM c JOIN p IN c.a JOIN q IN c.a JOIN r IN c.a JOIN s IN c.a "
+        "WHERE LENGTH(CONCAT(ToString(p), ToString(q), 'xxxxxxxxxxxxxxxxxxxxxx')) > 5");
     t_ok_info(next_page(&b, (struct query_page_opts){.memory_max = 20 << 10}), &b.ei);
-    compile(&b, "SELECT VALUE COUNT(1) FROM c JOIN p IN c.a JOIN q IN c.a JOIN (SELECT VALUE r + 1 FROM r IN "
+    compile(&b, "SELECT VALUE COUNT(1) FROM c JOIN p IN c.a JOIN q IN c.a JOIN (SELECT VALUE r + 1 "
+                "FROM r IN "
                 "c.a) r JOIN s IN c.a");
     t_ok_info(next_page(&b, (struct query_page_opts){.memory_max = 20 << 10}), &b.ei);
     t_eq_lit(buf_str(&b.rows.text), "[10000]");
@@ -426,7 +437,8 @@ static enum err refuse_row(void *ctx, struct str text, struct errinfo *ei)
 T_TEST("an error of the receiver ends the page")
 {
     static const char *const queries[] = {"SELECT * FROM c", "SELECT * FROM c ORDER BY c.v",
-                                          "SELECT DISTINCT VALUE c.v FROM c", "SELECT VALUE COUNT(1) FROM c"};
+                                          "SELECT DISTINCT VALUE c.v FROM c",
+                                          "SELECT VALUE COUNT(1) FROM c"};
     struct bench b;
     bench_init(&b);
     make_docs(&b, 5, 1);
@@ -436,7 +448,8 @@ T_TEST("an error of the receiver ends the page")
         struct query_page_opts opts = {0};
         struct errinfo ei = {0};
         b.source.at = 0;
-        t_err(query_page_run(b.q, &source, &opts, refuse_row, NULL, &b.page, &b.token, &ei), ERR_CLOSED);
+        t_err(query_page_run(b.q, &source, &opts, refuse_row, NULL, &b.page, &b.token, &ei),
+              ERR_CLOSED);
         t_eq_cstr(ei.message, "the client went away");
     }
     bench_done(&b);
@@ -459,7 +472,8 @@ T_TEST("the static clock is that of the first page")
 
 T_TEST("a token that was changed in any place is refused")
 {
-    static const char *const queries[] = {"SELECT VALUE c.id FROM c", "SELECT VALUE c.id FROM c ORDER BY c.v, c.s",
+    static const char *const queries[] = {"SELECT VALUE c.id FROM c",
+                                          "SELECT VALUE c.id FROM c ORDER BY c.v, c.s",
                                           "SELECT DISTINCT VALUE c.id FROM c"};
     struct bench b;
     bench_init(&b);
@@ -501,7 +515,8 @@ T_TEST("garbage and tokens of another query, parameter or scope are refused")
     bench_init(&b);
     make_docs(&b, 9, 1);
     compile(&b, "SELECT VALUE c.id FROM c");
-    static const char *const garbage[] = {"x", "====", "-RID:~abc#RT:1#TRC:2", "{\"a\":1}", "UQEB", "null"};
+    static const char *const garbage[] = {"x",         "====", "-RID:~abc#RT:1#TRC:2",
+                                          "{\"a\":1}", "UQEB", "null"};
     for (size_t i = 0; i < ARRAY_COUNT(garbage); i++) {
         buf_clear(&b.token);
         buf_add_cstr(&b.token, garbage[i]);
@@ -592,8 +607,8 @@ static int model_condition(struct model *m, struct arena *a, const struct json *
 
 T_TEST("random conditions agree with a model, as filters and as patch conditions")
 {
-    static const char *const texts[] = {"{\"a\":1,\"b\":\"1\"}", "{\"a\":null}", "{\"a\":2,\"b\":2}", "{\"b\":true}",
-                                        "{}"};
+    static const char *const texts[] = {"{\"a\":1,\"b\":\"1\"}", "{\"a\":null}",
+                                        "{\"a\":2,\"b\":2}", "{\"b\":true}", "{}"};
     struct bench b;
     bench_init(&b);
     for (uint64_t i = 0; i < 400; i++) {
@@ -611,13 +626,15 @@ T_TEST("random conditions agree with a model, as filters and as patch conditions
             t_ok(query_compile_condition(&b.arena, buf_str(&m.text), NULL, &condition, NULL));
             t_ok(query_condition(condition, str_of(texts[k]), 0, &holds, NULL));
             t_checkf(holds == (want == 1), STR_FMT " on %s", STR_ARG(buf_str(&m.text)), texts[k]);
-            struct str select = arena_printf(&b.arena, "SELECT * " STR_FMT, STR_ARG(buf_str(&m.text)));
+            struct str select =
+                arena_printf(&b.arena, "SELECT * " STR_FMT, STR_ARG(buf_str(&m.text)));
             compile(&b, arena_cstr(&b.arena, select));
             docs[0] = (struct query_doc){.text = str_of(texts[k]), .position = STR("k")};
             b.source.count = 1;
             buf_clear(&b.token);
             t_ok(next_page(&b, (struct query_page_opts){0}));
-            t_checkf(b.rows.rows == (want == 1), STR_FMT " on %s", STR_ARG(buf_str(&m.text)), texts[k]);
+            t_checkf(b.rows.rows == (want == 1), STR_FMT " on %s", STR_ARG(buf_str(&m.text)),
+                     texts[k]);
             buf_done(&m.text);
         }
     }

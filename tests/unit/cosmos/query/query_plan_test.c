@@ -25,31 +25,34 @@ static const struct plan_case cases[] = {
      "\nORDER BY r.key DESC",
      "{\"orderBy\":[\"Descending\"]}"},
     {"SELECT TOP 10 * FROM Root r ORDER BY r.key ASC",
-     "SELECT TOP 10 r._rid, [{\"item\": r.key}] AS orderByItems, r AS payload\nFROM Root AS r\nWHERE " F
-     "\nORDER BY r.key ASC",
+     "SELECT TOP 10 r._rid, [{\"item\": r.key}] AS orderByItems, r AS payload\nFROM Root AS "
+     "r\nWHERE " F "\nORDER BY r.key ASC",
      "{\"top\":10}"},
     {"SELECT c.blah, c.blah2 FROM Root c ORDER BY c.key",
-     "SELECT c._rid, [{\"item\": c.key}] AS orderByItems, {\"blah\": c.blah, \"blah2\": c.blah2} AS payload\n"
+     "SELECT c._rid, [{\"item\": c.key}] AS orderByItems, {\"blah\": c.blah, \"blah2\": c.blah2} "
+     "AS payload\n"
      "FROM Root AS c\nWHERE " F "\nORDER BY c.key",
      "{}"},
     {"SELECT VALUE r.a FROM r WHERE r.d = true ORDER BY r.b",
-     "SELECT r._rid, [{\"item\": r.b}] AS orderByItems, r.a AS payload\nFROM r\nWHERE (((r.d = true) AND " F
-     ") AND IS_DEFINED(r.a))\nORDER BY r.b",
+     "SELECT r._rid, [{\"item\": r.b}] AS orderByItems, r.a AS payload\nFROM r\nWHERE (((r.d = "
+     "true) AND " F ") AND IS_DEFINED(r.a))\nORDER BY r.b",
      "{\"hasSelectValue\":true}"},
     {"SELECT VALUE 1 FROM r ORDER BY r._ts",
      "SELECT r._rid, [{\"item\": r._ts}] AS orderByItems, 1 AS payload\nFROM r\nWHERE (" F
      " AND IS_DEFINED(1))\nORDER BY r._ts",
      "{}"},
     {"SELECT TOP 50 r[0] FROM r ORDER BY r.key ASC",
-     "SELECT TOP 50 r._rid, [{\"item\": r.key}] AS orderByItems, {\"$1\": r[0]} AS payload\nFROM r\nWHERE " F
-     "\nORDER BY r.key ASC",
+     "SELECT TOP 50 r._rid, [{\"item\": r.key}] AS orderByItems, {\"$1\": r[0]} AS payload\nFROM "
+     "r\nWHERE " F "\nORDER BY r.key ASC",
      "{}"},
     {"SELECT TOP 70 r[\"a\"] FROM Root r ORDER BY r.key DESC",
-     "SELECT TOP 70 r._rid, [{\"item\": r.key}] AS orderByItems, {\"a\": r[\"a\"]} AS payload\nFROM Root AS r"
+     "SELECT TOP 70 r._rid, [{\"item\": r.key}] AS orderByItems, {\"a\": r[\"a\"]} AS "
+     "payload\nFROM Root AS r"
      "\nWHERE " F "\nORDER BY r.key DESC",
      "{}"},
     {"SELECT * FROM Root r WHERE r.x IN (1, 2, 3) ORDER BY r.a, r.b DESC",
-     "SELECT r._rid, [{\"item\": r.a}, {\"item\": r.b}] AS orderByItems, r AS payload\nFROM Root AS r\nWHERE "
+     "SELECT r._rid, [{\"item\": r.a}, {\"item\": r.b}] AS orderByItems, r AS payload\nFROM Root "
+     "AS r\nWHERE "
      "((r.x IN (1, 2, 3)) AND " F ")\nORDER BY r.a, r.b DESC",
      "{\"orderBy\":[\"Ascending\",\"Descending\"],\"orderByExpressions\":[\"r.a\",\"r.b\"]}"},
     {"SELECT c.id FROM c ORDER BY c.v OFFSET 2 LIMIT 3",
@@ -57,77 +60,103 @@ static const struct plan_case cases[] = {
      "\nORDER BY c.v\nOFFSET 0 LIMIT 5",
      "{\"offset\":2,\"limit\":3}"},
     {"SELECT DISTINCT VALUE c.blah FROM c ORDER BY c.blah",
-     "SELECT DISTINCT c._rid, [{\"item\": c.blah}] AS orderByItems, c.blah AS payload\nFROM c\nWHERE (" F
-     " AND IS_DEFINED(c.blah))\nORDER BY c.blah",
+     "SELECT DISTINCT c._rid, [{\"item\": c.blah}] AS orderByItems, c.blah AS payload\nFROM "
+     "c\nWHERE (" F " AND IS_DEFINED(c.blah))\nORDER BY c.blah",
      "{\"distinctType\":\"Ordered\"}"},
     {"SELECT DISTINCT TOP 3 c.a FROM c ORDER BY c.b",
-     "SELECT DISTINCT c._rid, [{\"item\": c.b}] AS orderByItems, {\"a\": c.a} AS payload\nFROM c\nWHERE " F
-     "\nORDER BY c.b",
+     "SELECT DISTINCT c._rid, [{\"item\": c.b}] AS orderByItems, {\"a\": c.a} AS payload\nFROM "
+     "c\nWHERE " F "\nORDER BY c.b",
      "{\"distinctType\":\"Unordered\",\"top\":3}"},
     {"SELECT DISTINCT c.blah FROM c", "", "{\"distinctType\":\"Unordered\"}"},
     {"SELECT TOP 4 * FROM c", "", "{\"top\":4}"},
-    {"SELECT * FROM c OFFSET 1 LIMIT 2", "SELECT *\nFROM c\nOFFSET 0 LIMIT 3", "{\"offset\":1,\"limit\":2}"},
-    {"SELECT * FROM c WHERE c.blah = 5 OFFSET 1 LIMIT 2", "SELECT *\nFROM c\nWHERE (c.blah = 5)\nOFFSET 0 LIMIT 3",
-     "{}"},
-    {"SELECT DISTINCT * FROM c WHERE c.key = 5 OFFSET 1 LIMIT 2", "SELECT DISTINCT *\nFROM c\nWHERE (c.key = 5)",
+    {"SELECT * FROM c OFFSET 1 LIMIT 2", "SELECT *\nFROM c\nOFFSET 0 LIMIT 3",
+     "{\"offset\":1,\"limit\":2}"},
+    {"SELECT * FROM c WHERE c.blah = 5 OFFSET 1 LIMIT 2",
+     "SELECT *\nFROM c\nWHERE (c.blah = 5)\nOFFSET 0 LIMIT 3", "{}"},
+    {"SELECT DISTINCT * FROM c WHERE c.key = 5 OFFSET 1 LIMIT 2",
+     "SELECT DISTINCT *\nFROM c\nWHERE (c.key = 5)",
      "{\"distinctType\":\"Unordered\",\"offset\":1,\"limit\":2}"},
     {"SELECT VALUE AVG(c.blah) FROM c",
      "SELECT VALUE [{\"item\": {\"sum\": SUM(c.blah), \"count\": COUNT(c.blah)}}]\nFROM c",
      "{\"aggregates\":[\"Average\"],\"hasSelectValue\":true,\"groupByAliasToAggregateType\":{}}"},
     {"SELECT VALUE MIN(c.blah + 1) FROM c",
-     "SELECT VALUE [{\"item\": MIN((c.blah + 1)), \"item2\": {\"min\": MIN((c.blah + 1)), \"count\": COUNT((c.blah + "
+     "SELECT VALUE [{\"item\": MIN((c.blah + 1)), \"item2\": {\"min\": MIN((c.blah + 1)), "
+     "\"count\": COUNT((c.blah + "
      "1))}}]\nFROM c",
      "{\"aggregates\":[\"Min\"]}"},
     {"SELECT VALUE MAX(c.blah) FROM c WHERE c.x > 1",
-     "SELECT VALUE [{\"item\": MAX(c.blah), \"item2\": {\"max\": MAX(c.blah), \"count\": COUNT(c.blah)}}]\nFROM c\n"
+     "SELECT VALUE [{\"item\": MAX(c.blah), \"item2\": {\"max\": MAX(c.blah), \"count\": "
+     "COUNT(c.blah)}}]\nFROM c\n"
      "WHERE (c.x > 1)",
      "{\"aggregates\":[\"Max\"]}"},
-    {"SELECT VALUE COUNT(1) FROM c", "SELECT VALUE [{\"item\": COUNT(1)}]\nFROM c", "{\"aggregates\":[\"Count\"]}"},
-    {"SELECT VALUE SUM(c.blah) FROM c", "SELECT VALUE [{\"item\": SUM(c.blah)}]\nFROM c", "{\"aggregates\":[\"Sum\"]}"},
+    {"SELECT VALUE COUNT(1) FROM c", "SELECT VALUE [{\"item\": COUNT(1)}]\nFROM c",
+     "{\"aggregates\":[\"Count\"]}"},
+    {"SELECT VALUE SUM(c.blah) FROM c", "SELECT VALUE [{\"item\": SUM(c.blah)}]\nFROM c",
+     "{\"aggregates\":[\"Sum\"]}"},
     {"SELECT VALUE COUNT(1) FROM c WHERE c.key = 5 OFFSET 1 LIMIT 2",
-     "SELECT VALUE [{\"item\": COUNT(1)}]\nFROM c\nWHERE (c.key = 5)", "{\"offset\":1,\"limit\":2}"},
+     "SELECT VALUE [{\"item\": COUNT(1)}]\nFROM c\nWHERE (c.key = 5)",
+     "{\"offset\":1,\"limit\":2}"},
     {"SELECT SUM(c.blah) as sum_blah, SUM(c.blah) FROM c",
-     "SELECT {\"sum_blah\": {\"item\": SUM(c.blah)}, \"$1\": {\"item\": SUM(c.blah)}} AS payload\nFROM c",
-     "{\"aggregates\":[],\"groupByAliases\":[\"sum_blah\",\"$1\"],\"groupByAliasToAggregateType\":{\"sum_blah\":"
+     "SELECT {\"sum_blah\": {\"item\": SUM(c.blah)}, \"$1\": {\"item\": SUM(c.blah)}} AS "
+     "payload\nFROM c",
+     "{\"aggregates\":[],\"groupByAliases\":[\"sum_blah\",\"$1\"],\"groupByAliasToAggregateType\":{"
+     "\"sum_blah\":"
      "\"Sum\",\"$1\":\"Sum\"}}"},
-    {"SELECT c.team, c.name, COUNT(1) AS count, AVG(c.age) AS avg_age, MIN(c.age) AS min_age FROM c GROUP BY "
+    {"SELECT c.team, c.name, COUNT(1) AS count, AVG(c.age) AS avg_age, MIN(c.age) AS min_age FROM "
+     "c GROUP BY "
      "c.team, c.name",
-     "SELECT [{\"item\": c.team}, {\"item\": c.name}] AS groupByItems, {\"team\": c.team, \"name\": c.name, "
-     "\"count\": {\"item\": COUNT(1)}, \"avg_age\": {\"item\": {\"sum\": SUM(c.age), \"count\": COUNT(c.age)}}, "
-     "\"min_age\": {\"item\": MIN(c.age), \"item2\": {\"min\": MIN(c.age), \"count\": COUNT(c.age)}}} AS payload\n"
+     "SELECT [{\"item\": c.team}, {\"item\": c.name}] AS groupByItems, {\"team\": c.team, "
+     "\"name\": c.name, "
+     "\"count\": {\"item\": COUNT(1)}, \"avg_age\": {\"item\": {\"sum\": SUM(c.age), \"count\": "
+     "COUNT(c.age)}}, "
+     "\"min_age\": {\"item\": MIN(c.age), \"item2\": {\"min\": MIN(c.age), \"count\": "
+     "COUNT(c.age)}}} AS payload\n"
      "FROM c\nGROUP BY c.team, c.name",
-     "{\"groupByExpressions\":[\"c.team\",\"c.name\"],\"groupByAliasToAggregateType\":{\"team\":null,\"name\":null,"
+     "{\"groupByExpressions\":[\"c.team\",\"c.name\"],\"groupByAliasToAggregateType\":{\"team\":"
+     "null,\"name\":null,"
      "\"count\":\"Count\",\"avg_age\":\"Average\",\"min_age\":\"Min\"}}"},
     {"SELECT VALUE {\"age\": c.age} FROM c GROUP BY c.age",
-     "SELECT [{\"item\": c.age}] AS groupByItems, {\"age\": c.age} AS payload\nFROM c\nGROUP BY c.age",
+     "SELECT [{\"item\": c.age}] AS groupByItems, {\"age\": c.age} AS payload\nFROM c\nGROUP BY "
+     "c.age",
      "{\"groupByExpressions\":[\"c.age\"],\"hasSelectValue\":true,\"aggregates\":[]}"},
     {"SELECT VALUE AVG(c.age) FROM c GROUP BY c.age",
-     "SELECT [{\"item\": c.age}] AS groupByItems, [{\"item\": {\"sum\": SUM(c.age), \"count\": COUNT(c.age)}}] AS "
+     "SELECT [{\"item\": c.age}] AS groupByItems, [{\"item\": {\"sum\": SUM(c.age), \"count\": "
+     "COUNT(c.age)}}] AS "
      "payload\nFROM c\nGROUP BY c.age",
      "{\"aggregates\":[\"Average\"],\"groupByAliases\":[]}"},
-    {"SELECT UPPER(c.name) AS name, SUBSTRING(c.address.city, 0, 3) AS city, Avg(c.income) AS income FROM c GROUP "
+    {"SELECT UPPER(c.name) AS name, SUBSTRING(c.address.city, 0, 3) AS city, Avg(c.income) AS "
+     "income FROM c GROUP "
      "BY UPPER(c.name), SUBSTRING(c.address.city, 0, 3)",
-     "SELECT [{\"item\": UPPER(c.name)}, {\"item\": SUBSTRING(c.address.city, 0, 3)}] AS groupByItems, {\"name\": "
-     "UPPER(c.name), \"city\": SUBSTRING(c.address.city, 0, 3), \"income\": {\"item\": {\"sum\": SUM(c.income), "
-     "\"count\": COUNT(c.income)}}} AS payload\nFROM c\nGROUP BY UPPER(c.name), SUBSTRING(c.address.city, 0, 3)",
+     "SELECT [{\"item\": UPPER(c.name)}, {\"item\": SUBSTRING(c.address.city, 0, 3)}] AS "
+     "groupByItems, {\"name\": "
+     "UPPER(c.name), \"city\": SUBSTRING(c.address.city, 0, 3), \"income\": {\"item\": {\"sum\": "
+     "SUM(c.income), "
+     "\"count\": COUNT(c.income)}}} AS payload\nFROM c\nGROUP BY UPPER(c.name), "
+     "SUBSTRING(c.address.city, 0, 3)",
      "{}"},
     {"SELECT c.name FROM c WHERE c.key = 5 GROUP BY c.name OFFSET 1 LIMIT 2",
-     "SELECT [{\"item\": c.name}] AS groupByItems, {\"name\": c.name} AS payload\nFROM c\nWHERE (c.key = 5)\nGROUP "
+     "SELECT [{\"item\": c.name}] AS groupByItems, {\"name\": c.name} AS payload\nFROM c\nWHERE "
+     "(c.key = 5)\nGROUP "
      "BY c.name",
      "{\"offset\":1,\"limit\":2}"},
     {"SELECT c.id, t FROM c JOIN t IN c.tags ORDER BY t",
-     "SELECT c._rid, [{\"item\": t}] AS orderByItems, {\"id\": c.id, \"t\": t} AS payload\nFROM c\nJOIN t IN c.tags"
+     "SELECT c._rid, [{\"item\": t}] AS orderByItems, {\"id\": c.id, \"t\": t} AS payload\nFROM "
+     "c\nJOIN t IN c.tags"
      "\nWHERE " F "\nORDER BY t",
      "{}"},
     {"SELECT VALUE t FROM t IN c.tags ORDER BY t",
-     "SELECT c._rid, [{\"item\": t}] AS orderByItems, t AS payload\nFROM c\nJOIN t IN c.tags\nWHERE (" F
-     " AND IS_DEFINED(t))\nORDER BY t",
+     "SELECT c._rid, [{\"item\": t}] AS orderByItems, t AS payload\nFROM c\nJOIN t IN "
+     "c.tags\nWHERE (" F " AND IS_DEFINED(t))\nORDER BY t",
      "{}"},
-    {"SELECT c.name, s FROM c JOIN (SELECT VALUE score FROM score IN c.scores GROUP BY score) s", "", "{}"},
+    {"SELECT c.name, s FROM c JOIN (SELECT VALUE score FROM score IN c.scores GROUP BY score) s",
+     "", "{}"},
     {"SELECT VALUE ARRAY_CONCAT([1], [2])", "", "{\"hasSelectValue\":true}"},
-    {"SELECT * FROM c WHERE c.a LIKE 'x!%%' ESCAPE '!' AND NOT c.b BETWEEN 1 AND -2 AND (c.d ?? 'n') = @p ORDER BY c.a",
-     "SELECT c._rid, [{\"item\": c.a}] AS orderByItems, c AS payload\nFROM c\nWHERE (((c.a LIKE \"x!%%\" ESCAPE "
-     "\"!\") AND (NOT (c.b BETWEEN 1 AND (-2))) AND ((c.d ?? \"n\") = @p)) AND " F ")\nORDER BY c.a",
+    {"SELECT * FROM c WHERE c.a LIKE 'x!%%' ESCAPE '!' AND NOT c.b BETWEEN 1 AND -2 AND (c.d ?? "
+     "'n') = @p ORDER BY c.a",
+     "SELECT c._rid, [{\"item\": c.a}] AS orderByItems, c AS payload\nFROM c\nWHERE (((c.a LIKE "
+     "\"x!%%\" ESCAPE "
+     "\"!\") AND (NOT (c.b BETWEEN 1 AND (-2))) AND ((c.d ?? \"n\") = @p)) AND " F
+     ")\nORDER BY c.a",
      "{}"},
 };
 
@@ -136,7 +165,8 @@ static const struct {
     const char *features;
     const char *message;
 } refused[] = {
-    {"SELECT c.name, ABS(AVG(c.age)) AS a FROM c GROUP BY c.name", NULL, "Compositions of aggregates"},
+    {"SELECT c.name, ABS(AVG(c.age)) AS a FROM c GROUP BY c.name", NULL,
+     "Compositions of aggregates"},
     {"SELECT VALUE {'sum': SUM(r)} FROM r", NULL, "Compositions of aggregates"},
     {"SELECT VALUE [SUM(r)] FROM r", NULL, "Compositions of aggregates"},
     {"SELECT VALUE FLOOR(AVG(r)) FROM r", NULL, "Compositions of aggregates"},
@@ -158,7 +188,8 @@ static const struct json *one_param(struct arena *a)
     return v;
 }
 
-static const struct json *plan_of(struct arena *a, const char *query, const struct query_plan_opts *opts)
+static const struct json *plan_of(struct arena *a, const char *query,
+                                  const struct query_plan_opts *opts)
 {
     struct query *q = NULL;
     struct errinfo ei = {0};
@@ -191,8 +222,8 @@ T_TEST("plans and rewritten queries are those of the baselines")
         const struct json *plan = plan_of(&a, c->query, &opts);
         const struct json *info = json_get(plan, STR("queryInfo"));
         struct str rewritten = member_text(info, "rewrittenQuery");
-        t_checkf(str_eq(rewritten, str_of(c->rewritten)), "%s\n# got  " STR_FMT "\n# want %s", c->query,
-                 STR_ARG(rewritten), c->rewritten);
+        t_checkf(str_eq(rewritten, str_of(c->rewritten)), "%s\n# got  " STR_FMT "\n# want %s",
+                 c->query, STR_ARG(rewritten), c->rewritten);
         const struct json *want = NULL;
         t_ok(json_parse(&a, str_of(c->info), NULL, &want, NULL));
         for (size_t k = 0; k < want->count; k++) {
@@ -252,22 +283,37 @@ T_TEST("one logical partition needs no plan unless rows must be merged")
     arena_init(&a);
     struct str paths[] = {STR("/key"), STR("/o/\"b c\"")};
     struct query_plan_opts opts = {.pk_paths = paths, .pk_path_count = 1};
-    opts.ranges_json = STR("[{\"min\":\"AA\",\"max\":\"AA\",\"isMinInclusive\":true,\"isMaxInclusive\":true}]");
-    const struct json *plan = plan_of(&a, "SELECT * FROM r WHERE r.key = 'k' ORDER BY r.x OFFSET 1 LIMIT 2", &opts);
+    opts.ranges_json =
+        STR("[{\"min\":\"AA\",\"max\":\"AA\",\"isMinInclusive\":true,\"isMaxInclusive\":true}]");
+    const struct json *plan =
+        plan_of(&a, "SELECT * FROM r WHERE r.key = 'k' ORDER BY r.x OFFSET 1 LIMIT 2", &opts);
     const struct json *info = json_get(plan, STR("queryInfo"));
     t_eq_lit(member_text(info, "rewrittenQuery"), "");
     t_eq_u64(json_get(info, STR("orderBy"))->count, 0);
     t_check(json_get(info, STR("offset"))->type == JSON_NULL);
     t_eq_lit(member_text(json_get(plan, STR("queryRanges"))->items[0], "min"), "AA");
     opts.pk_path_count = 2;
-    info = json_get(plan_of(&a, "SELECT * FROM r WHERE r.key = 'k' ORDER BY r.x", &opts), STR("queryInfo"));
-    t_check(member_text(info, "rewrittenQuery").n > 0);
-    info = json_get(plan_of(&a, "SELECT * FROM r WHERE r.key = 'k' AND r.o['b c'] = 1 ORDER BY r.x", &opts),
+    info = json_get(plan_of(&a, "SELECT * FROM r WHERE r.key = 'k' ORDER BY r.x", &opts),
                     STR("queryInfo"));
+    t_check(member_text(info, "rewrittenQuery").n > 0);
+    info = json_get(
+        plan_of(&a, "SELECT * FROM r WHERE r.key = 'k' AND r.o['b c'] = 1 ORDER BY r.x", &opts),
+        STR("queryInfo"));
     t_eq_lit(member_text(info, "rewrittenQuery"), "");
     opts.has_partition_key = true;
     info = json_get(plan_of(&a, "SELECT * FROM r ORDER BY r.x", &opts), STR("queryInfo"));
     t_eq_lit(member_text(info, "rewrittenQuery"), "");
+    arena_done(&a);
+}
+
+T_TEST("a query without documents is sent to one range")
+{
+    struct arena a;
+    arena_init(&a);
+    struct query_plan_opts opts = {0};
+    const struct json *plan = plan_of(&a, "SELECT VALUE 1", &opts);
+    const struct json *range = json_get(plan, STR("queryRanges"))->items[0];
+    t_eq_lit(member_text(range, "max"), "");
     arena_done(&a);
 }
 
@@ -295,7 +341,8 @@ static const struct {
     {"SELECT * FROM c WHERE c.o.x = 5", 0, NULL, NULL},
     {"SELECT VALUE t FROM c JOIN t IN c.a WHERE c.pk = 'a' AND t.id = 'x'", 1, "\"a\"", NULL},
     {"SELECT VALUE t FROM t IN c.a WHERE t.pk = 'a'", 0, NULL, NULL},
-    {"SELECT VALUE s FROM (SELECT * FROM c WHERE c.pk = 'a' AND c.id = 'q') s WHERE s.z = 1", 1, "\"a\"", "q"},
+    {"SELECT VALUE s FROM (SELECT * FROM c WHERE c.pk = 'a' AND c.id = 'q') s WHERE s.z = 1", 1,
+     "\"a\"", "q"},
     {"SELECT VALUE s FROM (SELECT * FROM c) s WHERE s.pk = 'a'", 0, NULL, NULL},
     {"SELECT * FROM c WHERE EXISTS(SELECT VALUE 1 FROM t IN c.a WHERE c.pk = 'a')", 0, NULL, NULL},
     {"SELECT * FROM c WHERE c.id = 5", 0, NULL, NULL},
@@ -342,8 +389,10 @@ T_TEST("info says how a query runs")
         {"SELECT DISTINCT c._rid, c.x FROM c ORDER BY c.x", QUERY_SORT, true, false, false, true},
         {"SELECT VALUE COUNT(1) FROM c", QUERY_WHOLE, false, true, false, true},
         {"SELECT c.x FROM c GROUP BY c.x", QUERY_WHOLE, false, true, false, true},
-        {"SELECT VALUE s FROM (SELECT VALUE c.x FROM c) s", QUERY_STREAM, false, false, false, true},
-        {"SELECT VALUE s FROM (SELECT VALUE COUNT(1) FROM c) s", QUERY_WHOLE, false, true, false, true},
+        {"SELECT VALUE s FROM (SELECT VALUE c.x FROM c) s", QUERY_STREAM, false, false, false,
+         true},
+        {"SELECT VALUE s FROM (SELECT VALUE COUNT(1) FROM c) s", QUERY_WHOLE, false, true, false,
+         true},
         {"SELECT 1", QUERY_WHOLE, false, false, false, false},
     };
     struct arena a;
@@ -363,7 +412,8 @@ T_TEST("info says how a query runs")
 
 /* ---- limits, each at its edge ---- */
 
-static enum err try_text(struct arena *a, struct buf *text, const struct query_limits *limits, const char *message)
+static enum err try_text(struct arena *a, struct buf *text, const struct query_limits *limits,
+                         const char *message)
 {
     struct query *q = NULL;
     struct errinfo ei = {0};

@@ -12,16 +12,19 @@ struct row_case {
 };
 
 static const char people[] =
-    "[{\"id\":\"a\",\"n\":1,\"t\":\"x\",\"tags\":[\"red\",\"blue\"],\"o\":{\"p\":{\"q\":7}},\"f\":true},"
+    "[{\"id\":\"a\",\"n\":1,\"t\":\"x\",\"tags\":[\"red\",\"blue\"],\"o\":{\"p\":{\"q\":7}},\"f\":"
+    "true},"
     "{\"id\":\"b\",\"n\":2,\"t\":\"y\",\"tags\":[],\"o\":{\"p\":null},\"f\":false},"
-    "{\"id\":\"c\",\"n\":3,\"t\":\"x\",\"tags\":[\"red\"],\"kids\":[{\"g\":5,\"m\":\"k1\"},{\"g\":6,\"m\":\"k2\"}]},"
+    "{\"id\":\"c\",\"n\":3,\"t\":\"x\",\"tags\":[\"red\"],\"kids\":[{\"g\":5,\"m\":\"k1\"},{\"g\":"
+    "6,\"m\":\"k2\"}]},"
     "{\"id\":\"d\",\"n\":null,\"t\":\"z\"},"
     "{\"id\":\"e\",\"n\":\"3\",\"t\":\"y\",\"tags\":[\"blue\",\"red\",\"blue\"]}]";
 
 static const char mixed[] =
     "[{\"id\":\"1\",\"v\":\"b\"},{\"id\":\"2\",\"v\":2},{\"id\":\"3\"},{\"id\":\"4\",\"v\":null},"
     "{\"id\":\"5\",\"v\":[1]},{\"id\":\"6\",\"v\":{\"a\":1}},{\"id\":\"7\",\"v\":true},"
-    "{\"id\":\"8\",\"v\":\"a\"},{\"id\":\"9\",\"v\":false},{\"id\":\"A\",\"v\":-1},{\"id\":\"B\",\"v\":2}]";
+    "{\"id\":\"8\",\"v\":\"a\"},{\"id\":\"9\",\"v\":false},{\"id\":\"A\",\"v\":-1},{\"id\":\"B\","
+    "\"v\":2}]";
 
 static const char numbers[] =
     "[{\"g\":\"a\",\"v\":1},{\"g\":\"b\",\"v\":2},{\"g\":\"a\",\"v\":3},{\"g\":\"b\"},{\"v\":10},"
@@ -32,7 +35,8 @@ static const struct row_case select_cases[] = {
      "[{\"id\":\"b\",\"n\":2,\"t\":\"y\",\"tags\":[],\"o\":{\"p\":null},\"f\":false}]", NULL, NULL},
     {"SELECT VALUE c.id FROM c", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", NULL, NULL},
     {"select value c.id from c where c.n = 1", "[\"a\"]", NULL, NULL},
-    {"SELECT c.id, c.n FROM c WHERE c.n > 1", "[{\"id\":\"b\",\"n\":2},{\"id\":\"c\",\"n\":3}]", NULL, NULL},
+    {"SELECT c.id, c.n FROM c WHERE c.n > 1", "[{\"id\":\"b\",\"n\":2},{\"id\":\"c\",\"n\":3}]",
+     NULL, NULL},
     {"SELECT c.id AS x, c.missing FROM c WHERE c.id IN ('a')", "[{\"x\":\"a\"}]", NULL, NULL},
     {"SELECT c.id x FROM c WHERE c.id = 'a'", "[{\"x\":\"a\"}]", NULL, NULL},
     {"SELECT c.n + 1, c.n * 2 FROM c WHERE c.id = 'b'", "[{\"$1\":3,\"$2\":4}]", NULL, NULL},
@@ -51,21 +55,23 @@ static const struct row_case select_cases[] = {
     {"SELECT VALUE p FROM c.o.p p", "[{\"q\":7},null]", NULL, NULL},
     {"SELECT * FROM c.o.p", "[{\"q\":7},null]", NULL, NULL},
     {"SELECT * FROM c.tags[0]", "[\"red\",\"red\",\"blue\"]", NULL, NULL},
-    {"SELECT VALUE t FROM t IN c.tags", "[\"red\",\"blue\",\"red\",\"blue\",\"red\",\"blue\"]", NULL, NULL},
-    {"SELECT c.id, k.m FROM c JOIN k IN c.kids", "[{\"id\":\"c\",\"m\":\"k1\"},{\"id\":\"c\",\"m\":\"k2\"}]",
+    {"SELECT VALUE t FROM t IN c.tags", "[\"red\",\"blue\",\"red\",\"blue\",\"red\",\"blue\"]",
      NULL, NULL},
+    {"SELECT c.id, k.m FROM c JOIN k IN c.kids",
+     "[{\"id\":\"c\",\"m\":\"k1\"},{\"id\":\"c\",\"m\":\"k2\"}]", NULL, NULL},
     {"SELECT c.id, t, u FROM c JOIN t IN c.tags JOIN u IN c.tags WHERE c.id = 'a'",
      "[{\"id\":\"a\",\"t\":\"red\",\"u\":\"red\"},{\"id\":\"a\",\"t\":\"red\",\"u\":\"blue\"},"
      "{\"id\":\"a\",\"t\":\"blue\",\"u\":\"red\"},{\"id\":\"a\",\"t\":\"blue\",\"u\":\"blue\"}]",
      NULL, NULL},
     {"SELECT VALUE COUNT(1) FROM c JOIN t IN c.tags", "[6]", NULL, NULL},
     {"SELECT c.id, s FROM c JOIN (SELECT VALUE t FROM t IN c.tags WHERE t != 'red') s",
-     "[{\"id\":\"a\",\"s\":\"blue\"},{\"id\":\"e\",\"s\":\"blue\"},{\"id\":\"e\",\"s\":\"blue\"}]", NULL, NULL},
-    {"SELECT VALUE s FROM c JOIN s IN (SELECT VALUE c.tags)", "[\"red\",\"blue\",\"red\",\"blue\",\"red\",\"blue\"]",
+     "[{\"id\":\"a\",\"s\":\"blue\"},{\"id\":\"e\",\"s\":\"blue\"},{\"id\":\"e\",\"s\":\"blue\"}]",
      NULL, NULL},
+    {"SELECT VALUE s FROM c JOIN s IN (SELECT VALUE c.tags)",
+     "[\"red\",\"blue\",\"red\",\"blue\",\"red\",\"blue\"]", NULL, NULL},
     {"SELECT VALUE s.x FROM (SELECT c.n AS x FROM c WHERE c.t = 'x') s", "[1,3]", NULL, NULL},
-    {"SELECT VALUE s FROM (SELECT VALUE x FROM (SELECT VALUE c.n FROM c) x) s WHERE s >= 2", "[2,3]",
-     NULL, NULL},
+    {"SELECT VALUE s FROM (SELECT VALUE x FROM (SELECT VALUE c.n FROM c) x) s WHERE s >= 2",
+     "[2,3]", NULL, NULL},
     {"SELECT 1", "[{\"$1\":1}]", NULL, NULL},
     {"SELECT VALUE 1 + 2", "[3]", NULL, NULL},
     {"SELECT VALUE [1, 'a', true, null, undefined]", "[[1,\"a\",true,null]]", NULL, NULL},
@@ -73,18 +79,22 @@ static const struct row_case select_cases[] = {
     {"SELECT VALUE 1 WHERE 1 = 2", "[]", NULL, NULL},
     {"SELECT VALUE c.n FROM c WHERE c.n = @n", "[2]", NULL, "[{\"name\":\"@n\",\"value\":2}]"},
     {"SELECT VALUE @x", "[{\"a\":[1]}]", NULL, "[{\"name\":\"@x\",\"value\":{\"a\":[1]}}]"},
-    {"SELECT VALUE c.id FROM c WHERE c.id = @x.k", "[\"b\"]", NULL, "[{\"name\":\"@x\",\"value\":{\"k\":\"b\"}}]"},
+    {"SELECT VALUE c.id FROM c WHERE c.id = @x.k", "[\"b\"]", NULL,
+     "[{\"name\":\"@x\",\"value\":{\"k\":\"b\"}}]"},
     {"SELECT VALUE c.id FROM c WHERE ARRAY_CONTAINS(@ids, c.id)", "[\"a\",\"d\"]", NULL,
      "[{\"name\":\"@ids\",\"value\":[\"a\",\"d\"]}]"},
-    {"SELECT VALUE c[@p] FROM c WHERE c.id='a'", "[1]", NULL, "[{\"name\":\"@p\",\"value\":\"n\"}]"},
+    {"SELECT VALUE c[@p] FROM c WHERE c.id='a'", "[1]", NULL,
+     "[{\"name\":\"@p\",\"value\":\"n\"}]"},
     {"SELECT c.id, c.id FROM c WHERE c.id = 'a'", "[{\"id\":\"a\"}]", NULL, NULL},
-    {"SELECT VALUE c.big FROM c", "[12345678901234567890]", "[{\"big\":12345678901234567890}]", NULL},
+    {"SELECT VALUE c.big FROM c", "[12345678901234567890]", "[{\"big\":12345678901234567890}]",
+     NULL},
     {"SELECT VALUE c.value FROM c", "[1]", "[{\"value\":1}]", NULL},
     {"SELECT VALUE c.id -- comment\nFROM c /* another */ WHERE c.n = 1", "[\"a\"]", NULL, NULL},
-    {"SELECT VALUE 'it\\'s \\u00e4 \\ud83d\\ude00'", "[\"it's \xc3\xa4 \xf0\x9f\x98\x80\"]", NULL, NULL},
+    {"SELECT VALUE 'it\\'s \\u00e4 \\ud83d\\ude00'", "[\"it's \xc3\xa4 \xf0\x9f\x98\x80\"]", NULL,
+     NULL},
     {"SELECT VALUE 0x1F + 1e1 + .5", "[41.5]", NULL, NULL},
-    {"SELECT VALUE c.id FROM c WHERE {documentdb-formattableorderbyquery-filter} AND c.n = 1", "[\"a\"]",
-     NULL, NULL},
+    {"SELECT VALUE c.id FROM c WHERE {documentdb-formattableorderbyquery-filter} AND c.n = 1",
+     "[\"a\"]", NULL, NULL},
 };
 
 static const struct row_case top_cases[] = {
@@ -96,19 +106,23 @@ static const struct row_case top_cases[] = {
     {"SELECT VALUE c.id FROM c OFFSET 9 LIMIT 10", "[]", NULL, NULL},
     {"SELECT VALUE c.id FROM c OFFSET 1 LIMIT 0", "[]", NULL, NULL},
     {"SELECT VALUE t FROM t IN c.tags OFFSET 1 LIMIT 3", "[\"blue\",\"red\",\"blue\"]", NULL, NULL},
-    {"SELECT VALUE c.id FROM c ORDER BY c.id DESC OFFSET 1 LIMIT 3", "[\"d\",\"c\",\"b\"]", NULL, NULL},
+    {"SELECT VALUE c.id FROM c ORDER BY c.id DESC OFFSET 1 LIMIT 3", "[\"d\",\"c\",\"b\"]", NULL,
+     NULL},
     {"SELECT TOP 2 VALUE c.id FROM c ORDER BY c.id DESC", "[\"e\",\"d\"]", NULL, NULL},
     {"SELECT DISTINCT TOP 2 VALUE c.t FROM c", "[\"x\",\"y\"]", NULL, NULL},
     {"SELECT DISTINCT VALUE c.t FROM c OFFSET 1 LIMIT 1", "[\"y\"]", NULL, NULL},
-    {"SELECT VALUE s FROM (SELECT TOP 3 VALUE c.id FROM c) s WHERE s != 'b'", "[\"a\",\"c\"]", NULL, NULL},
+    {"SELECT VALUE s FROM (SELECT TOP 3 VALUE c.id FROM c) s WHERE s != 'b'", "[\"a\",\"c\"]", NULL,
+     NULL},
     {"SELECT VALUE COUNT(1) FROM (SELECT TOP 3 VALUE c.id FROM c) s", "[3]", NULL, NULL},
 };
 
 static const struct row_case undefined_cases[] = {
     /* Comparisons. */
-    {"SELECT VALUE [1 = 1, 1 = 2, 1 = '1', null = null, null = 0, [1] = [1], {a:1} = {a:1}, true != 1]",
+    {"SELECT VALUE [1 = 1, 1 = 2, 1 = '1', null = null, null = 0, [1] = [1], {a:1} = {a:1}, true "
+     "!= 1]",
      "[[true,false,false,true,false,true,true,true]]", NULL, NULL},
-    {"SELECT VALUE [1 < 'a', null < 1, [1] < [2], undefined = 1, undefined != 1]", "[[]]", NULL, NULL},
+    {"SELECT VALUE [1 < 'a', null < 1, [1] < [2], undefined = 1, undefined != 1]", "[[]]", NULL,
+     NULL},
     {"SELECT VALUE ['a' < 'b', false < true, null <= null, 2 >= 2, 'B' > 'a']",
      "[[true,true,true,true,false]]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.n != null", "[\"a\",\"b\",\"c\",\"e\"]", NULL, NULL},
@@ -120,15 +134,19 @@ static const struct row_case undefined_cases[] = {
     {"SELECT VALUE c.id FROM c WHERE c.n", "[]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.missing = 1 OR c.n = 1", "[\"a\"]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE NOT (c.missing = 1 OR c.n = 1)", "[]", NULL, NULL},
-    {"SELECT VALUE c.id FROM c WHERE NOT (c.missing = 1 AND c.n = 1)", "[\"b\",\"c\",\"d\",\"e\"]", NULL, NULL},
+    {"SELECT VALUE c.id FROM c WHERE NOT (c.missing = 1 AND c.n = 1)", "[\"b\",\"c\",\"d\",\"e\"]",
+     NULL, NULL},
     /* Three-valued logic in full. */
-    {"SELECT VALUE [true AND true, true AND false, false AND false, false AND undefined, undefined AND "
+    {"SELECT VALUE [true AND true, true AND false, false AND false, false AND undefined, undefined "
+     "AND "
      "false, 1 AND false]",
      "[[true,false,false,false,false,false]]", NULL, NULL},
-    {"SELECT VALUE [true AND undefined, undefined AND undefined, true AND 1, NOT undefined, NOT 1, false "
+    {"SELECT VALUE [true AND undefined, undefined AND undefined, true AND 1, NOT undefined, NOT 1, "
+     "false "
      "OR undefined, undefined OR 1]",
      "[[]]", NULL, NULL},
-    {"SELECT VALUE [true OR undefined, undefined OR true, false OR true, false OR false, 1 OR true]",
+    {"SELECT VALUE [true OR undefined, undefined OR true, false OR true, false OR false, 1 OR "
+     "true]",
      "[[true,true,true,false,true]]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.n BETWEEN 2 AND 3", "[\"b\",\"c\"]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.n NOT BETWEEN 2 AND 3", "[\"a\"]", NULL, NULL},
@@ -136,101 +154,118 @@ static const struct row_case undefined_cases[] = {
     {"SELECT VALUE c.id FROM c WHERE c.n IN (1, '3', null)", "[\"a\",\"d\",\"e\"]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.n NOT IN (1, '3', null)", "[\"b\",\"c\"]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.zz NOT IN (1)", "[]", NULL, NULL},
-    {"SELECT VALUE c.id FROM c WHERE c.n IN (9,8,7,6,5,4,3,-1,'3',null,true,-2)", "[\"c\",\"d\",\"e\"]",
-     NULL, NULL},
-    {"SELECT VALUE c.id FROM c WHERE c.id NOT IN ('q','w','e','r','t','a','s','d','f')", "[\"b\",\"c\"]",
-     NULL, NULL},
-    {"SELECT VALUE [c.zz ?? 'none', c.n ?? 'none', undefined ?? undefined ?? 3] FROM c WHERE c.id = 'd'",
+    {"SELECT VALUE c.id FROM c WHERE c.n IN (9,8,7,6,5,4,3,-1,'3',null,true,-2)",
+     "[\"c\",\"d\",\"e\"]", NULL, NULL},
+    {"SELECT VALUE c.id FROM c WHERE c.id NOT IN ('q','w','e','r','t','a','s','d','f')",
+     "[\"b\",\"c\"]", NULL, NULL},
+    {"SELECT VALUE [c.zz ?? 'none', c.n ?? 'none', undefined ?? undefined ?? 3] FROM c WHERE c.id "
+     "= 'd'",
      "[[\"none\",null,3]]", NULL, NULL},
-    {"SELECT VALUE [true ? 1 : 2, false ? 1 : 2, undefined ? 1 : 2, 1 ? 1 : 2, false ? 1 : true ? 3 : 4]",
+    {"SELECT VALUE [true ? 1 : 2, false ? 1 : 2, undefined ? 1 : 2, 1 ? 1 : 2, false ? 1 : true ? "
+     "3 : 4]",
      "[[1,2,2,2,3]]", NULL, NULL},
     /* Arithmetic. */
-    {"SELECT VALUE [1 + 2 * 3, (1 + 2) * 3, 7 % 4, 7 / 2, -c.n, +c.n, 2 - -1] FROM c WHERE c.id='b'",
+    {"SELECT VALUE [1 + 2 * 3, (1 + 2) * 3, 7 % 4, 7 / 2, -c.n, +c.n, 2 - -1] FROM c WHERE "
+     "c.id='b'",
      "[[7,9,3,3.5,-2,2,3]]", NULL, NULL},
     {"SELECT VALUE [1 + 'a', 'a' + 'b', -'a', null + 1, 1 / 0, 0 / 0, 5 % 0]", "[[]]", NULL, NULL},
-    {"SELECT VALUE [100 >> 2, 100 << 2, 100 >>> 0, 100 & 1000, 100 | 1000, 100 ^ 1000, ~5, -1 >>> 0, "
+    {"SELECT VALUE [100 >> 2, 100 << 2, 100 >>> 0, 100 & 1000, 100 | 1000, 100 ^ 1000, ~5, -1 >>> "
+     "0, "
      "2147483648 | 0, 1.9 | 0]",
      "[[25,400,100,96,1004,908,-6,4294967295,-2147483648,1]]", NULL, NULL},
-    {"SELECT VALUE ['a' || 'b' || c.id, 'a' || 1] FROM c WHERE c.id = 'a'", "[[\"aba\"]]", NULL, NULL},
+    {"SELECT VALUE ['a' || 'b' || c.id, 'a' || 1] FROM c WHERE c.id = 'a'", "[[\"aba\"]]", NULL,
+     NULL},
     {"SELECT VALUE c.id FROM c WHERE c.id || c.t = 'ax'", "[\"a\"]", NULL, NULL},
-    {"SELECT VALUE [0.1 + 0.2, 1e308 * 10, 9007199254740993 + 0]", "[[0.30000000000000004,9007199254740992]]",
-     NULL, NULL},
+    {"SELECT VALUE [0.1 + 0.2, 1e308 * 10, 9007199254740993 + 0]",
+     "[[0.30000000000000004,9007199254740992]]", NULL, NULL},
     /* Access. */
-    {"SELECT VALUE [c.tags[5], c.tags[-1], c.tags['x'], c.o[0], c.n.x, c.o.p.q.r, c.tags[0.5]] FROM c",
+    {"SELECT VALUE [c.tags[5], c.tags[-1], c.tags['x'], c.o[0], c.n.x, c.o.p.q.r, c.tags[0.5]] "
+     "FROM c",
      "[[],[],[],[],[]]", NULL, NULL},
     {"SELECT VALUE [1,2,3][1]", "[2]", NULL, NULL},
     {"SELECT VALUE {a: 5}.a", "[5]", NULL, NULL},
 };
 
 static const struct row_case like_cases[] = {
-    {"SELECT VALUE ['abc' LIKE 'a%', 'abc' LIKE '%b%', 'abc' LIKE '_b_', 'abc' LIKE 'a', 'abc' LIKE 'ABC', "
+    {"SELECT VALUE ['abc' LIKE 'a%', 'abc' LIKE '%b%', 'abc' LIKE '_b_', 'abc' LIKE 'a', 'abc' "
+     "LIKE 'ABC', "
      "'' LIKE '%', '' LIKE '', '' LIKE '_']",
      "[[true,true,true,false,false,true,true,false]]", NULL, NULL},
-    {"SELECT VALUE ['abc' LIKE '[a-c]%', 'abc' LIKE '[^a]%', 'dbc' LIKE '[^a-c]bc', 'a[b' LIKE 'a[b', "
+    {"SELECT VALUE ['abc' LIKE '[a-c]%', 'abc' LIKE '[^a]%', 'dbc' LIKE '[^a-c]bc', 'a[b' LIKE "
+     "'a[b', "
      "'50%' LIKE '50!%' ESCAPE '!', '500' LIKE '50!%' ESCAPE '!', 'a_b' LIKE 'a^_b' ESCAPE '^']",
      "[[true,false,true,true,true,false,true]]", NULL, NULL},
-    {"SELECT VALUE ['abc' NOT LIKE 'a%', 1 LIKE 'a', 'a' LIKE 1, 1 NOT LIKE 'a', '\\u00e4x' LIKE '_x']",
+    {"SELECT VALUE ['abc' NOT LIKE 'a%', 1 LIKE 'a', 'a' LIKE 1, 1 NOT LIKE 'a', '\\u00e4x' LIKE "
+     "'_x']",
      "[[false,true]]", NULL, NULL},
-    {"SELECT VALUE 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab' LIKE '%a%a%a%a%a%a%a%a%a%c'", "[false]", NULL, NULL},
-    {"SELECT VALUE 'mississippi' LIKE '%iss%ip%'", "[true]", NULL, NULL},
-    {"SELECT VALUE c.id FROM c WHERE c.t LIKE '%' AND NOT c.id LIKE 'a'", "[\"b\",\"c\",\"d\",\"e\"]", NULL,
+    {"SELECT VALUE 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab' LIKE '%a%a%a%a%a%a%a%a%a%c'", "[false]", NULL,
      NULL},
+    {"SELECT VALUE 'mississippi' LIKE '%iss%ip%'", "[true]", NULL, NULL},
+    {"SELECT VALUE c.id FROM c WHERE c.t LIKE '%' AND NOT c.id LIKE 'a'",
+     "[\"b\",\"c\",\"d\",\"e\"]", NULL, NULL},
 };
 
 static const struct row_case order_cases[] = {
-    {"SELECT VALUE c.id FROM c ORDER BY c.v", "[\"3\",\"4\",\"9\",\"7\",\"A\",\"2\",\"B\",\"8\",\"1\",\"5\",\"6\"]",
-     mixed, NULL},
+    {"SELECT VALUE c.id FROM c ORDER BY c.v",
+     "[\"3\",\"4\",\"9\",\"7\",\"A\",\"2\",\"B\",\"8\",\"1\",\"5\",\"6\"]", mixed, NULL},
     {"SELECT VALUE c.id FROM c ORDER BY c.v ASC",
      "[\"3\",\"4\",\"9\",\"7\",\"A\",\"2\",\"B\",\"8\",\"1\",\"5\",\"6\"]", mixed, NULL},
-    {"SELECT VALUE c.id FROM c ORDER BY c.missing", "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"A\",\"B\"]",
-     mixed, NULL},
-    {"SELECT VALUE c.id FROM c ORDER BY c.t, c.id DESC", "[\"c\",\"a\",\"e\",\"b\",\"d\"]", NULL, NULL},
-    {"SELECT VALUE c.id FROM c ORDER BY c.t DESC, c.n ASC", "[\"d\",\"b\",\"e\",\"a\",\"c\"]", NULL, NULL},
-    {"SELECT c.n FROM c ORDER BY c.n + 0 DESC", "[{\"n\":3},{\"n\":2},{\"n\":1},{\"n\":\"3\"},{\"n\":null}]", NULL,
+    {"SELECT VALUE c.id FROM c ORDER BY c.missing",
+     "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"A\",\"B\"]", mixed, NULL},
+    {"SELECT VALUE c.id FROM c ORDER BY c.t, c.id DESC", "[\"c\",\"a\",\"e\",\"b\",\"d\"]", NULL,
      NULL},
+    {"SELECT VALUE c.id FROM c ORDER BY c.t DESC, c.n ASC", "[\"d\",\"b\",\"e\",\"a\",\"c\"]", NULL,
+     NULL},
+    {"SELECT c.n FROM c ORDER BY c.n + 0 DESC",
+     "[{\"n\":3},{\"n\":2},{\"n\":1},{\"n\":\"3\"},{\"n\":null}]", NULL, NULL},
     {"SELECT VALUE c.n FROM c ORDER BY c.id", "[1,2,3,null,\"3\"]", NULL, NULL},
     {"SELECT VALUE c.missing FROM c ORDER BY c.id", "[]", NULL, NULL},
-    {"SELECT VALUE t FROM c JOIN t IN c.tags ORDER BY t, c.id", "[\"blue\",\"blue\",\"blue\",\"red\",\"red\",\"red\"]",
-     NULL, NULL},
+    {"SELECT VALUE t FROM c JOIN t IN c.tags ORDER BY t, c.id",
+     "[\"blue\",\"blue\",\"blue\",\"red\",\"red\",\"red\"]", NULL, NULL},
     {"SELECT c.id, t FROM c JOIN t IN c.tags ORDER BY t DESC",
      "[{\"id\":\"e\",\"t\":\"red\"},{\"id\":\"c\",\"t\":\"red\"},{\"id\":\"a\",\"t\":\"red\"},"
      "{\"id\":\"e\",\"t\":\"blue\"},{\"id\":\"e\",\"t\":\"blue\"},{\"id\":\"a\",\"t\":\"blue\"}]",
      NULL, NULL},
-    {"SELECT VALUE s FROM (SELECT VALUE c.id FROM c ORDER BY c.id DESC) s", "[\"e\",\"d\",\"c\",\"b\",\"a\"]", NULL,
-     NULL},
+    {"SELECT VALUE s FROM (SELECT VALUE c.id FROM c ORDER BY c.id DESC) s",
+     "[\"e\",\"d\",\"c\",\"b\",\"a\"]", NULL, NULL},
     {"SELECT * FROM c ORDER BY c.v DESC", "[{\"v\":2},{\"v\":1}]", "[{\"v\":1},{\"v\":2}]", NULL},
     {"SELECT DISTINCT VALUE c.t FROM c ORDER BY c.t DESC", "[\"z\",\"y\",\"x\"]", NULL, NULL},
 };
 
 static const struct row_case subquery_cases[] = {
-    {"SELECT VALUE c.id FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'blue')", "[\"a\",\"e\"]",
+    {"SELECT VALUE c.id FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'blue')",
+     "[\"a\",\"e\"]", NULL, NULL},
+    {"SELECT VALUE c.id FROM c WHERE NOT EXISTS(SELECT VALUE t FROM t IN c.tags)", "[\"b\",\"d\"]",
      NULL, NULL},
-    {"SELECT VALUE c.id FROM c WHERE NOT EXISTS(SELECT VALUE t FROM t IN c.tags)", "[\"b\",\"d\"]", NULL, NULL},
     {"SELECT c.id, ARRAY(SELECT VALUE k.g FROM k IN c.kids) AS gs FROM c WHERE c.id IN ('a','c')",
      "[{\"id\":\"a\",\"gs\":[]},{\"id\":\"c\",\"gs\":[5,6]}]", NULL, NULL},
     {"SELECT VALUE ARRAY(SELECT DISTINCT VALUE t FROM t IN c.tags) FROM c WHERE c.id = 'e'",
      "[[\"blue\",\"red\"]]", NULL, NULL},
     {"SELECT VALUE (SELECT VALUE SUM(k.g) FROM k IN c.kids) FROM c", "[0,0,11,0,0]", NULL, NULL},
     {"SELECT VALUE (SELECT VALUE MAX(k.m) FROM k IN c.kids) FROM c", "[\"k2\"]", NULL, NULL},
-    {"SELECT c.id, (SELECT COUNT(1) AS n FROM t IN c.tags).n FROM c WHERE c.n = 1", "[{\"id\":\"a\",\"n\":2}]",
-     NULL, NULL},
+    {"SELECT c.id, (SELECT COUNT(1) AS n FROM t IN c.tags).n FROM c WHERE c.n = 1",
+     "[{\"id\":\"a\",\"n\":2}]", NULL, NULL},
     {"SELECT VALUE ARRAY(SELECT VALUE t FROM t IN c.tags ORDER BY t) FROM c WHERE c.id = 'e'",
      "[[\"blue\",\"blue\",\"red\"]]", NULL, NULL},
-    {"SELECT VALUE ARRAY(SELECT t, COUNT(1) AS n FROM t IN c.tags GROUP BY t ORDER BY t DESC) FROM c "
+    {"SELECT VALUE ARRAY(SELECT t, COUNT(1) AS n FROM t IN c.tags GROUP BY t ORDER BY t DESC) FROM "
+     "c "
      "WHERE c.id = 'e'",
      "[[{\"t\":\"red\",\"n\":1},{\"t\":\"blue\",\"n\":2}]]", NULL, NULL},
-    {"SELECT VALUE ARRAY(SELECT TOP 1 VALUE t FROM t IN c.tags) FROM c WHERE c.id = 'e'", "[[\"blue\"]]", NULL,
-     NULL},
+    {"SELECT VALUE ARRAY(SELECT TOP 1 VALUE t FROM t IN c.tags) FROM c WHERE c.id = 'e'",
+     "[[\"blue\"]]", NULL, NULL},
     {"SELECT VALUE ARRAY(SELECT VALUE t FROM t IN c.tags OFFSET 1 LIMIT 5) FROM c WHERE c.id = 'e'",
      "[[\"red\",\"blue\"]]", NULL, NULL},
     {"SELECT VALUE (SELECT VALUE 5)", "[5]", NULL, NULL},
-    {"SELECT VALUE [FIRST(SELECT VALUE t FROM t IN c.tags), LAST(SELECT VALUE t FROM t IN c.tags)] FROM c "
+    {"SELECT VALUE [FIRST(SELECT VALUE t FROM t IN c.tags), LAST(SELECT VALUE t FROM t IN c.tags)] "
+     "FROM c "
      "WHERE c.id = 'a'",
      "[[\"red\",\"blue\"]]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE ALL(SELECT VALUE t FROM t IN c.tags WHERE t = 'red')",
      "[\"b\",\"c\",\"d\"]", NULL, NULL},
-    {"SELECT VALUE (SELECT VALUE t FROM t IN c.tags) FROM c", "!cardinality of a scalar subquery", NULL, NULL},
-    {"SELECT VALUE k.m FROM c JOIN (SELECT VALUE k FROM k IN c.kids WHERE EXISTS(SELECT VALUE 1 FROM t IN c.tags "
+    {"SELECT VALUE (SELECT VALUE t FROM t IN c.tags) FROM c", "!cardinality of a scalar subquery",
+     NULL, NULL},
+    {"SELECT VALUE k.m FROM c JOIN (SELECT VALUE k FROM k IN c.kids WHERE EXISTS(SELECT VALUE 1 "
+     "FROM t IN c.tags "
      "WHERE t = 'red') AND k.g > 5) k",
      "[\"k2\"]", NULL, NULL},
     {"SELECT VALUE COUNT(1) FROM (SELECT DISTINCT VALUE c.t FROM c)", "[3]", NULL, NULL},
@@ -255,42 +290,52 @@ static const struct row_case aggregate_cases[] = {
     {"SELECT VALUE MAX(c.v) FROM c", "[]", "[{\"v\":1},{\"v\":[1]}]", NULL},
     {"SELECT VALUE [MIN(c.v), MAX(c.v)] FROM c", "[[null,\"b\"]]",
      "[{\"v\":true},{\"v\":null},{\"v\":\"b\"},{\"v\":3}]", NULL},
-    {"SELECT VALUE {total: SUM(c.v) + 1, twice: 2 * COUNT(1), abs: ABS(MIN(c.v))} FROM c WHERE c.g = 'b'",
+    {"SELECT VALUE {total: SUM(c.v) + 1, twice: 2 * COUNT(1), abs: ABS(MIN(c.v))} FROM c WHERE c.g "
+     "= 'b'",
      "[{\"total\":3,\"twice\":4,\"abs\":2}]", numbers, NULL},
     {"SELECT VALUE [{\"item\": {\"sum\": SUM(c.v), \"count\": COUNT(c.v)}}] FROM c WHERE c.g = 'a'",
      "[[{\"item\":{\"sum\":4,\"count\":2}}]]", numbers, NULL},
-    {"SELECT VALUE [{\"item\": MIN(c.zz), \"item2\": {\"min\": MIN(c.zz), \"count\": COUNT(c.zz)}}] FROM c",
+    {"SELECT VALUE [{\"item\": MIN(c.zz), \"item2\": {\"min\": MIN(c.zz), \"count\": "
+     "COUNT(c.zz)}}] FROM c",
      "[[{\"item2\":{\"count\":0}}]]", numbers, NULL},
     {"SELECT c.g, COUNT(1) AS n, SUM(c.v) AS s FROM c GROUP BY c.g",
-     "[{\"g\":\"a\",\"n\":2,\"s\":4},{\"g\":\"b\",\"n\":2,\"s\":2},{\"n\":1,\"s\":10},{\"g\":null,\"n\":1,\"s\":5},"
+     "[{\"g\":\"a\",\"n\":2,\"s\":4},{\"g\":\"b\",\"n\":2,\"s\":2},{\"n\":1,\"s\":10},{\"g\":null,"
+     "\"n\":1,\"s\":5},"
      "{\"g\":\"c\",\"n\":1}]",
      numbers, NULL},
     {"SELECT VALUE c.g FROM c GROUP BY c.g", "[\"a\",\"b\",null,\"c\"]", numbers, NULL},
     {"SELECT VALUE COUNT(1) FROM c GROUP BY c.g", "[2,2,1,1,1]", numbers, NULL},
-    {"SELECT UPPER(c.g) AS u, AVG(c.v) AS a FROM c WHERE c.g != null AND c.g != 'c' GROUP BY UPPER(c.g)",
+    {"SELECT UPPER(c.g) AS u, AVG(c.v) AS a FROM c WHERE c.g != null AND c.g != 'c' GROUP BY "
+     "UPPER(c.g)",
      "[{\"u\":\"A\",\"a\":2},{\"u\":\"B\",\"a\":2}]", numbers, NULL},
     {"SELECT c.g, COUNT(1) AS n FROM c GROUP BY c.g ORDER BY COUNT(1) DESC, c.g DESC",
-     "[{\"g\":\"b\",\"n\":2},{\"g\":\"a\",\"n\":2},{\"g\":\"c\",\"n\":1},{\"g\":null,\"n\":1},{\"n\":1}]", numbers,
-     NULL},
+     "[{\"g\":\"b\",\"n\":2},{\"g\":\"a\",\"n\":2},{\"g\":\"c\",\"n\":1},{\"g\":null,\"n\":1},{"
+     "\"n\":1}]",
+     numbers, NULL},
     {"SELECT c.g FROM c GROUP BY c.g OFFSET 1 LIMIT 2", "[{\"g\":\"b\"},{}]", numbers, NULL},
-    {"SELECT [{\"item\": c.g}] AS groupByItems, {\"g\": c.g, \"n\": {\"item\": COUNT(1)}} AS payload FROM c "
+    {"SELECT [{\"item\": c.g}] AS groupByItems, {\"g\": c.g, \"n\": {\"item\": COUNT(1)}} AS "
+     "payload FROM c "
      "WHERE c.g = 'a' GROUP BY c.g",
-     "[{\"groupByItems\":[{\"item\":\"a\"}],\"payload\":{\"g\":\"a\",\"n\":{\"item\":2}}}]", numbers, NULL},
-    {"SELECT VALUE {\"age\": c.v} FROM c WHERE c.v < 3 GROUP BY c.v", "[{\"age\":1},{\"age\":2}]", numbers, NULL},
+     "[{\"groupByItems\":[{\"item\":\"a\"}],\"payload\":{\"g\":\"a\",\"n\":{\"item\":2}}}]",
+     numbers, NULL},
+    {"SELECT VALUE {\"age\": c.v} FROM c WHERE c.v < 3 GROUP BY c.v", "[{\"age\":1},{\"age\":2}]",
+     numbers, NULL},
     {"SELECT c.x.y, COUNT(1) AS n FROM c GROUP BY c.x", "[{\"y\":1,\"n\":2},{\"y\":2,\"n\":1}]",
      "[{\"x\":{\"y\":1,\"z\":0}},{\"x\":{\"z\":0,\"y\":1.0}},{\"x\":{\"y\":2}}]", NULL},
-    {"SELECT t, COUNT(1) AS n FROM c JOIN t IN c.tags GROUP BY t", "[{\"t\":\"red\",\"n\":3},{\"t\":\"blue\",\"n\":3}]",
-     NULL, NULL},
+    {"SELECT t, COUNT(1) AS n FROM c JOIN t IN c.tags GROUP BY t",
+     "[{\"t\":\"red\",\"n\":3},{\"t\":\"blue\",\"n\":3}]", NULL, NULL},
     {"SELECT DISTINCT COUNT(1) AS n FROM c GROUP BY c.g", "[{\"n\":2},{\"n\":1}]", numbers, NULL},
     {"SELECT VALUE COUNTIF(c.v > 2) FROM c", "[3]", numbers, NULL},
-    {"SELECT VALUE MAKELIST(c.g) FROM c WHERE c.g != null", "[[\"a\",\"b\",\"a\",\"b\",\"c\"]]", numbers, NULL},
+    {"SELECT VALUE MAKELIST(c.g) FROM c WHERE c.g != null", "[[\"a\",\"b\",\"a\",\"b\",\"c\"]]",
+     numbers, NULL},
     {"SELECT VALUE MAKESET(c.g) FROM c WHERE c.g != null", "[[\"a\",\"b\",\"c\"]]", numbers, NULL},
     {"SELECT VALUE SUM(1)", "[1]", NULL, NULL},
 };
 
 static const struct row_case distinct_cases[] = {
     {"SELECT DISTINCT VALUE c.v FROM c", "[1,\"1\",null,[1,{\"a\":1}],{\"a\":1,\"b\":2},true]",
-     "[{\"v\":1},{\"v\":1.0},{\"v\":\"1\"},{\"v\":null},{\"v\":[1,{\"a\":1}]},{\"v\":[1,{\"a\":1}]},"
+     "[{\"v\":1},{\"v\":1.0},{\"v\":\"1\"},{\"v\":null},{\"v\":[1,{\"a\":1}]},{\"v\":[1,{\"a\":1}]}"
+     ","
      "{\"v\":{\"a\":1,\"b\":2}},{\"v\":{\"b\":2,\"a\":1}},{},{\"v\":true},{\"v\":1e0}]",
      NULL},
     {"SELECT DISTINCT c.t FROM c", "[{\"t\":\"x\"},{\"t\":\"y\"},{\"t\":\"z\"}]", NULL, NULL},
@@ -299,8 +344,8 @@ static const struct row_case distinct_cases[] = {
     {"SELECT DISTINCT c._rid, c.t FROM c ORDER BY c.t",
      "[{\"_rid\":\"1\",\"t\":\"x\"},{\"_rid\":\"2\",\"t\":\"x\"}]",
      "[{\"_rid\":\"1\",\"t\":\"x\"},{\"_rid\":\"2\",\"t\":\"x\"}]", NULL},
-    {"SELECT DISTINCT * FROM c", "[{\"a\":1,\"b\":2},{\"a\":1}]", "[{\"a\":1,\"b\":2},{\"b\":2,\"a\":1},{\"a\":1}]",
-     NULL},
+    {"SELECT DISTINCT * FROM c", "[{\"a\":1,\"b\":2},{\"a\":1}]",
+     "[{\"a\":1,\"b\":2},{\"b\":2,\"a\":1},{\"a\":1}]", NULL},
 };
 
 static const struct row_case error_cases[] = {
@@ -311,7 +356,8 @@ static const struct row_case error_cases[] = {
     {"SELECT c.id FROM c extra stuff", "!\\\"start\\\":25,\\\"end\\\":30", NULL, NULL},
     {"SELECT d.id FROM c", "!Identifier 'd' could not be resolved.", NULL, NULL},
     {"SELECT * FROM c JOIN t IN x.tags", "!SC2040", NULL, NULL},
-    {"SELECT VALUE t FROM c JOIN t IN x.tags", "!Identifier 'x' could not be resolved.", NULL, NULL},
+    {"SELECT VALUE t FROM c JOIN t IN x.tags", "!Identifier 'x' could not be resolved.", NULL,
+     NULL},
     {"SELECT VALUE 1 FROM c JOIN c IN c.tags", "!specified more than once", NULL, NULL},
     {"SELECT *", "!without a FROM", NULL, NULL},
     {"SELECT * FROM c GROUP BY c.x", "!SC2041", NULL, NULL},
@@ -319,13 +365,16 @@ static const struct row_case error_cases[] = {
     {"SELECT c.x, COUNT(1) FROM c", "!Property reference 'c.x' is invalid", NULL, NULL},
     {"SELECT COUNT(SUM(c.x)) FROM c", "!Cannot perform an aggregate function", NULL, NULL},
     {"SELECT * FROM c WHERE COUNT(1) > 1", "!Aggregate functions are only allowed", NULL, NULL},
-    {"SELECT BADFUNC(c.x) FROM c", "!'BADFUNC' is not a recognized built-in function name.", NULL, NULL},
+    {"SELECT BADFUNC(c.x) FROM c", "!'BADFUNC' is not a recognized built-in function name.", NULL,
+     NULL},
     {"SELECT udf.f(c.x) FROM c", "!User-defined functions are not implemented", NULL, NULL},
     {"SELECT ST_DISTANCE(c.x, c.y) FROM c", "!is not implemented", NULL, NULL},
     {"SELECT * FROM c WHERE FullTextContains(c.x, 'a')", "!is not implemented", NULL, NULL},
     {"SELECT TOP 5 * FROM c ORDER BY VectorDistance(c.e, [1])", "!is not implemented", NULL, NULL},
-    {"SELECT TOP 5 * FROM c ORDER BY RANK FullTextScore(c.e, 'a')", "!is not implemented", NULL, NULL},
-    {"SELECT STARTSWITH(c.x) FROM c", "!The STARTSWITH function requires 2 to 3 argument(s).", NULL, NULL},
+    {"SELECT TOP 5 * FROM c ORDER BY RANK FullTextScore(c.e, 'a')", "!is not implemented", NULL,
+     NULL},
+    {"SELECT STARTSWITH(c.x) FROM c", "!The STARTSWITH function requires 2 to 3 argument(s).", NULL,
+     NULL},
     {"SELECT ABS() FROM c", "!The ABS function requires 1 argument(s).", NULL, NULL},
     {"SELECT CONCAT('a') FROM c", "!requires at least 2 argument(s)", NULL, NULL},
     {"SELECT * FROM c WHERE c.x = @nope", "!The parameter '@nope' is not specified.", NULL, NULL},
@@ -347,13 +396,14 @@ static const struct row_case error_cases[] = {
     {"SELECT '\xc3\xa4\xf0\x9f\x98\x80' x, FROM c", "!\\\"start\\\":16", NULL, NULL},
     {"SELECT VALUE 1 FROM c", "!parameters are invalid", NULL, "[{\"name\":\"x\",\"value\":1}]"},
     {"SELECT VALUE 1 FROM c", "!parameters are invalid", NULL, "{}"},
-    {"SELECT VALUE 1 FROM c", "!there twice", NULL, "[{\"name\":\"@x\",\"value\":1},{\"name\":\"@x\"}]"},
+    {"SELECT VALUE 1 FROM c", "!there twice", NULL,
+     "[{\"name\":\"@x\",\"value\":1},{\"name\":\"@x\"}]"},
 };
 
 static struct query_doc docs[LAB_DOCS_MAX];
 
-static enum err run_once(struct arena *a, const struct row_case *c, int64_t page, size_t per_partition,
-                         struct lab_rows *r, struct errinfo *ei)
+static enum err run_once(struct arena *a, const struct row_case *c, int64_t page,
+                         size_t per_partition, struct lab_rows *r, struct errinfo *ei)
 {
     struct query *q = NULL;
     const struct json *params = NULL;
@@ -378,14 +428,16 @@ static void check_error(struct arena *a, const struct row_case *c)
     t_checkf(ei.code == err, "%s", c->query);
     t_checkf(err == ERR_SYNTAX || err == ERR_UNSUPPORTED, "%s: %s", c->query, err_name(err));
     const struct json *v = NULL; /* the message is JSON, as clients expect */
-    t_checkf(json_parse(a, str_of(ei.message), NULL, &v, NULL) == OK, "%s: %s", c->query, ei.message);
+    t_checkf(json_parse(a, str_of(ei.message), NULL, &v, NULL) == OK, "%s: %s", c->query,
+             ei.message);
     struct str found = STR_NONE;
     const struct json *first = json_get(v, STR("errors"))->items[0];
     t_check(json_get_str(first, STR("message"), &found));
     struct buf all;
     buf_init(&all, 4096);
     json_write_string(&all, str_of(ei.message)); /* locations are looked up in escaped form */
-    bool has = str_find(found, str_of(c->want + 1)) >= 0 || str_find(buf_str(&all), str_of(c->want + 1)) >= 0;
+    bool has = str_find(found, str_of(c->want + 1)) >= 0 ||
+               str_find(buf_str(&all), str_of(c->want + 1)) >= 0;
     t_checkf(has, "%s: %s", c->query, ei.message);
     buf_done(&all);
 }
@@ -411,13 +463,16 @@ static void check_case(const struct row_case *c)
             t_checkf(err == OK, "%s: %s", c->query, ei.message);
             if (k == 0 && i == 0) {
                 buf_add_str(&first, buf_str(&r.text));
-                t_checkf(lab_same(&a, buf_str(&first), str_of(c->want)), "%s\n# got  " STR_FMT "\n# want %s",
-                         c->query, STR_ARG(buf_str(&first)), c->want);
+                t_checkf(lab_same(&a, buf_str(&first), str_of(c->want)),
+                         "%s\n# got  " STR_FMT "\n# want %s", c->query, STR_ARG(buf_str(&first)),
+                         c->want);
             }
-            bool is_desc = k > 0 && str_find(str_of(c->query), STR("DESC")) >= 0; /* ties go by partition */
+            bool is_desc =
+                k > 0 && str_find(str_of(c->query), STR("DESC")) >= 0; /* ties go by partition */
             t_checkf(is_desc || str_eq(buf_str(&r.text), buf_str(&first)),
-                     "%s: pages of %d, %zu a partition\n# got  " STR_FMT "\n# want " STR_FMT, c->query,
-                     (int)pages[i], partitions[k], STR_ARG(buf_str(&r.text)), STR_ARG(buf_str(&first)));
+                     "%s: pages of %d, %zu a partition\n# got  " STR_FMT "\n# want " STR_FMT,
+                     c->query, (int)pages[i], partitions[k], STR_ARG(buf_str(&r.text)),
+                     STR_ARG(buf_str(&first)));
             buf_done(&r.text);
         }
     }
