@@ -15,7 +15,6 @@
  * Not handled: permissions, leases with clocks, ranges in transactions. */
 #include "coord/builtin/store.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/contract.h"
@@ -390,14 +389,27 @@ size_t coord_store_read(const struct coord_store *s, struct str prefix, struct a
     return n;
 }
 
-static int by_rev_then_key(const void *a, const void *b)
+static bool is_before(const struct coord_kv *x, const struct coord_kv *y)
 {
-    const struct coord_kv *x = (const struct coord_kv *)a;
-    const struct coord_kv *y = (const struct coord_kv *)b;
-    if (x->rev != y->rev) {
-        return x->rev < y->rev ? -1 : 1;
+    return x->rev != y->rev ? x->rev < y->rev : str_cmp(x->key, y->key) < 0;
+}
+
+/* Shell's sort by revision, then key: no heap, as qsort may use, and mostly few items. */
+static void sort_by_rev(struct coord_kv *kvs, size_t n)
+{
+    static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+    for (size_t g = 0; g < ARRAY_COUNT(gaps); g++) {
+        size_t gap = gaps[g];
+        for (size_t i = gap; i < n; i++) {
+            struct coord_kv item = kvs[i];
+            size_t at = i;
+            while (at >= gap && is_before(&item, &kvs[at - gap])) {
+                kvs[at] = kvs[at - gap];
+                at -= gap;
+            }
+            kvs[at] = item;
+        }
     }
-    return str_cmp(x->key, y->key);
 }
 
 /* Fills `ret`, when not NULL, and returns how many there are. */
@@ -445,7 +457,7 @@ bool coord_store_changes(const struct coord_store *s, struct str prefix, coord_r
     struct coord_kv *kvs = ARENA_NEW_ARRAY(a, struct coord_kv, n + 1);
     size_t filled = collect_changes(s, prefix, after, a, kvs);
     ASSERT(filled == n);
-    qsort(kvs, n, sizeof(*kvs), by_rev_then_key);
+    sort_by_rev(kvs, n);
     *ret = kvs;
     *ret_n = n;
     return true;

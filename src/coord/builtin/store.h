@@ -1,5 +1,5 @@
 /* The built-in coordinator as a pure state machine: revisions, transactions, watch by revision.
- * No I/O here: src/coord/builtin/server.c gives it a durable file and HTTP, the simulator gives it
+ * No I/O here: src/coord/server.c gives it a durable file and HTTP, the simulator gives it
  * a simulated disk. Deterministic; one thread. */
 #pragma once
 

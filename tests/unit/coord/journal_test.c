@@ -1,6 +1,6 @@
 /* The coordinator's file: what was reported durable is there after reopening, a torn tail is cut, damage
  * is refused, and one directory has one owner. */
-#include "coord/builtin/journal.h"
+#include "coord/journal.h"
 
 #include <fcntl.h>
 #include <pthread.h>

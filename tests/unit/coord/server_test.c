@@ -1,5 +1,5 @@
 /* Coordinator and client together, on one loop, over real sockets and a real file. */
-#include "coord/builtin/server.h"
+#include "coord/server.h"
 
 #include <pthread.h>
 #include <stdio.h>

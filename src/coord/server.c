@@ -12,7 +12,7 @@
  * of its keys is touched by a record that still waits: its outcome then hangs on nothing undurable.
  *
  * Watches are looked at once per round of events, after all transactions of the round. */
-#include "coord/builtin/server.h"
+#include "coord/server.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,7 +25,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "coord/builtin/journal.h"
+#include "coord/journal.h"
 #include "coord/builtin/store.h"
 #include "coord/wire.h"
 #include "net/http_server.h"

@@ -12,7 +12,7 @@
  * it syncs, the next group gathers. A rewrite goes through the same thread: the snapshot covers what
  * was queued before it; should the new file not fit on the disk, the old one goes on with all that
  * was queued. */
-#include "coord/builtin/journal.h"
+#include "coord/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
