@@ -11,7 +11,12 @@
 #include "base/str.h"
 #include "base/types.h"
 
-enum { RECORD_FORMAT = 1, RECORD_EPOCHS_MAX = 32, RECORD_BRANCHES_MAX = 4096, RECORD_NAME_MAX = 64 };
+enum {
+    RECORD_FORMAT = 1,
+    RECORD_EPOCHS_MAX = 32,
+    RECORD_BRANCHES_MAX = 4096,
+    RECORD_NAME_MAX = 64
+};
 
 enum consistency {
     /* Weakest first: a request may ask for its account's level or a weaker (lower) one. */
@@ -22,7 +27,7 @@ enum consistency {
     CONSISTENCY_STRONG,
     CONSISTENCY_COUNT,
 };
-const char *consistency_name(enum consistency c); /* "Session": the wire's words */
+const char *consistency_name(enum consistency c);            /* "Session": the wire's words */
 bool consistency_parse(struct str s, enum consistency *ret); /* any case */
 
 /* geo-semantics 2.2. */
@@ -46,14 +51,14 @@ enum account_phase {
 
 struct record_region {
     region_id id;
-    char name[RECORD_NAME_MAX];     /* "east" as typed; compared without case and blanks */
-    char endpoint[256];             /* "http://127.0.0.1:8082/": rendered the same way always */
-    char peer_addr[128];            /* "127.0.0.1:41001" */
-    uint32_t priority;              /* 0..N-1, unique; 0 = preferred writer */
+    char name[RECORD_NAME_MAX]; /* "east" as typed; compared without case and blanks */
+    char endpoint[256];         /* "http://127.0.0.1:8082/": rendered the same way always */
+    char peer_addr[128];        /* "127.0.0.1:41001" */
+    uint32_t priority;          /* 0..N-1, unique; 0 = preferred writer */
     enum region_state state;
-    bool is_forced_offline;         /* by an operator: comes back only by `account online` */
-    uint64_t incarnation;           /* server process that last reported in; 0 = never */
-    int64_t since_wall_ms;          /* of the present state */
+    bool is_forced_offline; /* by an operator: comes back only by `account online` */
+    uint64_t incarnation;   /* server process that last reported in; 0 = never */
+    int64_t since_wall_ms;  /* of the present state */
 };
 
 struct record_branch {
@@ -67,9 +72,9 @@ struct record_epoch {
     generation generation;
     region_id writer;
     uint64_t incarnation; /* process that opened it: the holder of the epoch's lease */
-    lsn start_lsn;       /* first lsn of the fresh block: every entry of the epoch is at or above */
-    bool is_lossy;       /* entries of the epoch before may have been cut: token version was raised */
-    uint32_t rule;       /* row of the region table that led here */
+    lsn start_lsn; /* first lsn of the fresh block: every entry of the epoch is at or above */
+    bool is_lossy; /* entries of the epoch before may have been cut: token version was raised */
+    uint32_t rule; /* row of the region table that led here */
     int64_t wall_ms;
     char reason[64];
     uint32_t detect_ms, wait_ms, promote_ms; /* measured by the new writer */
@@ -86,14 +91,15 @@ struct account_record {
     uint64_t writer_incarnation; /* only this process may write under `generation` */
     generation generation;
     epoch epoch;
-    region_id transfer_to;       /* PHASE_TRANSFER */
-    int64_t transfer_deadline_wall_ms; /* information for people; timing is by each side's own clock */
-    uint64_t q_mask;             /* bit per region id: who a strong write waits for (writer included) */
-    uint64_t token_version;      /* raised by lossy failover and by changes of the region set */
-    lsn lsn_limit;               /* every lsn of every partition given out so far is below it */
+    region_id transfer_to; /* PHASE_TRANSFER */
+    int64_t
+        transfer_deadline_wall_ms; /* information for people; timing is by each side's own clock */
+    uint64_t q_mask;        /* bit per region id: who a strong write waits for (writer included) */
+    uint64_t token_version; /* raised by lossy failover and by changes of the region set */
+    lsn lsn_limit;          /* every lsn of every partition given out so far is below it */
     region_id next_region_id;
-    char key[4][96];             /* base64: primary, secondary, primary read-only, secondary read-only */
-    char peer_secret[96];        /* base64: region-to-region links */
+    char key[4][96];      /* base64: primary, secondary, primary read-only, secondary read-only */
+    char peer_secret[96]; /* base64: region-to-region links */
     size_t region_count;
     struct record_region regions[REGIONS_MAX]; /* in priority order */
     size_t epoch_count;
@@ -109,8 +115,8 @@ void record_copy(struct arena *a, const struct account_record *from, struct acco
 struct record_region *record_region(struct account_record *r, region_id id); /* NULL = none */
 const struct record_region *record_region_const(const struct account_record *r, region_id id);
 struct record_region *record_region_by_name(struct account_record *r, struct str name);
-uint64_t record_mask(region_id id);                              /* the region's bit in q_mask */
-uint64_t record_online_mask(const struct account_record *r);     /* ONLINE_READ and ONLINE_WRITE */
+uint64_t record_mask(region_id id);                          /* the region's bit in q_mask */
+uint64_t record_online_mask(const struct account_record *r); /* ONLINE_READ and ONLINE_WRITE */
 /* Sets state, its time and, when it stops being online, takes it out of q_mask. */
 void record_set_state(struct account_record *r, region_id id, enum region_state s, int64_t wall_ms);
 /* Gives the region priority 0; the others keep their order. */

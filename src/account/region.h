@@ -20,47 +20,38 @@
 #include "base/types.h"
 #include "coord/coord.h"
 #include "engine/engine.h"
-#include "repl/entry.h"
+#include "repl/repl.h"
 
 /* ---- timers: profile `lan` is the default of `up` ---- */
 struct region_timers {
-    unsigned beat_ms;            /* heartbeat to the coordinator and to peers: 200 */
-    unsigned lease_ms;           /* L: 1200 */
-    unsigned stop_margin_ms;     /* the holder stops acknowledging L - this after the send of its last good bump: 150 */
-    unsigned wait_margin_ms;     /* observers wait L + this + 1 % of L: 50 */
-    unsigned coord_timeout_ms;   /* per transaction: 300 */
-    unsigned read_lease_ms;      /* strong reads away from the writer: 1000 */
-    unsigned hold_ms;            /* writes held during a graceful change: 2000 */
-    unsigned transfer_ms;        /* a graceful change is rolled back after: 5000 */
-    unsigned rejoin_stable_ms;   /* lag must stay small this long before ONLINE_READ: 500 */
-    unsigned lag_small_ms;       /* "small": 1000 */
-    unsigned write_timeout_ms;   /* acknowledgement wait; then 408: 10000 */
-    unsigned ttl_purge_ms;       /* period of the expiry purge: 1000 */
-    unsigned retain_ms;          /* log entries all regions have are kept this long: 60000 */
+    unsigned beat_ms;  /* heartbeat to the coordinator and to peers: 200 */
+    unsigned lease_ms; /* L: 1200 */
+    unsigned
+        stop_margin_ms; /* the holder stops acknowledging L - this after the send of its last good bump: 150 */
+    unsigned wait_margin_ms;   /* observers wait L + this + 1 % of L: 50 */
+    unsigned coord_timeout_ms; /* per transaction: 300 */
+    unsigned read_lease_ms;    /* strong reads away from the writer: 1000 */
+    unsigned hold_ms;          /* writes held during a graceful change: 2000 */
+    unsigned transfer_ms;      /* a graceful change is rolled back after: 5000 */
+    unsigned rejoin_stable_ms; /* lag must stay small this long before ONLINE_READ: 500 */
+    unsigned lag_small_ms;     /* "small": 1000 */
+    unsigned write_timeout_ms; /* acknowledgement wait; then 408: 10000 */
+    unsigned ttl_purge_ms;     /* period of the expiry purge: 1000 */
+    unsigned retain_ms;        /* log entries all regions have are kept this long: 60000 */
 };
 extern const struct region_timers region_timers_lan, region_timers_wan;
 /* renew period + 2 x coordinator timeout < L - stop margin; and every value above 0. */
 bool region_timers_check(const struct region_timers *t, char ret_why[256]);
 
 /* ---- what other threads may read ---- */
-enum part_flags {
-    PART_READABLE = 1, /* documents may be served here */
-    PART_WRITABLE = 2,
-};
-struct part_view { /* one per partition, never freed before region_free */
-    pid pid;
-    _Atomic unsigned flags;
-    _Atomic uint64_t applied_lsn;   /* durable and visible here */
-    _Atomic uint64_t commit_lsn;    /* cannot be lost (Strong: durable in every region of Q) */
-    _Atomic uint64_t epoch;
-    _Atomic uint64_t item_count, item_size;
-};
+/* struct part_view: repl/view.h */
 struct region_view { /* one per region core */
     _Atomic uint64_t generation;
     _Atomic uint64_t token_version;
-    _Atomic uint64_t fresh_until_us; /* writer: its lease; reader: its read lease. On CLOCK_BOOTTIME */
-    _Atomic unsigned role;           /* enum region_role */
-    _Atomic unsigned level;          /* enum consistency of the account */
+    _Atomic uint64_t
+        fresh_until_us;     /* writer: its lease; reader: its read lease. On CLOCK_BOOTTIME */
+    _Atomic unsigned role;  /* enum region_role */
+    _Atomic unsigned level; /* enum consistency of the account */
     _Atomic bool is_single_region;
 };
 
@@ -69,70 +60,52 @@ enum region_role {
     ROLE_STARTING,   /* no record seen yet: serves nothing */
     ROLE_RECOVERING, /* behind or diverged: 403/1008 */
     ROLE_READER,
-    ROLE_PROMOTING,  /* chosen as writer, sealing: reads go on, writes 403/3 */
+    ROLE_PROMOTING, /* chosen as writer, sealing: reads go on, writes 403/3 */
     ROLE_WRITER,
-    ROLE_HOLDING,    /* graceful change away from here: writes are held */
-    ROLE_TAKING,     /* graceful change to here: catching up to the end */
-    ROLE_OFFLINE,    /* taken offline by an operator: 403/1008 */
-    ROLE_FENCED,     /* must not serve: lower generation than stored, engine failed ... */
+    ROLE_HOLDING, /* graceful change away from here: writes are held */
+    ROLE_TAKING,  /* graceful change to here: catching up to the end */
+    ROLE_OFFLINE, /* taken offline by an operator: 403/1008 */
+    ROLE_FENCED,  /* must not serve: lower generation than stored, engine failed ... */
     ROLE_COUNT,
 };
 const char *region_role_name(enum region_role r);
 
 /* ---- client writes ---- */
-struct write_place { /* where the operation will be in the log */
-    pid pid;
-    epoch epoch;
-    lsn lsn;
-    uint16_t op_idx;
-    uint64_t hlc;
-    uint64_t ts;      /* never lower than the replaced version's */
-    region_id origin;
-    bool is_single_region;
-    uint64_t token_version;
-};
-enum write_action { WRITE_REJECT, WRITE_NONE, WRITE_PUT, WRITE_DELETE };
-struct write_plan {
-    enum write_action action;
-    struct str text;       /* PUT: in the write's own memory, valid until the reply */
-    uint64_t rid;          /* PUT */
-    uint64_t expire_at;    /* PUT: 0 = never */
-    size_t unique_count;   /* PUT */
-    const struct str *uniques;
-};
+/* struct write_place (where an operation will be), struct write_plan (what the preparer wants),
+ * struct write_op: repl/order.h */
 struct region_write {
     pid pid;
-    size_t op_count;                 /* 1..BATCH_OPS_MAX; all or nothing */
-    struct write_op {
-        enum engine_space space;
-        struct str key;
-    } *ops;
+    size_t op_count; /* 1..BATCH_OPS_MAX; all or nothing */
+    struct write_op *ops;
     /* Called on the core thread, in log order, once per operation: decides with the current
      * version in hand (NULL: absent or expired; earlier operations of the same write are seen).
      * Pure: no I/O, no clock; memory from the write's own arena. WRITE_REJECT ends the write with
      * nothing applied and ERR_PRECONDITION (the preparer remembers its own status). */
     void (*prepare)(struct region_write *w, size_t op_idx, const struct write_place *place,
                     const struct engine_doc *current, struct write_plan *ret);
-    usec deadline_us;                /* 0 = write_timeout_ms from now */
+    usec deadline_us; /* 0 = write_timeout_ms from now */
     enum entry_reason reason;
     bool needs_hub_read_check;
     void *user;
 
     /* Results, valid in io->reply. */
-    enum err err;           /* OK acknowledged at the account's level. ERR_NOT_WRITER and
+    enum err err; /* OK acknowledged at the account's level. ERR_NOT_WRITER and
                              * ERR_UNAVAILABLE: certainly not applied. ERR_UNKNOWN_OUTCOME: may be.
                              * ERR_PRECONDITION: rejected by prepare (failed_op). ERR_EXISTS: unique
                              * key taken (failed_op). ERR_LIMIT, ERR_BUSY. */
     size_t failed_op;
     struct str conflicting_unique;
-    lsn lsn;                /* 0 when nothing was written */
+    lsn lsn; /* 0 when nothing was written */
     epoch epoch;
     uint64_t token_version;
 
-    struct list link;       /* private from here */
-    lsn need;
+    struct wait_node node; /* private from here: in its partition's waiters */
+    struct list link;      /* in the region's list of pending, held or finished writes */
     usec accepted_us;
     generation generation;
+    enum err verdict; /* answered when the versions it is based on are acknowledged */
+    size_t size;      /* counted against pending_size_max */
+    bool is_ordered;  /* an entry was written: from here on the outcome can be unknown */
 };
 
 /* ---- waits of reads ---- */
@@ -143,27 +116,18 @@ struct region_wait {
     uint64_t token_version; /* WAIT_APPLIED: 0 = any */
     usec deadline_us;
     void *user;
-    enum err err;           /* OK, ERR_SESSION_BEHIND (applied) or ERR_UNAVAILABLE (commit) */
+    enum err err;          /* OK, ERR_SESSION_BEHIND (applied) or ERR_UNAVAILABLE (commit) */
+    struct wait_node node; /* private from here */
     struct list link;
+    bool is_counted;
 };
 
 /* ---- the world outside ---- */
-enum region_event_kind { /* the story for operators: one line each in the log, the event feed */
-    EVENT_ROLE,          /* role changed: rule number, from, to, why */
-    EVENT_FAILOVER,      /* opened as writer: times and estimated loss */
-    EVENT_LEASE_LOST,
-    EVENT_REGION_STATE,  /* record state of some region changed */
-    EVENT_DIVERGED,      /* suffix found: partition, branch, entries */
-    EVENT_FEED_SENT,     /* suffix is in the conflict feed */
-    EVENT_REJOINED,
-    EVENT_STALE_GENERATION,
-    EVENT_CORRUPT,
-    EVENT_LSN_BLOCK,
-};
+/* enum region_event_kind: repl/repl.h */
 struct region_event {
     enum region_event_kind kind;
     uint32_t rule;
-    char text[400];     /* key=value pairs, no bodies, no keys */
+    char text[400]; /* key=value pairs, no bodies, no keys */
 };
 
 struct region_io {
@@ -177,7 +141,7 @@ struct region_io {
     void (*send)(void *ctx, region_id to, struct str frame);
     /* Coordinator transaction; answered by region_on_txn exactly once. */
     void (*txn)(void *ctx, const struct coord_txn *t, uint64_t ticket);
-    void (*reply)(void *ctx, struct region_write *w);     /* gives the write back */
+    void (*reply)(void *ctx, struct region_write *w); /* gives the write back */
     void (*wait_done)(void *ctx, struct region_wait *w);
     /* Saves a diverged suffix (encoded entries, oldest first) durably outside the log; answered by
      * region_on_archived. */
@@ -203,10 +167,10 @@ struct region_cfg {
     char name[RECORD_NAME_MAX];
     char endpoint[256];
     char peer_addr[128];
-    uint64_t incarnation;      /* random per process start, never 0 */
+    uint64_t incarnation; /* random per process start, never 0 */
     struct region_timers timers;
-    uint64_t seed;             /* jitter */
-    size_t pending_size_max;   /* bytes of writes accepted and not yet acknowledged; 0 = 64 MiB */
+    uint64_t seed;           /* jitter */
+    size_t pending_size_max; /* bytes of writes accepted and not yet acknowledged; 0 = 64 MiB */
 };
 
 struct region;
@@ -215,13 +179,13 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
                     struct region **ret, struct errinfo *ei) MUST_CHECK;
 void region_free(struct region *r);
 
-void region_on_tick(struct region *r);  /* at least every 10 ms, and after region_next_tick */
+void region_on_tick(struct region *r); /* at least every 10 ms, and after region_next_tick */
 usec region_next_tick(const struct region *r);
 void region_on_commit(struct region *r, uint64_t ticket, enum err err);
 void region_on_txn(struct region *r, uint64_t ticket, const struct coord_txn_result *res);
 void region_on_kv(struct region *r, const struct coord_kv *kv); /* watch of the account's prefix */
 void region_on_coord(struct region *r, bool is_synced);         /* contact with the coordinator */
-void region_on_link(struct region *r, region_id peer, bool is_up); /* our outgoing link */
+void region_on_link(struct region *r, region_id peer, bool is_up);        /* our outgoing link */
 void region_on_frame(struct region *r, region_id from, struct str frame); /* untrusted bytes */
 void region_on_archived(struct region *r, uint64_t ticket, enum err err);
 /* Called when a round of events ends: sends what was grouped, hands batches over. */
@@ -247,9 +211,12 @@ void region_drain(struct region *r);
 /* Operator requests are changes of the record: made here, sent by whoever has a coordinator
  * client (front, server, command line). Each checks geo-semantics 10 and fills ei with the
  * sentence (ERR_PRECONDITION 409 unhealthy, ERR_CONFLICTING_OPERATION 412, ERR_INVALID 400). */
-enum err account_plan_failover(struct account_record *rec, struct str to, int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
-enum err account_plan_offline(struct account_record *rec, struct str region, bool force, int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
-enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+enum err account_plan_failover(struct account_record *rec, struct str to, int64_t wall_ms,
+                               struct errinfo *ei) MUST_CHECK;
+enum err account_plan_offline(struct account_record *rec, struct str region, bool force,
+                              int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
+                             struct errinfo *ei) MUST_CHECK;
 /* A fresh account: regions in priority order, the first one the writer to be. */
 void account_init(struct account_record *ret, const char *name, enum consistency level);
 /* Appends a region at the lowest priority: id, ONLINE_READ, in q_mask; the first one is chosen as
@@ -261,4 +228,15 @@ enum err account_add_region(struct account_record *rec, const char *name, const 
  * in q_mask; 0 = none. */
 region_id account_best_candidate(const struct account_record *rec, uint64_t but_mask);
 
-void region_check(const struct region *r); /* asserts every invariant; after each step in simulation */
+/* The table of roles, for `holdfast inspect fsm region`, and the rules of decisions. */
+struct fsm;
+const struct fsm *region_fsm(void);
+struct region_rule {
+    uint32_t no; /* stable; in events, the record's epochs and reports */
+    const char *name;
+    const char *text;
+};
+const struct region_rule *region_rules(size_t *ret_n);
+
+void region_check(
+    const struct region *r); /* asserts every invariant; after each step in simulation */

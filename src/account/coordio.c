@@ -1,0 +1,464 @@
+/* Talking to the coordinator: heartbeats, what others' heartbeats say, changes of the record.
+ *
+ * A heartbeat compares the record's revision: one that succeeds proves that no newer record existed
+ * when it was executed, and for the writer it is the renewal of the lease. A change of the record
+ * compares it too. An unknown outcome is not decided upon: the watch or a later transaction shows
+ * whether the record moved. */
+#include <stdio.h>
+#include <string.h>
+
+#include "account/region_int.h"
+#include "base/contract.h"
+#include "repl/lease.h"
+#include "json/json.h"
+
+enum { BEAT_SIZE_MAX = 4096 };
+
+/* ---- values ---- */
+
+static void beat_encode(struct region *r, struct buf *out)
+{
+    struct json_out o;
+    json_out_init(&o, out);
+    json_out_object(&o);
+    json_out_key(&o, "n");
+    json_out_u64(&o, ++r->beat_no);
+    json_out_key(&o, "incarnation");
+    json_out_u64(&o, r->cfg.incarnation);
+    json_out_key(&o, "generation");
+    json_out_u64(&o, r->rec->generation);
+    json_out_key(&o, "record_rev");
+    json_out_u64(&o, r->rec_rev);
+    json_out_key(&o, "lease_ms");
+    json_out_u64(&o, r->cfg.timers.lease_ms);
+    json_out_key(&o, "role");
+    json_out_cstr(&o, region_role_name((enum region_role)r->role));
+    json_out_key(&o, "is_whole");
+    json_out_bool(&o, repl_is_whole(r->repl));
+    json_out_key(&o, "wants_online");
+    json_out_bool(&o,
+                  r->role == ROLE_RECOVERING && repl_is_whole(r->repl) && repl_is_matched(r->repl));
+    json_out_key(&o, "partitions");
+    json_out_u64(&o, repl_part_count(r->repl));
+    json_out_key(&o, "ord");
+    json_out_u64(&o, repl_total_ord(r->repl));
+    json_out_object_end(&o);
+}
+
+static uint64_t get_u64(const struct json *v, const char *key)
+{
+    const struct json *m = json_get(v, str_of(key));
+    uint64_t n = 0;
+    return m != NULL && m->type == JSON_NUMBER && str_to_u64(m->src, &n) ? n : 0;
+}
+
+static bool get_bool(const struct json *v, const char *key)
+{
+    bool b = false;
+    (void)json_get_bool(v, str_of(key), &b); /* absent: false */
+    return b;
+}
+
+static void beat_decode(struct member *m, struct str value)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *v = NULL;
+    struct json_limits limits = {.text_size_max = BEAT_SIZE_MAX, .depth_max = 4};
+    if (json_parse(&a, value, &limits, &v, NULL) == OK && v->type == JSON_OBJECT) {
+        m->incarnation = get_u64(v, "incarnation");
+        m->generation = get_u64(v, "generation");
+        m->rec_rev = get_u64(v, "record_rev");
+        uint64_t lease = get_u64(v, "lease_ms");
+        m->lease_ms = lease > UINT32_MAX / 2 ? UINT32_MAX / 2 : (unsigned)lease;
+        m->parts = get_u64(v, "partitions");
+        m->ord = get_u64(v, "ord");
+        m->is_whole = get_bool(v, "is_whole");
+        m->wants_online = get_bool(v, "wants_online");
+    }
+    arena_done(&a);
+}
+
+static uint64_t stopped_decode(struct str value)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *v = NULL;
+    uint64_t n = 0;
+    if (json_parse(&a, value, NULL, &v, NULL) == OK) {
+        n = get_u64(v, "incarnation");
+    }
+    arena_done(&a);
+    return n;
+}
+
+/* ---- what is known of the others ---- */
+
+static unsigned lease_ms_of(const struct region *r, const struct member *m)
+{
+    return m->lease_ms > r->cfg.timers.lease_ms ? m->lease_ms : r->cfg.timers.lease_ms;
+}
+
+bool coordio_is_expired(const struct region *r, region_id id)
+{
+    const struct member *m = &r->members[id];
+    if (!r->is_synced || m->seen_us == 0) {
+        return false; /* silence means nothing while we cannot hear */
+    }
+    return region_now(r) >=
+           lease_expired_at(m->seen_us, lease_ms_of(r, m), r->cfg.timers.wait_margin_ms);
+}
+
+bool coordio_is_stopped(const struct region *r, region_id id)
+{
+    const struct member *m = &r->members[id];
+    if (m->stopped == 0) {
+        return false;
+    }
+    if (m->incarnation != 0) {
+        return m->stopped == m->incarnation;
+    }
+    const struct record_epoch *reign = region_reign(r);
+    const struct record_region *g = r->rec != NULL ? record_region_const(r->rec, id) : NULL;
+    return (reign != NULL && reign->writer == id && reign->incarnation == m->stopped) ||
+           (g != NULL && g->incarnation == m->stopped);
+}
+
+bool coordio_is_alive(const struct region *r, region_id id)
+{
+    return r->members[id].beat_rev != 0 && !coordio_is_expired(r, id) && !coordio_is_stopped(r, id);
+}
+
+static void on_beat(struct region *r, region_id id, const struct coord_kv *kv)
+{
+    struct member *m = &r->members[id];
+    coord_rev rev = kv->is_deleted ? 0 : kv->rev;
+    if (rev == m->beat_rev && m->seen_us != 0) {
+        return; /* told again: it was not bumped since */
+    }
+    m->beat_rev = rev;
+    m->seen_us = region_now(r);
+    if (!kv->is_deleted) {
+        beat_decode(m, kv->value);
+    }
+}
+
+static void beat_is_absent(struct region *r, region_id id)
+{
+    struct member *m = &r->members[id];
+    if (m->beat_rev != 0 || m->seen_us == 0) {
+        m->beat_rev = 0;
+        m->seen_us = region_now(r);
+    }
+}
+
+/* ---- the record ---- */
+
+static void tell_changes(struct region *r, const struct account_record *old)
+{
+    const struct account_record *rec = r->rec;
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *g = &rec->regions[i];
+        const struct record_region *was = old != NULL ? record_region_const(old, g->id) : NULL;
+        if (was == NULL || was->state == g->state) {
+            continue;
+        }
+        region_event(r, EVENT_REGION_STATE, 0, "region=%s from=%s to=%s forced=%s", g->name,
+                     region_state_name(was->state), region_state_name(g->state),
+                     g->is_forced_offline ? "true" : "false");
+        if (was->state == REGION_RECOVERING && g->state == REGION_ONLINE_READ) {
+            region_event(r, EVENT_REJOINED, RULE_ADMIT, "region=%s", g->name);
+        }
+    }
+    if (old != NULL && old->lsn_limit != rec->lsn_limit && old->epoch == rec->epoch) {
+        region_event(r, EVENT_LSN_BLOCK, RULE_LSN_BLOCK, "limit=%llu",
+                     (unsigned long long)rec->lsn_limit);
+    }
+}
+
+static void note_members(struct region *r)
+{
+    const struct account_record *rec = r->rec;
+    for (size_t i = 0; i < rec->region_count; i++) {
+        region_id id = rec->regions[i].id;
+        struct member *m = &r->members[id];
+        if ((rec->q_mask & record_mask(id)) != 0) {
+            m->out_rev = 0;
+        } else if (m->out_rev == 0) {
+            m->out_rev = r->rec_rev;
+        }
+        if (id != r->cfg.self) {
+            repl_add_peer(r->repl, id);
+        }
+    }
+}
+
+/* When did we learn that the newest epoch's reign is over? */
+static void note_reign(struct region *r, const struct account_record *old)
+{
+    const struct account_record *rec = r->rec;
+    const struct record_epoch *reign = region_reign(r);
+    if (reign == NULL || rec->generation == reign->generation) {
+        r->reign_over_us = 0;
+    } else if (old == NULL || old->epoch != rec->epoch || r->reign_over_us == 0) {
+        r->reign_over_us = region_now(r);
+    }
+}
+
+void coordio_on_record(struct region *r, struct str value, coord_rev rev)
+{
+    if (rev <= r->rec_rev || r->role == ROLE_FENCED) {
+        return;
+    }
+    unsigned at = r->rec != NULL ? 1 - r->rec_at : 0;
+    struct arena *a = &r->rec_arena[at];
+    struct errinfo ei = {0};
+    arena_reset(a);
+    struct account_record *rec = ARENA_NEW(a, struct account_record);
+    enum err e = record_decode(a, value, rec, &ei);
+    if (e != OK) {
+        region_event(r, EVENT_CORRUPT, 0, "what=\"account record\" error=\"%s\"", ei.message);
+        region_step(r, EV_STALE); /* acting without understanding it could make two writers */
+        return;
+    }
+    const struct account_record *old = r->rec;
+    r->rec = rec;
+    r->rec_at = at;
+    r->rec_rev = rev;
+    /* A change of ours that compared an older revision cannot be executed any more. */
+    r->evicting = 0;
+    r->joining = 0;
+    if (old == NULL || old->generation != rec->generation || old->writer != rec->writer) {
+        r->claim_ready_us = 0;
+    }
+    note_members(r);
+    note_reign(r, old);
+    tell_changes(r, old);
+    region_step(r, EV_RECORD);
+    write_recheck_waits(r);
+}
+
+static void on_kv(struct region *r, const struct coord_kv *kv)
+{
+    struct str prefix = str_of(r->key_prefix);
+    if (!str_starts(kv->key, prefix)) {
+        return;
+    }
+    struct str rest = str_slice(kv->key, prefix.n, kv->key.n - prefix.n);
+    struct str kind, id_text;
+    uint64_t id = 0;
+    if (str_eq(rest, STR("record"))) {
+        if (kv->is_deleted) {
+            region_event(r, EVENT_REGION_STATE, 0, "record=deleted");
+        } else {
+            coordio_on_record(r, kv->value, kv->rev);
+        }
+    } else if (str_split(rest, '/', &kind, &id_text) && str_to_u64(id_text, &id) && id >= 1 &&
+               id <= REGION_ID_MAX) {
+        if (str_eq(kind, STR("beat"))) {
+            on_beat(r, (region_id)id, kv);
+        } else if (str_eq(kind, STR("stopped"))) {
+            r->members[id].stopped = kv->is_deleted ? 0 : stopped_decode(kv->value);
+        }
+    }
+}
+
+void region_on_kv(struct region *r, const struct coord_kv *kv)
+{
+    on_kv(r, kv);
+}
+
+void region_on_coord(struct region *r, bool is_synced)
+{
+    r->is_synced = is_synced;
+    if (!is_synced || r->rec == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        struct member *m = &r->members[r->rec->regions[i].id];
+        if (m->seen_us == 0) {
+            m->seen_us = region_now(r); /* the wait for a missing heartbeat starts here */
+        }
+    }
+}
+
+/* ---- transactions ---- */
+
+static void beat_key(const struct region *r, region_id id, char out[KEY_SIZE])
+{
+    (void)snprintf(out, KEY_SIZE, COORD_PREFIX "%s/beat/%u", r->account, id);
+}
+
+static void send_beat(struct region *r)
+{
+    struct txn_slot *s = &r->beat;
+    ASSERT(s->ticket == 0);
+    buf_clear(&s->value);
+    beat_encode(r, &s->value);
+    struct coord_txn t = {
+        .compare_count = 1,
+        .compares = {{.key = str_of(r->key_record), .rev = r->rec_rev}},
+        .put_count = 1,
+        .puts = {{.key = str_of(r->key_beat), .value = buf_str(&s->value), .is_volatile = true}},
+    };
+    s->ticket = r->next_ticket++;
+    s->sent_us = region_now(r);
+    s->rec_rev = r->rec_rev;
+    s->generation = r->rec->generation;
+    s->compared = 0;
+    r->io.txn(r->io.ctx, &t, s->ticket);
+}
+
+void coordio_tick(struct region *r)
+{
+    if (r->rec == NULL || r->role == ROLE_FENCED || region_self(r) == NULL) {
+        return;
+    }
+    if (r->beat.ticket == 0 && region_now(r) >= r->next_beat_us) {
+        send_beat(r);
+    }
+}
+
+void coordio_change(struct region *r, enum rule rule, const struct account_record *next,
+                    region_id compare_beat, bool puts_beat)
+{
+    struct txn_slot *s = &r->change;
+    ASSERT(s->ticket == 0);
+    char why[256];
+    ASSERT(record_check(next, why));
+    buf_clear(&s->value);
+    record_encode(next, &s->value);
+    if (!buf_ok(&s->value)) {
+        region_event(r, EVENT_CORRUPT, rule, "what=\"account record is too large\"");
+        r->next_change_us = region_now(r) + ms(1000);
+        return;
+    }
+    struct buf beat;
+    buf_init(&beat, BEAT_SIZE_MAX);
+    char other[KEY_SIZE];
+    struct coord_txn t = {
+        .compare_count = 1,
+        .compares = {{.key = str_of(r->key_record), .rev = r->rec_rev}},
+        .put_count = 1,
+        .puts = {{.key = str_of(r->key_record), .value = buf_str(&s->value)}},
+    };
+    if (compare_beat != 0) {
+        beat_key(r, compare_beat, other);
+        t.compares[t.compare_count++] =
+            (struct coord_compare){.key = str_of(other), .rev = r->members[compare_beat].beat_rev};
+    }
+    if (puts_beat) {
+        beat_encode(r, &beat);
+        t.puts[t.put_count++] = (struct coord_put){
+            .key = str_of(r->key_beat), .value = buf_str(&beat), .is_volatile = true};
+    }
+    s->ticket = r->next_ticket++;
+    s->sent_us = region_now(r);
+    s->rec_rev = r->rec_rev;
+    s->generation = next->generation;
+    s->rule = rule;
+    s->compared = compare_beat;
+    s->puts_beat = puts_beat;
+    r->io.txn(r->io.ctx, &t, s->ticket);
+    buf_done(&beat);
+}
+
+/* A transaction that did not succeed shows what is there instead. */
+static void absorb(struct region *r, const struct txn_slot *s, const struct coord_txn_result *res)
+{
+    char key[KEY_SIZE];
+    bool has_beat = false, has_record = false;
+    coord_rev shown = 0;
+    if (s->compared != 0) {
+        beat_key(r, s->compared, key);
+    }
+    for (size_t i = 0; i < res->kv_count; i++) {
+        const struct coord_kv *kv = &res->kvs[i];
+        has_beat = has_beat || (s->compared != 0 && str_eq(kv->key, str_of(key)));
+        if (str_eq(kv->key, str_of(r->key_record))) {
+            has_record = true;
+            shown = kv->rev;
+        }
+        on_kv(r, kv);
+    }
+    if (s->compared != 0 && !has_beat) {
+        beat_is_absent(r, s->compared);
+    }
+    /* Sent when we knew of a later revision than it shows: the coordinator lost history. */
+    if (!has_record || shown < s->rec_rev) {
+        region_event(r, EVENT_STALE_GENERATION, 0,
+                     "what=\"coordinator went backwards\" known_rev=%llu shown_rev=%llu",
+                     (unsigned long long)s->rec_rev, (unsigned long long)shown);
+        if (r->role != ROLE_FENCED) {
+            region_step(r, EV_STALE);
+        }
+    }
+}
+
+static usec later(usec a, usec b)
+{
+    return a > b ? a : b;
+}
+
+static void on_beat_result(struct region *r, const struct coord_txn_result *res)
+{
+    struct txn_slot s = r->beat;
+    usec now = region_now(r);
+    r->beat.ticket = 0;
+    r->next_beat_us = later(now, s.sent_us + ms(r->cfg.timers.beat_ms));
+    if (res->err != OK) {
+        return; /* unknown: no renewal; the next one follows at its time */
+    }
+    if (!res->succeeded) {
+        absorb(r, &s, res);
+        if (r->rec_rev > s.rec_rev) {
+            r->next_beat_us = now; /* with the newer record, at once: it is our lease */
+        }
+        return;
+    }
+    if (region_acts_as_writer(r) && s.generation == r->rec->generation &&
+        s.sent_us > r->lease_from_us) {
+        r->lease_from_us = s.sent_us;
+        r->lease_was_fresh = region_lease_is_fresh(r);
+        region_publish_view(r);
+    }
+}
+
+static void on_change_result(struct region *r, const struct coord_txn_result *res)
+{
+    struct txn_slot *s = &r->change;
+    usec now = region_now(r);
+    s->ticket = 0;
+    r->next_change_us = now + ms(TXN_BACKOFF_MS) + rng_below(&r->rng, ms(TXN_BACKOFF_MS));
+    if (res->err != OK) {
+        return; /* unknown: the watch tells, or the same change is tried on the same revision */
+    }
+    if (!res->succeeded) {
+        absorb(r, s, res);
+        return;
+    }
+    r->next_change_us = now;
+    bool opens = s->rule == RULE_OPEN || s->rule == RULE_TAKE || s->rule == RULE_ROLLBACK;
+    usec sent_us = s->sent_us;
+    generation g = s->generation;
+    if (opens && s->puts_beat) {
+        r->lease_from_us = later(r->lease_from_us, sent_us); /* counts once the role is taken */
+    }
+    coordio_on_record(r, buf_str(&s->value), res->rev);
+    if (!region_acts_as_writer(r) || r->rec->generation != g) {
+        if (!region_acts_as_writer(r)) {
+            r->lease_from_us = 0;
+        }
+    }
+    region_publish_view(r);
+    r->next_beat_us = later(now, sent_us + ms(r->cfg.timers.beat_ms) / 2);
+}
+
+void region_on_txn(struct region *r, uint64_t ticket, const struct coord_txn_result *res)
+{
+    if (ticket == r->beat.ticket) {
+        on_beat_result(r, res);
+    } else if (ticket == r->change.ticket) {
+        on_change_result(r, res);
+    }
+}

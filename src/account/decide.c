@@ -1,0 +1,637 @@
+/* Decisions: changes of the record that this region proposes by compare-and-set.
+ *
+ * Each is judged anew from the newest record, the heartbeats and the logs; at most one is under way.
+ * What it leads to happens when the record is seen, never because it was proposed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "account/region_int.h"
+#include "base/bug.h"
+#include "base/contract.h"
+#include "base/mem.h"
+#include "repl/lease.h"
+
+/* A copy of the record to be changed; freed with `a`. */
+static struct account_record *next_record(const struct region *r, struct arena *a)
+{
+    struct account_record *next = ARENA_NEW(a, struct account_record);
+    record_copy(a, r->rec, next);
+    struct record_region *self = record_region(next, r->cfg.self);
+    ASSERT(self != NULL);
+    self->incarnation = r->cfg.incarnation;
+    return next;
+}
+
+static uint32_t clamp_ms(usec us)
+{
+    return us / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(us / 1000);
+}
+
+/* ---- whose lease may still run ---- */
+
+bool decide_lease_is_over(const struct region *r)
+{
+    const struct account_record *rec = r->rec;
+    const struct record_epoch *reign = region_reign(r);
+    if (reign == NULL || reign->writer == r->cfg.self) {
+        /* Nobody ever wrote, or we did: this process has stopped with the record that ended its
+         * reign, and an earlier one is dead, since we hold its data directory. */
+        return true;
+    }
+    if (rec->phase == PHASE_PROMOTING && rec->writer_incarnation != 0) {
+        return true; /* whoever claimed had waited for it */
+    }
+    const struct member *m = &r->members[reign->writer];
+    if (m->stopped != 0 && m->stopped == reign->incarnation) {
+        return true;
+    }
+    if (m->incarnation != 0 && m->incarnation != reign->incarnation) {
+        return true; /* another process runs there */
+    }
+    if (rec->generation == reign->generation) {
+        return coordio_is_expired(r, reign->writer);
+    }
+    /* The record was taken from it without its knowledge: it cannot renew any more. */
+    if (m->incarnation == reign->incarnation && m->generation > reign->generation) {
+        return true; /* it has seen that, and stopped */
+    }
+    unsigned lease = m->lease_ms > r->cfg.timers.lease_ms ? m->lease_ms : r->cfg.timers.lease_ms;
+    return r->reign_over_us != 0 &&
+           region_now(r) >= lease_expired_at(r->reign_over_us, lease, r->cfg.timers.wait_margin_ms);
+}
+
+/* ---- claiming the writer's role ---- */
+
+/* Live candidates that go before us. */
+static unsigned better_candidates(const struct region *r)
+{
+    const struct account_record *rec = r->rec;
+    unsigned n = 0;
+    for (size_t i = 0; i < rec->region_count; i++) {
+        const struct record_region *g = &rec->regions[i];
+        if (g->id == r->cfg.self) {
+            return n;
+        }
+        bool in_q = (rec->q_mask & record_mask(g->id)) != 0;
+        if (g->state == REGION_ONLINE_READ && g->id != rec->writer &&
+            (rec->level != CONSISTENCY_STRONG || in_q) && coordio_is_alive(r, g->id) &&
+            r->members[g->id].is_whole) {
+            n++;
+        }
+    }
+    return n;
+}
+
+static bool may_claim(const struct region *r)
+{
+    const struct record_region *self = region_self(r);
+    if ((r->role != ROLE_READER && r->role != ROLE_TAKING) || self == NULL || !r->is_synced ||
+        !repl_is_whole(r->repl)) {
+        return false;
+    }
+    if (self->state != REGION_ONLINE_READ && self->state != REGION_ONLINE_WRITE) {
+        return false;
+    }
+    return r->rec->level != CONSISTENCY_STRONG || (r->rec->q_mask & record_mask(r->cfg.self)) != 0;
+}
+
+/* The rule that lets us take over now, not counting the others' precedence; 0 = none. */
+static enum rule claim_rule(const struct region *r)
+{
+    const struct account_record *rec = r->rec;
+    if (!may_claim(r) || !decide_lease_is_over(r)) {
+        return (enum rule)0;
+    }
+    if (rec->writer == r->cfg.self) {
+        const struct record_epoch *reign = region_reign(r);
+        return reign != NULL && reign->writer == r->cfg.self ? RULE_CLAIM_RESTART
+                                                             : RULE_CLAIM_CHOSEN;
+    }
+    if (!rec->auto_failover || rec->epoch == 0 || rec->writer == 0) {
+        return (enum rule)0; /* the first start is the first region's */
+    }
+    if (coordio_is_stopped(r, rec->writer)) {
+        return RULE_CLAIM_STOPPED;
+    }
+    return coordio_is_expired(r, rec->writer) ? RULE_CLAIM_EXPIRED : (enum rule)0;
+}
+
+static void claim(struct region *r, enum rule rule)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    int64_t wall = r->io.wall_ms(r->io.ctx);
+    region_id old = next->writer;
+    if (old != r->cfg.self && old != 0) {
+        record_set_state(next, old, REGION_OFFLINE, wall);
+    }
+    next->writer = r->cfg.self;
+    next->writer_incarnation = r->cfg.incarnation;
+    next->generation++;
+    next->phase = PHASE_PROMOTING;
+    next->transfer_to = 0;
+    record_set_state(next, r->cfg.self, REGION_ONLINE_READ, wall);
+    next->q_mask |= record_mask(r->cfg.self);
+    const struct record_epoch *reign = region_reign(r);
+    region_id from = reign != NULL ? reign->writer : 0;
+    const struct member *m = &r->members[old];
+    usec now = region_now(r);
+    r->claim_rule = rule;
+    r->claim_from = from;
+    r->detect_ms = m->seen_us != 0 && old != r->cfg.self ? clamp_ms(now - m->seen_us) : 0;
+    r->wait_ms = clamp_ms(now - r->claim_ready_us);
+    uint64_t mine = repl_total_ord(r->repl);
+    r->lost_estimate = from != r->cfg.self && from != 0 && r->members[from].ord > mine
+                           ? r->members[from].ord - mine
+                           : 0;
+    /* That the old heartbeat did not move since we began to watch it is part of the deal. */
+    coordio_change(r, rule, next, rule == RULE_CLAIM_EXPIRED ? old : 0, /* puts_beat= */ true);
+    arena_done(&a);
+}
+
+static bool try_claim(struct region *r)
+{
+    enum rule rule = claim_rule(r);
+    usec now = region_now(r);
+    if (rule == 0) {
+        r->claim_ready_us = 0;
+        return false;
+    }
+    if (r->claim_ready_us == 0) {
+        r->claim_ready_us = now;
+    }
+    bool is_ours = rule == RULE_CLAIM_RESTART || rule == RULE_CLAIM_CHOSEN;
+    usec turn = is_ours ? 0 : better_candidates(r) * 2 * ms(r->cfg.timers.beat_ms);
+    if (now - r->claim_ready_us < turn) {
+        return false;
+    }
+    claim(r, rule);
+    return true;
+}
+
+/* ---- opening ---- */
+
+static size_t fill_branches(struct region *r, struct arena *a, const struct record_branch **ret)
+{
+    struct record_branch *b = ARENA_NEW_ARRAY(a, struct record_branch, RECORD_BRANCHES_MAX);
+    size_t n = 0;
+    for (struct partition *p = repl_next_part(r->repl, NULL); p != NULL && n < RECORD_BRANCHES_MAX;
+         p = repl_next_part(r->repl, p)) {
+        struct place at = repl_tail(p);
+        if (at.lsn != 0) {
+            b[n++] = (struct record_branch){repl_part_view(p)->pid, at.epoch, at.lsn};
+        }
+    }
+    *ret = b;
+    return n;
+}
+
+static void copy_text(char *out, size_t size, const char *text)
+{
+    size_t n = strlen(text);
+    n = n < size ? n : size - 1;
+    memset(out, 0, size);
+    memcpy(out, text, n);
+}
+
+static const char *rule_text(enum rule rule)
+{
+    size_t n = 0;
+    const struct region_rule *rules = region_rules(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (rules[i].no == (uint32_t)rule) {
+            return rules[i].text;
+        }
+    }
+    return "";
+}
+
+/* Adds an epoch that this process opens: fresh block, us ONLINE_WRITE, phase OPEN. */
+static void begin_epoch(struct region *r, struct arena *a, struct account_record *next,
+                        enum rule why, bool is_lossy)
+{
+    int64_t wall = r->io.wall_ms(r->io.ctx);
+    struct record_epoch e = {
+        .epoch = next->epoch + 1,
+        .generation = next->generation,
+        .writer = r->cfg.self,
+        .incarnation = r->cfg.incarnation,
+        .start_lsn = next->lsn_limit,
+        .is_lossy = is_lossy,
+        .rule = (uint32_t)why,
+        .wall_ms = wall,
+        .detect_ms = r->detect_ms,
+        .wait_ms = r->wait_ms,
+    };
+    if (r->claim_us != 0 && (why != RULE_TAKE && why != RULE_ROLLBACK)) {
+        e.promote_ms = clamp_ms(region_now(r) - r->claim_us);
+    }
+    copy_text(e.reason, sizeof(e.reason), rule_text(why));
+    e.branch_count = fill_branches(r, a, &e.branches);
+    next->epoch = e.epoch;
+    next->lsn_limit = e.start_lsn + LSN_BLOCK;
+    next->phase = PHASE_OPEN;
+    next->transfer_to = 0;
+    next->writer = r->cfg.self;
+    next->writer_incarnation = r->cfg.incarnation;
+    next->token_version += is_lossy;
+    record_add_epoch(next, &e);
+    for (size_t i = 0; i < next->region_count; i++) {
+        if (next->regions[i].state == REGION_ONLINE_WRITE) {
+            record_set_state(next, next->regions[i].id, REGION_ONLINE_READ, wall);
+        }
+    }
+    record_set_state(next, r->cfg.self, REGION_ONLINE_WRITE, wall);
+    next->q_mask |= record_mask(r->cfg.self);
+}
+
+static bool lsn_block_is_left(struct region *r)
+{
+    if (r->rec->lsn_limit + LSN_BLOCK <= LSN_MAX) {
+        return true;
+    }
+    region_event(r, EVENT_LSN_BLOCK, 0, "what=\"no lsns are left\"");
+    r->next_change_us = region_now(r) + ms(10000);
+    return false;
+}
+
+/* Chosen, but a diverged suffix came up between the claim and now. */
+static void pass_on(struct region *r)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    region_id best = account_best_candidate(next, record_mask(r->cfg.self));
+    if (best != 0) {
+        next->writer = best;
+        next->writer_incarnation = 0;
+        next->generation++;
+        record_set_state(next, r->cfg.self, REGION_RECOVERING, r->io.wall_ms(r->io.ctx));
+        coordio_change(r, RULE_PASS_ON, next, 0, /* puts_beat= */ false);
+    }
+    arena_done(&a);
+}
+
+static bool pull_is_over(const struct region *r)
+{
+    if (r->pull_from_us == 0) {
+        return false;
+    }
+    if (region_now(r) - r->pull_from_us >= ms(PULL_MS)) {
+        return true;
+    }
+    uint64_t live = 0;
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        region_id id = r->rec->regions[i].id;
+        if (id != r->cfg.self && coordio_is_alive(r, id)) {
+            live |= record_mask(id);
+        }
+    }
+    return repl_pull_done(r->repl, live);
+}
+
+static bool try_open(struct region *r)
+{
+    if (r->role != ROLE_PROMOTING || !lsn_block_is_left(r)) {
+        return false;
+    }
+    if (!repl_is_whole(r->repl)) {
+        pass_on(r);
+        return true;
+    }
+    if (!r->is_opening) {
+        if (!repl_is_sealed(r->repl) || !pull_is_over(r)) {
+            return false;
+        }
+        repl_pull_close(r->repl);
+        r->is_opening = true;
+    }
+    if (!repl_is_quiet(r->repl)) {
+        return false; /* what was pulled last is not durable yet */
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    const struct record_epoch *reign = region_reign(r);
+    bool is_lossy = reign != NULL && reign->writer != r->cfg.self;
+    enum rule why = r->claim_rule != 0 ? r->claim_rule : RULE_OPEN;
+    begin_epoch(r, &a, next, why, is_lossy);
+    coordio_change(r, RULE_OPEN, next, 0, /* puts_beat= */ true);
+    arena_done(&a);
+    return true;
+}
+
+/* ---- graceful change ---- */
+
+static bool try_take(struct region *r)
+{
+    if (r->role != ROLE_TAKING || r->take_generation != r->rec->generation ||
+        !repl_is_whole(r->repl) || !lsn_block_is_left(r) ||
+        !repl_equals(r->repl, r->take_tails, r->take_count)) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    r->claim_from = next->writer;
+    r->claim_rule = RULE_TAKE;
+    r->detect_ms = 0;
+    r->wait_ms = clamp_ms(region_now(r) - r->take_since_us);
+    r->lost_estimate = 0;
+    next->generation++;
+    begin_epoch(r, &a, next, RULE_TAKE, /* is_lossy= */ false);
+    record_prefer(next, r->cfg.self);
+    coordio_change(r, RULE_TAKE, next, 0, /* puts_beat= */ true);
+    arena_done(&a);
+    return true;
+}
+
+static bool try_rollback(struct region *r)
+{
+    if (r->role != ROLE_HOLDING || !lsn_block_is_left(r)) {
+        return false;
+    }
+    region_id to = r->rec->transfer_to;
+    bool is_late = region_now(r) - r->hold_since_us >= ms(r->cfg.timers.transfer_ms);
+    if (!is_late && !coordio_is_expired(r, to) && !coordio_is_stopped(r, to)) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    r->claim_from = r->cfg.self;
+    r->claim_rule = RULE_ROLLBACK;
+    r->detect_ms = 0;
+    r->wait_ms = clamp_ms(region_now(r) - r->hold_since_us);
+    r->lost_estimate = 0;
+    next->generation++;
+    begin_epoch(r, &a, next, RULE_ROLLBACK, /* is_lossy= */ false);
+    coordio_change(r, RULE_ROLLBACK, next, 0, /* puts_beat= */ true);
+    arena_done(&a);
+    return true;
+}
+
+static bool try_drain(struct region *r)
+{
+    if (!r->is_draining || r->rec->phase != PHASE_OPEN) {
+        return false;
+    }
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id == r->cfg.self || g->state != REGION_ONLINE_READ ||
+            (r->rec->q_mask & record_mask(g->id)) == 0 || !coordio_is_alive(r, g->id) ||
+            !r->members[g->id].is_whole) {
+            continue;
+        }
+        struct arena a;
+        arena_init(&a);
+        struct account_record *next = next_record(r, &a);
+        next->phase = PHASE_TRANSFER;
+        next->transfer_to = g->id;
+        next->transfer_deadline_wall_ms =
+            r->io.wall_ms(r->io.ctx) + (int64_t)r->cfg.timers.transfer_ms;
+        coordio_change(r, RULE_DRAIN, next, 0, /* puts_beat= */ false);
+        arena_done(&a);
+        return true;
+    }
+    return false;
+}
+
+/* ---- the writer looks after the others ---- */
+
+static unsigned count_bits(uint64_t mask)
+{
+    unsigned n = 0;
+    for (; mask != 0; mask &= mask - 1) {
+        n++;
+    }
+    return n;
+}
+
+static bool may_evict(const struct region *r, region_id id)
+{
+    const struct account_record *rec = r->rec;
+    if (rec->auto_failover) {
+        return true;
+    }
+    /* Dynamic quorum: with three or more regions a minority may leave Q by itself. */
+    unsigned left = count_bits(rec->q_mask & ~record_mask(id));
+    return rec->level == CONSISTENCY_STRONG && rec->region_count >= 3 &&
+           left >= rec->region_count / 2 + 1;
+}
+
+static enum rule evict_rule(const struct region *r, region_id id)
+{
+    if (coordio_is_stopped(r, id)) {
+        return RULE_EVICT_STOPPED;
+    }
+    if (coordio_is_expired(r, id)) {
+        return RULE_EVICT_EXPIRED;
+    }
+    struct repl_lag lag;
+    repl_lag(r->repl, id, &lag);
+    usec heard = lag.heard_us > r->role_since_us ? lag.heard_us : r->role_since_us;
+    bool is_silent = region_now(r) - heard >= UNREACHABLE_LEASES * ms(r->cfg.timers.lease_ms);
+    return is_silent ? RULE_EVICT_SILENT : (enum rule)0;
+}
+
+static bool try_evict(struct region *r)
+{
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id == r->cfg.self || g->state != REGION_ONLINE_READ) {
+            continue;
+        }
+        enum rule rule = evict_rule(r, g->id);
+        if (rule == 0 || !may_evict(r, g->id)) {
+            continue;
+        }
+        struct arena a;
+        arena_init(&a);
+        struct account_record *next = next_record(r, &a);
+        record_set_state(next, g->id, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
+        if (next->transfer_to == g->id) {
+            arena_done(&a);
+            continue; /* the roll-back comes first */
+        }
+        r->evicting |= record_mask(g->id); /* no read lease from here on */
+        coordio_change(r, rule, next, 0, /* puts_beat= */ false);
+        arena_done(&a);
+        return true;
+    }
+    return false;
+}
+
+/* Lag of a recovering region small for long enough? */
+static bool is_stable(struct region *r, region_id id, const struct repl_lag *lag)
+{
+    struct member *m = &r->members[id];
+    usec now = region_now(r);
+    bool ok = coordio_is_alive(r, id) && m->wants_online && m->generation == r->rec->generation &&
+              repl_link_is_up(r->repl, id) && lag->is_streaming && !lag->needs_copy &&
+              (lag->since_us == 0 || now - lag->since_us < ms(r->cfg.timers.lag_small_ms));
+    if (!ok) {
+        m->lag_ok_since_us = 0;
+    } else if (m->lag_ok_since_us == 0) {
+        m->lag_ok_since_us = now;
+    }
+    return ok && now - m->lag_ok_since_us >= ms(r->cfg.timers.rejoin_stable_ms);
+}
+
+void decide_drop_joining(struct region *r)
+{
+    r->joining = 0;
+    region_update_masks(r);
+}
+
+/* From the moment it joins, acknowledgements wait for it; once it has all that was acknowledged
+ * without it, the record says so. */
+static bool try_admit(struct region *r)
+{
+    usec now = region_now(r);
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id == r->cfg.self || g->state != REGION_RECOVERING) {
+            continue;
+        }
+        struct member *m = &r->members[g->id];
+        uint64_t bit = record_mask(g->id);
+        struct repl_lag lag;
+        repl_lag(r->repl, g->id, &lag);
+        bool stable = is_stable(r, g->id, &lag);
+        if ((r->joining & bit) == 0) {
+            if (stable && r->joining == 0) {
+                r->joining |= bit;
+                r->joining_rev = 0;
+                m->join_since_us = now;
+                region_update_masks(r);
+            }
+            continue;
+        }
+        bool was_proposed = r->joining_rev == r->rec_rev;
+        if (!was_proposed &&
+            (m->lag_ok_since_us == 0 || now - m->join_since_us >= ms(JOIN_TIMEOUT_MS))) {
+            m->lag_ok_since_us = 0;
+            decide_drop_joining(r);
+            continue;
+        }
+        bool has_all = r->rec->level == CONSISTENCY_STRONG ? lag.has_acked : lag.has_metadata;
+        if (!has_all || (m->lag_ok_since_us == 0 && !was_proposed)) {
+            continue;
+        }
+        struct arena a;
+        arena_init(&a);
+        struct account_record *next = next_record(r, &a);
+        record_set_state(next, g->id, REGION_ONLINE_READ, r->io.wall_ms(r->io.ctx));
+        next->q_mask |= bit;
+        r->joining_rev = r->rec_rev; /* may be executed at any time from now on */
+        coordio_change(r, RULE_ADMIT, next, 0, /* puts_beat= */ false);
+        arena_done(&a);
+        return true;
+    }
+    return false;
+}
+
+static bool try_extend(struct region *r)
+{
+    if (r->rec->lsn_limit - repl_tail_max(r->repl) >= LSN_BLOCK / 2 || !lsn_block_is_left(r)) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    next->lsn_limit += LSN_BLOCK;
+    coordio_change(r, RULE_LSN_BLOCK, next, 0, /* puts_beat= */ false);
+    arena_done(&a);
+    return true;
+}
+
+/* ---- what each region says of itself ---- */
+
+static bool try_recover(struct region *r)
+{
+    const struct record_region *self = region_self(r);
+    if (r->role != ROLE_OFFLINE || self == NULL || self->state != REGION_OFFLINE ||
+        self->is_forced_offline || r->rec->writer == r->cfg.self) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    record_set_state(next, r->cfg.self, REGION_RECOVERING, r->io.wall_ms(r->io.ctx));
+    coordio_change(r, RULE_RECOVER, next, 0, /* puts_beat= */ false);
+    arena_done(&a);
+    return true;
+}
+
+static bool try_report(struct region *r)
+{
+    const struct record_region *self = region_self(r);
+    if (r->rec->phase != PHASE_OPEN || self == NULL) {
+        return false;
+    }
+    bool same_endpoint = r->cfg.endpoint[0] == 0 || strcmp(r->cfg.endpoint, self->endpoint) == 0;
+    bool same_addr = r->cfg.peer_addr[0] == 0 || strcmp(r->cfg.peer_addr, self->peer_addr) == 0;
+    if (same_endpoint && same_addr && self->incarnation == r->cfg.incarnation) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    struct record_region *g = record_region(next, r->cfg.self);
+    ASSERT(g != NULL);
+    if (!same_endpoint) {
+        copy_text(g->endpoint, sizeof(g->endpoint), r->cfg.endpoint);
+    }
+    if (!same_addr) {
+        copy_text(g->peer_addr, sizeof(g->peer_addr), r->cfg.peer_addr);
+    }
+    coordio_change(r, RULE_REPORT, next, 0, /* puts_beat= */ false);
+    arena_done(&a);
+    return true;
+}
+
+void decide_tick(struct region *r)
+{
+    if (r->rec == NULL || r->change.ticket != 0 || region_self(r) == NULL ||
+        r->role == ROLE_FENCED || region_now(r) < r->next_change_us || !r->is_synced) {
+        return;
+    }
+    switch ((enum region_role)r->role) {
+    case ROLE_WRITER:
+        if (region_lease_is_fresh(r) &&
+            (try_extend(r) || try_evict(r) || try_drain(r) || try_admit(r))) {
+            return;
+        }
+        break;
+    case ROLE_HOLDING:
+        if (try_rollback(r)) {
+            return;
+        }
+        break;
+    case ROLE_TAKING:
+        if (try_take(r) || try_claim(r)) {
+            return;
+        }
+        break;
+    case ROLE_PROMOTING:
+        (void)try_open(r);
+        return;
+    case ROLE_READER:
+        if (try_claim(r)) {
+            return;
+        }
+        break;
+    case ROLE_OFFLINE:
+        (void)try_recover(r);
+        return;
+    case ROLE_RECOVERING:
+        break;
+    case ROLE_STARTING:
+    case ROLE_FENCED:
+    case ROLE_COUNT:
+        return;
+    }
+    (void)try_report(r);
+}

@@ -1,0 +1,174 @@
+/* The table of roles: what a process does when it sees a new account record.
+ *
+ * The record decides; the role before it matters only where a process must have done something
+ * itself to become writer: it opens an epoch only from PROMOTING, TAKING or HOLDING, that is, after
+ * its own compare-and-set. A record that names an earlier process of this region is not ours. */
+#include "account/region_int.h"
+#include "base/contract.h"
+
+static const struct region *of(const void *ctx)
+{
+    return (const struct region *)ctx;
+}
+
+/* ---- guards: pure, on the newest record ---- */
+
+static bool record_is_stale(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct region *r = of(ctx);
+    return r->rec->generation < engine_generation(r->engine) ||
+           r->rec->generation < repl_mode(r->repl)->generation;
+}
+
+static bool is_taken_out(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct record_region *self = region_self(of(ctx));
+    return self == NULL || self->state == REGION_OFFLINE || self->state == REGION_DRAINING;
+}
+
+static bool is_catching_up(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    enum region_state s = region_self(of(ctx))->state;
+    return s == REGION_RECOVERING || s == REGION_SEEDING;
+}
+
+static bool names_this_process(const struct region *r)
+{
+    return r->rec->writer == r->cfg.self && r->rec->writer_incarnation == r->cfg.incarnation;
+}
+
+static bool is_same_reign(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct region *r = of(ctx);
+    return names_this_process(r) && r->rec->phase == PHASE_OPEN &&
+           r->rec->generation == repl_mode(r->repl)->generation &&
+           r->rec->epoch == repl_mode(r->repl)->epoch;
+}
+
+static bool is_open_for_us(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct region *r = of(ctx);
+    return names_this_process(r) && r->rec->phase == PHASE_OPEN &&
+           r->rec->epoch > repl_mode(r->repl)->epoch;
+}
+
+static bool is_handing_over(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct region *r = of(ctx);
+    return names_this_process(r) && r->rec->phase == PHASE_TRANSFER &&
+           r->rec->generation == repl_mode(r->repl)->generation &&
+           r->rec->epoch == repl_mode(r->repl)->epoch;
+}
+
+static bool is_chosen(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct region *r = of(ctx);
+    return names_this_process(r) && r->rec->phase == PHASE_PROMOTING;
+}
+
+static bool is_same_promotion(const void *ctx, const void *event)
+{
+    return is_chosen(ctx, event) &&
+           of(ctx)->rec->generation == repl_mode(of(ctx)->repl)->generation;
+}
+
+static bool is_to_take(const void *ctx, const void *event)
+{
+    UNUSED(event);
+    const struct region *r = of(ctx);
+    return r->rec->phase == PHASE_TRANSFER && r->rec->transfer_to == r->cfg.self;
+}
+
+static bool is_same_take(const void *ctx, const void *event)
+{
+    return is_to_take(ctx, event) &&
+           of(ctx)->rec->generation == repl_mode(of(ctx)->repl)->generation;
+}
+
+static const char *const role_names[ROLE_COUNT] = {
+    [ROLE_STARTING] = "STARTING",   [ROLE_RECOVERING] = "RECOVERING", [ROLE_READER] = "READER",
+    [ROLE_PROMOTING] = "PROMOTING", [ROLE_WRITER] = "WRITER",         [ROLE_HOLDING] = "HOLDING",
+    [ROLE_TAKING] = "TAKING",       [ROLE_OFFLINE] = "OFFLINE",       [ROLE_FENCED] = "FENCED",
+};
+
+static const char *const event_names[EV_COUNT] = {
+    [EV_RECORD] = "RECORD",
+    [EV_STALE] = "STALE",
+};
+
+const char *region_role_name(enum region_role r)
+{
+    ASSERT((unsigned)r < ROLE_COUNT);
+    return role_names[r];
+}
+
+/* clang-format off */
+static const struct fsm_row rows[] = {
+    FSM_ROW(100, ROLE_FENCED,    FSM_ANY,   fsm_always,        FSM_SAME,        fsm_no_action, "fenced: only a restart helps")
+    FSM_ROW(101, FSM_ANY,        EV_STALE,  fsm_always,        ROLE_FENCED,     act_fence,     "storage knows a higher generation")
+    FSM_ROW(102, FSM_ANY,        EV_RECORD, record_is_stale,   ROLE_FENCED,     act_fence,     "the record is older than what is stored here")
+    FSM_ROW(110, FSM_ANY,        EV_RECORD, is_taken_out,      ROLE_OFFLINE,    act_stop,      "taken offline")
+    FSM_ROW(111, FSM_ANY,        EV_RECORD, is_catching_up,    ROLE_RECOVERING, act_follow,    "catching up")
+    FSM_ROW(120, ROLE_WRITER,    EV_RECORD, is_same_reign,     FSM_SAME,        act_refresh,   "still the writer")
+    FSM_ROW(121, ROLE_WRITER,    EV_RECORD, is_handing_over,   ROLE_HOLDING,    act_hold,      "change of write region away from here: holding writes")
+    FSM_ROW(122, ROLE_HOLDING,   EV_RECORD, is_handing_over,   FSM_SAME,        act_refresh,   "still handing over")
+    FSM_ROW(123, ROLE_HOLDING,   EV_RECORD, is_open_for_us,    ROLE_WRITER,     act_open,      "change of write region rolled back")
+    FSM_ROW(130, ROLE_PROMOTING, EV_RECORD, is_same_promotion, FSM_SAME,        act_refresh,   "still promoting")
+    FSM_ROW(131, ROLE_PROMOTING, EV_RECORD, is_open_for_us,    ROLE_WRITER,     act_open,      "opened as writer")
+    FSM_ROW(132, FSM_ANY,        EV_RECORD, is_chosen,         ROLE_PROMOTING,  act_seal,      "chosen as writer: sealing the log")
+    FSM_ROW(140, ROLE_TAKING,    EV_RECORD, is_open_for_us,    ROLE_WRITER,     act_open,      "took over the write region")
+    FSM_ROW(141, ROLE_TAKING,    EV_RECORD, is_same_take,      FSM_SAME,        act_refresh,   "still taking over")
+    FSM_ROW(142, FSM_ANY,        EV_RECORD, is_to_take,        ROLE_TAKING,     act_take,      "change of write region to here")
+    FSM_ROW(150, FSM_ANY,        EV_RECORD, fsm_always,        ROLE_READER,     act_follow,    "another region writes, or an earlier process of this one did")
+};
+/* clang-format on */
+
+static const struct fsm machine = {
+    .name = "region",
+    .state_names = role_names,
+    .state_count = ROLE_COUNT,
+    .event_names = event_names,
+    .event_count = EV_COUNT,
+    .rows = rows,
+    .row_count = (int)ARRAY_COUNT(rows),
+    .initial = ROLE_STARTING,
+    .final_states = UINT64_C(1) << ROLE_FENCED,
+};
+
+const struct fsm *region_fsm(void)
+{
+    return &machine;
+}
+
+static const struct region_rule rules[] = {
+    {RULE_EVICT_STOPPED, "evict_stopped", "a read region's stop was confirmed: taken offline"},
+    {RULE_EVICT_EXPIRED, "evict_expired", "a read region's heartbeat expired: taken offline"},
+    {RULE_EVICT_SILENT, "evict_silent", "a read region does not answer the writer: taken offline"},
+    {RULE_ADMIT, "admit", "a recovering region has caught up: online again"},
+    {RULE_RECOVER, "recover", "back in touch after having been taken offline: recovering"},
+    {RULE_REPORT, "report", "this process reports where it is reached"},
+    {RULE_LSN_BLOCK, "lsn_block", "more than half of the lsn block is used: extended"},
+    {RULE_DRAIN, "drain", "planned stop: handing the write region over"},
+    {RULE_CLAIM_STOPPED, "claim_stopped", "the writer's stop was confirmed: taking over"},
+    {RULE_CLAIM_EXPIRED, "claim_expired", "the writer's lease expired: taking over"},
+    {RULE_CLAIM_RESTART, "claim_restart",
+     "this region's process was restarted as writer: new generation"},
+    {RULE_CLAIM_CHOSEN, "claim_chosen", "chosen as writer by an operator: taking over"},
+    {RULE_PASS_ON, "pass_on", "chosen as writer but the log is not whole: passed on"},
+    {RULE_OPEN, "open", "log sealed and branch points fixed: opening a new epoch"},
+    {RULE_TAKE, "take", "has everything the old writer ordered: opening a new epoch"},
+    {RULE_ROLLBACK, "rollback", "the other region did not take over in time: opening again here"},
+};
+
+const struct region_rule *region_rules(size_t *ret_n)
+{
+    *ret_n = ARRAY_COUNT(rules);
+    return rules;
+}

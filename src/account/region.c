@@ -1,0 +1,775 @@
+/* One region's core: wires the role table, the coordinator and the replication machine together.
+ *
+ *   record, beats ---> role table ---> repl mode (who orders, who follows, under which generation)
+ *   role, progress --> decisions ----> record changes by compare-and-set
+ *   client writes ---> order ---> acknowledged by quorum ---> lease checked again ---> answered
+ *
+ * A role is only ever taken from a record that was seen; nothing is concluded from a transaction
+ * whose outcome is unknown. */
+#include "account/region.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "account/region_int.h"
+#include "base/bug.h"
+#include "base/contract.h"
+#include "base/mem.h"
+#include "repl/lease.h"
+
+const struct region_timers region_timers_lan = {
+    .beat_ms = 200,
+    .lease_ms = 1200,
+    .stop_margin_ms = 150,
+    .wait_margin_ms = 50,
+    .coord_timeout_ms = 300,
+    .read_lease_ms = 1000,
+    .hold_ms = 2000,
+    .transfer_ms = 5000,
+    .rejoin_stable_ms = 500,
+    .lag_small_ms = 1000,
+    .write_timeout_ms = 10000,
+    .ttl_purge_ms = 1000,
+    .retain_ms = 60000,
+};
+
+const struct region_timers region_timers_wan = {
+    .beat_ms = 500,
+    .lease_ms = 6000,
+    .stop_margin_ms = 1500,
+    .wait_margin_ms = 500,
+    .coord_timeout_ms = 1500,
+    .read_lease_ms = 3000,
+    .hold_ms = 2000,
+    .transfer_ms = 10000,
+    .rejoin_stable_ms = 10000,
+    .lag_small_ms = 1000,
+    .write_timeout_ms = 10000,
+    .ttl_purge_ms = 1000,
+    .retain_ms = 60000,
+};
+
+bool region_timers_check(const struct region_timers *t, char ret_why[256])
+{
+    const unsigned all[] = {t->beat_ms,        t->lease_ms,         t->stop_margin_ms,
+                            t->wait_margin_ms, t->coord_timeout_ms, t->read_lease_ms,
+                            t->hold_ms,        t->transfer_ms,      t->rejoin_stable_ms,
+                            t->lag_small_ms,   t->write_timeout_ms, t->ttl_purge_ms,
+                            t->retain_ms};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        if (all[i] == 0) {
+            (void)snprintf(ret_why, 256, "every timer must be above 0");
+            return false;
+        }
+    }
+    uint64_t needed = (uint64_t)t->beat_ms + 2 * (uint64_t)t->coord_timeout_ms;
+    if (t->lease_ms <= t->stop_margin_ms || needed >= t->lease_ms - t->stop_margin_ms) {
+        (void)snprintf(
+            ret_why, 256,
+            "heartbeat %u ms + 2 x coordinator timeout %u ms must be below lease %u ms - "
+            "stop margin %u ms",
+            t->beat_ms, t->coord_timeout_ms, t->lease_ms, t->stop_margin_ms);
+        return false;
+    }
+    return true;
+}
+
+void region_event(struct region *r, enum region_event_kind kind, uint32_t rule, const char *fmt,
+                  ...)
+{
+    struct region_event ev = {.kind = kind, .rule = rule};
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(ev.text, sizeof(ev.text), fmt, ap); /* cut when too long: for people */
+    va_end(ap);
+    r->io.event(r->io.ctx, &ev);
+}
+
+/* ---- what the replication machine asks for ---- */
+
+static usec io_now(void *ctx)
+{
+    return region_now((const struct region *)ctx);
+}
+
+static int64_t io_wall_ms(void *ctx)
+{
+    struct region *r = (struct region *)ctx;
+    return r->io.wall_ms(r->io.ctx);
+}
+
+static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
+{
+    struct region *r = (struct region *)ctx;
+    r->io.commit(r->io.ctx, b, ticket);
+}
+
+static void io_send(void *ctx, region_id to, struct str frame)
+{
+    struct region *r = (struct region *)ctx;
+    r->io.send(r->io.ctx, to, frame);
+}
+
+static void io_archive(void *ctx, pid p, struct str entries, uint64_t ticket)
+{
+    struct region *r = (struct region *)ctx;
+    r->io.archive(r->io.ctx, p, entries, ticket);
+}
+
+static void io_event(void *ctx, enum region_event_kind kind, const char *text)
+{
+    region_event((struct region *)ctx, kind, 0, "%s", text);
+}
+
+static void io_fatal(void *ctx, enum err err, const char *why)
+{
+    struct region *r = (struct region *)ctx;
+    r->io.fatal(r->io.ctx, err, why);
+}
+
+static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx,
+                              region_id from, bool was_acknowledged,
+                              const struct write_place *place, struct buf *out_key,
+                              struct buf *out_text, uint64_t *ret_rid)
+{
+    struct region *r = (struct region *)ctx;
+    return r->io.conflict_build(r->io.ctx, p, lost, op_idx, from, was_acknowledged, place, out_key,
+                                out_text, ret_rid);
+}
+
+static void io_metadata_applied(void *ctx, lsn upto)
+{
+    struct region *r = (struct region *)ctx;
+    r->io.metadata_applied(r->io.ctx, upto);
+}
+
+static void io_stale(void *ctx)
+{
+    struct region *r = (struct region *)ctx;
+    region_step(r, EV_STALE);
+}
+
+/* ---- messages that concern leases and hand-over ---- */
+
+static void on_ping(struct region *r, region_id from, const struct msg *m)
+{
+    bool granted = false;
+    if (r->rec != NULL && region_acts_as_writer(r) && m->generation == r->rec->generation &&
+        r->rec->level == CONSISTENCY_STRONG && region_lease_is_fresh(r)) {
+        uint64_t bit = record_mask(from);
+        granted = (r->rec->q_mask & bit) != 0 && (r->evicting & bit) == 0;
+    }
+    if (granted) {
+        r->members[from].grant_us = region_now(r);
+    }
+    struct msg pong = {.type = MSG_PONG,
+                       .generation = r->rec != NULL ? r->rec->generation : 0,
+                       .t = m->t,
+                       .is_granted = granted};
+    repl_send(r->repl, from, &pong);
+}
+
+static void on_pong(struct region *r, region_id from, const struct msg *m)
+{
+    if (r->rec == NULL || from != r->rec->writer || m->generation != r->rec->generation ||
+        !m->is_granted || (r->role != ROLE_READER && r->role != ROLE_TAKING) ||
+        (r->rec->q_mask & record_mask(r->cfg.self)) == 0 || m->t > region_now(r)) {
+        return;
+    }
+    usec until = m->t + ms(r->cfg.timers.read_lease_ms); /* from when we asked */
+    if (until > r->read_until_us) {
+        r->read_until_us = until;
+        region_publish_view(r);
+    }
+}
+
+static void on_transfer_end(struct region *r, region_id from, const struct msg *m)
+{
+    if (r->role != ROLE_TAKING || from != r->rec->writer || m->generation != r->rec->generation ||
+        r->take_generation == m->generation) {
+        return;
+    }
+    arena_reset(&r->take_arena);
+    r->take_tails = ARENA_NEW_ARRAY(&r->take_arena, struct msg_tail, m->tail_count + 1);
+    memcpy(r->take_tails, m->tails, m->tail_count * sizeof(m->tails[0]));
+    r->take_count = m->tail_count;
+    r->take_generation = m->generation;
+}
+
+static void io_message(void *ctx, region_id from, const struct msg *m)
+{
+    struct region *r = (struct region *)ctx;
+    if (m->type == MSG_PING) {
+        on_ping(r, from, m);
+    } else if (m->type == MSG_PONG) {
+        on_pong(r, from, m);
+    } else if (m->type == MSG_TRANSFER_END) {
+        on_transfer_end(r, from, m);
+    }
+}
+
+/* ---- life ---- */
+
+static enum err check_cfg(const struct region_cfg *cfg, struct errinfo *ei)
+{
+    char why[256];
+    if (cfg->account.n == 0 || cfg->account.n >= RECORD_NAME_MAX) {
+        return err_set(ei, ERR_CONFIG, "account name has %zu bytes", cfg->account.n);
+    }
+    if (cfg->self < 1 || cfg->self > REGION_ID_MAX || cfg->incarnation == 0) {
+        return err_set(ei, ERR_CONFIG, "region id %u or incarnation is out of range", cfg->self);
+    }
+    if (!region_timers_check(&cfg->timers, why)) {
+        return err_set(ei, ERR_CONFIG, "timers: %s", why);
+    }
+    return OK;
+}
+
+static void make_keys(struct region *r)
+{
+    (void)snprintf(r->key_prefix, sizeof(r->key_prefix), COORD_PREFIX "%s/", r->account);
+    (void)snprintf(r->key_record, sizeof(r->key_record), COORD_PREFIX "%s/record", r->account);
+    (void)snprintf(r->key_beat, sizeof(r->key_beat), COORD_PREFIX "%s/beat/%u", r->account,
+                   r->cfg.self);
+}
+
+enum err region_new(const struct region_cfg *cfg, const struct region_io *io, struct engine *engine,
+                    struct region **ret, struct errinfo *ei)
+{
+    TRY(check_cfg(cfg, ei));
+    struct region *r = MEM_NEW(struct region);
+    r->cfg = *cfg;
+    memcpy(r->account, cfg->account.p, cfg->account.n);
+    r->cfg.account = str_of(r->account);
+    r->io = *io;
+    r->engine = engine;
+    r->role = ROLE_STARTING;
+    r->role_since_us = region_now(r);
+    r->next_ticket = 1;
+    r->next_deadline_us = UINT64_MAX;
+    if (r->cfg.pending_size_max == 0) {
+        r->cfg.pending_size_max = PENDING_SIZE_DEFAULT;
+    }
+    rng_init(&r->rng, cfg->seed);
+    arena_init(&r->rec_arena[0]);
+    arena_init(&r->rec_arena[1]);
+    arena_init(&r->take_arena);
+    buf_init(&r->beat.value, COORD_VALUE_SIZE_MAX);
+    buf_init(&r->change.value, COORD_VALUE_SIZE_MAX);
+    struct list *heads[] = {&r->pending, &r->held, &r->done, &r->waits, &r->waits_done};
+    for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
+        list_init(heads[i]);
+    }
+    make_keys(r);
+    struct repl_timers timers = {
+        .retry_ms = cfg->timers.beat_ms < 250 ? 250 : cfg->timers.beat_ms,
+        .commit_ms = cfg->timers.beat_ms,
+        .ttl_purge_ms = cfg->timers.ttl_purge_ms,
+        .retain_ms = cfg->timers.retain_ms,
+    };
+    struct repl_io repl_io = {
+        .ctx = r,
+        .now = io_now,
+        .wall_ms = io_wall_ms,
+        .commit = io_commit,
+        .send = io_send,
+        .archive = io_archive,
+        .event = io_event,
+        .fatal = io_fatal,
+        .conflict_build = io_conflict_build,
+        .stale = io_stale,
+        .metadata_applied = io_metadata_applied,
+        .acked = write_on_acked,
+        .applied = write_on_applied,
+        .committed = write_on_committed,
+        .message = io_message,
+    };
+    enum err e = fsm_check(region_fsm(), ei);
+    if (e == OK) {
+        e = repl_new(engine, cfg->self, cfg->incarnation, &timers, &repl_io, &r->repl, ei);
+    }
+    if (e != OK) {
+        region_free(r);
+        return e;
+    }
+    region_publish_view(r);
+    *ret = r;
+    return OK;
+}
+
+void region_free(struct region *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    repl_free(r->repl);
+    arena_done(&r->rec_arena[0]);
+    arena_done(&r->rec_arena[1]);
+    arena_done(&r->take_arena);
+    buf_done(&r->beat.value);
+    if (r->change.value.p != NULL) {
+        memset(r->change.value.p, 0, r->change.value.n); /* holds keys */
+    }
+    buf_done(&r->change.value);
+    mem_free(r);
+}
+
+/* ---- looking at the record ---- */
+
+const struct record_region *region_self(const struct region *r)
+{
+    return r->rec != NULL ? record_region_const(r->rec, r->cfg.self) : NULL;
+}
+
+const struct record_epoch *region_reign(const struct region *r)
+{
+    return r->rec != NULL && r->rec->epoch_count > 0 ? &r->rec->epochs[r->rec->epoch_count - 1]
+                                                     : NULL;
+}
+
+enum region_role region_role(const struct region *r)
+{
+    return (enum region_role)r->role;
+}
+
+const struct account_record *region_record(const struct region *r)
+{
+    return r->rec;
+}
+
+struct region_view *region_view(struct region *r)
+{
+    return &r->view;
+}
+
+usec region_lease_until(const struct region *r)
+{
+    return lease_until(r->lease_from_us, r->cfg.timers.lease_ms, r->cfg.timers.stop_margin_ms);
+}
+
+bool region_lease_is_fresh(const struct region *r)
+{
+    usec now = region_now(r);
+    if (BUG(BUG_WALL_CLOCK_LEASE)) {
+        now = (usec)r->io.wall_ms(r->io.ctx) * 1000;
+    }
+    return region_acts_as_writer(r) && r->lease_from_us != 0 && now < region_lease_until(r);
+}
+
+void region_publish_view(struct region *r)
+{
+    struct region_view *v = &r->view;
+    usec until = region_acts_as_writer(r) ? region_lease_until(r) : r->read_until_us;
+    atomic_store_explicit(&v->fresh_until_us, until, memory_order_release);
+    atomic_store_explicit(&v->role, (unsigned)r->role, memory_order_release);
+    if (r->rec != NULL) {
+        atomic_store_explicit(&v->generation, r->rec->generation, memory_order_relaxed);
+        atomic_store_explicit(&v->token_version, r->rec->token_version, memory_order_relaxed);
+        atomic_store_explicit(&v->level, (unsigned)r->rec->level, memory_order_relaxed);
+        atomic_store_explicit(&v->is_single_region, r->rec->region_count == 1,
+                              memory_order_relaxed);
+    }
+}
+
+/* ---- mode: what the replication machine must do in this role ---- */
+
+static uint64_t everyone(const struct account_record *rec)
+{
+    uint64_t mask = 0;
+    for (size_t i = 0; i < rec->region_count; i++) {
+        mask |= record_mask(rec->regions[i].id);
+    }
+    return mask;
+}
+
+/* May a region that is out of Q still serve strong reads under a read lease given earlier? */
+static bool may_hold_read_lease(const struct region *r, region_id id, usec now)
+{
+    const struct member *m = &r->members[id];
+    if (m->grant_us == 0 || BUG(BUG_Q_SHRINK_NO_WAIT)) {
+        return false;
+    }
+    if (m->out_rev != 0 && m->rec_rev >= m->out_rev) {
+        return false; /* it knows */
+    }
+    if (m->stopped != 0 && m->stopped == m->incarnation) {
+        return false;
+    }
+    return now <
+           lease_expired_at(m->grant_us, r->cfg.timers.read_lease_ms, r->cfg.timers.wait_margin_ms);
+}
+
+static uint64_t strong_mask(const struct region *r)
+{
+    uint64_t mask = r->rec->q_mask | r->joining;
+    usec now = region_now(r);
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        region_id id = r->rec->regions[i].id;
+        if (id != r->cfg.self && (mask & record_mask(id)) == 0 && may_hold_read_lease(r, id, now)) {
+            mask |= record_mask(id);
+        }
+    }
+    return mask;
+}
+
+void region_update_masks(struct region *r)
+{
+    if (region_acts_as_writer(r)) {
+        repl_set_masks(r->repl, record_online_mask(r->rec) | r->joining, strong_mask(r));
+    }
+}
+
+void region_update_mode(struct region *r)
+{
+    const struct account_record *rec = r->rec;
+    const struct record_epoch *reign = region_reign(r);
+    ASSERT(rec != NULL);
+    struct repl_mode m = {
+        .kind = REPL_IDLE,
+        .generation = rec->generation,
+        .writer = rec->writer,
+        .start_lsn = reign != NULL ? reign->start_lsn : 0,
+        .is_strong = rec->level == CONSISTENCY_STRONG,
+        .all_mask = everyone(rec),
+        .online_mask = record_online_mask(rec) | r->joining,
+        .token_version = rec->token_version,
+        .lsn_limit = rec->lsn_limit,
+    };
+    switch ((enum region_role)r->role) {
+    case ROLE_STARTING:
+    case ROLE_OFFLINE:
+    case ROLE_FENCED:
+    case ROLE_COUNT:
+        break;
+    case ROLE_RECOVERING:
+        m.kind = REPL_READER;
+        break;
+    case ROLE_READER:
+    case ROLE_TAKING:
+        m.kind = REPL_READER;
+        m.is_serving = true;
+        break;
+    case ROLE_PROMOTING:
+        m.kind = REPL_SEALED;
+        m.is_serving = true;
+        break;
+    case ROLE_WRITER:
+    case ROLE_HOLDING:
+        m.kind = REPL_WRITER;
+        m.is_serving = true;
+        m.is_holding = r->role == ROLE_HOLDING && !BUG(BUG_TRANSFER_BOTH);
+        m.epoch = rec->epoch;
+        m.strong_mask = strong_mask(r);
+        break;
+    }
+    repl_set_mode(r->repl, &m);
+}
+
+/* ---- actions of the role table; r->role is the new role already ---- */
+
+/* Whatever the process was doing for its old role ends here. */
+static void leave_promises(struct region *r)
+{
+    r->lease_from_us = 0;
+    r->lease_was_fresh = false;
+    r->read_until_us = 0;
+    r->evicting = 0;
+    r->joining = 0;
+    r->is_pulling = false;
+    r->is_opening = false;
+    r->take_generation = 0;
+    r->claim_ready_us = 0;
+}
+
+void act_fence(void *ctx, const void *event)
+{
+    UNUSED(event);
+    struct region *r = (struct region *)ctx;
+    r->stale_events++;
+    region_event(r, EVENT_STALE_GENERATION, (uint32_t)r->rule,
+                 "record_generation=%llu stored_generation=%llu acting_generation=%llu",
+                 (unsigned long long)(r->rec != NULL ? r->rec->generation : 0),
+                 (unsigned long long)engine_generation(r->engine),
+                 (unsigned long long)repl_mode(r->repl)->generation);
+    leave_promises(r);
+    struct repl_mode m = {.kind = REPL_IDLE, .generation = repl_mode(r->repl)->generation};
+    repl_set_mode(r->repl, &m);
+    write_end_pending(r);
+    write_release_held(r, ERR_NOT_WRITER);
+}
+
+void act_stop(void *ctx, const void *event)
+{
+    UNUSED(event);
+    struct region *r = (struct region *)ctx;
+    leave_promises(r);
+    region_update_mode(r);
+    write_end_pending(r);
+    write_release_held(r, ERR_NOT_WRITER);
+}
+
+void act_follow(void *ctx, const void *event)
+{
+    struct region *r = (struct region *)ctx;
+    const struct repl_mode *m = repl_mode(r->repl);
+    bool is_same = m->kind == REPL_READER && m->generation == r->rec->generation &&
+                   m->writer == r->rec->writer;
+    if (!is_same) {
+        act_stop(r, event);
+        return;
+    }
+    /* Same writer as before: a read lease stays, unless we were taken out of Q. */
+    if ((r->rec->q_mask & record_mask(r->cfg.self)) == 0) {
+        r->read_until_us = 0;
+    }
+    r->take_generation = 0;
+    region_update_mode(r);
+}
+
+void act_seal(void *ctx, const void *event)
+{
+    struct region *r = (struct region *)ctx;
+    act_stop(r, event);
+    repl_seal(r->repl);
+    r->claim_us = region_now(r);
+    r->pull_from_us = 0;
+}
+
+void act_open(void *ctx, const void *event)
+{
+    UNUSED(event);
+    struct region *r = (struct region *)ctx;
+    usec now = region_now(r);
+    bool was_holding = repl_mode(r->repl)->kind == REPL_WRITER;
+    r->evicting = 0;
+    r->joining = 0;
+    r->is_opening = false;
+    r->is_pulling = false;
+    r->read_until_us = 0;
+    r->take_generation = 0;
+    for (region_id id = 1; id <= REGION_ID_MAX; id++) {
+        struct member *m = &r->members[id];
+        m->lag_ok_since_us = 0;
+        /* Writers before us may have given read leases up to now. Theirs was over, or they have
+         * stopped: what they hold themselves does not count. */
+        if (!was_holding && id != r->cfg.self) {
+            m->grant_us = id == r->claim_from ? 0 : now;
+        }
+    }
+    region_update_mode(r);
+    repl_open_epoch(r->repl);
+    const struct record_epoch *reign = region_reign(r);
+    ASSERT(reign != NULL);
+    r->failovers++;
+    r->last_failover.rule = (enum rule)reign->rule;
+    r->last_failover.at_us = now;
+    r->last_failover.wall_ms = r->io.wall_ms(r->io.ctx);
+    r->last_failover.detect_ms = reign->detect_ms;
+    r->last_failover.wait_ms = reign->wait_ms;
+    r->last_failover.promote_ms = reign->promote_ms;
+    r->last_failover.from = r->claim_from;
+    r->last_failover.lost_estimate = reign->is_lossy ? r->lost_estimate : 0;
+    region_event(r, EVENT_FAILOVER, reign->rule,
+                 "epoch=%llu generation=%llu from_region=%u to_region=%u detect_ms=%u wait_ms=%u "
+                 "promote_ms=%u lost_operations_estimate=%llu reason=\"%s\"",
+                 (unsigned long long)reign->epoch, (unsigned long long)reign->generation,
+                 r->claim_from, r->cfg.self, reign->detect_ms, reign->wait_ms, reign->promote_ms,
+                 (unsigned long long)r->last_failover.lost_estimate, reign->reason);
+    write_release_held(r, OK);
+}
+
+void act_refresh(void *ctx, const void *event)
+{
+    UNUSED(event);
+    struct region *r = (struct region *)ctx;
+    region_update_mode(r);
+}
+
+void act_hold(void *ctx, const void *event)
+{
+    UNUSED(event);
+    struct region *r = (struct region *)ctx;
+    r->hold_since_us = region_now(r);
+    r->end_sent_us = 0;
+    r->is_draining = false;
+    region_update_mode(r);
+}
+
+void act_take(void *ctx, const void *event)
+{
+    struct region *r = (struct region *)ctx;
+    r->take_since_us = region_now(r);
+    act_follow(r, event);
+    r->take_generation = 0;
+}
+
+void region_step(struct region *r, enum region_event_no ev)
+{
+    int before = r->role;
+    /* The row must be known to the actions' events: look it up first. */
+    r->rule = fsm_find(region_fsm(), r->role, (int)ev, r, NULL)->no;
+    const struct fsm_row *row = fsm_step(region_fsm(), &r->role, (int)ev, r, NULL);
+    if (r->role != before) {
+        r->role_since_us = region_now(r);
+        region_event(r, EVENT_ROLE, (uint32_t)row->no, "from=%s to=%s generation=%llu why=\"%s\"",
+                     region_role_name((enum region_role)before),
+                     region_role_name((enum region_role)r->role),
+                     (unsigned long long)(r->rec != NULL ? r->rec->generation : 0), row->text);
+    }
+    region_publish_view(r);
+    r->io.published(r->io.ctx);
+}
+
+/* ---- rounds ---- */
+
+static void lease_tick(struct region *r)
+{
+    if (!region_acts_as_writer(r)) {
+        return;
+    }
+    bool fresh = region_lease_is_fresh(r);
+    if (r->lease_was_fresh && !fresh) {
+        region_event(r, EVENT_LEASE_LOST, 0, "generation=%llu last_good_heartbeat_ms_ago=%llu",
+                     (unsigned long long)r->rec->generation,
+                     (unsigned long long)((region_now(r) - r->lease_from_us) / 1000));
+    }
+    r->lease_was_fresh = fresh;
+}
+
+static void ping_tick(struct region *r)
+{
+    usec now = region_now(r);
+    if (r->rec == NULL || now < r->next_ping_us) {
+        return;
+    }
+    r->next_ping_us = now + ms(r->cfg.timers.beat_ms);
+    struct msg m = {.type = MSG_PING, .generation = r->rec->generation, .t = now};
+    if (region_acts_as_writer(r)) {
+        /* So that a silent link is noticed from both ends. */
+        for (size_t i = 0; i < r->rec->region_count; i++) {
+            if (r->rec->regions[i].id != r->cfg.self) {
+                repl_send(r->repl, r->rec->regions[i].id, &m);
+            }
+        }
+    } else if (r->rec->writer != 0 && r->rec->writer != r->cfg.self) {
+        repl_send(r->repl, r->rec->writer, &m);
+    }
+}
+
+static void transfer_tick(struct region *r)
+{
+    usec now = region_now(r);
+    if (r->role == ROLE_HOLDING && repl_is_quiet(r->repl) &&
+        (r->end_sent_us == 0 || now - r->end_sent_us >= ms(r->cfg.timers.beat_ms))) {
+        r->end_sent_us = now;
+        repl_send_transfer_end(r->repl, r->rec->transfer_to);
+    }
+}
+
+static void pull_tick(struct region *r)
+{
+    usec now = region_now(r);
+    if (r->role != ROLE_PROMOTING || r->is_opening || !repl_is_sealed(r->repl)) {
+        return;
+    }
+    if (r->pull_from_us == 0) {
+        r->pull_from_us = now;
+        r->pull_sent_us = 0;
+    }
+    if (r->pull_sent_us == 0 || now - r->pull_sent_us >= ms(PULL_RETRY_MS)) {
+        r->pull_sent_us = now;
+        uint64_t live = 0;
+        for (size_t i = 0; i < r->rec->region_count; i++) {
+            region_id id = r->rec->regions[i].id;
+            if (id != r->cfg.self && coordio_is_alive(r, id)) {
+                live |= record_mask(id);
+            }
+        }
+        repl_pull(r->repl, live);
+    }
+}
+
+void region_on_tick(struct region *r)
+{
+    lease_tick(r);
+    coordio_tick(r);
+    ping_tick(r);
+    transfer_tick(r);
+    pull_tick(r);
+    decide_tick(r);
+    region_update_masks(r);
+    repl_on_tick(r->repl);
+    write_tick(r);
+}
+
+usec region_next_tick(const struct region *r)
+{
+    return region_now(r) + 10 * 1000;
+}
+
+void region_flush(struct region *r)
+{
+    transfer_tick(r);
+    pull_tick(r);
+    decide_tick(r);
+    write_flush(r);
+    repl_flush(r->repl);
+    write_flush(r); /* a batch may have been answered inside */
+}
+
+void region_on_commit(struct region *r, uint64_t ticket, enum err err)
+{
+    repl_on_commit(r->repl, ticket, err);
+}
+
+void region_on_link(struct region *r, region_id peer, bool is_up)
+{
+    repl_on_link(r->repl, peer, is_up);
+}
+
+void region_on_frame(struct region *r, region_id from, struct str frame)
+{
+    repl_on_frame(r->repl, from, frame);
+}
+
+void region_on_archived(struct region *r, uint64_t ticket, enum err err)
+{
+    repl_on_archived(r->repl, ticket, err);
+}
+
+struct part_view *region_part(struct region *r, pid p)
+{
+    return repl_part_view(repl_part(r->repl, p));
+}
+
+void region_drop_part(struct region *r, pid p)
+{
+    write_drop_part(r, p);
+    repl_drop_part(r->repl, p);
+}
+
+void region_drain(struct region *r)
+{
+    r->is_draining = true;
+}
+
+void region_check(const struct region *r)
+{
+    repl_check(r->repl);
+    const struct repl_mode *m = repl_mode(r->repl);
+    ASSERT(IMPLIES(r->rec == NULL, r->role == ROLE_STARTING || r->role == ROLE_FENCED));
+    ASSERT(region_acts_as_writer(r) == (m->kind == REPL_WRITER));
+    ASSERT((r->role == ROLE_PROMOTING) == (m->kind == REPL_SEALED));
+    if (region_acts_as_writer(r)) {
+        ASSERT(r->rec->writer == r->cfg.self);
+        ASSERT(r->rec->writer_incarnation == r->cfg.incarnation);
+        ASSERT(m->generation == r->rec->generation);
+        ASSERT(m->epoch == r->rec->epoch);
+        ASSERT(repl_is_whole(r->repl));
+    }
+    ASSERT(IMPLIES(!list_is_empty(&r->held), r->role == ROLE_HOLDING));
+    ASSERT(IMPLIES(!list_is_empty(&r->pending), region_acts_as_writer(r)));
+    ASSERT(IMPLIES(r->lease_from_us != 0, region_acts_as_writer(r)));
+    ASSERT((r->pending_count == 0) == list_is_empty(&r->pending));
+}

@@ -1,0 +1,219 @@
+/* Inside of src/account: one region's state. */
+#pragma once
+
+#include "account/region.h"
+#include "base/fsm.h"
+#include "base/rng.h"
+
+enum {
+    LSN_BLOCK = 1000000, /* lsns per epoch at first, and per extension */
+    HELD_MAX = 10000,    /* writes held during a graceful change */
+    WAITS_MAX = 65536,
+    PENDING_SIZE_DEFAULT = 64 << 20,
+    WRITE_OVERHEAD_SIZE = 512, /* counted per pending write */
+    PULL_MS = 150,
+    PULL_RETRY_MS = 40,
+    TXN_BACKOFF_MS = 50,
+    JOIN_TIMEOUT_MS = 3000,
+    UNREACHABLE_LEASES = 3, /* a region of Q silent this many leases is taken out */
+    KEY_SIZE = 256,
+};
+
+enum region_event_no {            /* events of the role table */
+                       EV_RECORD, /* a newer account record */
+                       EV_STALE, /* storage knows a higher generation than this process acts under */
+                       EV_COUNT,
+};
+
+/* Decisions: what a record change is for. Numbers of the rules that lead to a new writer start at
+ * 310; they are kept in the record's epochs. */
+enum rule {
+    RULE_EVICT_STOPPED = 300,
+    RULE_EVICT_EXPIRED = 301,
+    RULE_EVICT_SILENT = 302,
+    RULE_ADMIT = 303,
+    RULE_RECOVER = 304,
+    RULE_REPORT = 305,
+    RULE_LSN_BLOCK = 306,
+    RULE_DRAIN = 307,
+    RULE_CLAIM_STOPPED = 310,
+    RULE_CLAIM_EXPIRED = 311,
+    RULE_CLAIM_RESTART = 312,
+    RULE_CLAIM_CHOSEN = 313,
+    RULE_PASS_ON = 314,
+    RULE_OPEN = 315,
+    RULE_TAKE = 320,
+    RULE_ROLLBACK = 321,
+};
+
+/* What the coordinator says about one region (also ourselves). */
+struct member {
+    coord_rev beat_rev;    /* revision of its heartbeat key; 0 = absent */
+    usec seen_us;          /* when we learned of beat_rev */
+    uint64_t incarnation;  /* from the beat; 0 = none seen */
+    generation generation; /* of the record it knows */
+    coord_rev rec_rev;     /* revision of the record it knows */
+    unsigned lease_ms;
+    uint64_t parts, ord;
+    bool is_whole, wants_online;
+    uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
+    /* Writer's bookkeeping. */
+    usec grant_us;        /* latest time at which it may have been given a read lease */
+    coord_rev out_rev;    /* record revision that took it out of Q; 0 = it is in */
+    usec lag_ok_since_us; /* its lag has been small since; 0 = it is not */
+    usec join_since_us;
+};
+
+struct txn_slot {
+    uint64_t ticket; /* 0 = none in flight */
+    usec sent_us;
+    coord_rev rec_rev; /* of the record it compares */
+    generation generation;
+    enum rule rule;     /* record change */
+    region_id compared; /* member whose beat is compared; 0 = none */
+    bool puts_beat;
+    struct buf value; /* the record it puts */
+};
+
+struct region {
+    struct region_cfg cfg;
+    struct region_io io;
+    struct engine *engine;
+    struct repl *repl;
+    struct region_view view;
+    struct rng rng;
+    char account[RECORD_NAME_MAX];
+
+    char key_prefix[KEY_SIZE], key_record[KEY_SIZE], key_beat[KEY_SIZE];
+
+    /* The record. */
+    struct account_record *rec; /* NULL before the first; in rec_arena[rec_at] */
+    struct arena rec_arena[2];
+    unsigned rec_at;
+    coord_rev rec_rev;
+    usec reign_over_us; /* when we saw that the newest epoch's generation is no longer
+                                     * the record's; 0 = it still is */
+    bool is_synced;     /* in touch with the coordinator */
+    struct member members[REGION_ID_MAX + 1];
+
+    /* Role. */
+    int role; /* enum region_role */
+    int rule; /* row that led here */
+    usec role_since_us;
+    bool is_draining;
+
+    /* Our lease. */
+    struct txn_slot beat, change;
+    uint64_t next_ticket;
+    usec next_beat_us;
+    usec next_change_us; /* back-off of record changes */
+    uint64_t beat_no;
+    usec lease_from_us; /* send time of the last good bump as writer; 0 = none */
+    bool lease_was_fresh;
+    bool is_report_done;
+
+    /* Strong reads. */
+    usec read_until_us; /* reader: read lease */
+    usec next_ping_us;
+    uint64_t evicting, joining; /* writer */
+    coord_rev evicting_rev, joining_rev;
+
+    /* Promotion. */
+    usec claim_ready_us;  /* since when a claim would be allowed; 0 = it is not */
+    enum rule claim_rule; /* of the claim that succeeded */
+    region_id claim_from; /* writer before it */
+    usec claim_us;
+    uint32_t detect_ms, wait_ms;
+    uint64_t lost_estimate;
+    usec pull_from_us, pull_sent_us;
+    bool is_pulling, is_opening; /* opening: branch points are fixed */
+
+    /* Graceful change. */
+    usec hold_since_us, end_sent_us;
+    struct arena take_arena; /* tails of the old writer */
+    struct msg_tail *take_tails;
+    size_t take_count;
+    generation take_generation; /* 0 = not yet told */
+    usec take_since_us;
+
+    /* Client work. */
+    struct list pending; /* region_write: waits for acknowledgement */
+    struct list held;    /* region_write: not ordered yet */
+    struct list done;    /* region_write: to be answered with the next flush */
+    struct list waits;   /* region_wait */
+    struct list waits_done;
+    size_t held_count, pending_count, wait_count, pending_size;
+    usec next_deadline_us;
+
+    /* For the status page. */
+    struct {
+        enum rule rule;
+        usec at_us;
+        int64_t wall_ms;
+        uint32_t detect_ms, wait_ms, promote_ms;
+        uint64_t lost_estimate;
+        region_id from;
+    } last_failover;
+    uint64_t writes_ok, writes_unknown, writes_refused, writes_rejected, failovers, stale_events;
+};
+
+static inline usec region_now(const struct region *r)
+{
+    return r->io.now(r->io.ctx);
+}
+static inline usec ms(unsigned n)
+{
+    return n * UINT64_C(1000);
+}
+static inline bool region_acts_as_writer(const struct region *r)
+{
+    return r->role == ROLE_WRITER || r->role == ROLE_HOLDING;
+}
+
+/* ---- region.c ---- */
+void region_event(struct region *r, enum region_event_kind kind, uint32_t rule, const char *fmt,
+                  ...) __attribute__((format(printf, 4, 5)));
+void region_step(struct region *r, enum region_event_no ev);
+void region_update_mode(struct region *r);
+void region_update_masks(struct region *r);
+void region_publish_view(struct region *r);
+const struct record_region *region_self(const struct region *r);
+const struct record_epoch *region_reign(const struct region *r); /* newest epoch; NULL = none */
+bool region_lease_is_fresh(const struct region *r);
+usec region_lease_until(const struct region *r);
+
+/* ---- fsm.c: actions are in region.c ---- */
+void act_fence(void *ctx, const void *event);
+void act_follow(void *ctx, const void *event);
+void act_stop(void *ctx, const void *event);
+void act_seal(void *ctx, const void *event);
+void act_open(void *ctx, const void *event);
+void act_refresh(void *ctx, const void *event);
+void act_hold(void *ctx, const void *event);
+void act_take(void *ctx, const void *event);
+
+/* ---- coordio.c: heartbeat, record, transactions ---- */
+void coordio_tick(struct region *r);
+void coordio_on_record(struct region *r, struct str value, coord_rev rev);
+/* Sends a change of the record; `next` must pass record_check. */
+void coordio_change(struct region *r, enum rule rule, const struct account_record *next,
+                    region_id compare_beat, bool puts_beat);
+bool coordio_is_expired(const struct region *r, region_id id);
+bool coordio_is_stopped(const struct region *r, region_id id);
+bool coordio_is_alive(const struct region *r, region_id id);
+
+/* ---- decide.c ---- */
+void decide_tick(struct region *r);
+bool decide_lease_is_over(const struct region *r);
+void decide_drop_joining(struct region *r);
+
+/* ---- write.c ---- */
+void write_tick(struct region *r);
+void write_flush(struct region *r);
+void write_release_held(struct region *r, enum err err); /* OK: order them now */
+void write_end_pending(struct region *r);                /* left the writer's role */
+void write_recheck_waits(struct region *r);
+void write_on_acked(void *ctx, struct wait_node *n);
+void write_on_applied(void *ctx, struct wait_node *n);
+void write_on_committed(void *ctx, struct wait_node *n);
+void write_drop_part(struct region *r, pid p);

@@ -1,0 +1,232 @@
+/* What operators and monitoring see of one region. Figures, states and rule numbers only: no
+ * document, key or secret. */
+#include "account/region_int.h"
+#include "base/contract.h"
+#include "json/json.h"
+
+static void put_u64(struct json_out *o, const char *key, uint64_t v)
+{
+    json_out_key(o, key);
+    json_out_u64(o, v);
+}
+
+static void put_cstr(struct json_out *o, const char *key, const char *v)
+{
+    json_out_key(o, key);
+    json_out_cstr(o, v);
+}
+
+static void put_bool(struct json_out *o, const char *key, bool v)
+{
+    json_out_key(o, key);
+    json_out_bool(o, v);
+}
+
+static uint64_t ms_since(usec now, usec then)
+{
+    return then == 0 || then > now ? 0 : (now - then) / 1000;
+}
+
+/* What the loss of this writer would cost, and each region's lag. */
+static void put_regions(struct region *r, struct json_out *o)
+{
+    usec now = region_now(r);
+    json_out_key(o, "regions");
+    json_out_array(o);
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        const struct member *m = &r->members[g->id];
+        json_out_object(o);
+        put_u64(o, "id", g->id);
+        put_cstr(o, "name", g->name);
+        put_cstr(o, "state", region_state_name(g->state));
+        put_bool(o, "forcedOffline", g->is_forced_offline);
+        put_u64(o, "priority", g->priority);
+        put_bool(o, "inQuorum", (r->rec->q_mask & record_mask(g->id)) != 0);
+        if (g->id != r->cfg.self) {
+            put_bool(o, "heartbeatFresh", coordio_is_alive(r, g->id));
+            put_u64(o, "heartbeatAgeMs", ms_since(now, m->seen_us));
+            put_bool(o, "linkUp", repl_link_is_up(r->repl, g->id));
+            put_bool(o, "logWhole", m->is_whole);
+        }
+        if (region_acts_as_writer(r) && g->id != r->cfg.self) {
+            struct repl_lag lag;
+            repl_lag(r->repl, g->id, &lag);
+            put_u64(o, "lagOperations", lag.ops);
+            put_u64(o, "lagMs", lag.since_us == 0 ? 0 : ms_since(now, lag.since_us));
+            put_bool(o, "streaming", lag.is_streaming);
+            put_bool(o, "needsFullCopy", lag.needs_copy);
+        }
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static uint64_t loss_now(struct region *r)
+{
+    region_id best = account_best_candidate(r->rec, record_mask(r->cfg.self));
+    if (!region_acts_as_writer(r) || best == 0) {
+        return 0;
+    }
+    struct repl_lag lag;
+    repl_lag(r->repl, best, &lag);
+    return r->rec->level == CONSISTENCY_STRONG ? 0 : lag.ops;
+}
+
+static void put_last(struct region *r, struct json_out *o)
+{
+    if (r->last_failover.rule == 0) {
+        return;
+    }
+    json_out_key(o, "lastOpening");
+    json_out_object(o);
+    put_u64(o, "rule", (uint64_t)r->last_failover.rule);
+    put_u64(o, "fromRegion", r->last_failover.from);
+    json_out_key(o, "wallMs");
+    json_out_i64(o, r->last_failover.wall_ms);
+    put_u64(o, "detectMs", r->last_failover.detect_ms);
+    put_u64(o, "waitMs", r->last_failover.wait_ms);
+    put_u64(o, "promoteMs", r->last_failover.promote_ms);
+    put_u64(o, "lostOperationsEstimate", r->last_failover.lost_estimate);
+    json_out_object_end(o);
+}
+
+static void put_log(struct region *r, struct json_out *o)
+{
+    struct repl_stats s;
+    struct engine_stats es = {0};
+    repl_stats(r->repl, &s);
+    engine_stats_get(r->engine, &es);
+    put_u64(o, "partitions", repl_part_count(r->repl));
+    put_u64(o, "entries", repl_total_ord(r->repl));
+    put_u64(o, "dirtyKeys", repl_dirty_count(r->repl));
+    put_bool(o, "logWhole", repl_is_whole(r->repl));
+    put_u64(o, "diskSize", es.disk_size);
+    put_u64(o, "diskFree", es.disk_free);
+    put_bool(o, "zoneRedundant", (engine_features(r->engine) & ENGINE_ZONE_REDUNDANT) != 0);
+}
+
+void region_status_json(struct region *r, struct buf *out)
+{
+    struct json_out o;
+    json_out_init(&o, out);
+    json_out_object(&o);
+    put_cstr(&o, "account", r->account);
+    put_u64(&o, "region", r->cfg.self);
+    put_cstr(&o, "name", r->cfg.name);
+    put_cstr(&o, "role", region_role_name((enum region_role)r->role));
+    put_u64(&o, "rule", (uint64_t)r->rule);
+    put_u64(&o, "roleMs", ms_since(region_now(r), r->role_since_us));
+    put_bool(&o, "coordinatorInTouch", r->is_synced);
+    if (r->rec != NULL) {
+        put_cstr(&o, "level", consistency_name(r->rec->level));
+        put_u64(&o, "writer", r->rec->writer);
+        put_u64(&o, "generation", r->rec->generation);
+        put_u64(&o, "epoch", r->rec->epoch);
+        put_u64(&o, "tokenVersion", r->rec->token_version);
+        put_u64(&o, "lsnLimit", r->rec->lsn_limit);
+        put_bool(&o, "automaticFailover", r->rec->auto_failover);
+        put_bool(&o, "leaseFresh", region_lease_is_fresh(r));
+        uint64_t online = record_online_mask(r->rec);
+        bool alone = (online & (online - 1)) == 0 && r->rec->region_count > 1;
+        put_cstr(&o, "durability", alone ? "degraded" : "normal");
+        put_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
+        put_regions(r, &o);
+    }
+    put_log(r, &o);
+    put_last(r, &o);
+    put_u64(&o, "pendingWrites", r->pending_count);
+    put_u64(&o, "heldWrites", r->held_count);
+    json_out_object_end(&o);
+}
+
+/* ---- Prometheus ---- */
+
+static void metric(struct region *r, struct buf *out, const char *name, const char *kind,
+                   const char *help, uint64_t v)
+{
+    buf_printf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n", name, help, name, kind);
+    buf_printf(out, "holdfast_%s{account=\"%s\",region=\"%s\"} %llu\n", name, r->account,
+               r->cfg.name, (unsigned long long)v);
+}
+
+static void lag_metrics(struct region *r, struct buf *out)
+{
+    if (r->rec == NULL || !region_acts_as_writer(r)) {
+        return;
+    }
+    buf_add_cstr(out, "# HELP holdfast_lag_operations Entries a region has not made durable.\n"
+                      "# TYPE holdfast_lag_operations gauge\n");
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id != r->cfg.self) {
+            struct repl_lag lag;
+            repl_lag(r->repl, g->id, &lag);
+            buf_printf(out,
+                       "holdfast_lag_operations{account=\"%s\",region=\"%s\",peer=\"%s\"} %llu\n",
+                       r->account, r->cfg.name, g->name, (unsigned long long)lag.ops);
+        }
+    }
+    buf_add_cstr(out, "# HELP holdfast_lag_milliseconds Age of the oldest entry a region lacks.\n"
+                      "# TYPE holdfast_lag_milliseconds gauge\n");
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id != r->cfg.self) {
+            struct repl_lag lag;
+            repl_lag(r->repl, g->id, &lag);
+            buf_printf(
+                out, "holdfast_lag_milliseconds{account=\"%s\",region=\"%s\",peer=\"%s\"} %llu\n",
+                r->account, r->cfg.name, g->name,
+                (unsigned long long)(lag.since_us == 0 ? 0
+                                                       : ms_since(region_now(r), lag.since_us)));
+        }
+    }
+}
+
+void region_metrics(struct region *r, struct buf *out)
+{
+    struct repl_stats s;
+    repl_stats(r->repl, &s);
+    metric(r, out, "role", "gauge", "Role of this process (enum region_role).", (uint64_t)r->role);
+    if (r->rec != NULL) {
+        metric(r, out, "generation", "gauge", "Generation of the account record.",
+               r->rec->generation);
+        metric(r, out, "epoch", "gauge", "Epoch of the account record.", r->rec->epoch);
+        metric(r, out, "loss_if_writer_fails_operations", "gauge",
+               "Entries that the best candidate lacks now.", loss_now(r));
+    }
+    metric(r, out, "lease_fresh", "gauge", "1 while this process may acknowledge writes.",
+           region_lease_is_fresh(r));
+    metric(r, out, "coordinator_in_touch", "gauge", "1 while the watch is up.", r->is_synced);
+    metric(r, out, "writes_ok_total", "counter", "Acknowledged writes.", r->writes_ok);
+    metric(r, out, "writes_unknown_total", "counter", "Writes answered with unknown outcome.",
+           r->writes_unknown);
+    metric(r, out, "writes_refused_total", "counter", "Writes certainly not applied.",
+           r->writes_refused);
+    metric(r, out, "writes_rejected_total", "counter", "Writes whose precondition failed.",
+           r->writes_rejected);
+    metric(r, out, "openings_total", "counter", "Epochs opened by this process.", r->failovers);
+    metric(r, out, "stale_generation_total", "counter", "Times this process was fenced.",
+           r->stale_events);
+    metric(r, out, "entries_ordered_total", "counter", "Log entries ordered here.",
+           s.entries_ordered);
+    metric(r, out, "entries_applied_total", "counter", "Log entries applied from the writer.",
+           s.entries_applied);
+    metric(r, out, "batches_total", "counter", "Batches handed to storage.", s.batches);
+    metric(r, out, "batches_pending", "gauge", "Batches that storage has not answered.",
+           s.pending_batches);
+    metric(r, out, "bytes_shipped_total", "counter", "Bytes handed to peer links.",
+           s.bytes_shipped);
+    metric(r, out, "frames_bad_total", "counter", "Peer frames that did not decode.", s.frames_bad);
+    metric(r, out, "nacks_total", "counter", "Gaps reported by or to peers.", s.nacks);
+    metric(r, out, "conflict_records_total", "counter", "Conflict records written.",
+           s.conflict_records);
+    metric(r, out, "expired_deletes_total", "counter", "Documents deleted by expiry.", s.purged);
+    metric(r, out, "log_entries_trimmed_total", "counter", "Log entries trimmed.", s.trimmed);
+    metric(r, out, "dirty_keys", "gauge", "Documents to be fetched again.",
+           repl_dirty_count(r->repl));
+    metric(r, out, "pending_writes", "gauge", "Writes waiting for acknowledgement.",
+           r->pending_count);
+    metric(r, out, "ring_bytes", "gauge", "Recent entries in memory.", s.ring_size);
+    lag_metrics(r, out);
+}

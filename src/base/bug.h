@@ -1,0 +1,27 @@
+/* Planted faults: they prove that the checkers of the tests can fail. Compiled in only with
+ * -Dplant=true (HF_PLANT), and then off until a test sets bug_planted. */
+#pragma once
+
+enum bug {
+    BUG_NONE,
+    BUG_LEASE_ON_ENTRY_ONLY,  /* no second lease check before an acknowledgement */
+    BUG_NO_GENERATION_GUARD,  /* neither messages nor storage check the generation */
+    BUG_TRIM_BEFORE_SENT,     /* a diverged suffix is cut before it is in the conflict feed */
+    BUG_ACK_BEFORE_PEER_SYNC, /* a reader acknowledges what it received, not what is durable */
+    BUG_LSN_REUSED,           /* a new epoch goes on at tail + 1 instead of a fresh block */
+    BUG_Q_SHRINK_NO_WAIT, /* acknowledges without an evicted region before its read lease ended */
+    BUG_BRANCH_FROM_CACHED_LAG, /* branch point from remembered progress instead of the logs */
+    BUG_FEED_KEY_BY_ITEM,       /* conflict records of one item overwrite each other */
+    BUG_503_ON_UNKNOWN,         /* an unknown outcome is answered as "not applied" */
+    BUG_SESSION_WAIT_SKIPPED,   /* reads do not wait for the session token's lsn */
+    BUG_TRANSFER_BOTH,          /* the old writer goes on ordering during a graceful change */
+    BUG_WALL_CLOCK_LEASE,       /* leases are measured on the wall clock */
+    BUG_COUNT,
+};
+
+#ifdef HF_PLANT
+extern int bug_planted;
+#define BUG(n) (bug_planted == (n))
+#else
+#define BUG(n) 0
+#endif

@@ -1,0 +1,570 @@
+/* A diverged suffix: entries that this region has and the present writer's history has not.
+ *
+ *   reader                                   writer
+ *   BRANCH(place) known, own batches durable
+ *   LOST(entries), archive ----------------> one conflict record per operation, as an ordinary
+ *                 <---------------- LOST_ACK  entry, answered when that is acknowledged
+ *   ... until the end of the suffix
+ *   one batch: cut the log, delete what the suffix touched, mark those keys dirty
+ *   replication goes on from the branch; FETCH what is still dirty
+ *
+ * Nothing is cut before all of it is in the feed and in the archive. A crash anywhere repeats from
+ * the start; conflict records carry (partition, epoch, lsn, operation) in their key, so the writer
+ * recognises a repeat. Another writer meanwhile means another branch: start over. */
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/contract.h"
+#include "base/mem.h"
+#include "repl/repl_int.h"
+
+enum { LOST_WAITS_MAX = 1024, CONFLICT_TEXT_SIZE_MAX = ENGINE_DOC_SIZE_MAX };
+
+/* ---- reader ---- */
+
+void conflict_begin(struct partition *p, struct place branch)
+{
+    struct repl *R = p->repl;
+    ASSERT(p->div.state == DIV_NONE);
+    ASSERT(branch.lsn < p->tail.lsn);
+    p->div = (struct diverge){.state = DIV_WAIT, .branch = branch};
+    R->diverged_count++;
+    if (list_is_empty(&p->fetch_link)) {
+        list_push_back(&R->fetch_list, &p->fetch_link);
+    }
+    part_set_flags(p);
+    conflict_step(p);
+}
+
+void conflict_reset(struct partition *p)
+{
+    if (p->div.state == DIV_WAIT || p->div.state == DIV_SEND) {
+        p->div = (struct diverge){0};
+        ASSERT(p->repl->diverged_count > 0);
+        p->repl->diverged_count--;
+    }
+}
+
+static void send_lost(struct partition *p)
+{
+    struct repl *R = p->repl;
+    struct diverge *d = &p->div;
+    arena_reset(&R->arena);
+    struct msg m = {.type = MSG_LOST,
+                    .generation = R->mode.generation,
+                    .pid = p->pid,
+                    .commit_lsn = p->commit_lsn,
+                    .entries = ARENA_NEW_ARRAY(&R->arena, struct str, MSG_ENTRIES_MAX)};
+    struct buf all;
+    buf_init(&all, LOST_SIZE_MAX + ENGINE_ENTRY_SIZE_MAX);
+    struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, d->next_lsn);
+    struct engine_row row;
+    struct entry head = {0};
+    struct errinfo ei = {0};
+    enum err e = OK;
+    bool more = false;
+    while (e == OK && engine_iter_next(it, &row)) {
+        if (m.entry_count == MSG_ENTRIES_MAX || all.n >= LOST_SIZE_MAX) {
+            more = true;
+            break;
+        }
+        size_t total = 0;
+        e = entry_peek(row.entry, &head, &total, &ei);
+        m.entries[m.entry_count++] = arena_str(&R->arena, row.entry);
+        buf_add_str(&all, row.entry);
+    }
+    KEEP_FIRST(e, engine_iter_err(it, &ei));
+    engine_iter_free(it);
+    if (e == OK && (m.entry_count == 0 || (!more && head.lsn != p->tail.lsn))) {
+        e = err_set(&ei, ERR_CORRUPT, "suffix above lsn %llu does not reach the tail",
+                    (unsigned long long)d->branch.lsn);
+    }
+    if (e != OK) {
+        part_corrupt(p, "log", &ei); /* never cut what could not be saved */
+    } else {
+        ASSERT(buf_ok(&all));
+        d->batch_end = (struct place){head.epoch, head.lsn, head.ord, head.chain};
+        d->is_last = !more;
+        d->sent_us = R->io.now(R->io.ctx);
+        repl_send(R, R->mode.writer, &m);
+        R->stats.lost_sent += m.entry_count;
+        if (d->archive_ticket == 0) {
+            d->archive_ticket = R->archive_ticket++;
+            R->io.archive(R->io.ctx, p->pid, buf_str(&all), d->archive_ticket);
+        }
+    }
+    buf_done(&all);
+}
+
+/* Deletes the document as found in storage: whatever version the suffix left. */
+static enum err undo_key(struct partition *p, const struct entry_op *op, struct buf *hold,
+                         struct errinfo *ei)
+{
+    struct repl *R = p->repl;
+    if (part_is_dirty(p, op->space, op->key)) {
+        return OK; /* done for a later operation already */
+    }
+    struct engine_doc doc = {0};
+    buf_clear(hold);
+    enum err e = engine_get(R->engine, NULL, p->pid, op->space, op->key, /* want_text= */ false,
+                            hold, &doc, ei);
+    if (e != OK && e != ERR_NOT_FOUND) {
+        return e;
+    }
+    if (e == OK) {
+        engine_batch_delete(repl_batch(R), p->pid, op->space, op->key, &doc.version);
+        if (op->space == SPACE_CONFLICT) {
+            p->conflict_count -= p->conflict_count > 0;
+        } else {
+            p->item_count -= p->item_count > 0;
+            p->item_size -=
+                p->item_size >= doc.version.doc_size ? doc.version.doc_size : p->item_size;
+        }
+    }
+    engine_batch_dirty(repl_batch(R), p->pid, op->space, op->key, true);
+    part_mark_dirty(p, op->space, op->key);
+    return OK;
+}
+
+static enum err cut_entries(struct partition *p, struct errinfo *ei)
+{
+    struct repl *R = p->repl;
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8));
+    struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, p->div.branch.lsn + 1);
+    struct engine_row row;
+    enum err e = OK;
+    while (e == OK && engine_iter_next(it, &row)) {
+        struct entry lost;
+        arena_reset(&R->entry_arena);
+        e = entry_decode(&R->entry_arena, row.entry, &lost, ei);
+        for (size_t i = 0; e == OK && i < lost.op_count; i++) {
+            e = undo_key(p, &lost.ops[i], &hold, ei);
+        }
+        if (e == OK) {
+            engine_batch_log_delete(repl_batch(R), p->pid, row.lsn);
+        }
+    }
+    KEEP_FIRST(e, engine_iter_err(it, ei));
+    engine_iter_free(it);
+    buf_done(&hold);
+    return e;
+}
+
+static void cut(struct partition *p)
+{
+    struct repl *R = p->repl;
+    struct diverge *d = &p->div;
+    ASSERT(place_same(p->tail, p->durable));
+    ASSERT(p->inflight_count == 0);
+    ASSERT(p->overlay.count == 0);
+    repl_submit(R); /* the cut starts a batch of its own */
+    struct errinfo ei = {0};
+    if (cut_entries(p, &ei) != OK) {
+        part_corrupt(p, "suffix", &ei);
+        R->io.fatal(R->io.ctx, ERR_CORRUPT, "a diverged suffix cannot be read back to be cut");
+        return;
+    }
+    ASSERT(p->tail.ord >= d->branch.ord && R->total_ord >= p->tail.ord - d->branch.ord);
+    R->total_ord -= p->tail.ord - d->branch.ord;
+    part_rows_cut(p, d->branch);
+    p->tail = d->branch;
+    p->durable = d->branch;
+    if (p->first_lsn > d->branch.lsn) {
+        p->first_lsn = 0;
+    }
+    p->ack_sent_lsn = 0;
+    p->all_lsn = p->all_lsn > d->branch.lsn ? d->branch.lsn : p->all_lsn;
+    ring_clear(p);
+    (void)repl_batch(R);
+    part_touch(p);
+    d->state = DIV_CUT;
+    d->is_last = true;
+    repl_event(R, EVENT_FEED_SENT, "partition=%llu branch_epoch=%llu branch_lsn=%llu entries=%llu",
+               (unsigned long long)p->pid, (unsigned long long)d->branch.epoch,
+               (unsigned long long)d->branch.lsn, (unsigned long long)d->entries);
+    repl_submit(R);
+}
+
+static void start_sending(struct partition *p)
+{
+    struct repl *R = p->repl;
+    struct diverge *d = &p->div;
+    struct errinfo ei = {0};
+    struct place branch = {0};
+    enum err e = part_place_at(p, d->branch.lsn, &branch, &ei);
+    if (e == OK && branch.epoch != d->branch.epoch) {
+        e = err_set(&ei, ERR_CORRUPT, "branch lsn %llu is of epoch %llu, not %llu",
+                    (unsigned long long)branch.lsn, (unsigned long long)branch.epoch,
+                    (unsigned long long)d->branch.epoch);
+    }
+    if (e != OK) {
+        part_corrupt(p, "branch point", &ei);
+        return;
+    }
+    d->branch = branch;
+    d->entries = p->tail.ord - branch.ord;
+    d->next_lsn = branch.lsn + 1;
+    d->state = DIV_SEND;
+    repl_event(R, EVENT_DIVERGED, "partition=%llu branch_epoch=%llu branch_lsn=%llu entries=%llu",
+               (unsigned long long)p->pid, (unsigned long long)branch.epoch,
+               (unsigned long long)branch.lsn, (unsigned long long)d->entries);
+    if (BUG(BUG_TRIM_BEFORE_SENT)) {
+        cut(p);
+        return;
+    }
+    send_lost(p);
+}
+
+void conflict_step(struct partition *p)
+{
+    struct repl *R = p->repl;
+    struct diverge *d = &p->div;
+    if (p->is_corrupt) {
+        return;
+    }
+    switch (d->state) {
+    case DIV_NONE:
+    case DIV_CUT:
+        return;
+    case DIV_WAIT:
+        if (p->inflight_count == 0 && list_is_empty(&p->touched)) {
+            start_sending(p);
+        }
+        return;
+    case DIV_SEND:
+        if (d->is_acked && d->is_archived) {
+            d->is_acked = false;
+            d->is_archived = false;
+            d->archive_ticket = 0;
+            if (d->is_last) {
+                cut(p);
+            } else {
+                d->next_lsn = d->batch_end.lsn + 1;
+                send_lost(p);
+            }
+        } else if (!d->is_acked &&
+                   R->io.now(R->io.ctx) - d->sent_us >= R->timers.retry_ms * UINT64_C(2000)) {
+            send_lost(p);
+        }
+        return;
+    }
+    UNREACHABLE();
+}
+
+void conflict_on_lost_ack(struct repl *R, region_id from, const struct msg *m)
+{
+    struct partition *p = repl_find(R, m->pid);
+    if (p == NULL || R->mode.kind != REPL_READER || from != R->mode.writer ||
+        m->generation != R->mode.generation || p->div.state != DIV_SEND ||
+        !place_same(m->place, p->div.batch_end)) {
+        return;
+    }
+    p->div.is_acked = true;
+    conflict_step(p);
+}
+
+void conflict_on_archived(struct repl *R, uint64_t ticket, enum err err)
+{
+    LIST_FOR(l, &R->fetch_list) {
+        struct partition *p = LIST_ENTRY(l, struct partition, fetch_link);
+        if (p->div.state != DIV_SEND || p->div.archive_ticket != ticket) {
+            continue;
+        }
+        if (err != OK) {
+            R->io.fatal(R->io.ctx, err, "a diverged suffix cannot be archived");
+            return;
+        }
+        p->div.is_archived = true;
+        conflict_step(p);
+        return;
+    }
+}
+
+void conflict_fetch(struct partition *p)
+{
+    struct repl *R = p->repl;
+    if (p->dirty.count == 0 || p->div.state != DIV_NONE || p->matched != R->mode.generation ||
+        R->mode.kind != REPL_READER || p->held_docs.n > 0) {
+        return;
+    }
+    arena_reset(&R->entry_arena);
+    struct msg_key *keys = ARENA_NEW_ARRAY(&R->entry_arena, struct msg_key, MSG_KEYS_MAX);
+    size_t n = 0;
+    for (struct map_entry *e = map_first(&p->dirty); e != NULL && n < MSG_KEYS_MAX;
+         e = map_next(e)) {
+        struct str k = map_key(e);
+        keys[n++] =
+            (struct msg_key){(enum engine_space)(unsigned char)k.p[0], str_make(k.p + 1, k.n - 1)};
+    }
+    struct msg m = {.type = MSG_FETCH,
+                    .generation = R->mode.generation,
+                    .pid = p->pid,
+                    .key_count = n,
+                    .keys = keys};
+    p->fetch_sent_us = R->io.now(R->io.ctx);
+    repl_send(R, R->mode.writer, &m);
+}
+
+/* ---- writer: conflict records ---- */
+
+struct lost_wait {
+    struct wait_node node; /* in the partition's waiters */
+    struct list link;      /* in repl.pending_lost */
+    struct partition *part;
+    region_id from;
+    struct place upto;
+};
+
+static void send_lost_ack(struct repl *R, region_id to, pid id, struct place upto)
+{
+    struct msg m = {
+        .type = MSG_LOST_ACK, .generation = R->mode.generation, .pid = id, .place = upto};
+    repl_send(R, to, &m);
+}
+
+static void lost_wait_free(struct repl *R, struct lost_wait *w)
+{
+    list_remove(&w->link);
+    ASSERT(R->pending_lost_count > 0);
+    R->pending_lost_count--;
+    mem_free(w);
+}
+
+void conflict_acked(struct repl *R, struct wait_node *n)
+{
+    struct lost_wait *w = CONTAINER_OF(n, struct lost_wait, node);
+    send_lost_ack(R, w->from, w->part->pid, w->upto);
+    lost_wait_free(R, w);
+}
+
+void conflict_drop_waits(struct repl *R)
+{
+    while (!list_is_empty(&R->pending_lost)) {
+        struct lost_wait *w = LIST_ENTRY(R->pending_lost.next, struct lost_wait, link);
+        wait_remove(&w->node);
+        lost_wait_free(R, w);
+    }
+}
+
+void conflict_part_gone(struct partition *p)
+{
+    LIST_FOR_SAFE(l, &p->repl->pending_lost) {
+        struct lost_wait *w = LIST_ENTRY(l, struct lost_wait, link);
+        if (w->part == p) {
+            wait_remove(&w->node);
+            lost_wait_free(p->repl, w);
+        }
+    }
+}
+
+/* Conflict records being collected into one entry. */
+struct records {
+    struct partition *p;
+    struct arena a; /* keys and texts until the entry is written */
+    struct entry_op *ops;
+    size_t count, size;
+    struct write_place place;
+    lsn need; /* highest lsn that holds a record of this message */
+};
+
+static void records_place(struct records *r)
+{
+    struct repl *R = r->p->repl;
+    int64_t wall_ms = R->io.wall_ms(R->io.ctx);
+    r->place = (struct write_place){
+        .pid = r->p->pid,
+        .epoch = R->mode.epoch,
+        .lsn = r->p->tail.lsn + 1,
+        .hlc = repl_next_hlc(R, wall_ms),
+        .ts = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0,
+        .origin = R->self,
+        .token_version = R->mode.token_version,
+    };
+}
+
+static void records_write(struct records *r)
+{
+    if (r->count == 0) {
+        return;
+    }
+    struct entry e = {.kind = ENTRY_WRITE,
+                      .reason = REASON_CONFLICT,
+                      .lsn = r->place.lsn,
+                      .hlc = r->place.hlc,
+                      .ts = r->place.ts,
+                      .op_count = r->count,
+                      .ops = r->ops};
+    part_write(r->p, &e);
+    r->need = e.lsn;
+    r->p->repl->stats.conflict_records += r->count;
+    r->count = 0;
+    r->size = 0;
+    arena_reset(&r->a);
+    r->ops = ARENA_NEW_ARRAY(&r->a, struct entry_op, BATCH_OPS_MAX);
+    records_place(r);
+}
+
+/* The record's present version; lsn 0 = there is none. */
+static enum err record_find(struct records *r, struct str key, struct engine_version *ret)
+{
+    struct repl *R = r->p->repl;
+    *ret = (struct engine_version){0};
+    for (size_t i = 0; i < r->count; i++) {
+        if (str_eq(r->ops[i].key, key)) {
+            *ret = r->ops[i].doc.version;
+            return OK;
+        }
+    }
+    const struct ov_node *n = ov_find(r->p, SPACE_CONFLICT, key, ov_hash(SPACE_CONFLICT, key));
+    if (n != NULL) {
+        if (!n->is_absent) {
+            *ret = n->doc.version;
+        }
+        return OK;
+    }
+    struct engine_doc doc = {0};
+    struct errinfo ei = {0};
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    enum err e = engine_get(R->engine, NULL, r->p->pid, SPACE_CONFLICT, key, /* want_text= */ false,
+                            &hold, &doc, &ei);
+    if (e == OK) {
+        *ret = doc.version;
+        ret->uniques = NULL;
+        ret->unique_count = 0;
+    } else if (e == ERR_NOT_FOUND) {
+        e = OK;
+    } else {
+        part_corrupt(r->p, "conflict record", &ei);
+    }
+    buf_done(&hold);
+    return e;
+}
+
+static enum err records_add(struct records *r, const struct entry *lost, size_t i, region_id from,
+                            bool was_acked, struct buf *key, struct buf *text)
+{
+    struct repl *R = r->p->repl;
+    uint64_t rid = 0;
+    buf_clear(key);
+    buf_clear(text);
+    r->place.op_idx = (uint16_t)r->count;
+    if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place, key, text,
+                              &rid) ||
+        !buf_ok(key) || !buf_ok(text) || key->n == 0) {
+        return OK; /* in the archive only */
+    }
+    struct engine_version old;
+    struct str k = BUG(BUG_FEED_KEY_BY_ITEM) ? lost->ops[i].key : buf_str(key);
+    TRY(record_find(r, k, &old));
+    if (old.lsn != 0 && !BUG(BUG_FEED_KEY_BY_ITEM)) {
+        r->need = old.lsn > r->need ? old.lsn : r->need;
+        return OK; /* a repeat */
+    }
+    r->size += k.n + text->n + ENTRY_OP_OVERHEAD_MAX;
+    r->ops[r->count++] = (struct entry_op){
+        .space = SPACE_CONFLICT,
+        .key = arena_str(&r->a, k),
+        .doc = {.version = {.lsn = r->place.lsn, .op_idx = r->place.op_idx, .doc_size = text->n},
+                .epoch = r->place.epoch,
+                .rid = rid,
+                .ts = r->place.ts,
+                .hlc = r->place.hlc,
+                .origin = R->self,
+                .text = arena_str(&r->a, buf_str(text))},
+        .old = old,
+    };
+    if (r->count == BATCH_OPS_MAX || r->size >= CONFLICT_ENTRY_SIZE_MAX) {
+        if (r->place.lsn + 1 >= R->mode.lsn_limit) {
+            return ERR_UNAVAILABLE;
+        }
+        records_write(r);
+    }
+    return OK;
+}
+
+static enum err record_all(struct records *r, const struct msg *m, region_id from,
+                           struct place *ret_upto)
+{
+    struct repl *R = r->p->repl;
+    struct buf key, text;
+    buf_init(&key, ENGINE_KEY_SIZE_MAX);
+    buf_init(&text, CONFLICT_TEXT_SIZE_MAX);
+    enum err ret = OK;
+    for (size_t i = 0; ret == OK && i < m->entry_count; i++) {
+        struct entry lost;
+        struct errinfo ei = {0};
+        arena_reset(&R->entry_arena);
+        ret = entry_decode(&R->entry_arena, m->entries[i], &lost, &ei);
+        if (ret != OK) {
+            repl_event(R, EVENT_CORRUPT,
+                       "partition=%llu what=\"lost entry of region %u\" error=\"%s\"",
+                       (unsigned long long)r->p->pid, from, ei.message);
+            break;
+        }
+        *ret_upto = (struct place){lost.epoch, lost.lsn, lost.ord, lost.chain};
+        if (lost.reason == REASON_CONFLICT || lost.reason == REASON_TTL) {
+            continue; /* they come back by themselves */
+        }
+        bool was_acked = r->p->pid != 0 && (!R->mode.is_strong || lost.lsn <= m->commit_lsn);
+        for (size_t op = 0; ret == OK && op < lost.op_count; op++) {
+            ret = records_add(r, &lost, op, from, was_acked, &key, &text);
+        }
+    }
+    if (ret == OK && r->count > 0 && r->place.lsn >= R->mode.lsn_limit) {
+        ret = ERR_UNAVAILABLE;
+    }
+    if (ret == OK) {
+        records_write(r);
+    }
+    buf_done(&key);
+    buf_done(&text);
+    return ret;
+}
+
+void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
+{
+    if (R->mode.kind != REPL_WRITER || R->mode.is_holding || m->generation != R->mode.generation ||
+        m->entry_count == 0 || R->pending_lost_count >= LOST_WAITS_MAX) {
+        return; /* it sends again */
+    }
+    R->stats.lost_received += m->entry_count;
+    struct partition *p = repl_find(R, m->pid);
+    struct place upto = {0};
+    if (p == NULL) {
+        /* Its container is unknown here: the sender's archive is all that can be had. */
+        struct entry last = {0};
+        size_t total = 0;
+        if (entry_peek(m->entries[m->entry_count - 1], &last, &total, NULL) == OK) {
+            upto = (struct place){last.epoch, last.lsn, last.ord, last.chain};
+            send_lost_ack(R, from, m->pid, upto);
+        }
+        return;
+    }
+    if (p->tail.epoch != R->mode.epoch || p->tail.lsn + 1 >= R->mode.lsn_limit) {
+        return;
+    }
+    struct records r = {.p = p};
+    arena_init(&r.a);
+    r.ops = ARENA_NEW_ARRAY(&r.a, struct entry_op, BATCH_OPS_MAX);
+    records_place(&r);
+    enum err e = record_all(&r, m, from, &upto);
+    arena_done(&r.a);
+    if (e != OK) {
+        return;
+    }
+    if (r.need == 0) {
+        send_lost_ack(R, from, p->pid, upto);
+        return;
+    }
+    struct lost_wait *w = MEM_NEW(struct lost_wait);
+    wait_node_init(&w->node, WAIT_NODE_LOST);
+    list_init(&w->link);
+    w->part = p;
+    w->from = from;
+    w->upto = upto;
+    list_push_back(&R->pending_lost, &w->link);
+    R->pending_lost_count++;
+    repl_wait_acked(p, &w->node, r.need);
+}

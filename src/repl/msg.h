@@ -1,0 +1,104 @@
+/* Messages between the regions of an account: doc/format/peer.md.
+ *
+ * A frame (one per flush and peer) is a header and any number of messages. Peers are authenticated
+ * by the link below, yet every byte is checked: a frame that does not decode is dropped whole and
+ * counts as a gap, which the sender repairs by probing again. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "engine/engine.h"
+#include "repl/place.h"
+
+enum {
+    MSG_VERSION = 1,
+    MSG_FRAME_SIZE_MAX = (16 << 20) - (64 << 10), /* below the link's own limit */
+    MSG_FRAME_HEADER_SIZE = 16,
+    MSG_EPOCHS_MAX = 64,
+    MSG_ENTRIES_MAX = 4096,
+    MSG_KEYS_MAX = 256,
+    MSG_TAILS_MAX = 65536,
+};
+
+enum msg_type {
+    MSG_HELLO = 1, /* incarnation, generation, epoch: the first message of a link */
+    MSG_PROBE,     /* writer: where does your log of this partition end? */
+    MSG_TAIL,     /* place = tail, durable place, epoch table end; is_nack: an append did not fit */
+    MSG_BRANCH,   /* writer: place = last common entry; what is above must go (nothing: matched) */
+    MSG_APPEND,   /* prev place, entries, commit and all-regions lsn */
+    MSG_ACK,      /* place = durable at the reader */
+    MSG_COMMIT,   /* commit_lsn, all_lsn */
+    MSG_PING,     /* t */
+    MSG_PONG,     /* t echoed; is_granted: a read lease counted from t */
+    MSG_LOST,     /* entries of a diverged suffix; commit_lsn known there */
+    MSG_LOST_ACK, /* place: everything of the suffix up to it is in the conflict feed */
+    MSG_FETCH,    /* keys whose state is unknown */
+    MSG_DOCS,     /* answers, from a snapshot at place.lsn */
+    MSG_PULL,     /* candidate: entries after this place of the same history, please */
+    MSG_PULLED,   /* entries; is_end: there is no more */
+    MSG_TRANSFER_END, /* tails of all partitions: nothing will follow under this generation */
+    MSG_TYPE_COUNT,
+};
+const char *msg_type_name(enum msg_type t);
+
+struct msg_key {
+    enum engine_space space;
+    struct str key;
+};
+
+struct msg_doc {
+    struct msg_key key;
+    bool is_present;
+    struct engine_doc doc; /* when present */
+};
+
+struct msg_tail {
+    pid pid;
+    struct place place;
+};
+
+/* One struct for all; each type uses the fields named beside it in doc/format/peer.md. */
+struct msg {
+    enum msg_type type;
+    generation generation; /* of the account record the sender acts under */
+    pid pid;
+    struct place place;
+    struct place durable;
+    uint64_t t;
+    uint64_t incarnation;
+    epoch epoch;
+    lsn commit_lsn;
+    lsn all_lsn;
+    bool is_nack;
+    bool is_unknown; /* BRANCH: the writer has no such partition */
+    bool is_granted;
+    bool is_end;
+    size_t row_count;
+    struct epoch_row *rows; /* TAIL: newest last */
+    size_t entry_count;
+    struct str *entries;
+    size_t key_count;
+    struct msg_key *keys;
+    size_t doc_count;
+    struct msg_doc *docs;
+    size_t tail_count;
+    struct msg_tail *tails;
+};
+
+void msg_frame_begin(struct buf *out, region_id from, region_id to);
+void msg_encode(struct buf *out, const struct msg *m);
+/* Upper bound of what msg_encode adds. */
+size_t msg_size_max(const struct msg *m);
+
+struct msg_reader {
+    struct rd rd;
+    region_id from, to;
+};
+/* ERR_CORRUPT, ERR_FORMAT_NEWER. */
+enum err msg_frame_open(struct str frame, struct msg_reader *ret, struct errinfo *ei) MUST_CHECK;
+/* The next message; ERR_NOT_FOUND at the end. Everything in it points into the frame or `a`. A
+ * type that a newer program added is skipped. */
+enum err msg_next(struct msg_reader *r, struct arena *a, struct msg *ret,
+                  struct errinfo *ei) MUST_CHECK;

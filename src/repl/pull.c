@@ -1,0 +1,123 @@
+/* Promotion: what other live regions have of the same history is fetched before the branch point
+ * is fixed, so that fewer writes are lost. Best effort and bounded by the region's timer. */
+#include "base/contract.h"
+#include "repl/repl_int.h"
+
+static void ask(struct progress *g)
+{
+    struct repl *R = g->part->repl;
+    struct msg m = {.type = MSG_PULL,
+                    .generation = R->mode.generation,
+                    .pid = g->part->pid,
+                    .place = g->part->tail};
+    repl_send(R, g->peer->id, &m);
+}
+
+void repl_pull(struct repl *R, uint64_t peer_mask)
+{
+    ASSERT(R->mode.kind == REPL_SEALED);
+    for (size_t i = 0; i < R->peer_count; i++) {
+        struct peer *peer = R->peers[i];
+        if ((peer_mask & (UINT64_C(1) << peer->id)) == 0 || !peer->is_up) {
+            continue;
+        }
+        bool is_first = !peer->is_pulling;
+        for (struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+            struct progress *g = ship_progress(p, peer);
+            if (is_first) {
+                g->is_pulled = false;
+                peer->pull_left++;
+            }
+            if (!g->is_pulled) {
+                ask(g);
+            }
+        }
+        peer->is_pulling = true;
+    }
+}
+
+bool repl_pull_done(const struct repl *R, uint64_t peer_mask)
+{
+    for (size_t i = 0; i < R->peer_count; i++) {
+        const struct peer *peer = R->peers[i];
+        if ((peer_mask & (UINT64_C(1) << peer->id)) != 0 && peer->is_up &&
+            (!peer->is_pulling || peer->pull_left > 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Reader: entries after the place, if it is in our history. */
+void pull_on_pull(struct repl *R, region_id from, const struct msg *m)
+{
+    if (R->mode.kind != REPL_READER || from != R->mode.writer ||
+        m->generation != R->mode.generation) {
+        return;
+    }
+    struct msg answer = {
+        .type = MSG_PULLED, .generation = R->mode.generation, .pid = m->pid, .is_end = true};
+    struct partition *p = repl_find(R, m->pid);
+    if (p != NULL && p->div.state == DIV_NONE &&
+        part_history_has(p, m->place.epoch, m->place.lsn) && m->place.lsn >= p->trim.lsn) {
+        arena_reset(&R->arena);
+        answer.entries = ARENA_NEW_ARRAY(&R->arena, struct str, MSG_ENTRIES_MAX);
+        struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, m->place.lsn + 1);
+        struct engine_row row;
+        size_t size = 0;
+        while (engine_iter_next(it, &row) && row.lsn <= p->durable.lsn) {
+            if (answer.entry_count == MSG_ENTRIES_MAX || size >= PULLED_SIZE_MAX) {
+                answer.is_end = false;
+                break;
+            }
+            answer.entries[answer.entry_count++] = arena_str(&R->arena, row.entry);
+            size += row.entry.n;
+        }
+        struct errinfo ei = {0};
+        if (engine_iter_err(it, &ei) != OK) {
+            part_corrupt(p, "log", &ei);
+            answer.is_end = true;
+        }
+        engine_iter_free(it);
+    }
+    repl_send(R, from, &answer);
+}
+
+void pull_on_pulled(struct repl *R, region_id from, const struct msg *m)
+{
+    struct peer *peer = R->peer_by_id[from];
+    if (R->mode.kind != REPL_SEALED || m->generation != R->mode.generation || !peer->is_pulling ||
+        R->pull_is_closed) {
+        return;
+    }
+    struct partition *p = repl_find(R, m->pid);
+    if (p == NULL) {
+        return;
+    }
+    struct progress *g = ship_progress(p, peer);
+    bool fits = true;
+    for (size_t i = 0; i < m->entry_count && fits; i++) {
+        struct errinfo ei = {0};
+        enum err e = apply_entry(p, m->entries[i], &ei);
+        if (e != OK && e != ERR_NOT_FOUND) {
+            repl_event(R, EVENT_CORRUPT,
+                       "partition=%llu what=\"entry from region %u\" error=\"%s\"",
+                       (unsigned long long)p->pid, from, ei.message);
+        }
+        fits = e == OK;
+    }
+    if (m->is_end || !fits) {
+        if (!g->is_pulled) {
+            g->is_pulled = true;
+            ASSERT(peer->pull_left > 0);
+            peer->pull_left--;
+        }
+    } else {
+        ask(g);
+    }
+}
+
+void repl_pull_close(struct repl *R)
+{
+    R->pull_is_closed = true;
+}

@@ -1,0 +1,118 @@
+/* Who must have an entry before its write is answered (geo-semantics 3).
+ *
+ *   partition 0 (metadata)  every ONLINE region, at every level
+ *   Strong                  every region of the strong mask: Q, a region about to join it, and one
+ *                           just taken out whose read lease may still run
+ *   all other levels        durable here
+ *
+ * Positions never move back: what was answered stays answered. */
+#include "base/bug.h"
+#include "base/contract.h"
+#include "repl/repl_int.h"
+
+lsn quorum_min(const struct partition *p, uint64_t mask, lsn own)
+{
+    const struct repl *R = p->repl;
+    lsn low = (mask & (UINT64_C(1) << R->self)) != 0 ? own : UINT64_MAX;
+    mask &= ~(UINT64_C(1) << R->self);
+    for (size_t i = 0; i < R->peer_count; i++) {
+        uint64_t bit = UINT64_C(1) << R->peers[i]->id;
+        if ((mask & bit) == 0) {
+            continue;
+        }
+        mask &= ~bit;
+        lsn acked = i < p->progress_count ? p->progress[i]->acked : 0;
+        low = acked < low ? acked : low;
+    }
+    return mask != 0 ? 0 : low; /* a region we do not even know has nothing */
+}
+
+uint64_t quorum_ack_mask(const struct repl *R, const struct partition *p)
+{
+    uint64_t self = UINT64_C(1) << R->self;
+    uint64_t mask = self;
+    if (p->pid == 0) {
+        mask |= R->mode.online_mask;
+    }
+    if (R->mode.is_strong) {
+        mask |= R->mode.strong_mask;
+    }
+    return mask;
+}
+
+static lsn higher(lsn a, lsn b)
+{
+    return a > b ? a : b;
+}
+
+static void release(struct partition *p)
+{
+    struct repl *R = p->repl;
+    struct wait_node *n;
+    while ((n = wait_pop(&p->waiters, p->acked)) != NULL) {
+        if (n->kind == WAIT_NODE_LOST) {
+            conflict_acked(R, n);
+        } else {
+            R->io.acked(R->io.ctx, n);
+        }
+    }
+    while ((n = wait_pop(&p->commit_waiters, p->commit_lsn)) != NULL) {
+        R->io.committed(R->io.ctx, n);
+    }
+}
+
+void quorum_update(struct partition *p)
+{
+    struct repl *R = p->repl;
+    if (R->mode.kind != REPL_WRITER || p->is_dropped) {
+        return;
+    }
+    lsn own = p->durable.lsn;
+    uint64_t self = UINT64_C(1) << R->self;
+    lsn acked = quorum_min(p, quorum_ack_mask(R, p), own);
+    lsn commit = R->mode.is_strong ? quorum_min(p, R->mode.strong_mask | self, own)
+                                   : quorum_min(p, R->mode.online_mask | self, own);
+    lsn all = quorum_min(p, R->mode.all_mask | self, own);
+    ASSERT(acked <= p->tail.lsn && commit <= p->tail.lsn && all <= p->tail.lsn);
+    bool is_metadata_news = p->pid == 0 && acked > p->acked;
+    p->acked = higher(p->acked, acked);
+    p->commit_lsn = higher(p->commit_lsn, commit);
+    p->all_lsn = higher(p->all_lsn, all);
+    atomic_store_explicit(&p->view.commit_lsn, p->commit_lsn, memory_order_release);
+    if (p->commit_lsn > p->announced_commit || p->all_lsn > p->announced_all) {
+        if (list_is_empty(&p->commit_due)) {
+            list_push_back(&R->commit_due, &p->commit_due);
+        }
+    }
+    if (p->all_lsn > p->trim.lsn && list_is_empty(&p->trim_link)) {
+        list_push_back(&R->trim_list, &p->trim_link);
+    }
+    if (is_metadata_news) {
+        R->io.metadata_applied(R->io.ctx, p->acked);
+    }
+    release(p);
+}
+
+/* Strong: with every flush, since readers wait for it. Otherwise now and then, for trimming. */
+void quorum_announce(struct repl *R, bool everything)
+{
+    if (R->mode.kind != REPL_WRITER || (!R->mode.is_strong && !everything)) {
+        return;
+    }
+    struct list *l;
+    while ((l = list_pop_front(&R->commit_due)) != NULL) {
+        struct partition *p = LIST_ENTRY(l, struct partition, commit_due);
+        struct msg m = {.type = MSG_COMMIT,
+                        .generation = R->mode.generation,
+                        .pid = p->pid,
+                        .commit_lsn = p->commit_lsn,
+                        .all_lsn = p->all_lsn};
+        for (size_t i = 0; i < p->progress_count; i++) {
+            if (p->progress[i]->state == PROG_STREAM) {
+                repl_send(R, R->peers[i]->id, &m);
+            }
+        }
+        p->announced_commit = p->commit_lsn;
+        p->announced_all = p->all_lsn;
+    }
+}

@@ -1,0 +1,171 @@
+/* Replication of one region's partitions: order, store, ship, apply, cut.
+ *
+ * Knows logs, places and peers; does not decide who writes. src/account/region.c tells it under
+ * which generation and in which mode to act (struct repl_mode) and is told what became durable,
+ * acknowledged or lost. Pure like the region core: no I/O, no clock. One thread. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "engine/engine.h"
+#include "repl/entry.h"
+#include "repl/msg.h"
+#include "repl/order.h"
+#include "repl/place.h"
+#include "repl/view.h"
+#include "repl/wait.h"
+
+struct repl;
+struct partition;
+
+enum region_event_kind { /* the story for operators: one line each in the log, the event feed */
+                         EVENT_ROLE,     /* role changed: rule number, from, to, why */
+                         EVENT_FAILOVER, /* opened as writer: times and estimated loss */
+                         EVENT_LEASE_LOST,
+                         EVENT_REGION_STATE, /* record state of some region changed */
+                         EVENT_DIVERGED,     /* suffix found: partition, branch, entries */
+                         EVENT_FEED_SENT,    /* suffix is in the conflict feed */
+                         EVENT_REJOINED,
+                         EVENT_STALE_GENERATION,
+                         EVENT_CORRUPT,
+                         EVENT_LSN_BLOCK,
+};
+
+struct repl_io {
+    void *ctx;
+    usec (*now)(void *ctx);
+    int64_t (*wall_ms)(void *ctx);
+    void (*commit)(void *ctx, struct engine_batch *b, uint64_t ticket);
+    void (*send)(void *ctx, region_id to, struct str frame);
+    void (*archive)(void *ctx, pid p, struct str entries, uint64_t ticket);
+    void (*event)(void *ctx, enum region_event_kind kind, const char *text);
+    void (*fatal)(void *ctx, enum err err, const char *why);
+    bool (*conflict_build)(void *ctx, pid p, const struct entry *lost, size_t op_idx,
+                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           struct buf *out_key, struct buf *out_text, uint64_t *ret_rid);
+    /* The engine refused a batch because a higher generation is stored: this process is not what
+     * it thinks it is. */
+    void (*stale)(void *ctx);
+    void (*metadata_applied)(void *ctx, lsn upto);
+    /* A write's or a read's waiter was released: its need is reached. */
+    void (*acked)(void *ctx, struct wait_node *n);
+    void (*applied)(void *ctx, struct wait_node *n);
+    void (*committed)(void *ctx, struct wait_node *n);
+    /* Messages that are the region's business: HELLO, PING, PONG, TRANSFER_END. */
+    void (*message)(void *ctx, region_id from, const struct msg *m);
+};
+
+enum repl_mode_kind {
+    REPL_IDLE,   /* takes nothing, sends nothing: starting, offline, fenced */
+    REPL_READER, /* follows `writer` */
+    REPL_SEALED, /* takes no appends; pulls from peers: promoting */
+    REPL_WRITER, /* orders (unless is_holding), ships, counts acknowledgements */
+};
+
+struct repl_mode {
+    enum repl_mode_kind kind;
+    generation generation; /* guards every batch; stale messages are those of another */
+    epoch epoch;           /* WRITER: what new entries carry */
+    lsn start_lsn;         /* WRITER: first lsn of the epoch */
+    lsn lsn_limit;         /* WRITER: no lsn at or above it is given out */
+    region_id writer;
+    bool is_holding; /* WRITER: orders nothing new */
+    bool is_serving; /* documents may be read here */
+    bool is_strong;
+    uint64_t all_mask;    /* every region of the account */
+    uint64_t online_mask; /* metadata is acknowledged when these have it */
+    uint64_t strong_mask; /* at Strong everything is acknowledged when these have it */
+    uint64_t token_version;
+};
+
+struct repl_timers {
+    unsigned retry_ms;  /* probe, lost, fetch, unanswered */
+    unsigned commit_ms; /* commit notices below Strong */
+    unsigned ttl_purge_ms;
+    unsigned retain_ms;
+};
+
+/* Loads the partitions of the engine. */
+enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
+                  const struct repl_timers *timers, const struct repl_io *io, struct repl **ret,
+                  struct errinfo *ei) MUST_CHECK;
+void repl_free(struct repl *R);
+
+void repl_set_mode(struct repl *R, const struct repl_mode *m);
+const struct repl_mode *repl_mode(const struct repl *R);
+/* Peers are told of once and stay. */
+void repl_add_peer(struct repl *R, region_id id);
+
+void repl_on_tick(struct repl *R);
+void repl_on_commit(struct repl *R, uint64_t ticket, enum err err);
+void repl_on_link(struct repl *R, region_id peer, bool is_up);
+void repl_on_frame(struct repl *R, region_id from, struct str frame);
+void repl_on_archived(struct repl *R, uint64_t ticket, enum err err);
+void repl_flush(struct repl *R);
+void repl_send(struct repl *R, region_id to, const struct msg *m); /* goes out with the flush */
+bool repl_link_is_up(const struct repl *R, region_id peer);
+
+/* ---- partitions ---- */
+struct partition *repl_part(struct repl *R, pid p);       /* creates it */
+struct partition *repl_find(const struct repl *R, pid p); /* NULL: unknown or dropped */
+void repl_drop_part(struct repl *R, pid p);
+struct part_view *repl_part_view(struct partition *p);
+struct place repl_tail(const struct partition *p);
+struct place repl_durable(const struct partition *p);
+size_t repl_part_count(const struct repl *R);
+/* In order of creation; NULL at the end. */
+struct partition *repl_next_part(const struct repl *R, const struct partition *prev);
+
+/* ---- writing (REPL_WRITER) ---- */
+/* OK (res->lsn may be 0), ERR_PRECONDITION, ERR_EXISTS, ERR_LIMIT, ERR_UNAVAILABLE, ERR_CORRUPT:
+ * with every error nothing was applied. */
+enum err repl_order(struct repl *R, struct partition *p, const struct order_req *req,
+                    struct order_res *res) MUST_CHECK;
+/* Starts the epoch in every partition. */
+void repl_open_epoch(struct repl *R);
+lsn repl_acked(const struct partition *p); /* acknowledged at the account's level */
+void repl_wait_acked(struct partition *p, struct wait_node *n, lsn need);
+void repl_wait_applied(struct partition *p, struct wait_node *n, lsn need);
+void repl_wait_committed(struct partition *p, struct wait_node *n, lsn need);
+/* Recounts every partition after a mask changed by other means than a mode. */
+void repl_set_masks(struct repl *R, uint64_t online_mask, uint64_t strong_mask);
+lsn repl_tail_max(const struct repl *R);
+
+/* ---- promotion and transfer ---- */
+bool repl_is_quiet(const struct repl *R);  /* nothing ordered that is not durable */
+void repl_seal(struct repl *R);            /* stores the mode's generation (guarded batch) */
+bool repl_is_sealed(const struct repl *R); /* it is durable, and so is everything before */
+void repl_pull(struct repl *R, uint64_t peer_mask);
+bool repl_pull_done(const struct repl *R, uint64_t peer_mask); /* each of them said "no more" */
+/* Branch points are fixed from here on: late answers are ignored. */
+void repl_pull_close(struct repl *R);
+bool repl_is_whole(const struct repl *R); /* no diverged suffix, no dirty marks */
+/* READER: every partition was matched by the present writer. */
+bool repl_is_matched(const struct repl *R);
+void repl_send_transfer_end(struct repl *R, region_id to);
+/* Our durable logs are exactly these. */
+bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n);
+
+/* ---- progress of peers, as seen by the writer ---- */
+struct repl_lag {
+    bool is_streaming; /* every partition is matched */
+    uint64_t ops;      /* entries it lacks */
+    usec since_us;     /* when the oldest of them was ordered here; 0 = it lacks nothing */
+    usec heard_us;     /* when it last said anything */
+    bool has_acked;    /* everything acknowledged to clients is durable there */
+    bool has_metadata; /* same for partition 0 */
+    bool needs_copy;   /* the log it needs was trimmed */
+};
+void repl_lag(const struct repl *R, region_id peer, struct repl_lag *ret);
+uint64_t repl_total_ord(const struct repl *R);
+uint64_t repl_dirty_count(const struct repl *R);
+
+struct repl_stats {
+    uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;
+    uint64_t nacks, probes, lost_received, lost_sent, conflict_records, purged, trimmed, fetched;
+    uint64_t ring_size, overlay_count, pending_batches, log_size;
+};
+void repl_stats(const struct repl *R, struct repl_stats *ret);
+void repl_check(const struct repl *R); /* asserts the invariants */

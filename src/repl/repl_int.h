@@ -1,0 +1,360 @@
+/* Inside of src/repl. */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "repl/repl.h"
+
+enum {
+    RING_SIZE_MAX = 64 << 20,  /* bytes of recent entries kept in memory, all partitions */
+    WINDOW_SIZE_MAX = 8 << 20, /* bytes sent and not acknowledged, per peer */
+    WINDOW_ENTRIES_MAX = 1024, /* same, entries, per peer and partition */
+    APPEND_SIZE_MAX = 1 << 20, /* entries of one APPEND, unless one alone is larger */
+    LOST_SIZE_MAX = 4 << 20,
+    DOCS_SIZE_MAX = 8 << 20,
+    PULLED_SIZE_MAX = 4 << 20,
+    CONFLICT_ENTRY_SIZE_MAX = 2 << 20, /* texts of conflict records in one entry */
+    EPOCH_ROWS_MAX = 1024,
+    TTL_OPS_MAX = 100,    /* deletes per purge entry */
+    TTL_TURN_MAX = 400,   /* deletes per partition and turn */
+    TRIM_SLICE_MAX = 512, /* entries deleted per partition and turn */
+    PARTITIONS_MAX = 65536,
+    UNIQUE_SPACE = 0xff,        /* overlay: "space" of unique keys */
+    POOL_NODES_MAX = 4096,      /* overlay nodes kept for reuse */
+    BATCH_SIZE_FLUSH = 8 << 20, /* a batch this large is handed over without waiting */
+};
+
+/* An encoded entry in memory, shared by ring and overlay. */
+struct ebuf {
+    unsigned refs;
+    struct partition *part; /* whose ring holds it; NULL once out of the ring */
+    struct list lru;        /* in repl.ring_lru, oldest first */
+    struct place place;
+    epoch prev_epoch;
+    lsn prev_lsn;
+    usec ordered_us;
+    size_t n;
+    char bytes[];
+};
+
+/* Newest version of a key that is ordered but not yet durable. For unique keys: who holds it. */
+struct ov_node {
+    struct ov_node *next; /* in its bucket */
+    struct list fifo;     /* in overlay.fifo, by lsn */
+    uint64_t hash;
+    unsigned space;        /* enum engine_space, or UNIQUE_SPACE */
+    bool is_absent;        /* deleted; for a unique key: free */
+    struct str key;        /* in ebuf; for UNIQUE_SPACE the unique key's bytes */
+    struct str owner;      /* UNIQUE_SPACE: key of the document that holds it */
+    struct engine_doc doc; /* texts in ebuf; uniques in `unique_store` */
+    struct str unique_store[ENGINE_UNIQUE_MAX];
+    lsn lsn;
+    struct ebuf *ebuf; /* a reference */
+};
+
+struct overlay {
+    struct ov_node **buckets; /* owned; NULL while empty and small */
+    size_t bucket_count;      /* power of two */
+    size_t count;
+    struct list fifo;
+};
+
+/* Entries kept in memory, by lsn: a circular array. */
+struct ring {
+    struct ebuf **slots; /* owned */
+    size_t cap, head, count;
+};
+
+enum progress_state {
+    PROG_UNKNOWN,  /* asked (PROBE) or about to */
+    PROG_STREAM,   /* matched up to `sent` */
+    PROG_DIVERGED, /* it was told to cut; its next TAIL says when */
+    PROG_STUCK,    /* needs entries that were trimmed: full copy */
+};
+
+/* What the writer knows of one peer's copy of one partition. */
+struct progress {
+    struct partition *part;
+    struct peer *peer;
+    enum progress_state state;
+    struct place sent; /* last entry sent, or where the peer matched */
+    lsn acked;         /* durable there and in our history; kept over reconnects */
+    uint64_t acked_ord;
+    size_t inflight_size; /* bytes sent and not acknowledged, about */
+    usec progress_us;     /* last change of `acked`, or first send after it */
+    usec probed_us;
+    usec lag_since_us;    /* order time of the first entry it lacks; 0 = lacks none */
+    struct list ready;    /* in peer.ready: has something to send */
+    struct list inflight; /* in peer.inflight: waits for acknowledgements or an answer */
+    bool is_pulled;       /* SEALED: the peer has nothing more of our history */
+};
+
+struct peer {
+    region_id id;
+    size_t slot;
+    bool is_up;           /* our outgoing link */
+    uint64_t incarnation; /* from its HELLO; 0 = none yet */
+    usec heard_us;
+    struct buf out; /* frame being built */
+    struct list ready;
+    struct list inflight;
+    size_t inflight_size; /* sum over partitions */
+    bool is_pulling;      /* SEALED: asked */
+    size_t pull_left;     /* partitions without "is_end" */
+};
+
+enum diverge_state {
+    DIV_NONE,
+    DIV_WAIT, /* branch known; own batches must become durable first */
+    DIV_SEND, /* a LOST batch is out; waits for its acknowledgement and the archive */
+    DIV_CUT,  /* cut handed to storage */
+};
+
+struct diverge {
+    enum diverge_state state;
+    struct place branch;
+    lsn next_lsn;           /* first lsn not yet in an acknowledged LOST batch */
+    struct place batch_end; /* last entry of the batch that is out */
+    bool is_acked, is_archived;
+    bool is_last; /* SEND: no entries follow the batch; CUT: the cut is in the batch being built */
+    uint64_t archive_ticket;
+    usec sent_us;
+    uint64_t entries;
+};
+
+struct partition {
+    struct repl *repl;
+    struct part_view view;
+    pid pid;
+    bool is_dropped;
+    bool is_corrupt;  /* a row of it could not be read: not served any more */
+    struct list link; /* in repl.parts, in order of creation */
+
+    struct place tail;                              /* last entry ordered or applied */
+    struct place durable;                           /* last entry known to be in storage */
+    size_t inflight_count;                          /* batches that storage has not answered */
+    struct place trim;                              /* last entry trimmed away; zero = none */
+    lsn first_lsn;                                  /* first entry in the log; 0 = log empty */
+    uint64_t item_count, item_size, conflict_count; /* at the tail */
+    struct epoch_row *rows;                         /* owned: epoch table, oldest first */
+    size_t row_count, row_cap;
+
+    lsn acked; /* WRITER: answered up to here at the account's level */
+    lsn commit_lsn;
+    lsn all_lsn; /* every region of the account has it */
+    lsn announced_commit, announced_all;
+    generation matched; /* READER: generation under which the writer matched our tail */
+    usec tail_sent_us;  /* READER: last TAIL to the writer; 0 = must be sent */
+    lsn ack_sent_lsn;   /* READER */
+
+    struct overlay overlay;
+    struct ring ring;
+    struct list waiters;         /* wait_node: writes, by need */
+    struct list applied_waiters; /* wait_node: reads */
+    struct list commit_waiters;
+
+    struct list touched;    /* in repl.touched: in the batch being built */
+    struct list ack_due;    /* in repl.ack_due */
+    struct list commit_due; /* in repl.commit_due */
+    struct list trim_link;  /* in repl.trim_list: may have entries to trim */
+    struct list fetch_link; /* in repl.fetch_list: dirty or diverged, needs work */
+    struct list ttl_link;   /* in repl.ttl_list: has documents that expire */
+    struct list unmatched;  /* in repl.unmatched: READER */
+
+    uint64_t ttl_next;     /* seconds: nothing expires before */
+    struct map dirty;      /* (space, key) with unknown state -> &repl->mark */
+    uint64_t dirty_ticket; /* batch that clears the latest mark; 0 = it is in storage */
+    usec fetch_sent_us;
+    struct buf held_docs; /* a DOCS message that waits until our tail reaches its snapshot */
+    lsn held_docs_lsn;
+    struct diverge div;
+
+    struct progress **progress; /* owned: one per peer slot */
+    size_t progress_count;
+};
+
+/* A batch handed to storage. */
+struct inflight {
+    struct list link;
+    uint64_t ticket;
+    size_t count, cap;
+    bool is_seal;
+    generation generation;
+    struct inflight_row {
+        struct partition *part;
+        struct place place;
+        bool is_cut;
+    } * rows; /* owned */
+};
+
+/* One operation while a write is being ordered. */
+struct current {
+    bool exists; /* a version is there (expired or not) */
+    struct engine_doc doc;
+    lsn seen; /* newest lsn the finding rests on, when known */
+};
+
+struct repl {
+    struct engine *engine;
+    region_id self;
+    uint64_t incarnation;
+    struct repl_timers timers;
+    struct repl_io io;
+    struct repl_mode mode;
+
+    struct map part_map; /* pid bytes -> struct partition, those not dropped */
+    struct list parts;
+    size_t part_count;
+    struct map dropped; /* pid bytes: dropped in this process's life */
+
+    struct peer *peers[REGIONS_MAX];
+    size_t peer_count;
+    struct peer *peer_by_id[REGION_ID_MAX + 1];
+
+    struct engine_batch *batch; /* being built; NULL = nothing yet */
+    bool batch_is_seal;
+    struct list touched;
+    struct list inflight; /* struct inflight, oldest first */
+    struct list inflight_free;
+    uint64_t next_ticket, done_ticket;
+    generation sealed; /* highest generation known to be stored */
+    uint64_t archive_ticket;
+
+    struct list ring_lru;
+    size_t ring_size;
+    struct ov_node *pool;
+    size_t pool_count;
+    size_t overlay_count;
+
+    struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched;
+    struct list pending_lost; /* struct lost_wait */
+    size_t pending_lost_count;
+    usec commit_us, ttl_us, trim_us, retry_us;
+
+    uint64_t hlc;
+    uint64_t total_ord;
+    size_t dirty_count;    /* dirty keys, all partitions */
+    size_t diverged_count; /* partitions with a suffix */
+    bool is_stale;         /* the engine refused our generation */
+    bool pull_is_closed;   /* SEALED: branch points are fixed */
+    char mark;             /* what the maps that are sets point to */
+
+    struct arena arena;        /* scratch of one call from outside */
+    struct arena encode_arena; /* scratch of part_write */
+    struct arena msg_arena;    /* the message being handled */
+    struct arena entry_arena;  /* an entry of that message being applied */
+    struct buf scratch;        /* an entry being encoded */
+    struct buf holds[BATCH_OPS_MAX];
+    struct repl_stats stats;
+};
+
+/* ---- partition.c ---- */
+bool part_history_has(const struct partition *p, epoch e, lsn at);
+/* Last lsn of epoch e in this history; 0 = the epoch is not in it. */
+lsn part_epoch_last(const struct partition *p, epoch e);
+void part_rows_add(struct partition *p, const struct entry *e);
+void part_rows_cut(struct partition *p, struct place at);
+void part_touch(struct partition *p);
+struct engine_batch *repl_batch(struct repl *R);
+void repl_submit(struct repl *R); /* hands the batch over, if there is one */
+void part_set_flags(struct partition *p);
+void repl_set_flags(struct repl *R);
+/* Adds an entry whose bytes were checked: log, documents, counters, tail. `mem` non-NULL: keep it
+ * in ring and overlay (the caller's reference is taken). */
+void part_append(struct partition *p, const struct entry *e, struct str bytes, struct ebuf *mem);
+/* WRITER: fills in place, generation and chain of a new entry, encodes it once and appends it.
+ * e->lsn, hlc, ts, reason, kind and ops are the caller's. */
+void part_write(struct partition *p, struct entry *e);
+uint64_t repl_next_hlc(const struct repl *R, int64_t wall_ms);
+void part_corrupt(struct partition *p, const char *what, const struct errinfo *ei);
+/* Tail and durable after an entry at `at` in the log: header of the entry there. */
+enum err part_place_at(struct partition *p, lsn at, struct place *ret,
+                       struct errinfo *ei) MUST_CHECK;
+void repl_event(struct repl *R, enum region_event_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void part_durable_moved(struct partition *p);
+void part_publish(struct partition *p);
+enum err part_load(struct partition *p, const struct engine_part_meta *m,
+                   struct errinfo *ei) MUST_CHECK;
+
+/* ---- overlay.c ---- */
+uint64_t ov_hash(unsigned space, struct str key);
+struct ov_node *ov_find(const struct partition *p, unsigned space, struct str key, uint64_t hash);
+void ov_put(struct partition *p, const struct entry *e, const struct entry_op *op, uint16_t op_idx,
+            struct ebuf *mem);
+void ov_prune(struct partition *p, lsn durable);
+void ov_clear(struct partition *p);
+void ov_init(struct overlay *o);
+void ov_done(struct partition *p);
+void ov_pool_done(struct repl *R);
+
+/* ---- ring.c ---- */
+struct ebuf *ebuf_new(struct str bytes);
+void ebuf_unref(struct ebuf *b);
+void ring_push(struct partition *p, struct ebuf *b); /* takes the reference */
+/* First entry above `after` in memory, NULL when the ring does not reach down to it. */
+struct ebuf *ring_after(const struct partition *p, lsn after, size_t *ret_idx);
+struct ebuf *ring_at(const struct partition *p, size_t idx);
+void ring_clear(struct partition *p);
+void ring_evict(struct repl *R);
+
+/* ---- apply.c ---- */
+void apply_on_append(struct repl *R, region_id from, const struct msg *m);
+void apply_on_branch(struct repl *R, region_id from, const struct msg *m);
+void apply_on_probe(struct repl *R, region_id from, const struct msg *m);
+void apply_on_commit(struct repl *R, region_id from, const struct msg *m);
+void apply_on_docs(struct repl *R, region_id from, const struct msg *m);
+void apply_held_docs(struct partition *p);
+void apply_send_tail(struct partition *p, bool is_nack);
+void apply_send_acks(struct repl *R);
+void apply_tick(struct repl *R);
+/* Checks one entry against the tail and adds it. OK, ERR_NOT_FOUND (does not follow the tail),
+ * or the decoder's error. */
+enum err apply_entry(struct partition *p, struct str bytes, struct errinfo *ei) MUST_CHECK;
+void apply_forget_dirty(struct partition *p, enum engine_space space, struct str key);
+bool part_is_dirty(const struct partition *p, enum engine_space space, struct str key);
+void part_mark_dirty(struct partition *p, enum engine_space space, struct str key);
+
+/* ---- ship.c ---- */
+void ship_on_tail(struct repl *R, region_id from, const struct msg *m);
+void ship_on_ack(struct repl *R, region_id from, const struct msg *m);
+void ship_on_fetch(struct repl *R, region_id from, const struct msg *m);
+void ship_start(struct repl *R); /* became writer, or a link came up */
+void ship_peer_up(struct repl *R, struct peer *peer);
+void ship_peer_reset(struct repl *R, struct peer *peer);
+void ship_entry_added(struct partition *p); /* WRITER: new tail */
+void ship_send(struct repl *R);
+void ship_tick(struct repl *R);
+void ship_part_new(struct partition *p);
+void ship_part_gone(struct partition *p);
+void ship_part_free(struct partition *p);
+struct progress *ship_progress(struct partition *p, struct peer *peer);
+
+/* ---- quorum.c ---- */
+/* Lowest of what the regions of `mask` have; self's own is `own`. */
+lsn quorum_min(const struct partition *p, uint64_t mask, lsn own);
+void quorum_update(struct partition *p); /* after durable, acked or masks moved */
+uint64_t quorum_ack_mask(const struct repl *R, const struct partition *p);
+void quorum_announce(struct repl *R, bool everything);
+
+/* ---- conflict.c ---- */
+void conflict_begin(struct partition *p, struct place branch);
+void conflict_reset(struct partition *p);
+void conflict_step(struct partition *p);
+void conflict_on_lost(struct repl *R, region_id from, const struct msg *m);
+void conflict_on_lost_ack(struct repl *R, region_id from, const struct msg *m);
+void conflict_on_archived(struct repl *R, uint64_t ticket, enum err err);
+void conflict_acked(struct repl *R, struct wait_node *n);
+void conflict_drop_waits(struct repl *R);
+void conflict_part_gone(struct partition *p);
+void conflict_fetch(struct partition *p);
+
+/* ---- pull.c ---- */
+void pull_on_pull(struct repl *R, region_id from, const struct msg *m);
+void pull_on_pulled(struct repl *R, region_id from, const struct msg *m);
+
+/* ---- trim.c, ttl.c ---- */
+void trim_tick(struct repl *R);
+void ttl_tick(struct repl *R);
+void ttl_note(struct partition *p, uint64_t expire_at);
+enum err ttl_delete(struct partition *p, const struct msg_key *keys, size_t n) MUST_CHECK;

@@ -1,0 +1,65 @@
+/* The log is kept until every region of the account has it, and retain_ms longer. A region that is
+ * away keeps the log of the others (the disk budget is reported, not yet enforced). The last entry
+ * always stays: it is what peers are matched by. */
+#include "base/contract.h"
+#include "repl/repl_int.h"
+
+enum { TRIM_PERIOD_US = 1000 * 1000 };
+
+/* false: nothing more to trim until all_lsn moves. */
+static bool trim_part(struct partition *p, int64_t wall_ms)
+{
+    struct repl *R = p->repl;
+    if (p->first_lsn == 0 || p->first_lsn > p->all_lsn || p->div.state != DIV_NONE) {
+        return false;
+    }
+    lsn upto = p->all_lsn < p->durable.lsn ? p->all_lsn : p->durable.lsn;
+    struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, p->first_lsn);
+    struct engine_row row;
+    struct errinfo ei = {0};
+    bool again = false;
+    size_t n = 0;
+    enum err e = OK;
+    while (engine_iter_next(it, &row)) {
+        struct entry head = {0};
+        size_t total = 0;
+        e = entry_peek(row.entry, &head, &total, &ei);
+        if (e != OK || head.lsn >= p->tail.lsn || head.lsn > upto) {
+            p->first_lsn = e == OK ? head.lsn : p->first_lsn;
+            break;
+        }
+        if ((int64_t)(head.hlc >> 16) + R->timers.retain_ms > wall_ms || n == TRIM_SLICE_MAX) {
+            p->first_lsn = head.lsn;
+            again = true;
+            break;
+        }
+        engine_batch_log_delete(repl_batch(R), p->pid, head.lsn);
+        p->trim = (struct place){head.epoch, head.lsn, head.ord, head.chain};
+        part_touch(p);
+        n++;
+    }
+    KEEP_FIRST(e, engine_iter_err(it, &ei));
+    engine_iter_free(it);
+    if (e != OK) {
+        part_corrupt(p, "log", &ei);
+        return false;
+    }
+    R->stats.trimmed += n;
+    return again;
+}
+
+void trim_tick(struct repl *R)
+{
+    usec now = R->io.now(R->io.ctx);
+    if ((R->mode.kind != REPL_WRITER && R->mode.kind != REPL_READER) || now < R->trim_us) {
+        return;
+    }
+    R->trim_us = now + TRIM_PERIOD_US;
+    int64_t wall_ms = R->io.wall_ms(R->io.ctx);
+    LIST_FOR_SAFE(l, &R->trim_list) {
+        struct partition *p = LIST_ENTRY(l, struct partition, trim_link);
+        if (!trim_part(p, wall_ms)) {
+            list_remove(&p->trim_link);
+        }
+    }
+}
