@@ -165,10 +165,16 @@ static enum err check_total(const struct fsm *m, struct errinfo *ei)
 static uint64_t ways_out(const struct fsm *m, int state)
 {
     uint64_t out = 0;
-    for (int i = 0; i < m->row_count; i++) {
-        const struct fsm_row *r = &m->rows[i];
-        if (r->from == FSM_ANY || r->from == state) {
+    for (int event = 0; event < m->event_count; event++) {
+        for (int i = 0; i < m->row_count; i++) {
+            const struct fsm_row *r = &m->rows[i];
+            if (!is_match(r, state, event)) {
+                continue;
+            }
             out |= bit(target_of(r, state));
+            if (r->guard == fsm_always) {
+                break; /* rows for any state that come later are never asked in this one */
+            }
         }
     }
     return out & ~bit(state);
