@@ -50,6 +50,7 @@ struct failure {
 struct totals {
     uint64_t runs, events, virtual_us, ops, acknowledged, reads, unknown, lost;
     uint64_t linear_violations, session_violations, session_runs;
+    uint64_t trace_hash; /* sum over the runs: equal for equal programs and arguments */
     uint64_t rule_hits[1024];
     uint64_t event_hits[16];
     uint64_t fault_hits[FAULT_COUNT];
@@ -178,6 +179,7 @@ static void add_totals(struct totals *t, const struct run_options *r, const stru
     t->lost += res->lost;
     t->linear_violations += res->linear_violations;
     t->session_violations += res->session_violations;
+    t->trace_hash += res->trace_hash;
     t->session_runs += cfg.level == CONSISTENCY_SESSION;
     t->level_runs[cfg.level]++;
     for (size_t i = 0; i < ARRAY_COUNT(t->rule_hits); i++) {
@@ -402,6 +404,7 @@ static void report(const struct options *o)
                  (unsigned long long)t.unknown, (unsigned long long)t.lost,
                  (unsigned long long)t.linear_violations, (unsigned long long)t.session_violations);
     report_coverage(&t);
+    (void)printf("# trace %016llx\n", (unsigned long long)t.trace_hash);
     (void)printf("1..%u\n", test_no);
 }
 

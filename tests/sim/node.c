@@ -350,7 +350,7 @@ static void io_event(void *ctx, const struct region_event *ev)
     struct node *n = ctx;
     if (!n->is_dying) {
         trace_text(n->w, "event", n->id, ev->text);
-        if (ev->kind == EVENT_ROLE) {
+        if (ev->rule != 0) {
             n->w->rule_hits[ev->rule % ARRAY_COUNT(n->w->rule_hits)]++;
         }
         n->w->event_hits[(unsigned)ev->kind % ARRAY_COUNT(n->w->event_hits)]++;
@@ -728,7 +728,7 @@ void node_start(struct node *n)
     ASSERT(!n->is_up);
     struct world *w = n->w;
     n->life++;
-    n->incarnation = (rng_u64(&w->rng) >> 12) | 1; /* fits a JSON number */
+    n->incarnation = rng_u64(&w->rng) | 1;
     n->is_dying = false;
     n->is_cut_off = false;
     n->has_fatal = false;
