@@ -186,10 +186,10 @@ static void try_path(struct attempt *t, struct str path, size_t count)
         if (str_eq(last_seg, STR("conflicts"))) {
             (void)try_link(t, STR("users"), parent, false);
         }
-        /* `.../operations/partitionkeydelete` is signed for the container. */
-        if (str_eq(last_seg, STR("partitionkeydelete")) && before > 0) {
-            (void)try_link(t, STR("colls"), str_slice(path, 0, before - 1), false);
-        }
+    }
+    /* `.../operations/partitionkeydelete` is signed for the container. */
+    if (str_eq(last_seg, STR("partitionkeydelete")) && before > 0) {
+        (void)try_link(t, STR("colls"), str_slice(path, 0, before - 1), false);
     }
 }
 

@@ -10,14 +10,11 @@
 void meta_key(struct buf *out, enum meta_kind kind, uint32_t a, uint32_t b, struct str name)
 {
     buf_add_u8(out, (uint8_t)kind);
-    if (kind == META_CONTAINER || kind == META_USER) {
+    if (kind == META_CONTAINER || kind == META_USER || kind == META_OFFER) {
         buf_add_u32_be(out, a);
     } else if (kind == META_PERMISSION || kind == META_SPROC || kind == META_TRIGGER || kind == META_UDF) {
         buf_add_u32_be(out, a);
         buf_add_u32_be(out, b);
-    } else if (kind == META_OFFER) {
-        buf_add_u32_be(out, a);
-        return;
     }
     buf_add_str(out, name);
 }

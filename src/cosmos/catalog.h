@@ -8,11 +8,11 @@
  *   D name            database
  *   C db name         container            S|T|F db coll name   sproc, trigger, udf
  *   U db name         user                 P db user name       permission
- *   O number          offer
+ *   O db name         offer of a container
  *
  * The stored text is what a client reads, with one addition in containers: `"_holdfast":{"pids":
  * [first, count]}` at the end, cut off before it is sent. Children of a database or container that
- * is gone are not visible (its number is never given again) and are purged in the background. */
+ * is gone are not visible: its number is never given again. */
 #pragma once
 
 #include <stdatomic.h>
@@ -91,7 +91,6 @@ void catalog_unref(struct catalog *c); /* NULL accepted */
 const struct database *catalog_database(const struct catalog *c, struct str id);
 struct container *catalog_container(const struct catalog *c, struct str db, struct str id); /* not referenced */
 struct container *catalog_by_pid(const struct catalog *c, pid p);
-/* Both also accept rids in place of ids. */
 struct container *container_ref(struct container *c);
 void container_unref(struct container *c);
 

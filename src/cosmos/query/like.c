@@ -93,8 +93,39 @@ static bool matches(struct str pattern, const struct element *e, uint32_t c)
     return e->kind == ELEMENT_ANY || in_set(pattern, e, c);
 }
 
+static bool has_only_percent(struct str pattern)
+{
+    return str_find_char(pattern, '_') < 0 && str_find_char(pattern, '[') < 0;
+}
+
+/* Literal pieces between `%`: the first begins the text, the last ends it, the others are found
+ * in order. Bytes do for characters here. Most patterns are like this. */
+static bool match_pieces(struct str s, struct str pattern)
+{
+    struct str piece = STR_NONE;
+    struct str rest = STR_NONE;
+    if (!str_split(pattern, '%', &piece, &rest)) {
+        return str_eq(s, pattern);
+    }
+    if (!str_starts(s, piece)) {
+        return false;
+    }
+    s = str_slice(s, piece.n, s.n);
+    while (str_split(rest, '%', &piece, &rest)) {
+        ptrdiff_t at = piece.n > 0 ? str_find(s, piece) : 0;
+        if (at < 0) {
+            return false;
+        }
+        s = str_slice(s, (size_t)at + piece.n, s.n);
+    }
+    return str_ends(s, piece);
+}
+
 bool query_like(struct str s, struct str pattern, uint32_t escape)
 {
+    if (escape == 0 && has_only_percent(pattern)) {
+        return match_pieces(s, pattern);
+    }
     size_t at = 0;
     size_t pat = 0;
     bool has_star = false;

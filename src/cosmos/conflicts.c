@@ -1,0 +1,244 @@
+/* The conflict feed: writes that a failover could not keep in place (geo-semantics 9.6).
+ *
+ * Records live in SPACE_CONFLICT of the item's own partition, in the item's logical partition; the id,
+ * and with it the key, is made of (partition, epoch, lsn, operation), so that a suffix sent twice makes
+ * each record once. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/contract.h"
+#include "cosmos/feed.h"
+#include "cosmos/items.h"
+#include "cosmos/query/query.h"
+#include "repl/entry.h"
+
+static struct account_snap *account_of(struct cosmos_service *s)
+{
+    return s->account; /* core thread: the only one that replaces it */
+}
+
+bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx, region_id from,
+                           bool was_acknowledged, const struct write_place *place, struct buf *out_key,
+                           struct buf *out_text, uint64_t *ret_rid)
+{
+    ASSERT(op_idx < lost->op_count);
+    const struct entry_op *lop = &lost->ops[op_idx];
+    struct container *c = s->catalog ? catalog_by_pid(s->catalog, p) : NULL;
+    if (!c || lop->space != SPACE_ITEM) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct pk pk;
+    struct str item_id;
+    bool is_fine = key_split(lop->key, c->path_count, &pk, &item_id, &a);
+    if (is_fine) {
+        struct str id = arena_printf(&a, "%016" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%zu", p, lost->epoch, lost->lsn, op_idx);
+        size_t ordinal = (size_t)(p - c->first_pid);
+        const struct account_snap *acc = account_of(s);
+        const struct record_region *region = acc ? record_region_const(&acc->rec, from) : NULL;
+        struct buf rid;
+        struct buf item_rid;
+        buf_init(&rid, 64);
+        buf_init(&item_rid, 64);
+        *ret_rid = rid_number(place->lsn, place->op_idx, (unsigned)ordinal);
+        rid_add_child(&rid, c->db, c->number, RID_CONFLICT, *ret_rid);
+        if (!lop->is_delete) {
+            rid_add_child(&item_rid, c->db, c->number, RID_ITEM, lop->doc.rid);
+        }
+        key_item(&pk, c->path_count, id, out_key);
+        struct json_out o;
+        json_out_init(&o, out_text);
+        json_out_object(&o);
+        json_out_key(&o, "id");
+        json_out_str(&o, id);
+        json_out_key(&o, "operationType");
+        json_out_cstr(&o, lop->is_delete ? "delete" : lop->old.lsn == 0 ? "create" : "replace");
+        json_out_key(&o, "resourceType");
+        json_out_cstr(&o, "document");
+        json_out_key(&o, "resourceId");
+        json_out_str(&o, buf_str(&item_rid));
+        json_out_key(&o, "content");
+        json_out_str(&o, lop->is_delete ? STR("") : lop->doc.text);
+        json_out_key(&o, "conflict_lsn");
+        json_out_u64(&o, lost->lsn);
+        json_out_key(&o, "x_origin");
+        json_out_cstr(&o, "failover");
+        json_out_key(&o, "x_region");
+        json_out_cstr(&o, region ? region->name : "");
+        json_out_key(&o, "x_itemId");
+        json_out_str(&o, item_id);
+        json_out_key(&o, "x_epoch");
+        json_out_u64(&o, lost->epoch);
+        json_out_key(&o, "x_lsn");
+        json_out_u64(&o, lost->lsn);
+        json_out_key(&o, "x_acknowledged");
+        json_out_bool(&o, was_acknowledged);
+        json_out_key(&o, "x_batch");
+        json_out_u64(&o, lost->op_count > 1 ? lost->lsn : 0);
+        json_out_key(&o, "x_expired");
+        json_out_bool(&o, !lop->is_delete && lop->doc.version.expire_at != 0 && lop->doc.version.expire_at <= place->ts);
+        buf_add_char(out_text, ',');
+        struct str self = arena_printf(&a, "dbs/" STR_FMT "/colls/" STR_FMT "/conflicts/" STR_FMT "/", STR_ARG(c->db_rid),
+                                       STR_ARG(c->rid), STR_ARG(buf_str(&rid)));
+        struct system_props props = {.rid = buf_str(&rid), .self = self, .extra = STR("")};
+        system_props_write(&props, place, out_text);
+        buf_add_char(out_text, '}');
+        buf_done(&rid);
+        buf_done(&item_rid);
+        is_fine = buf_ok(out_text) && buf_ok(out_key);
+    }
+    arena_done(&a);
+    return is_fine;
+}
+
+/* ---- list and query ---- */
+
+void conflicts_feed(struct op *op)
+{
+    struct errinfo ei = {0};
+    struct feed *f = ARENA_NEW(&op->req->arena, struct feed);
+    f->feed_key = "Conflicts";
+    enum err err = feed_over_container(op, f, SPACE_CONFLICT, &ei);
+    if (err == OK && str_eq(op->req->method, STR("POST"))) {
+        err = feed_compile_body(op, f, &ei);
+    } else if (err == OK) {
+        f->is_feed = true;
+        err = query_compile(&op->req->arena, STR("SELECT * FROM c"), NULL, NULL, &f->query, &ei);
+    }
+    if (err != OK) {
+        feed_fail(op, f, err, &ei);
+        return;
+    }
+    feed_run(op, f);
+}
+
+/* ---- one record ---- */
+
+struct conflict_op {
+    struct write_user user;
+    struct region_write w;
+    struct write_op wop;
+    struct str id;
+    struct str text;
+    bool is_found;
+};
+
+static void delete_prepare(struct region_write *w, size_t i, const struct write_place *place,
+                           const struct engine_doc *current, struct write_plan *ret)
+{
+    UNUSED(i);
+    UNUSED(place);
+    struct conflict_op *c = CONTAINER_OF(w, struct conflict_op, w);
+    c->is_found = current != NULL;
+    *ret = (struct write_plan){.action = current ? WRITE_DELETE : WRITE_REJECT};
+}
+
+static void delete_done(struct region_write *w)
+{
+    struct conflict_op *c = CONTAINER_OF(w, struct conflict_op, w);
+    struct op *op = c->user.op;
+    struct errinfo ei = {0};
+    op->token_lsn = w->err == OK ? w->lsn : 0;
+    if (w->err == OK) {
+        op_charge_write(op, 100, 0);
+        op_answer(op, 204, NULL);
+    } else if (w->err == ERR_PRECONDITION) {
+        op_fail_with(op, 404, 0, "Entity with the specified id does not exist in the system.");
+    } else {
+        err_set(&ei, w->err, "%s", err_text(w->err));
+        op_fail(op, &ei);
+    }
+}
+
+static enum err find(struct op *op, struct conflict_op *c, size_t ordinal, struct str key, struct errinfo *ei)
+{
+    struct engine_doc doc;
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX * 3);
+    enum err err = engine_get(op->service->engine, NULL, op->coll->parts[ordinal]->pid, SPACE_CONFLICT, key, true, &hold, &doc, ei);
+    if (err == OK) {
+        c->is_found = true;
+        c->text = arena_str(&op->req->arena, doc.text);
+    }
+    buf_done(&hold);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+/* Without a partition key every record is looked at: rare, and the feed is small. */
+static enum err find_everywhere(struct op *op, struct conflict_op *c, struct errinfo *ei)
+{
+    for (size_t i = 0; i < op->coll->part_count && !c->is_found; i++) {
+        struct engine_row row;
+        struct engine_iter *it = engine_scan(op->service->engine, NULL, op->coll->parts[i]->pid, SPACE_CONFLICT, STR(""), STR(""));
+        while (!c->is_found && engine_iter_next(it, &row)) {
+            if (str_ends(row.key, c->id)) {
+                c->is_found = true;
+                c->text = arena_str(&op->req->arena, row.doc.text);
+            }
+        }
+        enum err err = engine_iter_err(it, ei);
+        engine_iter_free(it);
+        TRY(err);
+    }
+    return OK;
+}
+
+static void read_run(struct op *op)
+{
+    struct conflict_op *c = op->state;
+    struct errinfo ei = {0};
+    struct item_op it = {.coll = op->coll, .pk = op->pk, .id = c->id};
+    enum err err;
+    if (op->has_pk) {
+        item_op_key(&op->req->arena, &it);
+        err = find(op, c, it.ordinal, it.key, &ei);
+    } else {
+        err = find_everywhere(op, c, &ei);
+    }
+    if (err != OK) {
+        op_fail(op, &ei);
+    } else if (!c->is_found) {
+        op_fail_with(op, 404, 0, "Entity with the specified id does not exist in the system.");
+    } else {
+        op_charge_read(op, c->text.n);
+        op_header(op, STR("etag"), etag_of_text(&op->req->arena, c->text));
+        op_answer_str(op, 200, c->text);
+    }
+}
+
+void conflicts_item(struct op *op, struct str id)
+{
+    struct errinfo ei = {0};
+    struct arena *a = &op->req->arena;
+    bool is_delete = str_eq(op->req->method, STR("DELETE"));
+    struct conflict_op *c = ARENA_NEW(a, struct conflict_op);
+    c->id = id;
+    enum err err = op_read_pk(op, is_delete, false, &ei);
+    if (err != OK) {
+        op_fail(op, &ei);
+        return;
+    }
+    if (!is_delete && !str_eq(op->req->method, STR("GET"))) {
+        op_fail_with(op, 405, 0, "a conflict record can be read and deleted");
+        return;
+    }
+    op->state = c;
+    if (!is_delete) {
+        op_gate(op, 0, op->coll->part_count, read_run);
+        return;
+    }
+    struct item_op it = {.coll = op->coll, .pk = op->pk, .id = id};
+    item_op_key(a, &it);
+    c->user = (struct write_user){delete_done, op};
+    c->wop = (struct write_op){.space = SPACE_CONFLICT, .key = it.key};
+    c->w = (struct region_write){.pid = op->coll->parts[it.ordinal]->pid,
+                                 .op_count = 1,
+                                 .ops = &c->wop,
+                                 .prepare = delete_prepare,
+                                 .user = &c->user};
+    op->token_ordinal = it.ordinal;
+    submit_write(op, &c->w);
+}

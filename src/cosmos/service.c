@@ -1,0 +1,421 @@
+/* Plumbing of the protocol layer: snapshots, answers, waits. See service.h. */
+#include "cosmos/service.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/contract.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cosmos/service_int.h"
+#include "json/json.h"
+
+/* ---- snapshots ---- */
+
+static void account_unref(struct account_snap *a)
+{
+    if (a && atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1) {
+        cosmos_auth_free(a->auth);
+        explicit_bzero(&a->rec, sizeof(a->rec)); /* holds keys */
+        arena_done(&a->arena);
+        mem_free(a);
+    }
+}
+
+void cosmos_set_record(struct cosmos_service *s, const struct account_record *rec)
+{
+    struct account_snap *fresh = MEM_NEW(struct account_snap);
+    atomic_init(&fresh->refs, 1);
+    arena_init(&fresh->arena);
+    record_copy(&fresh->arena, rec, &fresh->rec);
+    const char *keys[4] = {rec->key[0], rec->key[1], rec->key[2], rec->key[3]};
+    fresh->auth = cosmos_auth_new(keys);
+    pthread_mutex_lock(&s->lock);
+    struct account_snap *old = s->account;
+    s->account = fresh;
+    pthread_mutex_unlock(&s->lock);
+    account_unref(old);
+}
+
+static void set_catalog(struct cosmos_service *s, struct catalog *fresh)
+{
+    pthread_mutex_lock(&s->lock);
+    struct catalog *old = s->catalog;
+    s->catalog = fresh;
+    pthread_mutex_unlock(&s->lock);
+    catalog_unref(old);
+}
+
+enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
+{
+    struct catalog *fresh = NULL;
+    TRY(catalog_load(s->engine, s->region, s->catalog, &fresh, ei));
+    set_catalog(s, fresh);
+    return OK;
+}
+
+static void note_drops(struct cosmos_service *s, const struct catalog *old, lsn upto)
+{
+    for (struct map_entry *e = old ? map_first(&old->by_pid) : NULL; e; e = map_next(e)) {
+        pid p;
+        memcpy(&p, map_key(e).p, sizeof(p));
+        if (catalog_by_pid(s->catalog, p)) {
+            continue;
+        }
+        if (s->drop_count == s->drop_cap) {
+            s->drop_cap = s->drop_cap ? s->drop_cap * 2 : 16;
+            s->drops = mem_realloc(s->drops, s->drop_cap * sizeof(s->drops[0]));
+        }
+        s->drops[s->drop_count].p = p;
+        s->drops[s->drop_count++].gone_at = upto;
+    }
+}
+
+/* A removal that a failover could still take back must not take the data with it. */
+static void do_drops(struct cosmos_service *s)
+{
+    lsn commit = atomic_load(&region_part(s->region, 0)->commit_lsn);
+    size_t kept = 0;
+    for (size_t i = 0; i < s->drop_count; i++) {
+        if (s->drops[i].gone_at <= commit) {
+            region_drop_part(s->region, s->drops[i].p);
+        } else {
+            s->drops[kept++] = s->drops[i];
+        }
+    }
+    s->drop_count = kept;
+}
+
+void cosmos_metadata_applied(struct cosmos_service *s, lsn upto)
+{
+    struct errinfo ei = {0};
+    struct catalog *old = s->catalog ? catalog_ref(s->catalog) : NULL;
+    if (cosmos_catalog_load(s, &ei) != OK) {
+        LOG_ERROR("cosmos", "catalog_failed", "error=%s message=\"%s\"", err_name(ei.code), ei.message);
+    } else {
+        note_drops(s, old, upto);
+    }
+    catalog_unref(old);
+    do_drops(s);
+}
+
+/* ---- answers ---- */
+
+void op_header(struct op *op, struct str name, struct str value)
+{
+    http_response_header(&op->res, name, value);
+}
+
+static void add_session_headers(struct op *op)
+{
+    struct cosmos_service *s = op->service;
+    size_t ordinal = op->token_ordinal < op->coll->part_count ? op->token_ordinal : 0;
+    const struct part_view *view = op->coll->parts[ordinal];
+    lsn at = atomic_load(&view->applied_lsn);
+    if (op->token_lsn > at) {
+        at = op->token_lsn;
+    }
+    struct buf token;
+    buf_init(&token, 256);
+    session_write(ordinal, atomic_load(&s->view->is_single_region), atomic_load(&s->view->token_version), at, &token);
+    op_header(op, STR("x-ms-session-token"), arena_str(&op->req->arena, buf_str(&token)));
+    op_header(op, STR("lsn"), arena_printf(&op->req->arena, "%" PRIu64, at));
+    buf_done(&token);
+    /* In the arena of the container, which goes with the catalog's reference: copied by http_respond. */
+    op_header(op, STR("x-ms-content-path"), op->coll->rid);
+    op_header(op, STR("x-ms-alt-content-path"), op->coll->link);
+}
+
+void op_answer(struct op *op, int status, struct buf *body)
+{
+    op->res.status = status;
+    op->res.body = body;
+    cosmos_common_headers(op->req, &op->res);
+    op_header(op, STR("x-ms-request-charge"), arena_printf(&op->req->arena, "%.2f", op->charge));
+    if (op->coll) {
+        add_session_headers(op);
+    }
+    struct http_req *req = op->req;
+    struct http_response res = op->res; /* headers point into what is alive until http_respond copied them */
+    struct catalog *catalog = op->catalog;
+    struct account_snap *account = op->account;
+    http_respond(req, &res);
+    catalog_unref(catalog);
+    account_unref(account);
+}
+
+void op_answer_str(struct op *op, int status, struct str text)
+{
+    struct buf body;
+    buf_init(&body, text.n + 1);
+    buf_add_str(&body, text);
+    op_answer(op, status, &body);
+    buf_done(&body);
+}
+
+static void fail(struct op *op, int status, int substatus, const struct errinfo *ei)
+{
+    struct buf body;
+    buf_init(&body, 64 << 10);
+    cosmos_error_body(status, ei, &body);
+    if (substatus != 0) {
+        op_header(op, STR("x-ms-substatus"), arena_printf(&op->req->arena, "%d", substatus));
+    }
+    if (status == 429) {
+        op_header(op, STR("x-ms-retry-after-ms"), STR("20"));
+    }
+    if (op->charge <= 0) {
+        op->charge = 1;
+    }
+    op_answer(op, status, &body);
+    buf_done(&body);
+}
+
+void op_fail(struct op *op, const struct errinfo *ei)
+{
+    fail(op, err_http_status(ei->code), err_substatus(ei->code), ei);
+}
+
+void op_fail_with(struct op *op, int status, int substatus, const char *fmt, ...)
+{
+    struct errinfo ei = {.code = ERR_INVALID};
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(ei.message, sizeof(ei.message), fmt, args);
+    va_end(args);
+    fail(op, status, substatus, &ei);
+}
+
+/* ---- reading ---- */
+
+bool op_is_strong(const struct op *op)
+{
+    return op->level == CONSISTENCY_STRONG;
+}
+
+int64_t op_now_s(void)
+{
+    return clock_wall_ms() / 1000;
+}
+
+static bool is_fresh(const struct op *op)
+{
+    return clock_boot_us() < atomic_load(&op->service->view->fresh_until_us);
+}
+
+static void wait_submit(struct op *op, const struct region_wait *w, bool resume_on_core,
+                        void (*resume)(struct op *, enum err))
+{
+    op->wait = *w;
+    op->wait.user = op;
+    op->resume = resume;
+    op->resume_on_core = resume_on_core;
+    if (!op->service->backend.wait(op->service->backend.ctx, &op->wait)) {
+        op_fail_with(op, 429, 3200, "too many requests wait already");
+    }
+}
+
+static void gate_continue(struct op *op);
+
+static void gate_waited(struct op *op, enum err err)
+{
+    if (err != OK) {
+        op->token_ordinal = op->gate_next;
+        struct errinfo ei = {0};
+        err_set(&ei, err, "The read session is not available for the input session token.");
+        op_fail(op, &ei);
+        return;
+    }
+    op->gate_next++;
+    gate_continue(op);
+}
+
+/* True when the session header asks for more than this range has. */
+static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *ret, bool *ret_needed, struct errinfo *ei)
+{
+    struct session_need need;
+    *ret_needed = false;
+    if (op->session.n == 0 || op->level == CONSISTENCY_EVENTUAL || op->level == CONSISTENCY_CONSISTENT_PREFIX) {
+        return OK;
+    }
+    TRY(session_parse(op->session, ordinal, &need, ei));
+    struct cosmos_service *s = op->service;
+    uint64_t version = atomic_load(&s->view->token_version);
+    bool is_ahead = need.is_given && need.has_version && need.version > version;
+    bool is_superseded = need.is_given && need.has_version && need.version < version;
+    lsn applied = atomic_load(&op->coll->parts[ordinal]->applied_lsn);
+    /* A token of an older version was overtaken by a failover: accepted, and said so when it names
+     * entries that this range does not have. */
+    if (is_superseded && need.lsn > applied) {
+        op_header(op, STR("x-hf-session-loss"), STR("1"));
+    }
+    if (need.is_given && !is_superseded && (is_ahead || need.lsn > applied)) {
+        *ret = (struct region_wait){.pid = op->coll->parts[ordinal]->pid,
+                                    .kind = WAIT_APPLIED,
+                                    .lsn = is_ahead ? 0 : need.lsn,
+                                    .token_version = need.has_version ? need.version : 0,
+                                    .deadline_us = clock_boot_us() + SESSION_WAIT_MS * 1000U};
+        *ret_needed = true;
+    }
+    return OK;
+}
+
+static void gate_continue(struct op *op)
+{
+    struct errinfo ei = {0};
+    for (; op->gate_next < op->gate_end; op->gate_next++) {
+        unsigned flags = atomic_load(&op->coll->parts[op->gate_next]->flags);
+        struct region_wait wait;
+        bool is_needed = false;
+        op->token_ordinal = op->gate_next;
+        if ((flags & PART_READABLE) == 0) {
+            unsigned role = atomic_load(&op->service->view->role);
+            bool is_member = role == ROLE_READER || role == ROLE_WRITER || role == ROLE_HOLDING ||
+                             role == ROLE_TAKING || role == ROLE_PROMOTING;
+            err_set(&ei, is_member ? ERR_UNAVAILABLE : ERR_REGION_GONE,
+                    is_member ? "this range cannot be read here now" : "this region is not part of the account now");
+            op_fail(op, &ei);
+            return;
+        }
+        if (needs_wait(op, op->gate_next, &wait, &is_needed, &ei) != OK) {
+            op_fail(op, &ei);
+            return;
+        }
+        if (is_needed) {
+            wait_submit(op, &wait, false, gate_waited);
+            return;
+        }
+    }
+    op->token_ordinal = op->gate_first;
+    op->gated(op);
+}
+
+void op_gate(struct op *op, size_t first, size_t end, void (*gated)(struct op *op))
+{
+    struct errinfo ei = {0};
+    unsigned role = atomic_load(&op->service->view->role);
+    op->gate_first = first;
+    op->gate_next = first;
+    op->gate_end = end;
+    op->gated = gated;
+    if (op_flag(op, STR("x-ms-cosmos-hub-region-processing-only")) && role != ROLE_WRITER) {
+        err_set(&ei, ERR_NOT_WRITER, "this region is not the write region");
+        op_fail(op, &ei);
+    } else if (op_is_strong(op) && !is_fresh(op)) {
+        err_set(&ei, ERR_UNAVAILABLE, "this region holds no read lease now");
+        op_fail(op, &ei);
+    } else {
+        gate_continue(op);
+    }
+}
+
+void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *op, enum err err))
+{
+    if (!op_is_strong(op)) {
+        go(op, OK);
+        return;
+    }
+    const struct part_view *view = op->coll->parts[ordinal];
+    if (need <= atomic_load(&view->commit_lsn)) {
+        go(op, is_fresh(op) ? OK : ERR_UNAVAILABLE);
+        return;
+    }
+    struct region_wait w = {.pid = view->pid,
+                            .kind = WAIT_COMMIT,
+                            .lsn = need,
+                            .deadline_us = clock_boot_us() + COMMIT_WAIT_MS * 1000U};
+    wait_submit(op, &w, true, go);
+}
+
+/* ---- the worker that takes up reads after a wait ---- */
+
+static void *worker_main(void *ctx)
+{
+    struct cosmos_service *s = ctx;
+    pthread_mutex_lock(&s->queue_lock);
+    for (;;) {
+        struct list *first = list_pop_front(&s->queue);
+        if (first) {
+            pthread_mutex_unlock(&s->queue_lock);
+            struct op *op = LIST_ENTRY(first, struct op, link);
+            op->resume(op, op->wait.err);
+            pthread_mutex_lock(&s->queue_lock);
+        } else if (s->is_ending) {
+            break;
+        } else {
+            pthread_cond_wait(&s->queue_wake, &s->queue_lock);
+        }
+    }
+    pthread_mutex_unlock(&s->queue_lock);
+    return NULL;
+}
+
+void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w)
+{
+    struct op *op = w->user;
+    if (op->resume_on_core) {
+        /* A commit wait: the answer is ready, only the lease is left to check. */
+        op->resume(op, w->err != OK ? w->err : is_fresh(op) ? OK : ERR_UNAVAILABLE);
+        return;
+    }
+    pthread_mutex_lock(&s->queue_lock);
+    list_push_back(&s->queue, &op->link);
+    pthread_cond_signal(&s->queue_wake);
+    pthread_mutex_unlock(&s->queue_lock);
+}
+
+void cosmos_write_done(struct cosmos_service *s, struct region_write *w)
+{
+    UNUSED(s);
+    struct write_user *u = w->user;
+    u->done(w);
+}
+
+/* ---- life ---- */
+
+enum err cosmos_service_new(const struct cosmos_service_opts *opts, struct cosmos_service **ret, struct errinfo *ei)
+{
+    UNUSED(ei);
+    struct cosmos_service *s = MEM_NEW(struct cosmos_service);
+    s->engine = opts->engine;
+    s->region = opts->region;
+    s->view = region_view(opts->region);
+    s->backend = opts->backend;
+    ASSERT(opts->region_name.n < sizeof(s->region_name));
+    memcpy(s->region_name, opts->region_name.p, opts->region_name.n);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->queue_lock, NULL);
+    pthread_cond_init(&s->queue_wake, NULL);
+    list_init(&s->queue);
+    int failed = pthread_create(&s->worker, NULL, worker_main, s);
+    ASSERT(failed == 0);
+    *ret = s;
+    return OK;
+}
+
+void cosmos_stopping(struct cosmos_service *s)
+{
+    atomic_store(&s->is_stopping, true);
+}
+
+void cosmos_service_free(struct cosmos_service *s)
+{
+    if (!s) {
+        return;
+    }
+    pthread_mutex_lock(&s->queue_lock);
+    s->is_ending = true;
+    pthread_cond_signal(&s->queue_wake);
+    pthread_mutex_unlock(&s->queue_lock);
+    pthread_join(s->worker, NULL);
+    catalog_unref(s->catalog);
+    account_unref(s->account);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->queue_lock);
+    pthread_cond_destroy(&s->queue_wake);
+    mem_free(s->drops);
+    mem_free(s);
+}
