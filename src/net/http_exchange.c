@@ -26,6 +26,7 @@ static struct http_conn_state *exchange_new(struct http_listener *listener)
 {
     struct http_conn_state *x = MEM_NEW(struct http_conn_state);
     x->listener = listener;
+    memcpy(x->listener_name, listener->name, sizeof(x->listener_name));
     arena_init(&x->req.arena);
     buf_init(&x->body, listener->server->opts.body_size_max);
     atomic_init(&x->state, EXCHANGE_READING);
@@ -158,7 +159,7 @@ void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
     ASSERT(atomic_load(&x->state) == EXCHANGE_READING);
     x->mhd = mhd;
     x->req.conn = x;
-    x->req.listener = listener->name;
+    x->req.listener = x->listener_name;
     x->req.target = arena_str(&x->req.arena, str_of(uri));
     return x;
 }

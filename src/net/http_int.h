@@ -78,7 +78,8 @@ struct http_conn_state {
     struct http_req req;
     atomic_int state;
     atomic_int refs;
-    struct http_listener *listener;
+    struct http_listener *listener; /* gone once ABANDONED: its name is kept here */
+    char listener_name[HTTP_LISTENER_NAME_SIZE];
     struct MHD_Connection *mhd; /* valid until PARKED is left */
     bool has_head;
     int refuse_status;       /* not 0: drop the body, answer this */
