@@ -120,3 +120,100 @@ size_t query_pinned_keys(const struct query *q, const struct str *paths, size_t 
     }
     return n;
 }
+
+/* ---- single items ---- */
+
+struct points {
+    const struct str *paths;
+    size_t path_count;
+    size_t max;
+    struct query_point *list;
+    size_t count;
+};
+
+/* The IN list over the property that is joined by AND into e, or NULL. */
+static const struct query_expr *find_list(const struct query_expr *e, const struct str *names,
+                                          size_t n)
+{
+    if (e->node == NODE_AND) {
+        for (size_t i = 0; i < e->arg_count; i++) {
+            const struct query_expr *found = find_list(e->args[i], names, n);
+            if (found != NULL) {
+                return found;
+            }
+        }
+        return NULL;
+    }
+    bool is_list = e->node == NODE_IN && !e->is_negated && is_path(e->args[0], names, n);
+    return is_list ? e : NULL;
+}
+
+/* A key that is NULL is the id itself. */
+static bool add_point(struct points *p, const struct json *id, const struct query_point *keys)
+{
+    if (id == NULL || id->type != JSON_STRING || p->count == p->max) {
+        return false;
+    }
+    struct query_point point = *keys;
+    point.id = id->text;
+    for (size_t i = 0; i < p->path_count; i++) {
+        point.keys[i] = point.keys[i] != NULL ? point.keys[i] : id;
+    }
+    p->list[p->count++] = point;
+    return true;
+}
+
+/* One alternative: all keys pinned, and the id pinned or in a list. */
+static bool add_points(struct points *p, const struct query_expr *e)
+{
+    struct str id_path = STR("id");
+    struct query_point keys = {0};
+    for (size_t i = 0; i < p->path_count; i++) {
+        struct str names[PATH_TOKENS_MAX];
+        size_t n = 0;
+        if (!split_path(p->paths[i], names, &n)) {
+            return false;
+        }
+        keys.keys[i] = find_pin(e, names, n);
+        bool is_id = n == 1 && str_eq(names[0], id_path);
+        if (keys.keys[i] == NULL && !is_id) {
+            return false;
+        }
+    }
+    const struct json *id = find_pin(e, &id_path, 1);
+    if (id != NULL) {
+        return add_point(p, id, &keys);
+    }
+    const struct query_expr *list = find_list(e, &id_path, 1);
+    for (size_t i = 1; list != NULL && i < list->arg_count; i++) {
+        if (!add_point(p, list->args[i]->value, &keys)) {
+            return false;
+        }
+    }
+    return list != NULL;
+}
+
+bool query_pinned_points(const struct query *q, const struct str *paths, size_t n, size_t max,
+                         struct query_point *ret, size_t *ret_count)
+{
+    ASSERT(n <= QUERY_PK_PATHS_MAX);
+    const struct query_select *s = q->select;
+    bool has_filter = s->from_count > 0 && s->from[0].select == NULL && s->where != NULL;
+    if (!has_filter || n == 0) {
+        return false;
+    }
+    struct points p = {.paths = paths, .path_count = n, .max = max, .list = ret};
+    if (s->where->node != NODE_OR) {
+        if (!add_points(&p, s->where)) {
+            return false;
+        }
+    } else {
+        for (size_t i = 0; i < s->where->arg_count; i++) {
+            if (!add_points(&p, s->where->args[i])) {
+                return false;
+            }
+        }
+    }
+    *ret_count = p.count;
+    return true;
+}

@@ -121,6 +121,17 @@ bool query_pinned_id(const struct query *q, struct str *ret);
 size_t query_pinned_keys(const struct query *q, const struct str *paths, size_t n,
                          const struct json *ret_values[QUERY_PK_PATHS_MAX]);
 
+/* Single items: the filter can only hold for items with one of these ids and partition keys, as
+ * in `c.id = 'a' AND c.pk = 1`, `c.pk = 1 AND c.id IN ('a', 'b')`, or several such alternatives
+ * joined by OR, which is how SDKs read many items at once. False when it is not so, or there are
+ * more than `max`. An item may be named twice; the filter must still be applied. */
+struct query_point {
+    struct str id;
+    const struct json *keys[QUERY_PK_PATHS_MAX]; /* one per path */
+};
+bool query_pinned_points(const struct query *q, const struct str *paths, size_t n, size_t max,
+                         struct query_point *ret, size_t *ret_count);
+
 /* ---- running ---- */
 
 struct query_doc {

@@ -5,6 +5,7 @@
 #include "base/codec.h"
 #include "base/contract.h"
 #include "base/rng.h"
+#include "cosmos/query/query_int.h"
 
 static struct query_doc docs[LAB_DOCS_MAX];
 
@@ -535,6 +536,58 @@ T_TEST("garbage and tokens of another query, parameter or scope are refused")
     t_ok(next_page(&b, (struct query_page_opts){.item_max = 3, .scope = 1}));
     t_eq_lit(buf_str(&b.rows.text), "[\"3\",\"4\",\"5\"]");
     bench_done(&b);
+}
+
+/* Node N+1 reads the tokens of node N: their text is pinned, one per kind. */
+T_TEST("tokens of version 1 stay what they are")
+{
+    struct arena a;
+    struct buf all;
+    arena_init(&a);
+    buf_init(&all, 8192);
+    const struct json *keys[] = {json_string(&a, STR("x\ny")), json_undefined(),
+                                 json_number(&a, -2.5)};
+    const struct query_cursor cursors[] = {
+        {.kind = QTOKEN_STREAM,
+         .has_position = true,
+         .ordinal = 3,
+         .position = STR("key\x01"),
+         .skip_rows = 2,
+         .skip_rid = 9},
+        {.kind = QTOKEN_STREAM_LONG,
+         .has_position = true,
+         .position = STR("prefix"),
+         .position_hash = 77,
+         .position_count = 5},
+        {.kind = QTOKEN_SORT, .ordinal = 1, .rid = 44, .row_idx = 2, .keys = keys, .key_count = 3},
+        {.kind = QTOKEN_SKIP, .skip = 1000},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cursors); i++) {
+        struct query_cursor c = cursors[i];
+        struct query_cursor back = {0};
+        struct buf text;
+        buf_init(&text, 4096);
+        c.hash = UINT64_C(0x0123456789abcdef);
+        c.static_ticks = 15779342456789123;
+        c.limit_left = UINT64_MAX;
+        t_check(query_cursor_encode(&c, 1024, &text));
+        t_ok(query_cursor_decode(buf_str(&text), &a, &back, NULL));
+        t_eq_u64(back.hash, c.hash);
+        t_eq_u64(back.skip, c.skip);
+        t_eq_u64(back.skip_rid, c.skip_rid);
+        t_eq_u64(back.position_count, c.position_count);
+        t_eq_u64(back.rid, c.rid);
+        t_eq_str(back.position, c.position);
+        for (size_t k = 0; k < c.key_count; k++) {
+            t_check(json_eq(back.keys[k], c.keys[k]));
+        }
+        buf_add_str(&all, buf_str(&text));
+        buf_add_char(&all, '\n');
+        buf_done(&text);
+    }
+    t_golden("query_token_v1.txt", buf_str(&all));
+    buf_done(&all);
+    arena_done(&a);
 }
 
 /* ---- against a model ---- */

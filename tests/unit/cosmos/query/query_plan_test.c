@@ -374,6 +374,58 @@ T_TEST("the partition key and the id that a filter pins are found")
     arena_done(&a);
 }
 
+static const struct {
+    const char *query;
+    const char *points; /* ids and keys; NULL: not single items */
+} points[] = {
+    {"SELECT * FROM c WHERE c.id = 'a' AND c.pk = 1", "a=1 "},
+    {"SELECT * FROM c WHERE (c.id = 'a' AND c.pk = 1) OR (c.pk = 'x' AND c.id = 'b')",
+     "a=1 b=\"x\" "},
+    {"SELECT * FROM c WHERE c.pk = 1 AND c.id IN ('a', 'b', 'c') AND c.z > 1", "a=1 b=1 c=1 "},
+    {"SELECT * FROM c WHERE c.id = 'a' AND c.id = 'b' AND c.pk = 1", "a=1 "},
+    {"SELECT * FROM c WHERE c.id = 'a'", NULL},
+    {"SELECT * FROM c WHERE c.id = 'a' OR c.pk = 1", NULL},
+    {"SELECT * FROM c WHERE (c.id = 'a' AND c.pk = 1) OR c.z = 1", NULL},
+    {"SELECT * FROM c WHERE c.pk = 1 AND c.id IN ('a', c.z)", NULL},
+    {"SELECT * FROM c WHERE c.pk = 1 AND c.id NOT IN ('a')", NULL},
+    {"SELECT * FROM c WHERE c.pk = 1 AND c.id IN ('a', 'b', 'c', 'd', 'e')", NULL},
+    {"SELECT * FROM c WHERE c.pk = 1 AND c.id = 5", NULL},
+    {"SELECT * FROM c", NULL},
+};
+
+T_TEST("filters that name single items are recognised")
+{
+    struct arena a;
+    arena_init(&a);
+    struct str path = STR("/pk");
+    for (size_t i = 0; i < ARRAY_COUNT(points); i++) {
+        struct query *q = NULL;
+        struct query_point list[4];
+        size_t n = 0;
+        struct buf text;
+        buf_init(&text, 1000);
+        t_ok(query_compile(&a, str_of(points[i].query), NULL, NULL, &q, NULL));
+        bool is_points = query_pinned_points(q, &path, 1, ARRAY_COUNT(list), list, &n);
+        t_checkf(is_points == (points[i].points != NULL), "%s", points[i].query);
+        for (size_t k = 0; is_points && k < n; k++) {
+            buf_printf(&text, STR_FMT "=", STR_ARG(list[k].id));
+            json_write(&text, list[k].keys[0]);
+            buf_add_char(&text, ' ');
+        }
+        t_check(!is_points || str_eq(buf_str(&text), str_of(points[i].points)));
+        buf_done(&text);
+    }
+    struct query *q = NULL; /* the id may be the partition key */
+    struct query_point list[4];
+    size_t n = 0;
+    path = STR("/id");
+    t_ok(query_compile(&a, STR("SELECT * FROM c WHERE c.id IN ('a', 'b')"), NULL, NULL, &q, NULL));
+    t_check(query_pinned_points(q, &path, 1, ARRAY_COUNT(list), list, &n));
+    t_eq_u64(n, 2);
+    t_eq_lit(list[1].keys[0]->text, "b");
+    arena_done(&a);
+}
+
 T_TEST("info says how a query runs")
 {
     static const struct {

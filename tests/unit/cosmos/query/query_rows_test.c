@@ -201,6 +201,11 @@ static const struct row_case like_cases[] = {
     {"SELECT VALUE 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab' LIKE '%a%a%a%a%a%a%a%a%a%c'", "[false]", NULL,
      NULL},
     {"SELECT VALUE 'mississippi' LIKE '%iss%ip%'", "[true]", NULL, NULL},
+    {"SELECT VALUE ['aXb' LIKE 'a%b', 'ab' LIKE 'a%b', 'a' LIKE 'a%a', 'aa' LIKE 'a%a', 'abc' LIKE "
+     "'%bc', 'abcb' LIKE '%bc', 'x' LIKE '%%', 'abab' LIKE 'ab%ab%', 'aba' LIKE '%ab%a%', 'ab' "
+     "LIKE "
+     "'%ab%b']",
+     "[[true,true,false,true,true,false,true,true,true,false]]", NULL, NULL},
     {"SELECT VALUE c.id FROM c WHERE c.t LIKE '%' AND NOT c.id LIKE 'a'",
      "[\"b\",\"c\",\"d\",\"e\"]", NULL, NULL},
 };
