@@ -41,7 +41,7 @@ struct coord_compare {
 
 struct coord_put {
     struct str key;
-    struct str value;   /* empty and is_delete: removed */
+    struct str value; /* empty and is_delete: removed */
     bool is_volatile;
     bool is_delete;
 };
@@ -57,15 +57,16 @@ struct coord_txn {
 struct coord_kv {
     struct str key;
     struct str value;
-    coord_rev rev;     /* revision of the key's last change */
-    bool is_deleted;   /* in watch events */
+    coord_rev rev;   /* revision of the key's last change */
+    bool is_deleted; /* in watch events */
 };
 
 struct coord_txn_result {
-    enum err err;       /* OK: the coordinator answered. ERR_TIMEOUT/ERR_NETWORK: outcome UNKNOWN
-                         (coord_client.h has the whole list) */
-    bool succeeded;     /* compares held, puts done */
-    coord_rev rev;      /* store revision after it */
-    size_t kv_count;    /* present values of the compared keys, when it did not succeed */
+    /* OK: the coordinator answered. ERR_TIMEOUT/ERR_NETWORK: outcome UNKNOWN (coord_client.h has the
+     * whole list). */
+    enum err err;
+    bool succeeded;  /* compares held, puts done */
+    coord_rev rev;   /* store revision after it */
+    size_t kv_count; /* present values of the compared keys, when it did not succeed */
     const struct coord_kv *kvs;
 };

@@ -28,7 +28,7 @@ enum {
     URL_SIZE_MAX = 512,
     TARGET_SIZE_MAX = 4096,
     CONNECT_MS = 1000,
-    RETRY_MS = 20,       /* between rounds over all urls */
+    RETRY_MS = 20,        /* between rounds over all urls */
     WATCH_WAIT_MS = 1000, /* the coordinator answers an idle poll after it */
     WATCH_TIMEOUT_MS = 2000,
     WATCH_RETRY_MIN_MS = 10,
@@ -118,9 +118,9 @@ static char *escape(struct str s)
     return buf_take(&b, NULL);
 }
 
-static struct http_call *send_request(struct coord_client *c, const char *method, const char *target,
-                                      struct str body, unsigned timeout_ms, http_client_done *done,
-                                      void *ctx)
+static struct http_call *send_request(struct coord_client *c, const char *method,
+                                      const char *target, struct str body, unsigned timeout_ms,
+                                      http_client_done *done, void *ctx)
 {
     char url[URL_SIZE_MAX + TARGET_SIZE_MAX];
     const char *base = c->urls.count == 0 ? "" : c->urls.list[c->urls.current];
@@ -213,8 +213,8 @@ static void call_try(void *ctx)
         return;
     }
     unsigned left_ms = (unsigned)((k->deadline_us - now_us + 999) / 1000);
-    (void)send_request(k->client, k->txn_done != NULL ? "POST" : "GET", k->target, buf_str(&k->body),
-                       left_ms, on_call_answered, k);
+    (void)send_request(k->client, k->txn_done != NULL ? "POST" : "GET", k->target,
+                       buf_str(&k->body), left_ms, on_call_answered, k);
 }
 
 static struct call *call_new(struct coord_client *c, unsigned timeout_ms, void *ctx)
@@ -296,7 +296,8 @@ static bool is_among(const struct coord_state *state, struct str key)
 static void report(struct watch *w, const struct coord_kv *kv)
 {
     if (kv->is_deleted) {
-        (void)map_remove(&w->known, kv->key); /* may have been unknown: created and deleted unseen */
+        (void)map_remove(&w->known,
+                         kv->key); /* may have been unknown: created and deleted unseen */
     } else {
         (void)map_put(&w->known, kv->key, w); /* any value */
     }
@@ -346,13 +347,15 @@ static void watch_failed(struct watch *w, const char *why)
 {
     if (w->is_synced || w->failure_count == 0) {
         LOG_INFO("coord", "contact_lost", "url=%s why=%s",
-                 w->client->urls.count == 0 ? "" : w->client->urls.list[w->client->urls.current], why);
+                 w->client->urls.count == 0 ? "" : w->client->urls.list[w->client->urls.current],
+                 why);
     }
     bool was_synced = w->is_synced;
     w->is_synced = false;
     w->after = 0; /* everything is reported again: see coord_client.h */
     urls_next(&w->client->urls);
-    unsigned wait_ms = (unsigned)WATCH_RETRY_MIN_MS << (w->failure_count < 6 ? w->failure_count : 6);
+    unsigned wait_ms = (unsigned)WATCH_RETRY_MIN_MS
+                       << (w->failure_count < 6 ? w->failure_count : 6);
     w->failure_count++;
     loop_timer_set(w->retry, wait_ms < WATCH_RETRY_MAX_MS ? wait_ms : WATCH_RETRY_MAX_MS, 0);
     if (was_synced) {
@@ -462,8 +465,9 @@ void coord_client_free(struct coord_client *c)
 
 /* One request against each url in turn until one may have been reached. The body of a 200 goes to
  * `ret_body`. */
-static enum err run_blocking(const char *urls, struct str secret, const char *method, const char *target,
-                             struct str body, struct buf *ret_body, struct errinfo *ei)
+static enum err run_blocking(const char *urls, struct str secret, const char *method,
+                             const char *target, struct str body, struct buf *ret_body,
+                             struct errinfo *ei)
 {
     struct urls u;
     urls_parse(&u, urls);
@@ -503,8 +507,9 @@ static enum err run_blocking(const char *urls, struct str secret, const char *me
     return ret == OK ? OK : err_set(ei, ret, "%s", last.message);
 }
 
-enum err coord_read_blocking(const char *urls, struct str secret, struct str prefix, struct arena *a,
-                             struct coord_kv **ret, size_t *ret_n, struct errinfo *ei)
+enum err coord_read_blocking(const char *urls, struct str secret, struct str prefix,
+                             struct arena *a, struct coord_kv **ret, size_t *ret_n,
+                             struct errinfo *ei)
 {
     char target[TARGET_SIZE_MAX];
     struct buf body;
@@ -535,8 +540,9 @@ enum err coord_txn_blocking(const char *urls, struct str secret, const struct co
     buf_init(&request, COORD_REQUEST_SIZE_MAX);
     buf_init(&body, COORD_STATE_SIZE_MAX);
     coord_wire_txn_encode(txn, &request);
-    enum err e = buf_ok(&request) ? OK : err_set(ei, ERR_LIMIT, "transaction over %d bytes of JSON",
-                                                 COORD_REQUEST_SIZE_MAX);
+    enum err e = buf_ok(&request) ? OK
+                                  : err_set(ei, ERR_LIMIT, "transaction over %d bytes of JSON",
+                                            COORD_REQUEST_SIZE_MAX);
     if (e == OK) {
         e = run_blocking(urls, secret, "POST", "/v1/txn", buf_str(&request), &body, ei);
     }

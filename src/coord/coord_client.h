@@ -31,9 +31,12 @@ void coord_client_watch(struct coord_client *c, struct str prefix, const struct 
 void coord_client_txn(struct coord_client *c, const struct coord_txn *txn, unsigned timeout_ms,
                       void (*done)(void *ctx, const struct coord_txn_result *res), void *ctx);
 void coord_client_read(struct coord_client *c, struct str prefix, unsigned timeout_ms,
-                       void (*done)(void *ctx, enum err err, const struct coord_kv *kvs, size_t n), void *ctx);
+                       void (*done)(void *ctx, enum err err, const struct coord_kv *kvs, size_t n),
+                       void *ctx);
 /* Blocking forms for command-line tools. */
-enum err coord_read_blocking(const char *urls, struct str secret, struct str prefix, struct arena *a,
-                             struct coord_kv **ret, size_t *ret_n, struct errinfo *ei) MUST_CHECK;
+enum err coord_read_blocking(const char *urls, struct str secret, struct str prefix,
+                             struct arena *a, struct coord_kv **ret, size_t *ret_n,
+                             struct errinfo *ei) MUST_CHECK;
 enum err coord_txn_blocking(const char *urls, struct str secret, const struct coord_txn *txn,
-                            struct arena *a, struct coord_txn_result *ret, struct errinfo *ei) MUST_CHECK;
+                            struct arena *a, struct coord_txn_result *ret,
+                            struct errinfo *ei) MUST_CHECK;

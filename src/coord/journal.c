@@ -132,7 +132,8 @@ static enum err load_records(struct coord_store *store, struct str records, stru
 }
 
 /* Feeds the file to the store; *ret_size is how much of it counts. */
-static enum err load(struct str file, struct coord_store *store, size_t *ret_size, struct errinfo *ei)
+static enum err load(struct str file, struct coord_store *store, size_t *ret_size,
+                     struct errinfo *ei)
 {
     TRY(coord_file_header_decode(file, ei));
     size_t at = COORD_FILE_HEADER_SIZE;
@@ -141,8 +142,8 @@ static enum err load(struct str file, struct coord_store *store, size_t *ret_siz
         struct str records;
         if (!group_decode(rest, &records)) {
             if (has_group_behind(rest)) {
-                (void)err_set(ei, ERR_CORRUPT, "damage at byte %zu of %zu, valid data behind it", at,
-                              file.n);
+                (void)err_set(ei, ERR_CORRUPT, "damage at byte %zu of %zu, valid data behind it",
+                              at, file.n);
                 err_hint(ei, "restore the file from a copy; removing it forgets who writes");
                 return ERR_CORRUPT;
             }
@@ -411,8 +412,8 @@ static void journal_free(struct journal *j)
     mem_free(j);
 }
 
-enum err journal_open(const char *dir, struct coord_store *store, const struct journal_events *events,
-                      struct journal **ret, struct errinfo *ei)
+enum err journal_open(const char *dir, struct coord_store *store,
+                      const struct journal_events *events, struct journal **ret, struct errinfo *ei)
 {
     if (strlen(dir) >= PATH_MAX_SIZE) {
         return err_set(ei, ERR_INVALID, "directory name of %zu bytes", strlen(dir));

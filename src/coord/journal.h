@@ -24,8 +24,9 @@ struct journal_events {
 
 /* Locks `dir` (made when absent) and feeds the file, if any, to `store`, which is then recovered.
  * ERR_IN_USE, ERR_CORRUPT, ERR_FORMAT_NEWER, ERR_IO, ERR_DISK_FULL. */
-enum err journal_open(const char *dir, struct coord_store *store, const struct journal_events *events,
-                      struct journal **ret, struct errinfo *ei) MUST_CHECK;
+enum err journal_open(const char *dir, struct coord_store *store,
+                      const struct journal_events *events, struct journal **ret,
+                      struct errinfo *ei) MUST_CHECK;
 /* Writes out what was appended, then closes. */
 void journal_close(struct journal *j);
 

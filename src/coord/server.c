@@ -25,8 +25,8 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "coord/journal.h"
 #include "coord/builtin/store.h"
+#include "coord/journal.h"
 #include "coord/wire.h"
 #include "net/http_server.h"
 
@@ -48,11 +48,11 @@ struct call {
     enum call_kind kind;
     struct coord_txn txn;
     struct coord_watch_query query;
-    struct list link;   /* in watches or waiting */
-    uint64_t need_seq;  /* waiting: leaves when this record is durable */
+    struct list link;  /* in watches or waiting */
+    uint64_t need_seq; /* waiting: leaves when this record is durable */
     usec deadline_us;
     int status;
-    struct buf body;    /* of the answer */
+    struct buf body; /* of the answer */
 };
 
 /* A key that a record which is not durable yet has changed. */
@@ -71,20 +71,20 @@ struct coord_server {
     char *secret; /* owned */
     size_t secret_size;
     struct loop_timer *tick;
-    struct list watches;       /* struct call.link */
+    struct list watches; /* struct call.link */
     size_t watch_count;
-    struct list waiting;       /* struct call.link, by rising need_seq */
+    struct list waiting; /* struct call.link, by rising need_seq */
     size_t waiting_count;
     struct list touched;
-    uint64_t appended_seq;     /* of the last record given to the journal */
+    uint64_t appended_seq; /* of the last record given to the journal */
     uint64_t durable_seq;
-    coord_rev durable_limit;   /* revisions below it are reserved durably */
-    coord_rev appended_limit;  /* ... once appended_seq is durable */
+    coord_rev durable_limit;  /* revisions below it are reserved durably */
+    coord_rev appended_limit; /* ... once appended_seq is durable */
     bool is_stopping;
     bool is_changed;           /* watches are to be looked at in this round */
     atomic_ulong reported_seq; /* by the journal's thread, not yet taken */
     atomic_bool is_report_posted;
-    atomic_ulong txn_count;    /* for /metrics; the rest is read on the loop */
+    atomic_ulong txn_count; /* for /metrics; the rest is read on the loop */
 };
 
 /* --- answering -------------------------------------------------------------------------------------- */
@@ -125,7 +125,8 @@ static void answer_after(struct call *c, uint64_t need_seq)
     s->waiting_count++;
 }
 
-static void set_state(struct call *c, coord_rev rev, bool is_reset, const struct coord_kv *kvs, size_t n)
+static void set_state(struct call *c, coord_rev rev, bool is_reset, const struct coord_kv *kvs,
+                      size_t n)
 {
     struct coord_state state = {.rev = rev, .is_reset = is_reset, .kv_count = n, .kvs = kvs};
     c->status = 200;
@@ -162,7 +163,7 @@ static void untouch(struct coord_server *s, uint64_t durable_seq)
 
 static bool is_touched(const struct coord_server *s, struct str key)
 {
-    LIST_FOR (item, &s->touched) {
+    LIST_FOR(item, &s->touched) {
         const struct touched *k = LIST_ENTRY(item, struct touched, link);
         if (str_eq(str_make(k->key, k->key_size), key)) {
             return true;
@@ -171,7 +172,8 @@ static bool is_touched(const struct coord_server *s, struct str key)
     return false;
 }
 
-static bool depends_on_waiting(const struct coord_server *s, const struct coord_txn *t, coord_rev rev)
+static bool depends_on_waiting(const struct coord_server *s, const struct coord_txn *t,
+                               coord_rev rev)
 {
     if (rev > 0 && rev >= s->durable_limit && s->appended_seq > s->durable_seq) {
         return true;
@@ -238,13 +240,15 @@ static void do_txn(struct call *c)
     coord_rev before = coord_store_rev(s->store);
     struct coord_txn_result result;
     struct buf record;
-    buf_init(&record, (size_t)COORD_TXN_OPS_MAX * (COORD_VALUE_SIZE_MAX + COORD_KEY_SIZE_MAX + 16) + 256);
+    buf_init(&record,
+             (size_t)COORD_TXN_OPS_MAX * (COORD_VALUE_SIZE_MAX + COORD_KEY_SIZE_MAX + 16) + 256);
     coord_store_txn(s->store, &c->txn, &c->req->arena, &result, &record);
     ASSERT(buf_ok(&record) && record.n <= record_bound(&c->txn));
     atomic_fetch_add(&s->txn_count, 1);
     if (result.err != OK) {
         ASSERT(record.n == 0);
-        respond_err(c->req, result.err, "the transaction is malformed or over a limit of the store");
+        respond_err(c->req, result.err,
+                    "the transaction is malformed or over a limit of the store");
     } else {
         s->is_changed = s->is_changed || coord_store_rev(s->store) != before;
         c->status = 200;
@@ -272,8 +276,8 @@ static bool try_watch(struct call *c, bool is_over)
     const struct coord_kv *kvs = NULL;
     size_t n = 0;
     coord_rev rev = coord_store_rev(s->store);
-    if (c->query.after == 0 || !coord_store_changes(s->store, c->query.prefix, c->query.after,
-                                                    &c->req->arena, &kvs, &n)) {
+    if (c->query.after == 0 ||
+        !coord_store_changes(s->store, c->query.prefix, c->query.after, &c->req->arena, &kvs, &n)) {
         answer_all(c);
         return true;
     }
@@ -302,7 +306,7 @@ static void do_watch(struct call *c)
 
 static void look_at_watches(struct coord_server *s, usec now_us)
 {
-    LIST_FOR_SAFE (item, &s->watches) {
+    LIST_FOR_SAFE(item, &s->watches) {
         struct call *c = LIST_ENTRY(item, struct call, link);
         bool is_over = now_us >= c->deadline_us;
         if (!s->is_changed && !is_over) {
@@ -340,8 +344,8 @@ static void on_tick(void *ctx)
         s->waiting_count--;
         buf_clear(&c->body);
         c->status = err_http_status(ERR_UNKNOWN_OUTCOME);
-        coord_wire_error_encode(ERR_UNKNOWN_OUTCOME, "the disk is slow; the change may have been made",
-                                &c->body);
+        coord_wire_error_encode(ERR_UNKNOWN_OUTCOME,
+                                "the disk is slow; the change may have been made", &c->body);
         leave(c);
     }
 }
@@ -418,8 +422,8 @@ static bool is_authorized(const struct coord_server *s, const struct http_req *r
 {
     struct str given = http_header(req, STR("authorization"));
     struct str scheme = STR("Bearer ");
-    return str_starts(given, scheme) && str_eq_secret(str_slice(given, scheme.n, given.n),
-                                                      str_make(s->secret, s->secret_size));
+    return str_starts(given, scheme) &&
+           str_eq_secret(str_slice(given, scheme.n, given.n), str_make(s->secret, s->secret_size));
 }
 
 static void respond_live(struct http_req *req)
@@ -443,7 +447,8 @@ static void respond_metrics(struct coord_server *s, struct http_req *req)
         {"watches", "gauge", "Watches that wait for a change.", s->watch_count},
         {"waiting_answers", "gauge", "Answers that wait for the disk.", s->waiting_count},
         {"file_bytes", "gauge", "Size of the durable file.", journal_size(s->journal)},
-        {"syncs_total", "counter", "Groups of changes made durable.", journal_sync_count(s->journal)},
+        {"syncs_total", "counter", "Groups of changes made durable.",
+         journal_sync_count(s->journal)},
         {"transactions_total", "counter", "Transactions.", atomic_load(&s->txn_count)},
         {"http_requests_total", "counter", "Requests.", http.requests},
         {"http_refused_total", "counter", "Malformed or oversized requests.", http.refused},
@@ -541,7 +546,8 @@ static void refuse(void *ctx, int status, const char *why, struct buf *body)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-static enum err start_http(struct coord_server *s, const struct coord_server_opts *opts, struct errinfo *ei)
+static enum err start_http(struct coord_server *s, const struct coord_server_opts *opts,
+                           struct errinfo *ei)
 {
     struct http_server_opts http = {.threads = opts->http_threads,
                                     .handler = on_request,
@@ -582,7 +588,8 @@ enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opt
         coord_server_free(s);
         return e;
     }
-    LOG_INFO("coord", "serving", "dir=%s rev=%lu", opts->dir, (unsigned long)coord_store_rev(s->store));
+    LOG_INFO("coord", "serving", "dir=%s rev=%lu", opts->dir,
+             (unsigned long)coord_store_rev(s->store));
     *ret = s;
     return OK;
 }

@@ -89,7 +89,8 @@ static enum err parse(struct arena *a, struct str text, size_t size_max, const s
     return OK;
 }
 
-static enum err read_value(struct arena *a, const struct json *v, struct str *ret, struct errinfo *ei)
+static enum err read_value(struct arena *a, const struct json *v, struct str *ret,
+                           struct errinfo *ei)
 {
     struct str text = STR_NONE;
     if (json_get_str(v, STR("value"), &text)) {
@@ -312,8 +313,8 @@ enum err coord_wire_state_decode(struct arena *a, struct str text, struct coord_
 
 /* Errors a coordinator may answer with. Only these names are believed. */
 static const enum err known_errors[] = {
-    ERR_INVALID, ERR_SYNTAX, ERR_LIMIT, ERR_UNAUTHORIZED, ERR_NOT_FOUND,
-    ERR_BUSY, ERR_UNAVAILABLE, ERR_DISK_FULL, ERR_UNKNOWN_OUTCOME,
+    ERR_INVALID, ERR_SYNTAX,      ERR_LIMIT,     ERR_UNAUTHORIZED,    ERR_NOT_FOUND,
+    ERR_BUSY,    ERR_UNAVAILABLE, ERR_DISK_FULL, ERR_UNKNOWN_OUTCOME,
 };
 
 void coord_wire_error_encode(enum err code, const char *message, struct buf *out)

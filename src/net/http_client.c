@@ -91,7 +91,8 @@ static void collect(struct http_client *c)
         }
         CURLcode code = msg->data.result; /* msg dies with the removal */
         char *private_data = NULL;
-        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private_data); /* known option */
+        (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE,
+                                &private_data); /* known option */
         struct http_call *call = (struct http_call *)(void *)private_data;
         struct http_client_result res;
         http_transfer_result(&call->transfer, code, &res);
@@ -110,7 +111,7 @@ static void act(struct http_client *c, curl_socket_t fd, int events)
 
 static bool end_one_unsendable(struct http_client *c)
 {
-    LIST_FOR (item, &c->calls) {
+    LIST_FOR(item, &c->calls) {
         struct http_call *call = LIST_ENTRY(item, struct http_call, link);
         if (call->is_unsendable) {
             struct http_client_result res = {.err = ERR_INVALID};
@@ -233,7 +234,8 @@ void http_client_free(struct http_client *c)
     while ((item = list_pop_front(&c->calls)) != NULL) {
         struct http_call *call = LIST_ENTRY(item, struct http_call, link);
         remove_from_multi(call);
-        struct http_client_result res = {.err = ERR_CLOSED, .was_sent = call->transfer.attempt_count > 0};
+        struct http_client_result res = {.err = ERR_CLOSED,
+                                         .was_sent = call->transfer.attempt_count > 0};
         (void)snprintf(res.detail, sizeof(res.detail), "the client is being freed");
         report(call, &res);
     }
@@ -277,8 +279,8 @@ void http_client_cancel(struct http_call *call)
     call_end(call);
 }
 
-enum err http_client_run(const struct http_client_req *req, int *ret_status, struct buf *ret_headers,
-                         struct buf *ret_body, struct errinfo *ei)
+enum err http_client_run(const struct http_client_req *req, int *ret_status,
+                         struct buf *ret_headers, struct buf *ret_body, struct errinfo *ei)
 {
     http_transfer_global_init();
     struct http_transfer *t = MEM_NEW(struct http_transfer);
@@ -300,8 +302,8 @@ enum err http_client_run(const struct http_client_req *req, int *ret_status, str
         }
     } else {
         bool is_unknown = res.was_sent && !t->is_idempotent && ret != ERR_INVALID;
-        ret = err_set(ei, is_unknown ? ERR_UNKNOWN_OUTCOME : ret, "%s %s: %s", req->method, req->url,
-                      res.detail);
+        ret = err_set(ei, is_unknown ? ERR_UNKNOWN_OUTCOME : ret, "%s %s: %s", req->method,
+                      req->url, res.detail);
     }
     http_transfer_done(t);
     curl_easy_cleanup(easy);

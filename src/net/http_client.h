@@ -33,10 +33,10 @@ struct http_client_req {
     const char *url; /* path sent as given (no normalisation) */
     const struct http_header *headers;
     size_t header_count;
-    struct str body;          /* copied */
-    unsigned timeout_ms;      /* total; never 0 */
+    struct str body;             /* copied */
+    unsigned timeout_ms;         /* total; never 0 */
     unsigned connect_timeout_ms; /* 0 = timeout_ms */
-    size_t body_size_max;     /* of the answer; 0 = 16 MiB */
+    size_t body_size_max;        /* of the answer; 0 = 16 MiB */
 };
 
 struct http_client *http_client_new(struct loop *loop);
@@ -48,5 +48,6 @@ void http_client_cancel(struct http_call *call); /* no callback after it */
 /* Blocking form for command-line tools. Not on a loop's thread. `ret_body` gets the answer,
  * `ret_headers` (may be NULL) its "Name: value" lines. ERR_UNKNOWN_OUTCOME: something other than GET
  * or HEAD was sent and no answer came; ERR_NETWORK or ERR_TIMEOUT: it certainly had no effect. */
-enum err http_client_run(const struct http_client_req *req, int *ret_status, struct buf *ret_headers,
-                         struct buf *ret_body, struct errinfo *ei) MUST_CHECK;
+enum err http_client_run(const struct http_client_req *req, int *ret_status,
+                         struct buf *ret_headers, struct buf *ret_body,
+                         struct errinfo *ei) MUST_CHECK;

@@ -219,7 +219,8 @@ static void collect_head(struct http_conn_state *x, const char *method)
     struct head h;
     h.count = 0;
     h.size = 0;
-    (void)MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, on_field, &h); /* returns the count */
+    (void)MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, on_field,
+                                      &h); /* returns the count */
     x->req.method = arena_str(&x->req.arena, str_of(method));
     if (h.count > HTTP_HEADER_COUNT_MAX) {
         refuse(x, 431, "the request has too many headers");

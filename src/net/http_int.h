@@ -24,10 +24,10 @@ enum {
 
 struct http_server {
     struct http_server_opts opts; /* defaults filled in */
-    pthread_mutex_t lock;         /* guards the lists; never held while calling libmicrohttpd's stop */
-    struct list listeners;        /* struct http_listener.link: accepting */
-    struct list retired;          /* accepting no more, connections left */
-    size_t listener_count;        /* both lists */
+    pthread_mutex_t lock;  /* guards the lists; never held while calling libmicrohttpd's stop */
+    struct list listeners; /* struct http_listener.link: accepting */
+    struct list retired;   /* accepting no more, connections left */
+    size_t listener_count; /* both lists */
     atomic_ulong connections, requests, bytes_in, bytes_out, refused;
 };
 
@@ -37,9 +37,9 @@ struct http_listener {
     struct MHD_Daemon *daemon;
     int fd; /* our duplicate */
     struct list link;
-    pthread_mutex_t lock;     /* guards conns and conn_count */
-    pthread_cond_t emptied;   /* conn_count fell to 0 */
-    struct list conns;        /* struct http_conn.link */
+    pthread_mutex_t lock;   /* guards conns and conn_count */
+    pthread_cond_t emptied; /* conn_count fell to 0 */
+    struct list conns;      /* struct http_conn.link */
     size_t conn_count;
     atomic_bool is_draining;  /* every answer closes its connection */
     atomic_uint parked_count; /* exchanges between suspension and the end of their resumption */
@@ -82,9 +82,9 @@ struct http_conn_state {
     char listener_name[HTTP_LISTENER_NAME_SIZE];
     struct MHD_Connection *mhd; /* valid until PARKED is left */
     bool has_head;
-    int refuse_status;       /* not 0: drop the body, answer this */
-    const char *refuse_why;  /* static text */
-    uint64_t body_seen;      /* bytes received, kept or dropped */
+    int refuse_status;      /* not 0: drop the body, answer this */
+    const char *refuse_why; /* static text */
+    uint64_t body_seen;     /* bytes received, kept or dropped */
     struct buf body;
     /* The answer; everything in req.arena but `out_body`. */
     int status;

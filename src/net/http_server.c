@@ -112,7 +112,7 @@ static void reap_retired(struct http_server *s)
     struct list done;
     list_init(&done);
     (void)pthread_mutex_lock(&s->lock);
-    LIST_FOR_SAFE (item, &s->retired) {
+    LIST_FOR_SAFE(item, &s->retired) {
         struct http_listener *l = LIST_ENTRY(item, struct http_listener, link);
         (void)pthread_mutex_lock(&l->lock);
         bool is_empty = l->conn_count == 0;
@@ -134,7 +134,7 @@ static void reap_retired(struct http_server *s)
 
 static struct http_listener *find_listening(struct http_server *s, const char *name)
 {
-    LIST_FOR (item, &s->listeners) {
+    LIST_FOR(item, &s->listeners) {
         struct http_listener *l = LIST_ENTRY(item, struct http_listener, link);
         if (strcmp(l->name, name) == 0) {
             return l;
@@ -146,7 +146,8 @@ static struct http_listener *find_listening(struct http_server *s, const char *n
 static enum err check_listen(struct http_server *s, const char *name, struct errinfo *ei)
 {
     if (strlen(name) >= HTTP_LISTENER_NAME_SIZE) {
-        return err_set(ei, ERR_INVALID, "listener name longer than %d", HTTP_LISTENER_NAME_SIZE - 1);
+        return err_set(ei, ERR_INVALID, "listener name longer than %d",
+                       HTTP_LISTENER_NAME_SIZE - 1);
     }
     (void)pthread_mutex_lock(&s->lock);
     bool is_taken = find_listening(s, name) != NULL;
@@ -198,7 +199,7 @@ static void quiesce(struct http_listener *l)
     MHD_socket fd = MHD_quiesce_daemon(l->daemon);
     ASSERT(fd == l->fd); /* given back to us; closed when the daemon's threads are gone */
     (void)pthread_mutex_lock(&l->lock);
-    LIST_FOR (item, &l->conns) {
+    LIST_FOR(item, &l->conns) {
         struct http_conn *c = LIST_ENTRY(item, struct http_conn, link);
         if (!atomic_load(&c->is_busy)) {
             (void)shutdown(c->fd, SHUT_RD); /* its thread reads an end of file and closes it */
@@ -255,7 +256,7 @@ static void abandon_parked(struct http_listener *l)
     (void)pthread_mutex_lock(&l->lock);
     struct http_conn_state **held = MEM_NEW_ARRAY(struct http_conn_state *, l->conn_count + 1);
     size_t held_count = 0;
-    LIST_FOR (item, &l->conns) {
+    LIST_FOR(item, &l->conns) {
         struct http_conn *c = LIST_ENTRY(item, struct http_conn, link);
         if (c->current != NULL) {
             http_exchange_ref(c->current);
@@ -303,7 +304,7 @@ void http_server_free(struct http_server *s, unsigned grace_ms)
         list_push_back(&all, item);
     }
     (void)pthread_mutex_unlock(&s->lock);
-    LIST_FOR (fresh, &all) {
+    LIST_FOR(fresh, &all) {
         quiesce(LIST_ENTRY(fresh, struct http_listener, link));
     }
     (void)pthread_mutex_lock(&s->lock);

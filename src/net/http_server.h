@@ -24,7 +24,7 @@
 #include "base/types.h"
 
 enum {
-    HTTP_BODY_SIZE_MAX = 4 << 20,      /* item 2 MiB, batch 2 MiB plus escaping */
+    HTTP_BODY_SIZE_MAX = 4 << 20,     /* item 2 MiB, batch 2 MiB plus escaping */
     HTTP_HEADERS_SIZE_MAX = 32 << 10, /* target, names and values; above: 431 */
     HTTP_HEADER_COUNT_MAX = 100,
     HTTP_CONNECTIONS_MAX = 4096,
@@ -37,15 +37,15 @@ struct http_header {
 
 struct http_conn_state; /* private */
 struct http_req {
-    struct str method;      /* "GET", ... as sent */
-    struct str target;      /* raw request target as sent, query string included, not decoded */
+    struct str method; /* "GET", ... as sent */
+    struct str target; /* raw request target as sent, query string included, not decoded */
     const struct http_header *headers;
     size_t header_count;
     struct str body;
     struct arena arena;
-    usec received_us;       /* CLOCK_BOOTTIME when the request was complete */
-    void *user;             /* the handler's */
-    const char *listener;   /* name given to http_server_listen (which socket it came in by) */
+    usec received_us;     /* CLOCK_BOOTTIME when the request was complete */
+    void *user;           /* the handler's */
+    const char *listener; /* name given to http_server_listen (which socket it came in by) */
     struct http_conn_state *conn;
 };
 
@@ -57,9 +57,9 @@ struct http_response {
     int status;
     size_t header_count;
     struct http_header headers[HTTP_RESPONSE_HEADERS_MAX]; /* copied by http_respond */
-    struct buf *body;       /* taken over (emptied) when not NULL: no copy */
-    struct str body_copy;   /* else copied */
-    bool close;             /* Connection: close */
+    struct buf *body;     /* taken over (emptied) when not NULL: no copy */
+    struct str body_copy; /* else copied */
+    bool close;           /* Connection: close */
 };
 void http_response_header(struct http_response *r, struct str name, struct str value);
 
@@ -70,23 +70,27 @@ typedef void http_handler(void *ctx, struct http_req *req);
 typedef void http_refuse(void *ctx, int status, const char *why, struct buf *json_body);
 
 struct http_server_opts {
-    unsigned threads;       /* 0 = 2 */
+    unsigned threads; /* 0 = 2 */
     http_handler *handler;
-    http_refuse *refuse;    /* NULL: {"code":"BadRequest","message":why} */
+    http_refuse *refuse; /* NULL: {"code":"BadRequest","message":why} */
     void *ctx;
     unsigned idle_timeout_s; /* 0 = 120 */
-    size_t body_size_max;   /* 0 = HTTP_BODY_SIZE_MAX */
+    size_t body_size_max;    /* 0 = HTTP_BODY_SIZE_MAX */
 };
 struct http_server;
-enum err http_server_new(const struct http_server_opts *opts, struct http_server **ret, struct errinfo *ei) MUST_CHECK;
+enum err http_server_new(const struct http_server_opts *opts, struct http_server **ret,
+                         struct errinfo *ei) MUST_CHECK;
 /* Starts accepting on a listening socket. `name` is copied. The server does not close `fd`
  * (supervisors hand sockets down and several processes may hold them). */
-enum err http_server_listen(struct http_server *s, int fd, const char *name, struct errinfo *ei) MUST_CHECK;
+enum err http_server_listen(struct http_server *s, int fd, const char *name,
+                            struct errinfo *ei) MUST_CHECK;
 /* Stops accepting on it (the socket stays open, its backlog waits for somebody else); requests in
  * progress are finished, idle keep-alive connections of that listener are closed. */
 void http_server_unlisten(struct http_server *s, const char *name);
 /* Answers what is in progress up to `grace_ms`, then frees everything. */
 void http_server_free(struct http_server *s, unsigned grace_ms);
 /* connections: open now; the others only grow. */
-struct http_server_stats { uint64_t connections, requests, bytes_in, bytes_out, refused; };
+struct http_server_stats {
+    uint64_t connections, requests, bytes_in, bytes_out, refused;
+};
 void http_server_stats_get(const struct http_server *s, struct http_server_stats *ret);

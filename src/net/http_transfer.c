@@ -115,8 +115,8 @@ static void set_method(struct http_transfer *t, const char *method, struct str b
         SET(CURLOPT_NOBODY, 1L);
         return;
     }
-    bool wants_length = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
-                        strcmp(method, "PATCH") == 0;
+    bool wants_length =
+        strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
     if (body.n > 0 || wants_length) {
         buf_add_str(&t->request_body, body);
         ASSERT(buf_ok(&t->request_body));
@@ -156,7 +156,8 @@ bool http_transfer_init(struct http_transfer *t, CURL *easy, const struct http_c
     t->is_idempotent = strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0;
     buf_init(&t->request_body, req->body.n);
     buf_init(&t->head, HTTP_TRANSFER_HEAD_SIZE_MAX);
-    buf_init(&t->body, req->body_size_max == 0 ? HTTP_TRANSFER_BODY_SIZE_DEFAULT : req->body_size_max);
+    buf_init(&t->body,
+             req->body_size_max == 0 ? HTTP_TRANSFER_BODY_SIZE_DEFAULT : req->body_size_max);
     set_fixed_options(t);
     set_method(t, req->method, req->body);
     bool ok = add_fields(t, req);

@@ -15,10 +15,10 @@ struct http_transfer {
     CURL *easy;                /* not owned */
     struct curl_slist *fields; /* owned */
     struct buf request_body;
-    struct buf head;           /* of the answer: "Name: value\r\n" lines */
-    struct buf body;           /* of the answer */
+    struct buf head; /* of the answer: "Name: value\r\n" lines */
+    struct buf body; /* of the answer */
     bool is_idempotent;
-    unsigned attempt_count;    /* connections on which the request was (about to be) sent */
+    unsigned attempt_count; /* connections on which the request was (about to be) sent */
     char detail[CURL_ERROR_SIZE];
     struct http_header headers[HTTP_TRANSFER_HEADERS_MAX]; /* into `head` */
 };

@@ -185,7 +185,8 @@ static void on_flush(struct loop_flush *f)
     }
 }
 
-static void queue_frame(struct link *l, enum link_frame_type type, const struct str *parts, size_t n)
+static void queue_frame(struct link *l, enum link_frame_type type, const struct str *parts,
+                        size_t n)
 {
     uint8_t version = l->version == 0 ? LINK_VERSION : l->version;
     link_frame_encode(&l->out, version, type, parts, n);
@@ -372,8 +373,8 @@ static void handle_input(struct link *l)
         size_t need = 0;
         const char *why = NULL;
         size_t payload_max = l->is_up ? LINK_FRAME_SIZE_MAX : LINK_GREETING_SIZE_MAX;
-        enum link_frame_outcome outcome =
-            link_frame_decode(str_make(l->in.p + used, l->in.n - used), payload_max, &f, &need, &why);
+        enum link_frame_outcome outcome = link_frame_decode(
+            str_make(l->in.p + used, l->in.n - used), payload_max, &f, &need, &why);
         if (outcome == LINK_FRAME_MORE) {
             l->need = need;
             break;

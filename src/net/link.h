@@ -23,10 +23,10 @@ enum {
     LINK_FRAME_SIZE_MAX = 16 << 20,
     LINK_QUEUE_SIZE_MAX = 64 << 20,
     LINK_HELLO_SIZE_MAX = 1024,
-    LINK_PING_MS = 500,        /* a side that has sent nothing for so long says it is alive */
-    LINK_SILENCE_MS = 2000,    /* nothing heard for so long: the peer is taken for dead */
-    LINK_CONNECT_MS = 2000,    /* connecting and proving together */
-    LINK_BACKOFF_MIN_MS = 20,  /* between attempts to connect, doubling, with jitter */
+    LINK_PING_MS = 500,       /* a side that has sent nothing for so long says it is alive */
+    LINK_SILENCE_MS = 2000,   /* nothing heard for so long: the peer is taken for dead */
+    LINK_CONNECT_MS = 2000,   /* connecting and proving together */
+    LINK_BACKOFF_MIN_MS = 20, /* between attempts to connect, doubling, with jitter */
     LINK_BACKOFF_MAX_MS = 500,
     LINK_CONNECTIONS_MAX = 256, /* per link server; more are closed at once */
 };
@@ -40,7 +40,8 @@ struct link_events {
     /* A connection is up; `hello` is the other side's. For incoming ones return a context for the
      * link by link_set_user. Return false to refuse (closed with a reason in the log). */
     bool (*up)(void *ctx, struct link *l, struct str hello);
-    void (*frame)(void *ctx, struct link *l, struct str payload); /* payload valid during the call */
+    void (*frame)(void *ctx, struct link *l,
+                  struct str payload); /* payload valid during the call */
     /* Only after up; l is invalid afterwards. Never from inside link_send or link_close, but from
      * inside link_server_free and link_client_free for what was still up. */
     void (*down)(void *ctx, struct link *l);

@@ -21,7 +21,7 @@ struct link_owner {
     char *hello;             /* owned */
     size_t hello_size;
     struct link_events events;
-    struct list links;       /* struct link.link */
+    struct list links; /* struct link.link */
     size_t link_count;
     /* A link of this owner has ended (after its `down`, when it had been up). */
     void (*ended)(struct link_owner *o, struct link *l);
@@ -34,28 +34,28 @@ struct link {
     struct link_owner *owner; /* NULL once the owner is gone: only memory is left to free */
     struct list link;         /* in owner.links */
     struct loop *loop;
-    struct loop_timer *tick;  /* owned; NULL when closing */
+    struct loop_timer *tick; /* owned; NULL when closing */
     struct loop_flush flush;
     enum link_role role;
     bool is_up;
     bool was_up;
     bool is_closing;
-    bool is_writing;          /* `busy` belongs to libuv */
-    bool has_heard;           /* bytes came since the last tick */
-    bool has_sent;            /* frames were queued since the last tick */
+    bool is_writing; /* `busy` belongs to libuv */
+    bool has_heard;  /* bytes came since the last tick */
+    bool has_sent;   /* frames were queued since the last tick */
     unsigned silent_ticks;
     unsigned quiet_ticks;
     unsigned greeting_ticks;
-    uint8_t version;          /* agreed; 0 before */
-    struct buf in;            /* received, starts at a frame boundary */
-    size_t need;              /* of `in` for its first frame, as far as known */
-    struct buf out;           /* frames to go with the next write */
-    struct buf busy;          /* frames of the write in progress */
-    struct buf own_hello;     /* payloads as sent and received, for the proofs */
+    uint8_t version;      /* agreed; 0 before */
+    struct buf in;        /* received, starts at a frame boundary */
+    size_t need;          /* of `in` for its first frame, as far as known */
+    struct buf out;       /* frames to go with the next write */
+    struct buf busy;      /* frames of the write in progress */
+    struct buf own_hello; /* payloads as sent and received, for the proofs */
     struct buf peer_hello;
     void *user;
-    char peer[64];            /* for the log */
-    uint64_t up_ms;           /* uv_now when it came up */
+    char peer[64];  /* for the log */
+    uint64_t up_ms; /* uv_now when it came up */
 };
 
 void link_owner_init(struct link_owner *o, struct loop *loop, struct str secret, struct str hello,

@@ -109,7 +109,7 @@ void link_server_free(struct link_server *s)
 
 /* Name lookup in flight; outlives a client that is freed meanwhile. */
 struct lookup {
-    uv_getaddrinfo_t req; /* first */
+    uv_getaddrinfo_t req;       /* first */
     struct link_client *client; /* NULL: nobody waits for it any more */
 };
 
@@ -119,8 +119,8 @@ struct link_client {
     struct loop_timer *retry; /* owned */
     struct lookup *lookup;    /* in flight or NULL */
     struct rng rng;
-    unsigned attempt_count;   /* since the last stable connection */
-    bool has_logged_failure;  /* since the last connection: one line per outage, not per attempt */
+    unsigned attempt_count;  /* since the last stable connection */
+    bool has_logged_failure; /* since the last connection: one line per outage, not per attempt */
 };
 
 static void dial(void *ctx);
@@ -206,7 +206,8 @@ static void resolve(struct link_client *c)
     struct lookup *lookup = MEM_NEW(struct lookup);
     lookup->client = c;
     lookup->req.data = lookup;
-    int rc = uv_getaddrinfo(loop_uv(c->owner.loop), &lookup->req, on_resolved, host, colon + 1, &hints);
+    int rc =
+        uv_getaddrinfo(loop_uv(c->owner.loop), &lookup->req, on_resolved, host, colon + 1, &hints);
     if (rc < 0) {
         mem_free(lookup);
         dial_later(c);

@@ -61,9 +61,9 @@ struct loop {
     size_t idle_fn_count;
     struct list flushes; /* struct loop_flush.link */
     pthread_mutex_t lock;
-    struct posts inbox;     /* guarded by lock */
-    bool stop_requested;    /* guarded by lock */
-    struct posts draining;  /* loop thread only */
+    struct posts inbox;    /* guarded by lock */
+    bool stop_requested;   /* guarded by lock */
+    struct posts draining; /* loop thread only */
 };
 
 struct loop_timer {

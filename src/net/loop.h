@@ -19,7 +19,7 @@ void loop_stop(struct loop *l); /* any thread; async-signal-safe: no */
  * pending posts, above it returns false and nothing happens. Wake-ups are merged. */
 enum { LOOP_POSTS_MAX = 1 << 16 };
 bool loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx);
-usec loop_now(struct loop *l);  /* fresh CLOCK_BOOTTIME */
+usec loop_now(struct loop *l); /* fresh CLOCK_BOOTTIME */
 /* Called once after each round of events, before the loop waits again: the place to flush. */
 void loop_on_idle(struct loop *l, void (*fn)(void *ctx), void *ctx);
 void loop_off_idle(struct loop *l, void (*fn)(void *ctx), void *ctx); /* not from inside one */

@@ -33,8 +33,8 @@ struct conn;
 struct side {
     uv_tcp_t tcp; /* data: the side */
     struct conn *conn;
-    bool is_open;    /* initialised and not yet closed */
-    bool is_ready;   /* connected */
+    bool is_open;  /* initialised and not yet closed */
+    bool is_ready; /* connected */
     bool is_reading;
 };
 
@@ -52,8 +52,8 @@ struct direction {
     struct conn *conn;
     struct side *from;
     struct side *to;
-    struct list queue; /* struct chunk.link, not yet given to libuv */
-    size_t size;       /* bytes read and not yet written */
+    struct list queue;        /* struct chunk.link, not yet given to libuv */
+    size_t size;              /* bytes read and not yet written */
     struct loop_timer *timer; /* for the first chunk's moment */
     uv_shutdown_t shutdown;
     bool has_ended; /* end of file went through */
@@ -417,7 +417,7 @@ void proxy_free(struct proxy *p)
 
 static struct proxy_rule *find_rule(const struct proxy *p, const char *name)
 {
-    LIST_FOR (item, &p->rules) {
+    LIST_FOR(item, &p->rules) {
         struct proxy_rule *r = LIST_ENTRY(item, struct proxy_rule, link);
         if (strcmp(r->name, name) == 0) {
             return r;
@@ -468,7 +468,7 @@ static void set_mode(struct proxy_rule *r, enum proxy_mode mode, unsigned delay_
         close_conns(r, /* is_reset: */ true);
         return;
     }
-    LIST_FOR_SAFE (item, &r->conns) {
+    LIST_FOR_SAFE(item, &r->conns) {
         struct conn *c = LIST_ENTRY(item, struct conn, link);
         dial(c);
         if (!c->is_closing) {
@@ -481,11 +481,11 @@ enum err proxy_set_mode(struct proxy *p, const char *name, enum proxy_mode mode,
                         struct errinfo *ei)
 {
     if (mode == PROXY_DELAY ? delay_ms == 0 || delay_ms > PROXY_DELAY_MS_MAX : delay_ms != 0) {
-        return err_set(ei, ERR_INVALID, "delay of %u ms, want 1 to %d, and only with delay", delay_ms,
-                       PROXY_DELAY_MS_MAX);
+        return err_set(ei, ERR_INVALID, "delay of %u ms, want 1 to %d, and only with delay",
+                       delay_ms, PROXY_DELAY_MS_MAX);
     }
     if (strcmp(name, "*") == 0) {
-        LIST_FOR (item, &p->rules) {
+        LIST_FOR(item, &p->rules) {
             set_mode(LIST_ENTRY(item, struct proxy_rule, link), mode, delay_ms);
         }
         return OK;

@@ -24,7 +24,7 @@
 
 enum {
     PROXY_RULES_MAX = 256,
-    PROXY_CONNS_MAX = 1024,          /* per rule; more are reset */
+    PROXY_CONNS_MAX = 1024, /* per rule; more are reset */
     PROXY_NAME_SIZE = 160,
     PROXY_DELAY_MS_MAX = 60000,
     PROXY_QUEUE_SIZE_MAX = 16 << 20, /* bytes on their way per direction; above it reading waits */

@@ -48,7 +48,8 @@ static size_t split_words(char *line, char *ret[WORDS_MAX])
     return n;
 }
 
-static enum err command_add(struct proxy *p, char *const *words, struct buf *out, struct errinfo *ei)
+static enum err command_add(struct proxy *p, char *const *words, struct buf *out,
+                            struct errinfo *ei)
 {
     int fd = -1;
     uint16_t port = 0;
@@ -71,7 +72,8 @@ static enum err command_mode(struct proxy *p, char *const *words, size_t n, stru
         if (strcmp(words[2], proxy_mode_name(modes[i])) != 0 || n != (is_delay ? 4U : 3U)) {
             continue;
         }
-        if (is_delay && (!str_to_u64(str_of(words[3]), &delay_ms) || delay_ms > PROXY_DELAY_MS_MAX)) {
+        if (is_delay &&
+            (!str_to_u64(str_of(words[3]), &delay_ms) || delay_ms > PROXY_DELAY_MS_MAX)) {
             break;
         }
         TRY(proxy_set_mode(p, words[1], modes[i], (unsigned)delay_ms, ei));
@@ -84,7 +86,7 @@ static enum err command_mode(struct proxy *p, char *const *words, size_t n, stru
 static void command_list(struct proxy *p, struct buf *out)
 {
     buf_add_cstr(out, "ok");
-    LIST_FOR (item, &p->rules) {
+    LIST_FOR(item, &p->rules) {
         const struct proxy_rule *r = LIST_ENTRY(item, struct proxy_rule, link);
         buf_printf(out, " %s=%s", r->name, proxy_mode_name(r->mode));
     }

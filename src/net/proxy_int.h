@@ -22,8 +22,8 @@ struct proxy {
     struct loop *loop;
     struct list rules;
     size_t rule_count;
-    uv_tcp_t *control;     /* NULL: none; frees itself when closed */
-    struct list controls;  /* struct control_conn.link */
+    uv_tcp_t *control;    /* NULL: none; frees itself when closed */
+    struct list controls; /* struct control_conn.link */
     size_t control_count;
 };
 

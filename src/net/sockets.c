@@ -54,12 +54,12 @@ enum err sockets_listen(const char *addr, int *ret_fd, uint16_t *ret_port, struc
     return OK;
 }
 
-/* Listening TCP socket, made non-blocking and close-on-exec? */
+/* Stream socket (listening, or one end of a pair), made non-blocking and close-on-exec? */
 static bool adopt(int fd)
 {
-    int is_listening = 0;
-    socklen_t size = sizeof(is_listening);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) != 0 || is_listening == 0) {
+    int type = 0;
+    socklen_t size = sizeof(type);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
         return false;
     }
     int flags = fcntl(fd, F_GETFL);
@@ -97,8 +97,9 @@ static enum err inherit(const char *count_text, const char *pid_text, const char
                            SOCKETS_NAME_SIZE - 1);
         }
         if (!adopt(fd)) {
-            return err_set(ei, ERR_INVALID, "inherited descriptor %d (" STR_FMT
-                           ") is no listening socket", fd, STR_ARG(name));
+            return err_set(ei, ERR_INVALID,
+                           "inherited descriptor %d (" STR_FMT ") is no stream socket", fd,
+                           STR_ARG(name));
         }
         ret[i] = (struct sockets_inherited){.fd = fd};
         if (name.n > 0) {
@@ -113,13 +114,13 @@ enum err sockets_inherit(struct sockets_inherited ret[SOCKETS_INHERITED_MAX], si
                          struct errinfo *ei)
 {
     /* One thread by contract, so getenv and unsetenv race with nobody. */
-    const char *count_text = getenv("LISTEN_FDS");          /* NOLINT(concurrency-mt-unsafe) */
+    const char *count_text = getenv("LISTEN_FDS"); /* NOLINT(concurrency-mt-unsafe) */
     if (count_text == NULL) {
         *ret_n = 0;
         return OK;
     }
-    const char *pid_text = getenv("LISTEN_PID");            /* NOLINT(concurrency-mt-unsafe) */
-    const char *names_text = getenv("LISTEN_FDNAMES");      /* NOLINT(concurrency-mt-unsafe) */
+    const char *pid_text = getenv("LISTEN_PID");       /* NOLINT(concurrency-mt-unsafe) */
+    const char *names_text = getenv("LISTEN_FDNAMES"); /* NOLINT(concurrency-mt-unsafe) */
     enum err e = inherit(count_text, pid_text, names_text, ret, ret_n, ei);
     (void)unsetenv("LISTEN_FDS");     /* NOLINT(concurrency-mt-unsafe) fails on bad names only */
     (void)unsetenv("LISTEN_PID");     /* NOLINT(concurrency-mt-unsafe) */

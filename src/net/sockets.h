@@ -22,7 +22,8 @@ enum {
 
 /* Listens on a numeric "host:port"; port 0 takes a free one. The descriptor is non-blocking and
  * close-on-exec; the caller closes it. ERR_INVALID: not an address; ERR_IN_USE; ERR_IO. */
-enum err sockets_listen(const char *addr, int *ret_fd, uint16_t *ret_port, struct errinfo *ei) MUST_CHECK;
+enum err sockets_listen(const char *addr, int *ret_fd, uint16_t *ret_port,
+                        struct errinfo *ei) MUST_CHECK;
 uint16_t sockets_port(int fd); /* local port of a socket; 0 when it has none */
 
 struct sockets_inherited {
@@ -31,13 +32,13 @@ struct sockets_inherited {
 };
 /* Takes the inherited sockets (once: the variables are removed, the descriptors become
  * close-on-exec and non-blocking). None: *ret_n = 0. ERR_INVALID when the variables are malformed or
- * name descriptors that are no listening sockets. */
+ * name descriptors that are no stream sockets (a parent may also pass one end of a socket pair). */
 enum err sockets_inherit(struct sockets_inherited ret[SOCKETS_INHERITED_MAX], size_t *ret_n,
                          struct errinfo *ei) MUST_CHECK;
 
 /* The two environment entries for a child that gets `n` sockets by these names. */
 struct sockets_env {
-    char fds[32];                                      /* "LISTEN_FDS=2" */
+    char fds[32];                                               /* "LISTEN_FDS=2" */
     char names[32 + SOCKETS_INHERITED_MAX * SOCKETS_NAME_SIZE]; /* "LISTEN_FDNAMES=data:peer" */
 };
 void sockets_env_make(const char *const *names, size_t n, struct sockets_env *ret);

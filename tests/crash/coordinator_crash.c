@@ -17,8 +17,8 @@
 #include "base/contract.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "coord/server.h"
 #include "coord/coord_client.h"
+#include "coord/server.h"
 #include "lib/t.h"
 #include "net/sockets.h"
 
@@ -47,8 +47,8 @@ static struct {
     enum err txn_err;
     coord_rev txn_rev;
     bool txn_succeeded;
-    coord_rev rev_max;    /* highest seen in any answer */
-    char *padding;        /* makes the file grow, so that rewrites happen under fire */
+    coord_rev rev_max; /* highest seen in any answer */
+    char *padding;     /* makes the file grow, so that rewrites happen under fire */
 } w;
 
 static int serve(const char *dir, const char *fd_text)

@@ -4,8 +4,8 @@
 #include "base/contract.h"
 #include "base/crc.h"
 
-#define RECORD_MAGIC UINT32_C(0x52434648)           /* "HFCR" */
-#define FILE_MAGIC UINT64_C(0x0044524f4f434648)     /* "HFCOORD" 00 */
+#define RECORD_MAGIC UINT32_C(0x52434648)         /* "HFCR" */
+#define FILE_MAGIC   UINT64_C(0x0044524f4f434648) /* "HFCOORD" 00 */
 
 enum {
     CRC_OFFSET = 12,

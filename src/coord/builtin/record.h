@@ -21,7 +21,7 @@ enum coord_record_type {
 struct coord_record_op {
     struct str key;
     struct str value;
-    coord_rev rev; /* in a transaction: the record's */
+    coord_rev rev;  /* in a transaction: the record's */
     bool is_delete; /* transactions only */
 };
 

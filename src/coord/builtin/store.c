@@ -191,7 +191,7 @@ static void put(struct coord_store *s, struct str key, struct str value, coord_r
     e->is_volatile = is_volatile;
 }
 
-static void delete(struct coord_store *s, struct str key, coord_rev rev)
+static void delete (struct coord_store *s, struct str key, coord_rev rev)
 {
     struct entry *e = find(s, key);
     ASSERT(e != NULL);
@@ -434,7 +434,8 @@ static size_t collect_changes(const struct coord_store *s, struct str prefix, co
         struct str key = str_make(t->key, t->key_size);
         if (str_starts(key, prefix)) {
             if (ret != NULL) {
-                ret[n] = (struct coord_kv){.key = arena_str(a, key), .rev = t->rev, .is_deleted = true};
+                ret[n] =
+                    (struct coord_kv){.key = arena_str(a, key), .rev = t->rev, .is_deleted = true};
             }
             n++;
         }
@@ -465,7 +466,8 @@ bool coord_store_changes(const struct coord_store *s, struct str prefix, coord_r
 
 /* --- restart -------------------------------------------------------------------------------------- */
 
-static enum err load_snapshot(struct coord_store *s, const struct coord_record *r, struct errinfo *ei)
+static enum err load_snapshot(struct coord_store *s, const struct coord_record *r,
+                              struct errinfo *ei)
 {
     if (s->rev != 0 || s->entry_count != 0) {
         return err_set(ei, ERR_CORRUPT, "snapshot after other records");
@@ -534,7 +536,8 @@ void coord_store_recovered(struct coord_store *s)
 
 void coord_store_snapshot(const struct coord_store *s, struct buf *out)
 {
-    struct coord_record r = {.type = COORD_RECORD_SNAPSHOT, .rev = s->rev, .rev_limit = s->rev_limit};
+    struct coord_record r = {
+        .type = COORD_RECORD_SNAPSHOT, .rev = s->rev, .rev_limit = s->rev_limit};
     if (s->rev > 0 && s->rev >= s->rev_limit) {
         r.rev_limit = s->rev + 1; /* recovered, and nothing reserved anew */
     }

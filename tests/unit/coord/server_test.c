@@ -99,8 +99,9 @@ static const struct coord_txn_result *run_txn(const struct coord_txn *t, unsigne
 
 static coord_rev put(const char *key, const char *value, bool is_volatile)
 {
-    struct coord_txn t = {.put_count = 1,
-                          .puts = {{.key = str_of(key), .value = str_of(value), .is_volatile = is_volatile}}};
+    struct coord_txn t = {
+        .put_count = 1,
+        .puts = {{.key = str_of(key), .value = str_of(value), .is_volatile = is_volatile}}};
     const struct coord_txn_result *r = run_txn(&t, 5000);
     t_ok(r->err);
     t_check(r->succeeded);
@@ -146,7 +147,8 @@ static void lost(void *ctx)
 
 static bool seen_enough(void)
 {
-    return w.seen_count >= w.want_seen && w.synced_count >= w.want_synced && w.lost_count >= w.want_lost;
+    return w.seen_count >= w.want_seen && w.synced_count >= w.want_synced &&
+           w.lost_count >= w.want_lost;
 }
 
 static void start_watch(const char *prefix)
@@ -221,8 +223,9 @@ T_TEST("a change reaches a watcher within a moment")
         for (size_t i = 0; i < 40; i++) {
             size_t before = w.seen_count;
             usec start_us = clock_boot_us();
-            struct coord_txn t = {.put_count = 1,
-                                  .puts = {{.key = STR("k"), .value = STR("v"), .is_volatile = is_volatile != 0}}};
+            struct coord_txn t = {
+                .put_count = 1,
+                .puts = {{.key = STR("k"), .value = STR("v"), .is_volatile = is_volatile != 0}}};
             w.is_txn_done = false;
             coord_client_txn(w.client, &t, 5000, on_txn, NULL);
             wait_seen(before + 1, 1, 0);
@@ -351,8 +354,11 @@ static int fetch(const char *method, const char *target, const char *body, bool 
     char url[256];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", w.port, target);
     struct http_header token = {STR("Authorization"), STR("Bearer s3cret")};
-    struct http_client_req req = {.method = method, .url = url, .headers = &token,
-                                  .header_count = has_token ? 1 : 0, .body = str_of(body),
+    struct http_client_req req = {.method = method,
+                                  .url = url,
+                                  .headers = &token,
+                                  .header_count = has_token ? 1 : 0,
+                                  .body = str_of(body),
                                   .timeout_ms = 5000};
     got.is_there = false;
     (void)http_client_start(http, &req, on_http, NULL);

@@ -20,7 +20,7 @@ struct ref_key {
     bool is_there;
     bool is_volatile;
     char value[16];
-    coord_rev rev;        /* of the last change, deletion included; 0 = never */
+    coord_rev rev; /* of the last change, deletion included; 0 = never */
 };
 
 struct ref {
@@ -374,7 +374,8 @@ T_TEST("forgotten deletions force a full read, remembered ones do not")
     t_check(!coord_store_changes(e.store, STR(""), first, &e.arena, &kvs, &n));
     t_check(coord_store_changes(e.store, STR(""), first + 30, &e.arena, &kvs, &n));
     t_eq_u64(n, COORD_TOMBSTONES_MAX - 5);
-    t_check(!coord_store_changes(e.store, STR(""), coord_store_rev(e.store) + 1, &e.arena, &kvs, &n));
+    t_check(
+        !coord_store_changes(e.store, STR(""), coord_store_rev(e.store) + 1, &e.arena, &kvs, &n));
     teardown();
 }
 
@@ -436,7 +437,8 @@ T_TEST("damaged, misplaced and newer records are refused")
         e.record.p[bit / 8] = (char)(e.record.p[bit / 8] ^ (1 << (bit % 8)));
         coord_store_free(s);
     }
-    t_err(coord_store_load(e.store, buf_str(&e.record), NULL), ERR_CORRUPT); /* same revision again */
+    t_err(coord_store_load(e.store, buf_str(&e.record), NULL),
+          ERR_CORRUPT); /* same revision again */
     buf_clear(&e.record);
     coord_store_snapshot(e.store, &e.record);
     t_err(coord_store_load(e.store, buf_str(&e.record), NULL), ERR_CORRUPT); /* not the first */
@@ -451,9 +453,9 @@ T_TEST("the formats are pinned byte by byte")
     coord_file_header_encode(&file);
     t_ok(coord_file_header_decode(buf_str(&file), NULL));
     t_check(put_one(STR("x"), STR("value"), false).succeeded);
-    struct coord_txn t = {.put_count = 2,
-                          .puts = {{.key = STR("x"), .is_delete = true},
-                                   {.key = STR("y"), .value = STR("other")}}};
+    struct coord_txn t = {
+        .put_count = 2,
+        .puts = {{.key = STR("x"), .is_delete = true}, {.key = STR("y"), .value = STR("other")}}};
     struct coord_txn_result r;
     coord_store_txn(e.store, &t, &e.arena, &r, &e.record);
     buf_add_str(&file, buf_str(&e.record));

@@ -22,15 +22,14 @@ static void teardown(void)
 T_TEST("a transaction reads back, whatever its values hold")
 {
     setup();
-    struct coord_txn t = {
-        .compare_count = 2,
-        .compares = {{STR("a/b"), 0}, {STR("k\xc3\xa9y"), UINT64_C(1) << 60}},
-        .put_count = 5,
-        .puts = {{.key = STR("a"), .value = STR("{\"x\":1}")},
-                 {.key = STR("b"), .value = STR("\0\1\2 nul")},
-                 {.key = STR("c"), .value = STR("\xff\xfe")},
-                 {.key = STR("d"), .is_delete = true},
-                 {.key = STR("e"), .value = STR(""), .is_volatile = true}}};
+    struct coord_txn t = {.compare_count = 2,
+                          .compares = {{STR("a/b"), 0}, {STR("k\xc3\xa9y"), UINT64_C(1) << 60}},
+                          .put_count = 5,
+                          .puts = {{.key = STR("a"), .value = STR("{\"x\":1}")},
+                                   {.key = STR("b"), .value = STR("\0\1\2 nul")},
+                                   {.key = STR("c"), .value = STR("\xff\xfe")},
+                                   {.key = STR("d"), .is_delete = true},
+                                   {.key = STR("e"), .value = STR(""), .is_volatile = true}}};
     coord_wire_txn_encode(&t, &b);
     struct coord_txn got;
     struct errinfo ei = {0};
@@ -137,7 +136,8 @@ T_TEST("query parameters are decoded and bounded")
 {
     setup();
     struct coord_watch_query q;
-    t_ok(coord_wire_query_decode(&a, STR("prefix=a%2Fb%20c&after=5&wait_ms=70000&x=y&z"), &q, NULL));
+    t_ok(
+        coord_wire_query_decode(&a, STR("prefix=a%2Fb%20c&after=5&wait_ms=70000&x=y&z"), &q, NULL));
     t_eq_lit(q.prefix, "a/b c");
     t_eq_u64(q.after, 5);
     t_eq_u64(q.wait_ms, COORD_WATCH_MS_MAX);

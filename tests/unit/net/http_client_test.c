@@ -205,14 +205,15 @@ T_TEST("what cannot be sent says so and was not sent")
 {
     setup_server();
     struct http_header bad[] = {{STR("X-A"), STR("v\r\nX-B: c")}};
-    struct http_client_req req = {.method = "GET", .url = url("/"), .headers = bad,
-                                  .header_count = 1, .timeout_ms = 5000};
+    struct http_client_req req = {
+        .method = "GET", .url = url("/"), .headers = bad, .header_count = 1, .timeout_ms = 5000};
     const struct answer *a = run(&req);
     t_err(a->err, ERR_INVALID);
     t_check(!a->was_sent);
     req = (struct http_client_req){.method = "GET", .url = "ftp://127.0.0.1/", .timeout_ms = 5000};
     t_err(run(&req)->err, ERR_INVALID);
-    req = (struct http_client_req){.method = "GET", .url = "http://127.0.0.1:99999/", .timeout_ms = 5000};
+    req = (struct http_client_req){
+        .method = "GET", .url = "http://127.0.0.1:99999/", .timeout_ms = 5000};
     t_err(run(&req)->err, ERR_INVALID);
     struct http_server_stats stats;
     http_server_stats_get(w.server, &stats);

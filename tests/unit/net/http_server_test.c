@@ -282,8 +282,9 @@ T_TEST("a sender that asks first is refused before it sends the body")
 {
     setup();
     struct raw_conn c = raw_connect(w.port);
-    struct raw_response r = exchange(&c, "PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n"
-                                         "Expect: 100-continue\r\n\r\n");
+    struct raw_response r =
+        exchange(&c, "PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n"
+                     "Expect: 100-continue\r\n\r\n");
     t_eq_int(r.status, 413);
     raw_response_done(&r);
     raw_close(&c);

@@ -15,8 +15,8 @@ static struct buf frame_of(enum link_frame_type type, struct str payload)
 T_TEST("frames are pinned byte by byte")
 {
     struct buf b = frame_of(LINK_FRAME_DATA, STR("abc"));
-    struct link_hello h = {.version_min = 1, .version_max = 1, .role = LINK_ROLE_DIALLER,
-                           .hello = STR("east")};
+    struct link_hello h = {
+        .version_min = 1, .version_max = 1, .role = LINK_ROLE_DIALLER, .hello = STR("east")};
     memset(h.nonce, 7, sizeof(h.nonce));
     struct buf hello;
     buf_init(&hello, 4096);
@@ -97,8 +97,8 @@ T_TEST("a payload at the cap is taken, one byte more is refused on its header")
 
 T_TEST("a hello reads back; wrong ones are refused")
 {
-    struct link_hello h = {.version_min = 1, .version_max = 3, .role = LINK_ROLE_ACCEPTOR,
-                           .hello = STR("x")};
+    struct link_hello h = {
+        .version_min = 1, .version_max = 3, .role = LINK_ROLE_ACCEPTOR, .hello = STR("x")};
     memset(h.nonce, 9, sizeof(h.nonce));
     struct buf b;
     buf_init(&b, 4096);

@@ -314,8 +314,10 @@ static bool b_down(void)
 static void raw_dial(uint8_t version_min, uint8_t version_max)
 {
     raw = raw_connect(w.port);
-    struct link_hello h = {.version_min = version_min, .version_max = version_max,
-                           .role = LINK_ROLE_DIALLER, .hello = STR("raw")};
+    struct link_hello h = {.version_min = version_min,
+                           .version_max = version_max,
+                           .role = LINK_ROLE_DIALLER,
+                           .hello = STR("raw")};
     buf_init(&raw_hello, 4096);
     link_hello_encode(&raw_hello, &h);
     raw_send_frame(LINK_FRAME_HELLO, buf_str(&raw_hello));
@@ -329,7 +331,8 @@ static void raw_up(void)
     t_eq_int(hello.type, LINK_FRAME_HELLO);
     struct crypto_hmac *key = crypto_hmac_new(STR("s"));
     uint8_t proof[CRYPTO_SHA256_SIZE];
-    link_proof_make(key, LINK_ROLE_DIALLER, LINK_VERSION, buf_str(&raw_hello), hello.payload, proof);
+    link_proof_make(key, LINK_ROLE_DIALLER, LINK_VERSION, buf_str(&raw_hello), hello.payload,
+                    proof);
     crypto_hmac_free(key);
     raw_drop_frame(&hello);
     struct link_frame theirs = raw_next_frame();

@@ -254,9 +254,11 @@ T_TEST("commands come by a socket, one answer line each")
     say(&c, "mode * delay 5\nlist\r\n", "ok\nok east>west=delay\n");
     say(&c, "mode nobody cut\n", "error no rule nobody\n");
     say(&c, "mode east>west delay\n", "error want mode NAME pass|cut|blackhole|delay N\n");
-    say(&c, "mode east>west delay 0\n", "error delay of 0 ms, want 1 to 60000, and only with delay\n");
+    say(&c, "mode east>west delay 0\n",
+        "error delay of 0 ms, want 1 to 60000, and only with delay\n");
     say(&c, "add east>west 127.0.0.1:0 127.0.0.1:1\n", "error rule east>west exists already\n");
-    say(&c, "add x 127.0.0.1:0 localhost:1\n", "error upstream localhost:1 is not numeric host:port\n");
+    say(&c, "add x 127.0.0.1:0 localhost:1\n",
+        "error upstream localhost:1 is not numeric host:port\n");
     say(&c, "\n", "error want add NAME LISTEN UPSTREAM, mode NAME MODE, or list\n");
     char line[128];
     (void)snprintf(line, sizeof(line), "add new 127.0.0.1:0 127.0.0.1:%u\n", w.echo_port);

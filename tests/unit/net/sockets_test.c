@@ -116,7 +116,8 @@ T_TEST("a child finds its sockets by name, whatever their numbers were")
     if (process == 0) {
         int crossed[2] = {fds[0], fds[1]};
         if (fds[0] != 4 || fds[1] != 3) {
-            if (dup2(fds[0], 14) < 0 || dup2(fds[1], 13) < 0 || dup2(14, 4) < 0 || dup2(13, 3) < 0) {
+            if (dup2(fds[0], 14) < 0 || dup2(fds[1], 13) < 0 || dup2(14, 4) < 0 ||
+                dup2(13, 3) < 0) {
                 _exit(8);
             }
             crossed[0] = 4;
