@@ -134,6 +134,14 @@ void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
     if (!is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE) {
         return;
     }
+    if (is_matched(p)) {
+        /* The answer to an older tail of ours (asked twice): entries of this writer came in
+         * between, and what is before our end now is no branch. */
+        return;
+    }
+    if (!place_same(m->durable, p->tail)) {
+        return; /* an answer to an older tail: entries have been added or cut since */
+    }
     if (m->is_unknown && p->tail.lsn != 0 && (p->pid == 0 || !metadata_is_current(R))) {
         return; /* asked again by the tick */
     }
@@ -143,7 +151,7 @@ void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
     } else if (branch.lsn < p->tail.lsn && part_history_has(p, branch.epoch, branch.lsn)) {
         conflict_begin(p, branch);
     } else {
-        p->tail_sent_us = 0; /* an answer to an older tail */
+        p->tail_sent_us = 0; /* no such place in our history: ask again */
     }
 }
 

@@ -321,6 +321,7 @@ static void put_payload(struct buf *out, const struct msg *m)
     case MSG_BRANCH:
         buf_add_u64(out, m->pid);
         put_place(out, m->place);
+        put_place(out, m->durable);
         put_flag(out, m->is_unknown);
         return;
     case MSG_APPEND:
@@ -398,6 +399,7 @@ static void get_payload(struct rd *r, struct arena *a, struct msg *m)
     case MSG_BRANCH:
         m->pid = rd_u64(r);
         m->place = get_place(r);
+        m->durable = get_place(r);
         m->is_unknown = get_flag(r);
         return;
     case MSG_APPEND:

@@ -182,12 +182,15 @@ static bool find_common(const struct partition *p, const struct msg *m, struct p
     return m->row_count < MSG_EPOCHS_MAX;
 }
 
-static void send_branch(struct repl *R, region_id to, pid id, struct place at, bool is_unknown)
+/* `tail` is what the peer had said: an answer to an older tail must never be acted upon. */
+static void send_branch(struct repl *R, region_id to, pid id, struct place at, struct place tail,
+                        bool is_unknown)
 {
     struct msg m = {.type = MSG_BRANCH,
                     .generation = R->mode.generation,
                     .pid = id,
                     .place = at,
+                    .durable = tail,
                     .is_unknown = is_unknown};
     repl_send(R, to, &m);
 }
@@ -220,7 +223,7 @@ static void matched(struct progress *g, const struct msg *m)
     g->progress_us = R->io.now(R->io.ctx);
     forget_inflight(g);
     note_acked(g, m->durable);
-    send_branch(R, g->peer->id, p->pid, m->place, /* is_unknown= */ false);
+    send_branch(R, g->peer->id, p->pid, m->place, m->place, /* is_unknown= */ false);
     if (g->sent.lsn < p->tail.lsn) {
         make_ready(g);
     }
@@ -238,7 +241,7 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
     struct partition *p = repl_find(R, m->pid);
     if (p == NULL) {
         if (map_get(&R->dropped, str_make(&m->pid, sizeof(m->pid))) == NULL) {
-            send_branch(R, from, m->pid, (struct place){0}, /* is_unknown= */ true);
+            send_branch(R, from, m->pid, (struct place){0}, m->place, /* is_unknown= */ true);
         }
         return;
     }
@@ -277,7 +280,7 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
         return;
     }
     g->state = PROG_DIVERGED;
-    send_branch(R, from, p->pid, common, /* is_unknown= */ false);
+    send_branch(R, from, p->pid, common, m->place, /* is_unknown= */ false);
 }
 
 void ship_on_ack(struct repl *R, region_id from, const struct msg *m)
