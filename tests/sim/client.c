@@ -82,7 +82,7 @@ void client_probe(struct client *c)
 
 static uint32_t wanted_parts(const struct world *w)
 {
-    return ((1u << (w->cfg.part_count + 1)) - 1) & ~1u;
+    return (1u << (w->cfg.part_count + 1)) - 1; /* 0: the last container itself */
 }
 
 static uint32_t wanted_regions(const struct world *w)
@@ -502,6 +502,10 @@ static void probe_op(struct client *c)
     struct world *w = c->w;
     uint32_t parts = wanted_parts(w) & ~c->probed_parts;
     uint32_t regions = wanted_regions(w) & ~c->probed_regions;
+    if ((parts & 1u) != 0) {
+        send(c, container_op(w, c->id, (uint16_t)w->cfg.part_count), c->writer);
+        return;
+    }
     for (pid p = 1; p <= w->cfg.part_count; p++) {
         if ((parts & (1u << p)) != 0) {
             struct op *op = ledger_add(w, c->id, OP_UPSERT, p);
