@@ -253,7 +253,7 @@ static void append_group(struct journal *j, struct str records)
     buf_add_str(&b, records);
     ASSERT(buf_ok(&b));
     if (write_all(j->fd, buf_str(&b), j->size) != 0 || fdatasync(j->fd) != 0) {
-        j->events.failed(j->events.ctx, strerror(errno));
+        j->events.failed(j->events.ctx, err_errno_text(errno));
     }
     (void)pthread_mutex_lock(&j->lock);
     j->size += b.n;
@@ -267,7 +267,7 @@ static void rewrite(struct journal *j, struct str snapshot, struct str records, 
     int fd = replace_file(j, snapshot, str_slice(records, covered, records.n),
                           /* ahead: */ (uint64_t)2 * JOURNAL_RESERVE_SIZE, &size);
     if (fd < 0) {
-        LOG_WARN("coord", "rewrite_failed", "why=%s", strerror(errno));
+        LOG_WARN("coord", "rewrite_failed", "why=%s", err_errno_text(errno));
         append_group(j, records); /* the old file goes on */
         (void)pthread_mutex_lock(&j->lock);
         j->rewritten_size = j->size; /* and is looked at again when it has doubled */
@@ -345,7 +345,7 @@ static enum err lock_dir(struct journal *j, struct errinfo *ei)
     path_of(j, "coordinator.lock", path);
     j->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (j->lock_fd < 0) {
-        return err_set(ei, disk_err(), "open %s: %s", path, strerror(errno));
+        return err_set(ei, disk_err(), "open %s: %s", path, err_errno_text(errno));
     }
     if (flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         (void)err_set(ei, ERR_IN_USE, "%s is in use by another coordinator", j->dir);
@@ -364,10 +364,10 @@ static enum err open_existing(struct journal *j, struct coord_store *store, stru
     TRY(load(buf_str(file), store, &size, ei));
     j->fd = open(path, O_RDWR | O_CLOEXEC);
     if (j->fd < 0) {
-        return err_set(ei, ERR_IO, "open %s: %s", path, strerror(errno));
+        return err_set(ei, ERR_IO, "open %s: %s", path, err_errno_text(errno));
     }
     if (size < file->n && (ftruncate(j->fd, (off_t)size) != 0 || fsync(j->fd) != 0)) {
-        return err_set(ei, ERR_IO, "cut the torn tail of %s: %s", path, strerror(errno));
+        return err_set(ei, ERR_IO, "cut the torn tail of %s: %s", path, err_errno_text(errno));
     }
     j->size = size;
     j->rewritten_size = 0; /* unknown: a large file is rewritten at the next change */
@@ -389,9 +389,10 @@ static enum err open_file(struct journal *j, struct coord_store *store, struct e
     } else if (ret == ERR_NOT_FOUND) {
         j->fd = replace_file(j, STR_NONE, STR_NONE, JOURNAL_RESERVE_SIZE, &j->size);
         j->reserved_end = j->size + JOURNAL_RESERVE_SIZE;
-        ret = j->fd >= 0 ? OK : err_set(ei, disk_err(), "create %s: %s", path, strerror(errno));
+        ret =
+            j->fd >= 0 ? OK : err_set(ei, disk_err(), "create %s: %s", path, err_errno_text(errno));
     } else {
-        (void)err_set(ei, ret, "read %s: %s", path, strerror(errno));
+        (void)err_set(ei, ret, "read %s: %s", path, err_errno_text(errno));
     }
     buf_done(&file);
     return ret;
@@ -465,7 +466,7 @@ enum err journal_reserve(struct journal *j, size_t n, struct errinfo *ei)
     (void)pthread_mutex_lock(&j->lock);
     /* In the worst case each record becomes a group of its own; both are counted by the caller's n
      * and one more header. */
-    uint64_t queued = j->size + j->writing_size + j->pending.n + 2 * GROUP_HEADER_SIZE;
+    uint64_t queued = j->size + j->writing_size + j->pending.n + (uint64_t)2 * GROUP_HEADER_SIZE;
     uint64_t needed = queued + n + GROUP_HEADER_SIZE;
     enum err ret = OK;
     if (needed > PENDING_SIZE_MAX + j->size) {
@@ -477,7 +478,7 @@ enum err journal_reserve(struct journal *j, size_t n, struct errinfo *ei)
         } else if (allocate(j->fd, j->size, needed) == 0) { /* the disk is nearly full */
             j->reserved_end = needed;
         } else {
-            ret = err_set(ei, disk_err(), "reserve %zu bytes: %s", n, strerror(errno));
+            ret = err_set(ei, disk_err(), "reserve %zu bytes: %s", n, err_errno_text(errno));
         }
     }
     (void)pthread_mutex_unlock(&j->lock);

@@ -167,12 +167,12 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
     l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (l->fd < 0) {
         listener_free(l);
-        return err_set(ei, ERR_IO, "duplicate listening socket %d: %s", fd, strerror(errno));
+        return err_set(ei, ERR_IO, "duplicate listening socket %d: %s", fd, err_errno_text(errno));
     }
     int flags = fcntl(l->fd, F_GETFL);
     if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) != 0) {
         listener_free(l);
-        return err_set(ei, ERR_IO, "make socket %d non-blocking: %s", fd, strerror(errno));
+        return err_set(ei, ERR_IO, "make socket %d non-blocking: %s", fd, err_errno_text(errno));
     }
     /* In the list first: connections may come before MHD_start_daemon returns. */
     (void)pthread_mutex_lock(&s->lock);
@@ -187,7 +187,7 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
         s->listener_count--;
         (void)pthread_mutex_unlock(&s->lock);
         listener_free(l);
-        return err_set(ei, ERR_IO, "start http listener %s: %s", name, strerror(cause));
+        return err_set(ei, ERR_IO, "start http listener %s: %s", name, err_errno_text(cause));
     }
     return OK;
 }
@@ -284,7 +284,7 @@ static void listener_end(struct http_listener *l, struct timespec deadline)
      * two instructions of http_respond or has been abandoned, so this ends. */
     while (atomic_load(&l->parked_count) > 0) {
         abandon_parked(l);
-        is_empty = wait_empty(l, monotonic_after_ms(1));
+        (void)wait_empty(l, monotonic_after_ms(1)); /* a pause that may end early */
     }
     MHD_stop_daemon(l->daemon); /* breaks what connections are left */
     listener_free(l);

@@ -132,7 +132,7 @@ void link_proof_make(const struct crypto_hmac *key, enum link_role prover, uint8
                      uint8_t ret[CRYPTO_SHA256_SIZE])
 {
     struct buf b;
-    buf_init(&b, 2 * (LINK_GREETING_SIZE_MAX + LINK_FRAME_HEADER_SIZE));
+    buf_init(&b, (size_t)2 * (LINK_GREETING_SIZE_MAX + LINK_FRAME_HEADER_SIZE));
     buf_add(&b, "holdfast-link-proof", sizeof("holdfast-link-proof"));
     buf_add_u8(&b, (uint8_t)prover);
     buf_add_u8(&b, version);

@@ -237,6 +237,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
     struct chunk *chunk =
         bytes->base == NULL ? NULL : CONTAINER_OF(bytes->base, struct chunk, bytes);
     if (n > 0) {
+        ASSERT(chunk != NULL); /* from on_alloc */
         chunk->is_end = false;
         chunk->size = (size_t)n;
         chunk = (struct chunk *)mem_realloc(chunk, sizeof(*chunk) + (size_t)n);

@@ -28,6 +28,6 @@ struct proxy {
 };
 
 /* A listener of libuv on a duplicate of `fd`; NULL when it is no listening TCP socket. */
-uv_tcp_t *proxy_listen(struct proxy *p, int fd, uv_connection_cb on_connection, void *data);
+uv_tcp_t *proxy_listen(struct proxy *p, int fd, uv_connection_cb accept_cb, void *data);
 void proxy_close_and_free(uv_handle_t *handle); /* for handles that are a whole allocation */
 void proxy_control_free(struct proxy *p);

@@ -39,13 +39,13 @@ enum err sockets_listen(const char *addr, int *ret_fd, uint16_t *ret_port, struc
     }
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        return err_set(ei, ERR_IO, "socket: %s", strerror(errno));
+        return err_set(ei, ERR_IO, "socket: %s", err_errno_text(errno));
     }
     int one = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)); /* bind says what matters */
     if (bind(fd, (struct sockaddr *)&sa, addr_size(&sa)) != 0 || listen(fd, SOCKETS_BACKLOG) != 0) {
         enum err e = errno == EADDRINUSE ? ERR_IN_USE : ERR_IO;
-        (void)err_set(ei, e, "listen on %s: %s", addr, strerror(errno));
+        (void)err_set(ei, e, "listen on %s: %s", addr, err_errno_text(errno));
         (void)close(fd); /* nothing was written through it */
         return e;
     }

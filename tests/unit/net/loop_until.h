@@ -46,7 +46,7 @@ static inline bool loop_until_never(void)
 static inline void loop_for_ms(struct loop *loop, unsigned ms)
 {
     struct loop_until u = {
-        .loop = loop, .holds = loop_until_never, .deadline_us = clock_boot_us() + ms * 1000};
+        .loop = loop, .holds = loop_until_never, .deadline_us = clock_boot_us() + (usec)ms * 1000};
     struct loop_timer *t = loop_timer_new(loop, loop_until_look, &u);
     loop_timer_set(t, 1, 1);
     loop_run(loop);
