@@ -480,21 +480,21 @@ T_TEST("connections over the maximum are closed at once")
     enum { EXTRA = 4 };
     setup();
     setup_server("s");
-    struct raw_conn conns[LINK_CONNECTIONS_MAX + EXTRA];
-    for (size_t i = 0; i < ARRAY_COUNT(conns); i++) {
-        conns[i].fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fds[LINK_CONNECTIONS_MAX + EXTRA] = {0};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
         struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(w.port)};
         sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        t_check(connect(conns[i].fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+        t_check(connect(fds[i], (struct sockaddr *)&sa, sizeof(sa)) == 0);
     }
-    raw.fd = conns[ARRAY_COUNT(conns) - 1].fd;
+    raw.fd = fds[ARRAY_COUNT(fds) - 1];
     loop_until(w.loop, raw_has_input); /* an end of file */
     char byte = 0;
     t_check(recv(raw.fd, &byte, 1, 0) <= 0);
-    raw.fd = conns[0].fd;
+    raw.fd = fds[0];
     t_check(!raw_has_input());
-    for (size_t i = 0; i < ARRAY_COUNT(conns); i++) {
-        t_check(close(conns[i].fd) == 0);
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        t_check(close(fds[i]) == 0);
     }
     teardown();
 }
