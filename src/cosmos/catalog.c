@@ -52,16 +52,12 @@ void catalog_unref(struct catalog *c)
     map_done(&c->databases);
     map_done(&c->containers);
     map_done(&c->by_pid);
+    map_done(&c->by_rid);
     arena_done(&c->arena);
     mem_free(c);
 }
 
 /* ---- look-ups ---- */
-
-const struct database *catalog_database(const struct catalog *c, struct str id)
-{
-    return map_get(&c->databases, id);
-}
 
 static struct str pair_key(struct buf *b, struct str db, struct str id)
 {
@@ -71,13 +67,35 @@ static struct str pair_key(struct buf *b, struct str db, struct str id)
     return buf_str(b);
 }
 
-struct container *catalog_container(const struct catalog *c, struct str db, struct str id)
+/* rids of databases and containers differ in length, so one map can hold both. */
+static void *by_rid(const struct catalog *c, struct str text, unsigned size)
+{
+    struct rid rid;
+    return rid_parse(text, &rid) && rid.size == size ? map_get(&c->by_rid, text) : NULL;
+}
+
+const struct database *catalog_database(const struct catalog *c, struct str id)
+{
+    const struct database *db = map_get(&c->databases, id);
+    return db ? db : by_rid(c, id, RID_DATABASE_SIZE);
+}
+
+static struct container *container_named(const struct catalog *c, struct str db, struct str id)
 {
     struct buf key;
     buf_init(&key, 1024);
     struct container *ret = map_get(&c->containers, pair_key(&key, db, id));
     buf_done(&key);
     return ret;
+}
+
+struct container *catalog_container(const struct catalog *c, const struct database *db, struct str id)
+{
+    struct container *coll = container_named(c, db->id, id);
+    if (!coll) {
+        coll = by_rid(c, id, RID_CONTAINER_SIZE);
+    }
+    return coll && coll->db == db->number ? coll : NULL;
 }
 
 struct container *catalog_by_pid(const struct catalog *c, pid p)
@@ -87,15 +105,17 @@ struct container *catalog_by_pid(const struct catalog *c, pid p)
 
 /* ---- ranges ---- */
 
-/* The hash space is 126 bits: bound i of n is i * 2^126 / n, of which the first 64 bits decide. */
+/* The hash space is 126 bits: bound i of n is i * 2^126 / n, of which the first 64 bits decide;
+ * i * (2^62 / n) + i * (2^62 mod n) / n is that without leaving 64 bits. */
 void container_bound(const struct container *c, size_t ordinal, struct buf *out)
 {
     ASSERT(ordinal <= c->part_count);
     if (ordinal == c->part_count) {
         buf_add_u8(out, 0xff);
     } else if (ordinal > 0) {
-        unsigned __int128 high = ((unsigned __int128)ordinal << 62) / c->part_count;
-        buf_add_u64_be(out, (uint64_t)high);
+        uint64_t space = UINT64_C(1) << 62;
+        uint64_t high = ordinal * (space / c->part_count) + ordinal * (space % c->part_count) / c->part_count;
+        buf_add_u64_be(out, high);
         buf_add_u64_be(out, 0);
     }
 }
@@ -213,6 +233,7 @@ static enum err load_databases(struct engine *e, struct engine_snap *snap, struc
                                     .text = text,
                                     .etag = text_of(doc, "_etag")};
             map_put(&cat->databases, db->id, db);
+            map_put(&cat->by_rid, db->rid, db);
             map_put(numbers, str_make(&db->number, sizeof(db->number)), db);
         }
     }
@@ -223,7 +244,7 @@ static enum err load_databases(struct engine *e, struct engine_snap *snap, struc
 
 static struct container *reuse(const struct catalog *old, struct str db, struct str id, const struct engine_doc *doc)
 {
-    struct container *c = old ? catalog_container(old, db, id) : NULL;
+    struct container *c = old ? container_named(old, db, id) : NULL;
     bool is_same = c && c->lsn == doc->version.lsn && c->op_idx == doc->version.op_idx;
     return is_same ? container_ref(c) : NULL;
 }
@@ -258,6 +279,7 @@ static enum err add_container(struct catalog *cat, struct region *region, const 
     struct buf key;
     buf_init(&key, 1024);
     map_put(&cat->containers, pair_key(&key, db->id, c->id), c);
+    map_put(&cat->by_rid, c->rid, c);
     buf_done(&key);
     for (size_t i = 0; i < c->part_count; i++) {
         pid p = c->first_pid + i;
@@ -295,6 +317,7 @@ enum err catalog_load(struct engine *e, struct region *region, const struct cata
     map_init(&cat->databases);
     map_init(&cat->containers);
     map_init(&cat->by_pid);
+    map_init(&cat->by_rid);
     struct map numbers; /* database number -> struct database */
     map_init(&numbers);
     struct engine_snap *snap = engine_snap_get(e);

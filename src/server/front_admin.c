@@ -276,7 +276,10 @@ static void operate(struct http_req *req, struct str op, const struct front_reco
     struct errinfo ei = {0};
     struct account_record *rec = ARENA_NEW(&req->arena, struct account_record);
     record_copy(&req->arena, &known->record, rec);
-    if (plan(req, op, rec, &ei) != OK) {
+    enum err err = plan(req, op, rec, &ei);
+    if (err != OK) {
+        /* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
+        ei.code = err == ERR_PRECONDITION ? ERR_EXISTS : err;
         admin_respond_error(req, &ei);
         return;
     }

@@ -1,13 +1,18 @@
 #include "server/process.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/contract.h"
 #include "base/log.h"
+#include "coord/server.h"
+#include "net/loop.h"
+#include "net/proxy.h"
 #include "base/files.h"
 #include "server/front.h"
+#include "server/notify.h"
 #include "server/region_server.h"
 
 const struct conf_row process_rows[PROC_ROW_COUNT] = {
@@ -130,4 +135,66 @@ enum err process_front(struct process *p, struct errinfo *ei)
         }
     }
     return front_run(&o, ei);
+}
+
+enum err process_coordinator(struct process *p, struct errinfo *ei)
+{
+    struct coord_server_opts o = {.dir = conf_cstr(p->conf, PROC_DIR), .secret = str_make(p->secret, p->secret_n)};
+    if (p->secret_n == 0) {
+        err_set(ei, ERR_CONFIG, "the coordinator needs a secret");
+        err_hint(ei, "give --secret-file F with the secret that servers and fronts use");
+        return ERR_CONFIG;
+    }
+    TRY(process_socket(p, "coordinator", PROC_LISTEN, &o.listen_fd, ei));
+    notify_send("READY=1"); /* the socket listens already: early requests wait in its backlog */
+    return coord_server_run(&o, ei);
+}
+
+static void on_proxy_end(void *ctx, int signum)
+{
+    (void)signum;
+    loop_stop(ctx);
+}
+
+static enum err add_links(const struct process *p, struct proxy *proxy, struct errinfo *ei)
+{
+    for (unsigned i = 0; i < conf_list_count(p->conf, PROC_LINKS); i++) {
+        struct str item = conf_list_item(p->conf, PROC_LINKS, i);
+        struct str name = STR("");
+        struct str upstream = STR("");
+        char name_text[PROXY_NAME_SIZE];
+        char upstream_text[128];
+        if (!str_split(item, '=', &name, &upstream) || name.n >= sizeof(name_text) || upstream.n >= sizeof(upstream_text)) {
+            return err_set(ei, ERR_CONFIG, "bad link '" STR_FMT "': NAME=HOST:PORT", STR_ARG(item));
+        }
+        (void)snprintf(name_text, sizeof(name_text), STR_FMT, STR_ARG(name));
+        (void)snprintf(upstream_text, sizeof(upstream_text), STR_FMT, STR_ARG(upstream));
+        int fd = inherited(p, name_text);
+        if (fd < 0) {
+            return err_set(ei, ERR_CONFIG, "link '%s' has no inherited socket", name_text);
+        }
+        TRY(proxy_rule_add(proxy, name_text, fd, upstream_text, ei));
+    }
+    return OK;
+}
+
+enum err process_proxy(struct process *p, struct errinfo *ei)
+{
+    struct loop *loop = loop_new();
+    struct proxy *proxy = proxy_new(loop);
+    int control = -1;
+    enum err err = add_links(p, proxy, ei);
+    if (err == OK) {
+        err = process_socket(p, "control", PROC_LISTEN, &control, ei);
+    }
+    if (err == OK) {
+        proxy_control(proxy, control);
+        loop_on_signal(loop, SIGTERM, on_proxy_end, loop);
+        loop_on_signal(loop, SIGINT, on_proxy_end, loop);
+        notify_send("READY=1");
+        loop_run(loop);
+    }
+    proxy_free(proxy);
+    loop_free(loop);
+    return err;
 }

@@ -462,7 +462,7 @@ out:
 
 static void record_retry(void *ctx);
 
-static void fill_record(struct up *up, struct account_record *rec, bool is_new)
+static enum err fill_record(struct up *up, struct account_record *rec, bool is_new)
 {
     if (is_new) {
         account_init(rec, up->opts.account, up->opts.level);
@@ -473,15 +473,12 @@ static void fill_record(struct up *up, struct account_record *rec, bool is_new)
         }
         random_base64(rec->peer_secret, sizeof(rec->peer_secret), SECRET_BYTES);
         for (size_t i = 0; i < up->region_count; i++) {
-            struct record_region *r = &rec->regions[rec->region_count++];
-            r->id = rec->next_region_id++;
-            (void)snprintf(r->name, sizeof(r->name), "%s", up->regions[i].name);
-            r->priority = (uint32_t)i;
-            r->state = i == 0 ? REGION_ONLINE_WRITE : REGION_ONLINE_READ;
-            r->since_wall_ms = clock_wall_ms();
-            rec->q_mask |= UINT64_C(1) << r->id;
+            char endpoint[64];
+            char peer[64];
+            (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
+            (void)snprintf(peer, sizeof(peer), "127.0.0.1:%u", up->regions[i].peer_port);
+            TRY(account_add_region(rec, up->regions[i].name, endpoint, peer, clock_wall_ms(), &up->failure));
         }
-        rec->writer = rec->regions[0].id;
     }
     for (size_t i = 0; i < up->region_count; i++) {
         struct record_region *r = record_region_by_name(rec, str_of(up->regions[i].name));
@@ -497,6 +494,7 @@ static void fill_record(struct up *up, struct account_record *rec, bool is_new)
         /* The coordinator is the authority: keys may have been rotated since. */
         (void)snprintf(up->key, sizeof(up->key), "%s", rec->key[0]);
     }
+    return OK;
 }
 
 static void up_fail(struct up *up)
@@ -551,13 +549,15 @@ static void on_record_read(void *ctx, enum err err, const struct coord_kv *kvs, 
             err = record_decode(&arena, kvs[i].value, rec, &up->failure);
         }
     }
+    if (err == OK) {
+        err = fill_record(up, rec, rev == 0);
+    }
     if (err != OK) {
         up_fail(up);
     } else {
         if (rev != 0 && up->opts.has_level && rec->level != up->opts.level) {
             LOG_WARN("up", "level_kept", "account=%s level=%s", rec->name, consistency_name(rec->level));
         }
-        fill_record(up, rec, rev == 0);
         record_encode(rec, &text);
         ASSERT(buf_ok(&text));
         txn->compare_count = 1;

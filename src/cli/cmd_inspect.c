@@ -1,0 +1,155 @@
+/* `holdfast inspect`: tables of the program and files of a stopped region. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "account/region.h"
+#include "base/arena.h"
+#include "base/contract.h"
+#include "base/fsm.h"
+#include "cli/cli.h"
+#include "engine/engine.h"
+#include "repl/entry.h"
+
+enum { I_FORMAT, I_STORE, I_PARTITION, I_FROM, I_LIMIT, I_ROW_COUNT };
+
+static const struct conf_row rows[I_ROW_COUNT] = {
+    [I_FORMAT] = {"format", CONF_STRING, "table", 1, 16, 0, "fsm: table, diagram or dot"},
+    [I_STORE] = {"store", CONF_STRING, "", 0, 3000, 0, "store, log: folder of a stopped region, e.g. holdfast-data/regions/east/store"},
+    [I_PARTITION] = {"partition", CONF_U64, "0", 0, 0, 0, "log: partition id (0 = metadata)"},
+    [I_FROM] = {"from", CONF_U64, "0", 0, 0, 0, "log: first lsn"},
+    [I_LIMIT] = {"limit", CONF_U64, "100", 1, 0, 0, "log: entries at most"},
+};
+
+static enum err inspect_fsm(const struct conf *c, struct errinfo *ei)
+{
+    struct buf text;
+    buf_init(&text, 8 << 20);
+    enum err err = OK;
+    if (strcmp(conf_cstr(c, I_FORMAT), "table") == 0) {
+        fsm_dump_table(region_fsm(), &text);
+    } else if (strcmp(conf_cstr(c, I_FORMAT), "diagram") == 0) {
+        fsm_dump_diagram(region_fsm(), &text);
+    } else if (strcmp(conf_cstr(c, I_FORMAT), "dot") == 0) {
+        fsm_dump_dot(region_fsm(), &text);
+    } else {
+        err = err_set(ei, ERR_USAGE, "unknown format '%s': table, diagram or dot", conf_cstr(c, I_FORMAT));
+    }
+    printf(STR_FMT, STR_ARG(buf_str(&text)));
+    buf_done(&text);
+    return err;
+}
+
+static enum err open_store(const struct conf *c, struct engine **ret, struct errinfo *ei)
+{
+    if (conf_str(c, I_STORE).n == 0) {
+        return err_set(ei, ERR_USAGE, "which store? give --store FOLDER");
+    }
+    struct engine_opts opts = {.driver = STR("rocksdb"), .dir = conf_str(c, I_STORE)};
+    return engine_open(&opts, ret, ei);
+}
+
+static void on_finding(void *ctx, const char *finding)
+{
+    UNUSED(ctx);
+    printf("%s\n", finding);
+}
+
+static enum err inspect_store(const struct conf *c, bool *ret_clean, struct errinfo *ei)
+{
+    struct engine *e = NULL;
+    uint64_t findings = 0;
+    TRY(open_store(c, &e, ei));
+    printf("generation %" PRIu64 "\n", engine_generation(e));
+    printf("%-18s %10s %12s %10s %12s %12s %10s\n", "partition", "epoch", "tail", "entries", "items", "bytes", "conflicts");
+    struct engine_iter *it = engine_scan_partitions(e, NULL);
+    struct engine_row row;
+    while (engine_iter_next(it, &row)) {
+        printf("%-18" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 "\n",
+               row.pid, row.meta.tail_epoch, row.meta.tail_lsn, row.meta.tail_ord, row.meta.item_count,
+               row.meta.item_size, row.meta.conflict_count);
+    }
+    enum err err = engine_iter_err(it, ei);
+    engine_iter_free(it);
+    if (err == OK) {
+        err = engine_verify(e, on_finding, NULL, &findings, ei);
+    }
+    engine_close(e);
+    if (err == OK) {
+        printf("\n%" PRIu64 " finding%s\n", findings, findings == 1 ? "" : "s");
+    }
+    *ret_clean = findings == 0;
+    return err;
+}
+
+static void print_entry(const struct entry *e, size_t size)
+{
+    static const char *const reasons[] = {"client", "ttl", "conflict", "purge"};
+    printf("%12" PRIu64 " epoch=%" PRIu64 " generation=%" PRIu64 " ord=%" PRIu64 " prev=%" PRIu64 "/%" PRIu64
+           " chain=%016" PRIx64 " origin=%u %s reason=%s ops=%zu bytes=%zu\n",
+           e->lsn, e->epoch, e->generation, e->ord, e->prev_epoch, e->prev_lsn, e->chain, e->origin,
+           e->kind == ENTRY_EPOCH ? "EPOCH" : "WRITE", e->reason < ARRAY_COUNT(reasons) ? reasons[e->reason] : "?",
+           e->op_count, size);
+    for (size_t i = 0; i < e->op_count; i++) {
+        const struct entry_op *op = &e->ops[i];
+        printf("             %s %s key_bytes=%zu doc_bytes=%zu replaces=%" PRIu64 "\n", op->is_delete ? "delete" : "put",
+               op->space == SPACE_ITEM ? "item" : "conflict", op->key.n, op->doc.text.n, op->old.lsn);
+    }
+}
+
+static enum err inspect_log(const struct conf *c, struct errinfo *ei)
+{
+    struct engine *e = NULL;
+    TRY(open_store(c, &e, ei));
+    struct arena a;
+    arena_init(&a);
+    enum err err = OK;
+    struct engine_row row;
+    struct engine_iter *it = engine_scan_log(e, NULL, conf_u64(c, I_PARTITION), conf_u64(c, I_FROM));
+    for (uint64_t n = 0; err == OK && n < conf_u64(c, I_LIMIT) && engine_iter_next(it, &row); n++) {
+        struct entry entry;
+        arena_reset(&a);
+        err = entry_decode(&a, row.entry, &entry, ei);
+        if (err == OK) {
+            print_entry(&entry, row.entry.n);
+        }
+    }
+    KEEP_FIRST(err, engine_iter_err(it, ei));
+    engine_iter_free(it);
+    arena_done(&a);
+    engine_close(e);
+    return err;
+}
+
+static int run(const struct conf *c, int argc, char **argv)
+{
+    struct errinfo ei = {0};
+    bool is_clean = true;
+    enum err err = OK;
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "fsm") == 0 && (argc == 2 || strcmp(argv[2], "region") == 0)) {
+        err = inspect_fsm(c, &ei);
+    } else if (strcmp(what, "store") == 0 && argc == 2) {
+        err = inspect_store(c, &is_clean, &ei);
+    } else if (strcmp(what, "log") == 0 && argc == 2) {
+        err = inspect_log(c, &ei);
+    } else {
+        err = err_set(&ei, ERR_USAGE, "inspect what?");
+        err_hint(&ei, "holdfast inspect fsm region | store --store FOLDER | log --store FOLDER --partition N");
+    }
+    if (err != OK) {
+        return cli_fail(&ei);
+    }
+    return is_clean ? 0 : 1;
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+    struct conf *c = conf_new(rows, I_ROW_COUNT);
+    int status = 0;
+    if (cli_options(c, rows, I_ROW_COUNT, -1, cli_command("inspect"), &argc, argv, &status)) {
+        status = run(c, argc, argv);
+    }
+    conf_free(c);
+    return status;
+}
