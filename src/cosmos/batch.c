@@ -1,24 +1,27 @@
 /* Transactional batch and bulk: one body of operations, answered one by one.
  *
  * A batch is one write: all or nothing, one logical partition. Bulk makes one write per operation, all
- * in flight at once; they succeed or fail one by one. Completions come on the core thread, so the
- * count of what is still out needs no lock. */
+ * in flight at once; they succeed or fail one by one. Completions come on the core thread, or on the
+ * submitting one when the core's queue is full; whoever counts `pending` down to 0 answers. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/contract.h"
 #include "cosmos/items.h"
-#include "cosmos/query/query.h"
 
 struct batch {
     struct op *op;
-    size_t count, pending;
+    size_t count;
+    _Atomic size_t pending; /* bulk: writes that are out, and 1 while they are being submitted */
+    bool stops_at_failure;  /* bulk: one after the other, the rest is left out */
+    size_t next;            /* bulk, stops_at_failure: the operation to do next */
     struct item_op **items;
     struct {
         int status, substatus;
         const char *message;
-    } *results;
+    } * results;
     bool is_atomic;
-    lsn top;
+    _Atomic lsn top;
 };
 
 static void add_result(struct json_out *o, struct batch *b, size_t i, double *charge)
@@ -103,7 +106,7 @@ static void atomic_done(struct region_write *w)
     batch_answer(b);
 }
 
-static void bulk_done(struct region_write *w)
+static size_t bulk_note(struct region_write *w)
 {
     struct item_write *iw = CONTAINER_OF(w, struct item_write, w);
     struct batch *b = iw->owner;
@@ -111,15 +114,31 @@ static void bulk_done(struct region_write *w)
     while (b->items[i] != iw->ops[0]) {
         i++;
     }
-    if (w->err == OK) {
-        b->results[i].status = iw->ops[0]->status;
-        b->top = w->lsn > b->top ? w->lsn : b->top;
-    } else {
-        item_write_failed(w, iw->ops[0], &b->results[i].status, &b->results[i].substatus, &b->results[i].message);
+    if (w->err != OK) {
+        item_write_failed(w, iw->ops[0], &b->results[i].status, &b->results[i].substatus,
+                          &b->results[i].message);
+        return i;
     }
-    if (--b->pending == 0) {
+    b->results[i].status = iw->ops[0]->status;
+    lsn top = atomic_load(&b->top);
+    while (w->lsn > top && !atomic_compare_exchange_weak(&b->top, &top, w->lsn)) {
+        /* top was reloaded */
+    }
+    return i;
+}
+
+/* After the last one the request, and `b` with it, is gone. */
+static void bulk_leave(struct batch *b)
+{
+    if (atomic_fetch_sub(&b->pending, 1) == 1) {
         batch_answer(b);
     }
+}
+
+static void bulk_done(struct region_write *w)
+{
+    (void)bulk_note(w);
+    bulk_leave(CONTAINER_OF(w, struct item_write, w)->owner);
 }
 
 static bool parse_kind(struct str s, enum item_kind *ret)
@@ -138,7 +157,8 @@ static bool parse_kind(struct str s, enum item_kind *ret)
     return false;
 }
 
-static enum err parse_operation(struct op *op, const struct json *v, struct item_op *it, struct errinfo *ei)
+static enum err parse_operation(struct op *op, const struct json *v, struct item_op *it,
+                                struct errinfo *ei)
 {
     struct arena *a = &op->req->arena;
     struct str kind = STR("");
@@ -155,12 +175,14 @@ static enum err parse_operation(struct op *op, const struct json *v, struct item
         struct pk own;
         TRY(pk_parse(a, pk_text, &own, ei));
         if (op->has_pk && !pk_eq(&own, &op->pk)) {
-            return err_set(ei, ERR_INVALID, "all operations of a batch must name the same partition key");
+            return err_set(ei, ERR_INVALID,
+                           "all operations of a batch must name the same partition key");
         }
         pk = own;
     }
     const struct json *body = json_get(v, STR("resourceBody"));
-    bool has_document = it->kind == ITEM_CREATE || it->kind == ITEM_UPSERT || it->kind == ITEM_REPLACE;
+    bool has_document =
+        it->kind == ITEM_CREATE || it->kind == ITEM_UPSERT || it->kind == ITEM_REPLACE;
     if ((has_document || it->kind == ITEM_PATCH) && (!body || body->type == JSON_NULL)) {
         return err_set(ei, ERR_INVALID, "an operation has no resourceBody");
     }
@@ -174,28 +196,21 @@ static enum err parse_operation(struct op *op, const struct json *v, struct item
     it->pk = pk;
     item_op_key(a, it);
     if (it->kind == ITEM_PATCH) {
-        struct json_patch *patch = ARENA_NEW(a, struct json_patch);
-        struct query *q = NULL;
-        TRY(json_patch_parse(a, body, patch, ei));
-        it->patch = patch;
-        if (patch->has_condition) {
-            if (query_compile_condition(a, patch->condition, NULL, &q, ei) != OK) {
-                return ERR_INVALID;
-            }
-            it->condition = q;
-        }
+        TRY(item_op_patch(a, it, body, ei));
     }
     return OK;
 }
 
-static enum err parse_all(struct op *op, const struct json *body, struct batch *b, struct errinfo *ei)
+static enum err parse_all(struct op *op, const struct json *body, struct batch *b,
+                          struct errinfo *ei)
 {
     struct arena *a = &op->req->arena;
     if (body->type != JSON_ARRAY || body->count == 0) {
         return err_set(ei, ERR_INVALID, "the batch must be an array of operations");
     }
     if (body->count > BATCH_OPS_MAX) {
-        return err_set(ei, ERR_INVALID, "a batch may have %d operations, this one has %zu", BATCH_OPS_MAX, body->count);
+        return err_set(ei, ERR_INVALID, "a batch may have %d operations, this one has %zu",
+                       BATCH_OPS_MAX, body->count);
     }
     b->count = body->count;
     b->items = ARENA_NEW_ARRAY(a, struct item_op *, b->count);
@@ -219,8 +234,7 @@ static enum err parse_all(struct op *op, const struct json *body, struct batch *
 static void start_bulk(struct batch *b)
 {
     struct op *op = b->op;
-    struct arena *a = &op->req->arena;
-    struct item_write **writes = ARENA_NEW_ARRAY(a, struct item_write *, b->count);
+    struct item_write **writes = ARENA_NEW_ARRAY(&op->req->arena, struct item_write *, b->count);
     size_t n = 0;
     for (size_t i = 0; i < b->count; i++) {
         if (b->results[i].status == 0) {
@@ -228,20 +242,51 @@ static void start_bulk(struct batch *b)
             writes[n++]->owner = b;
         }
     }
-    b->pending = n;
-    if (n == 0) {
-        batch_answer(b);
+    /* From the first submit on the arena belongs to the core thread. */
+    atomic_store(&b->pending, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        submit_write(op, &writes[i]->w);
+    }
+    bulk_leave(b);
+}
+
+static void ordered_done(struct region_write *w);
+
+/* Bulk that stops at the first failure: the next operation is sent when the one before is known. */
+static void ordered_next(struct op *op, enum err err)
+{
+    struct batch *b = op->state;
+    UNUSED(err);
+    bool has_failed = b->next > 0 && b->results[b->next - 1].status >= 300;
+    if (!has_failed && b->next < b->count && b->results[b->next].status == 0) {
+        struct item_write *iw = item_write_new(op, &b->items[b->next], 1, ordered_done);
+        iw->owner = b;
+        b->next++;
+        submit_write(op, &iw->w);
         return;
     }
-    /* With the last completion the request is gone: nothing of it is touched after the last submit. */
-    for (size_t i = 0; i < n; i++) {
-        struct region_write *w = &writes[i]->w;
-        bool is_last = i + 1 == n;
-        submit_write(op, w);
-        if (is_last) {
-            return;
-        }
+    if (!has_failed && b->next < b->count) { /* the next one was refused already */
+        b->next++;
     }
+    for (size_t i = b->next; i < b->count; i++) {
+        b->results[i].status = 424;
+        b->results[i].substatus = 0;
+        b->results[i].message = NULL;
+    }
+    batch_answer(b);
+}
+
+static void ordered_done(struct region_write *w)
+{
+    (void)bulk_note(w);
+    struct item_write *iw = CONTAINER_OF(w, struct item_write, w);
+    op_later(iw->user.op, ordered_next);
+}
+
+/* Binary bodies (HybridRow) begin with a byte that no JSON text has. */
+static bool is_binary(struct str body)
+{
+    return body.n > 0 && ((unsigned char)body.p[0] >= 0x7f || (unsigned char)body.p[0] < '\t');
 }
 
 void items_batch(struct op *op)
@@ -251,12 +296,18 @@ void items_batch(struct op *op)
     b->op = op;
     b->is_atomic = op_flag(op, STR("x-ms-cosmos-batch-atomic"));
     const struct json *body = NULL;
-    enum err err = op->req->body.n > 0 && op->req->body.p[0] != '['
-                       ? err_set(&ei, ERR_UNSUPPORTED, "binary (HybridRow) batch bodies are not implemented; send JSON")
+    b->stops_at_failure =
+        !b->is_atomic &&
+        str_eq_nocase(http_header(op->req, STR("x-ms-cosmos-batch-continue-on-error")),
+                      STR("false"));
+    enum err err = is_binary(op->req->body)
+                       ? err_set(&ei, ERR_UNSUPPORTED,
+                                 "binary (HybridRow) batch bodies are not implemented; send JSON")
                        : OK;
     struct str range = http_header(op->req, STR("x-ms-documentdb-partitionkeyrangeid"));
     uint64_t ordinal = 0;
-    if (err == OK && range.n > 0 && (!str_to_u64(range, &ordinal) || ordinal >= op->coll->part_count)) {
+    if (err == OK && range.n > 0 &&
+        (!str_to_u64(range, &ordinal) || ordinal >= op->coll->part_count)) {
         op_fail_with(op, 410, 1002, "the partition key range does not exist");
         return;
     }
@@ -277,6 +328,9 @@ void items_batch(struct op *op)
         struct item_write *iw = item_write_new(op, b->items, b->count, atomic_done);
         iw->owner = b;
         submit_write(op, &iw->w);
+    } else if (b->stops_at_failure) {
+        op->state = b;
+        ordered_next(op, OK);
     } else {
         start_bulk(b);
     }

@@ -81,6 +81,7 @@ struct catalog {
     struct map databases;  /* id -> struct database, in the arena */
     struct map containers; /* "db id" NUL "coll id" -> struct container (one reference held) */
     struct map by_pid;     /* pid bytes -> struct container */
+    struct map by_rid;     /* text of the _rid -> struct database or container */
 };
 
 /* Whole fold of partition 0; containers unchanged since `old` are shared. Core thread. */
@@ -88,8 +89,9 @@ enum err catalog_load(struct engine *e, struct region *region, const struct cata
                       struct errinfo *ei) MUST_CHECK;
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* NULL accepted */
+/* By name, else by rid (old clients, `_self` links). Containers are not referenced. */
 const struct database *catalog_database(const struct catalog *c, struct str id);
-struct container *catalog_container(const struct catalog *c, struct str db, struct str id); /* not referenced */
+struct container *catalog_container(const struct catalog *c, const struct database *db, struct str id);
 struct container *catalog_by_pid(const struct catalog *c, pid p);
 struct container *container_ref(struct container *c);
 void container_unref(struct container *c);

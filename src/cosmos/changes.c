@@ -40,8 +40,10 @@ static enum err read_place(struct op *op, struct changes *c, struct errinfo *ei)
         struct str op_text = STR("");
         uint64_t number = 0;
         bool has_op = str_split(etag, '.', &at, &op_text);
-        if (!str_to_u64(at, &c->after) || c->after > LSN_MAX || (has_op && (!str_to_u64(op_text, &number) || number > UINT32_MAX))) {
-            return err_set(ei, ERR_INVALID, "the change feed continuation in If-None-Match is not one of ours");
+        if (!str_to_u64(at, &c->after) || c->after > LSN_MAX ||
+            (has_op && (!str_to_u64(op_text, &number) || number > UINT32_MAX))) {
+            return err_set(ei, ERR_INVALID,
+                           "the change feed continuation in If-None-Match is not one of ours");
         }
         c->after_op = has_op ? (uint32_t)number : UINT32_MAX;
         return OK;
@@ -78,8 +80,8 @@ static void add_row(struct buf *out, struct str text, lsn at)
     buf_printf(out, ",\"_lsn\":%" PRIu64 "}", at);
 }
 
-static enum err collect(struct op *op, struct changes *c, struct engine_snap *snap, lsn tail, size_t *ret_rows,
-                        struct errinfo *ei)
+static enum err collect(struct op *op, struct changes *c, struct engine_snap *snap, lsn tail,
+                        size_t *ret_rows, struct errinfo *ei)
 {
     struct cosmos_service *s = op->service;
     pid p = c->f.pids[c->f.first];
@@ -94,13 +96,15 @@ static enum err collect(struct op *op, struct changes *c, struct engine_snap *sn
     buf_init(&hold, ENGINE_DOC_SIZE_MAX + (64 << 10));
     while (err == OK && engine_iter_next(it, &row)) {
         bool is_new_entry = row.lsn != last;
-        if (is_new_entry && (rows >= c->item_max || c->f.body.n > PAGE_SIZE_MAX || scanned >= SCANNED_MAX)) {
+        if (is_new_entry &&
+            (rows >= c->item_max || c->f.body.n > PAGE_SIZE_MAX || scanned >= SCANNED_MAX)) {
             is_full = true;
             break;
         }
         last = row.lsn;
         scanned++;
-        bool is_in = str_cmp(row.key, c->f.from) >= 0 && (c->f.to.n == 0 || str_cmp(row.key, c->f.to) < 0);
+        bool is_in =
+            str_cmp(row.key, c->f.from) >= 0 && (c->f.to.n == 0 || str_cmp(row.key, c->f.to) < 0);
         struct engine_doc doc;
         if (!is_in) {
             continue;
@@ -109,7 +113,8 @@ static enum err collect(struct op *op, struct changes *c, struct engine_snap *sn
         if (err != OK) {
             break; /* the index names a document that is not there: never skipped silently */
         }
-        bool is_expired = doc.version.expire_at != 0 && doc.version.expire_at <= (uint64_t)op_now_s();
+        bool is_expired =
+            doc.version.expire_at != 0 && doc.version.expire_at <= (uint64_t)op_now_s();
         if (is_expired || doc.ts < c->since_s) {
             continue;
         }
@@ -171,7 +176,8 @@ void feed_changes(struct op *op)
     struct errinfo ei = {0};
     struct changes *c = ARENA_NEW(&op->req->arena, struct changes);
     if (!str_eq_nocase(http_header(op->req, STR("a-im")), STR("incremental feed"))) {
-        op_fail_with(op, 400, 0, "only the latest-version change feed (A-IM: Incremental Feed) is implemented");
+        op_fail_with(op, 400, 0,
+                     "only the latest-version change feed (A-IM: Incremental Feed) is implemented");
         return;
     }
     enum err err = feed_over_container(op, &c->f, SPACE_ITEM, &ei);
@@ -179,7 +185,8 @@ void feed_changes(struct op *op)
         err = read_place(op, c, &ei);
     }
     if (err == OK && c->f.end - c->f.first != 1) {
-        err = err_set(&ei, ERR_INVALID, "a change feed request names one partition key range or partition key");
+        err = err_set(&ei, ERR_INVALID,
+                      "a change feed request names one partition key range or partition key");
     }
     if (err != OK) {
         feed_fail(op, &c->f, err, &ei);

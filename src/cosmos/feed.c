@@ -37,7 +37,8 @@ static void scan_open(struct scan *s, size_t ordinal, struct str above)
         engine_iter_free(s->it);
     }
     s->ordinal = ordinal;
-    s->it = engine_scan(s->engine, s->snap, s->f->pids[ordinal], s->f->space, buf_str(&from), s->f->to);
+    s->it =
+        engine_scan(s->engine, s->snap, s->f->pids[ordinal], s->f->space, buf_str(&from), s->f->to);
     buf_done(&from);
 }
 
@@ -51,7 +52,8 @@ static enum err scan_next(void *ctx, struct query_doc *ret, bool *ret_has, struc
     }
     while (s->it) {
         if (engine_iter_next(s->it, &row)) {
-            bool is_expired = row.doc.version.expire_at != 0 && row.doc.version.expire_at <= s->now_s;
+            bool is_expired =
+                row.doc.version.expire_at != 0 && row.doc.version.expire_at <= s->now_s;
             if (is_expired) {
                 continue;
             }
@@ -112,16 +114,19 @@ static void add_metrics(struct op *op, const struct query_page *page, usec took_
     }
     double ms = (double)took_us / 1000.0;
     op_header(op, STR("x-ms-documentdb-query-metrics"),
-              arena_printf(&op->req->arena,
-                           "totalExecutionTimeInMs=%.2f;queryCompileTimeInMs=0.01;queryLogicalPlanBuildTimeInMs=0.01;"
-                           "queryPhysicalPlanBuildTimeInMs=0.01;queryOptimizationTimeInMs=0.00;VMExecutionTimeInMs=%.2f;"
-                           "indexLookupTimeInMs=0.00;instructionCount=0;documentLoadTimeInMs=%.2f;"
-                           "systemFunctionExecuteTimeInMs=0.00;userFunctionExecuteTimeInMs=0.00;"
-                           "retrievedDocumentCount=%" PRIu64 ";retrievedDocumentSize=%" PRIu64
-                           ";outputDocumentCount=%" PRIu64 ";outputDocumentSize=%" PRIu64
-                           ";writeOutputTimeInMs=0.00;indexUtilizationRatio=%.2f",
-                           ms, ms, ms, page->doc_count, page->doc_size, page->row_count, page->row_size,
-                           page->doc_count > 0 ? (double)page->row_count / (double)page->doc_count : 1.0));
+              arena_printf(
+                  &op->req->arena,
+                  "totalExecutionTimeInMs=%.2f;queryCompileTimeInMs=0.01;"
+                  "queryLogicalPlanBuildTimeInMs=0.01;"
+                  "queryPhysicalPlanBuildTimeInMs=0.01;queryOptimizationTimeInMs=0.00;"
+                  "VMExecutionTimeInMs=%.2f;"
+                  "indexLookupTimeInMs=0.00;instructionCount=0;documentLoadTimeInMs=%.2f;"
+                  "systemFunctionExecuteTimeInMs=0.00;userFunctionExecuteTimeInMs=0.00;"
+                  "retrievedDocumentCount=%" PRIu64 ";retrievedDocumentSize=%" PRIu64
+                  ";outputDocumentCount=%" PRIu64 ";outputDocumentSize=%" PRIu64
+                  ";writeOutputTimeInMs=0.00;indexUtilizationRatio=%.2f",
+                  ms, ms, ms, page->doc_count, page->doc_size, page->row_count, page->row_size,
+                  page->doc_count > 0 ? (double)page->row_count / (double)page->doc_count : 1.0));
 }
 
 static void confirmed(struct op *op, enum err err)
@@ -143,9 +148,12 @@ static void confirmed(struct op *op, enum err err)
 static void confirm_next(struct op *op, enum err err)
 {
     struct feed *f = op->state;
-    while (err == OK && f->confirm_at < f->end) {
+    if (op->coll && !op_is_readable(op, f->first, f->end)) {
+        err = ERR_UNAVAILABLE;
+    }
+    while (op->coll && op_is_strong(op) && err == OK && f->confirm_at < f->end) {
         size_t at = f->confirm_at++;
-        if (f->needs[at - f->first] > 0 && op_is_strong(op)) {
+        if (f->needs[at - f->first] > 0) {
             op_confirm(op, at, f->needs[at - f->first], confirm_next);
             return;
         }
@@ -159,7 +167,8 @@ static void note_tails(struct op *op, struct feed *f, struct engine_snap *snap)
         struct engine_part_meta meta;
         struct buf extra;
         buf_init(&extra, 1 << 20);
-        if (engine_part_meta_get(op->service->engine, snap, f->pids[i], &extra, &meta, NULL) == OK) {
+        if (engine_part_meta_get(op->service->engine, snap, f->pids[i], &extra, &meta, NULL) ==
+            OK) {
             f->needs[i - f->first] = meta.tail_lsn;
             if (i == f->first) {
                 op->token_lsn = meta.tail_lsn;
@@ -176,7 +185,10 @@ static void run(struct op *op)
     struct errinfo ei = {0};
     usec start = clock_boot_us();
     usec until = start + PAGE_TIME_MS * 1000U;
-    struct scan scan = {.f = f, .engine = s->engine, .snap = engine_snap_get(s->engine), .now_s = (uint64_t)op_now_s()};
+    struct scan scan = {.f = f,
+                        .engine = s->engine,
+                        .snap = engine_snap_get(s->engine),
+                        .now_s = (uint64_t)op_now_s()};
     struct query_source source = {.ctx = &scan, .next = scan_next, .seek = scan_seek};
     struct query_page_opts opts = {
         .item_max = (int64_t)op_page_size(op),
@@ -189,7 +201,9 @@ static void run(struct op *op)
         .expired_ctx = &until,
     };
     uint64_t kb = 0;
-    if (str_to_u64(http_header(op->req, STR("x-ms-documentdb-responsecontinuationtokenlimitinkb")), &kb) && kb > 0) {
+    if (str_to_u64(http_header(op->req, STR("x-ms-documentdb-responsecontinuationtokenlimitinkb")),
+                   &kb) &&
+        kb > 0) {
         opts.token_size_max = (size_t)(kb > 16 ? 16 : kb) * 1024;
     }
     if (f->is_feed) {
@@ -223,8 +237,9 @@ static void run(struct op *op)
     struct query_info info = query_info(f->query);
     if (info.is_ordered) {
         op_header(op, STR("x-ms-cosmos-query-execution-info"),
-                  info.is_rid_descending ? STR("{\"reverseRidEnabled\":false,\"reverseIndexScan\":true}")
-                                         : STR("{\"reverseRidEnabled\":false,\"reverseIndexScan\":false}"));
+                  info.is_rid_descending
+                      ? STR("{\"reverseRidEnabled\":false,\"reverseIndexScan\":true}")
+                      : STR("{\"reverseRidEnabled\":false,\"reverseIndexScan\":false}"));
     }
     buf_done(&token);
     op->charge = 2.2 + (double)page.doc_size / 10240.0 + (double)page.row_size / 2048.0;
@@ -245,7 +260,8 @@ void feed_run(struct op *op, struct feed *f)
 
 /* ---- what a request on a container covers ---- */
 
-enum err feed_over_container(struct op *op, struct feed *f, enum engine_space space, struct errinfo *ei)
+enum err feed_over_container(struct op *op, struct feed *f, enum engine_space space,
+                             struct errinfo *ei)
 {
     struct arena *a = &op->req->arena;
     struct container *c = op->coll;
@@ -316,7 +332,8 @@ enum err feed_compile_body(struct op *op, struct feed *f, struct errinfo *ei)
     if (!json_get_str(body, STR("query"), &text)) {
         return err_set(ei, ERR_INVALID, "the body of a query needs a string 'query'");
     }
-    return query_compile(&op->req->arena, text, json_get(body, STR("parameters")), NULL, &f->query, ei);
+    return query_compile(&op->req->arena, text, json_get(body, STR("parameters")), NULL, &f->query,
+                         ei);
 }
 
 void feed_fail(struct op *op, const struct feed *f, enum err err, const struct errinfo *ei)
@@ -351,7 +368,8 @@ static void narrow(struct op *op, struct feed *f)
 {
     const struct json *values[QUERY_PK_PATHS_MAX];
     struct container *c = op->coll;
-    if (op->has_pk || f->from.n > 0 || f->to.n > 0 || query_pinned_keys(f->query, c->path_texts, c->path_count, values) != c->path_count) {
+    if (op->has_pk || f->from.n > 0 || f->to.n > 0 ||
+        query_pinned_keys(f->query, c->path_texts, c->path_count, values) != c->path_count) {
         return;
     }
     struct buf text;
@@ -365,7 +383,8 @@ static void narrow(struct op *op, struct feed *f)
     }
     buf_add_char(&text, ']');
     struct pk pk;
-    if (buf_ok(&text) && pk_parse(&op->req->arena, arena_str(&op->req->arena, buf_str(&text)), &pk, NULL) == OK) {
+    if (buf_ok(&text) &&
+        pk_parse(&op->req->arena, arena_str(&op->req->arena, buf_str(&text)), &pk, NULL) == OK) {
         struct buf from;
         struct buf to;
         struct buf epk;
@@ -420,7 +439,7 @@ void feed_plan(struct op *op)
         struct query_plan_opts opts = {
             .pk_paths = op->coll->path_texts,
             .pk_path_count = op->coll->path_count,
-            .has_partition_key = op->has_pk,
+            .has_partition_key = op->has_pk && op->pk.count == op->coll->path_count,
             .features = http_header(op->req, STR("x-ms-cosmos-supported-query-features")),
         };
         err = query_plan(f.query, &opts, &body, &ei);

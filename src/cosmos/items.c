@@ -11,23 +11,27 @@
 #include "cosmos/query/query.h"
 #include "json/edit.h"
 
-const struct str system_keys[] = {{"_rid", 4}, {"_self", 5}, {"_etag", 5}, {"_attachments", 12}, {"_ts", 3}, {"_lsn", 4}};
+const struct str system_keys[] = {{"_rid", 4},          {"_self", 5}, {"_etag", 5},
+                                  {"_attachments", 12}, {"_ts", 3},   {"_lsn", 4}};
 const size_t system_key_count = ARRAY_COUNT(system_keys);
 
 /* ---- etags and system properties ---- */
 
 void etag_write(const struct write_place *place, struct buf *out)
 {
-    buf_printf(out, "\"%08" PRIx64 "-%04x-%012" PRIx64 "\"", place->epoch, place->op_idx, place->lsn);
+    buf_printf(out, "\"%08" PRIx64 "-%04x-%012" PRIx64 "\"", place->epoch, place->op_idx,
+               place->lsn);
 }
 
-void system_props_write(const struct system_props *p, const struct write_place *place, struct buf *out)
+void system_props_write(const struct system_props *p, const struct write_place *place,
+                        struct buf *out)
 {
     buf_add_cstr(out, "\"_rid\":\"");
     buf_add_str(out, p->rid);
     buf_add_cstr(out, "\",\"_self\":\"");
     buf_add_str(out, p->self);
-    buf_printf(out, "\",\"_etag\":\"\\\"%08" PRIx64 "-%04x-%012" PRIx64 "\\\"\"", place->epoch, place->op_idx, place->lsn);
+    buf_printf(out, "\",\"_etag\":\"\\\"%08" PRIx64 "-%04x-%012" PRIx64 "\\\"\"", place->epoch,
+               place->op_idx, place->lsn);
     buf_add_str(out, p->extra);
     buf_printf(out, ",\"_ts\":%" PRIu64, place->ts);
 }
@@ -57,7 +61,8 @@ struct str etag_of_text(struct arena *a, struct str text)
         if (text.p[at] == '"' && str_starts(str_slice(text, at, text.n), marker)) {
             struct str rest = str_slice(text, at + marker.n, text.n);
             ptrdiff_t end = str_find_char(rest, '\\');
-            return arena_printf(a, "\"" STR_FMT "\"", STR_ARG(str_slice(rest, 0, end < 0 ? 0 : (size_t)end)));
+            return arena_printf(a, "\"" STR_FMT "\"",
+                                STR_ARG(str_slice(rest, 0, end < 0 ? 0 : (size_t)end)));
         }
     }
     return STR("");
@@ -81,7 +86,8 @@ void item_op_key(struct arena *a, struct item_op *op)
 
 /* A unique key as the engine keeps it: digest of (which key, logical partition, values). Values may be
  * long; the digest stands for them. A missing value counts as a value. */
-static struct str unique_digest(struct arena *a, const struct item_op *op, size_t which, const struct json *doc)
+static struct str unique_digest(struct arena *a, const struct item_op *op, size_t which,
+                                const struct json *doc)
 {
     const struct unique_set *set = &op->coll->uniques[which];
     struct buf b;
@@ -94,7 +100,7 @@ static struct str unique_digest(struct arena *a, const struct item_op *op, size_
     buf_done(&prefix);
     for (size_t i = 0; i < set->count; i++) {
         const struct json *v = json_path_eval(doc, &set->paths[i]);
-        if (!v) {
+        if (!v || v->type == JSON_NULL) {
             buf_add_u8(&b, 0);
         } else if (v->type == JSON_NUMBER) {
             buf_add_u8(&b, 'n'); /* 1 and 1.0 are one value */
@@ -123,22 +129,26 @@ static enum err read_ttl(struct item_op *op, const struct json *doc, struct erri
         return OK;
     }
     if (!json_is_integer(ttl, &op->ttl) || (op->ttl < 1 && op->ttl != -1) || op->ttl > INT32_MAX) {
-        return err_set(ei, ERR_INVALID, "The input ttl '" STR_FMT "' is invalid. Ensure to provide a nonzero positive integer or -1.",
+        return err_set(ei, ERR_INVALID,
+                       "The input ttl '" STR_FMT
+                       "' is invalid. Ensure to provide a nonzero positive integer or -1.",
                        STR_ARG(str_slice(ttl->src, 0, 40)));
     }
     op->has_ttl = true;
     return OK;
 }
 
-enum err item_op_document(struct arena *a, struct item_op *op, const struct json *doc, const struct pk *given,
-                          struct errinfo *ei)
+enum err item_op_document(struct arena *a, struct item_op *op, const struct json *doc,
+                          const struct pk *given, struct errinfo *ei)
 {
     if (doc->type != JSON_OBJECT) {
         return err_set(ei, ERR_INVALID, "the item must be a JSON object");
     }
     struct str id = STR("");
     if (!json_get_str(doc, STR("id"), &id)) {
-        return err_set(ei, ERR_INVALID, "The input content is invalid because the required properties - 'id; ' - are missing");
+        return err_set(
+            ei, ERR_INVALID,
+            "The input content is invalid because the required properties - 'id; ' - are missing");
     }
     TRY(op_check_id(id, true, ei));
     if ((op->kind == ITEM_REPLACE || op->kind == ITEM_PATCH) && op->id.p && !str_eq(op->id, id)) {
@@ -148,7 +158,9 @@ enum err item_op_document(struct arena *a, struct item_op *op, const struct json
     TRY(pk_extract(doc, op->coll->paths, op->coll->path_count, &op->pk, ei));
     if (given && given->count > 0 && !pk_eq(given, &op->pk)) {
         op->substatus = 1001;
-        return err_set(ei, ERR_INVALID, "PartitionKey extracted from document doesn't match the one specified in the header");
+        return err_set(
+            ei, ERR_INVALID,
+            "PartitionKey extracted from document doesn't match the one specified in the header");
     }
     TRY(read_ttl(op, doc, ei));
     item_op_key(a, op);
@@ -162,7 +174,9 @@ enum err item_op_document(struct arena *a, struct item_op *op, const struct json
     bool is_small = buf_ok(&text) && text.n <= ITEM_SIZE_MAX;
     op->base = is_small ? arena_str(a, buf_str(&text)) : STR("");
     buf_done(&text);
-    return is_small ? OK : err_set(ei, ERR_LIMIT, "Request size is too large: an item may have %d bytes", ITEM_SIZE_MAX);
+    return is_small ? OK
+                    : err_set(ei, ERR_LIMIT, "Request size is too large: an item may have %d bytes",
+                              ITEM_SIZE_MAX);
 }
 
 /* ---- on the core thread: the decision ---- */
@@ -174,7 +188,8 @@ static void refuse(struct item_op *op, struct write_plan *ret, int status, const
     ret->action = WRITE_REJECT;
 }
 
-static bool conditions_hold(struct item_op *op, const struct engine_doc *current, struct arena *a, struct write_plan *ret)
+static bool conditions_hold(struct item_op *op, const struct engine_doc *current, struct arena *a,
+                            struct write_plan *ret)
 {
     struct str etag = current ? etag_of_text(a, current->text) : STR("");
     if (op->if_match.n > 0 && current && !etag_matches(op->if_match, etag)) {
@@ -183,8 +198,12 @@ static bool conditions_hold(struct item_op *op, const struct engine_doc *current
     }
     if (op->if_none_match.n > 0 && current && etag_matches(op->if_none_match, etag)) {
         bool is_create = op->kind == ITEM_CREATE;
-        refuse(op, ret, is_create ? 409 : op->kind == ITEM_READ ? 304 : 412,
-               is_create ? "Entity with the specified id already exists in the system." : "One of the specified pre-condition is not met");
+        refuse(op, ret,
+               is_create               ? 409
+               : op->kind == ITEM_READ ? 304
+                                       : 412,
+               is_create ? "Entity with the specified id already exists in the system."
+                         : "One of the specified pre-condition is not met");
         return false;
     }
     return true;
@@ -202,23 +221,25 @@ static uint64_t expiry(const struct item_op *op, const struct write_place *place
 static void plan_put(struct item_op *op, struct arena *a, const struct write_place *place,
                      const struct engine_doc *current, struct write_plan *ret)
 {
-    uint64_t number = current ? current->rid : rid_number(place->lsn, place->op_idx, (unsigned)op->ordinal);
+    uint64_t number =
+        current ? current->rid : rid_number(place->lsn, place->op_idx, (unsigned)op->ordinal);
     struct buf rid;
     struct buf text;
     struct buf self;
     buf_init(&rid, 64);
     buf_init(&self, 256);
     rid_add_child(&rid, op->coll->db, op->coll->number, RID_ITEM, number);
-    buf_printf(&self, "dbs/" STR_FMT "/colls/" STR_FMT "/docs/" STR_FMT "/", STR_ARG(op->coll->db_rid),
-               STR_ARG(op->coll->rid), STR_ARG(buf_str(&rid)));
+    buf_printf(&self, "dbs/" STR_FMT "/colls/" STR_FMT "/docs/" STR_FMT "/",
+               STR_ARG(op->coll->db_rid), STR_ARG(op->coll->rid), STR_ARG(buf_str(&rid)));
     buf_init(&text, ENGINE_DOC_SIZE_MAX);
     buf_reserve(&text, op->base.n + 320);
     buf_add_str(&text, op->base);
     if (op->base_has_members) {
         buf_add_char(&text, ',');
     }
-    struct system_props props = {
-        .rid = buf_str(&rid), .self = buf_str(&self), .extra = STR(",\"_attachments\":\"attachments/\"")};
+    struct system_props props = {.rid = buf_str(&rid),
+                                 .self = buf_str(&self),
+                                 .extra = STR(",\"_attachments\":\"attachments/\"")};
     system_props_write(&props, place, &text);
     buf_add_char(&text, '}');
     ASSERT(buf_ok(&text));
@@ -275,14 +296,15 @@ static bool apply_patch(struct item_op *op, struct arena *a, const struct write_
     return true;
 }
 
-void item_prepare(struct region_write *w, size_t i, const struct write_place *place, const struct engine_doc *current,
-                  struct write_plan *ret)
+void item_prepare(struct region_write *w, size_t i, const struct write_place *place,
+                  const struct engine_doc *current, struct write_plan *ret)
 {
     struct item_write *iw = CONTAINER_OF(w, struct item_write, w);
     struct item_op *op = iw->ops[i];
     struct arena *a = &iw->user.op->req->arena;
     *ret = (struct write_plan){.action = WRITE_REJECT};
-    bool needs_current = op->kind == ITEM_REPLACE || op->kind == ITEM_DELETE || op->kind == ITEM_PATCH || op->kind == ITEM_READ;
+    bool needs_current = op->kind == ITEM_REPLACE || op->kind == ITEM_DELETE ||
+                         op->kind == ITEM_PATCH || op->kind == ITEM_READ;
     if (needs_current && !current) {
         refuse(op, ret, 404, "Entity with the specified id does not exist in the system.");
         return;
@@ -331,8 +353,8 @@ void item_prepare(struct region_write *w, size_t i, const struct write_place *pl
 
 /* ---- submitting ---- */
 
-void item_write_failed(const struct region_write *w, const struct item_op *op, int *ret_status, int *ret_substatus,
-                       const char **ret_message)
+void item_write_failed(const struct region_write *w, const struct item_op *op, int *ret_status,
+                       int *ret_substatus, const char **ret_message)
 {
     *ret_status = err_http_status(w->err);
     *ret_substatus = err_substatus(w->err);
@@ -344,7 +366,8 @@ void item_write_failed(const struct region_write *w, const struct item_op *op, i
     } else if (w->err == ERR_EXISTS) {
         *ret_message = "Unique index constraint violation.";
     } else if (w->err == ERR_NOT_WRITER) {
-        *ret_message = "The requested operation cannot be performed at this region: it does not take writes";
+        *ret_message =
+            "The requested operation cannot be performed at this region: it does not take writes";
     } else if (w->err == ERR_UNKNOWN_OUTCOME) {
         *ret_message = "The outcome of the write is not known: it may have been applied";
     } else if (w->err == ERR_UNAVAILABLE) {
@@ -352,7 +375,8 @@ void item_write_failed(const struct region_write *w, const struct item_op *op, i
     }
 }
 
-struct item_write *item_write_new(struct op *op, struct item_op **ops, size_t n, void (*done)(struct region_write *w))
+struct item_write *item_write_new(struct op *op, struct item_op **ops, size_t n,
+                                  void (*done)(struct region_write *w))
 {
     struct arena *a = &op->req->arena;
     struct item_write *iw = ARENA_NEW(a, struct item_write);
@@ -402,7 +426,7 @@ static void single_done(struct region_write *w)
     if (it->status == 204) {
         op_answer(op, 204, NULL);
     } else if (is_minimal) {
-        op_answer(op, it->status == 200 ? 204 : it->status, NULL);
+        op_answer(op, it->status, NULL);
     } else {
         op_answer_str(op, it->status, it->text);
     }
@@ -525,16 +549,17 @@ static void item_read(struct op *op, struct item_op *it)
 
 /* ---- by id ---- */
 
-static enum err read_patch(struct op *op, struct item_op *it, const struct json *body, struct errinfo *ei)
+enum err item_op_patch(struct arena *a, struct item_op *it, const struct json *body,
+                       struct errinfo *ei)
 {
-    struct arena *a = &op->req->arena;
     struct json_patch *patch = ARENA_NEW(a, struct json_patch);
     TRY(json_patch_parse(a, body, patch, ei));
     it->patch = patch;
     size_t which = 0;
     for (size_t i = 0; i < system_key_count; i++) {
         if (json_patch_touches(patch, &system_keys[i], 1, &which)) {
-            return err_set(ei, ERR_INVALID, "operation %zu: system properties cannot be patched", which + 1);
+            return err_set(ei, ERR_INVALID, "operation %zu: system properties cannot be patched",
+                           which + 1);
         }
     }
     struct str id = STR("id");
@@ -543,7 +568,8 @@ static enum err read_patch(struct op *op, struct item_op *it, const struct json 
     }
     for (size_t i = 0; i < it->coll->path_count; i++) {
         if (json_patch_touches(patch, it->coll->paths[i].keys, it->coll->paths[i].count, &which)) {
-            return err_set(ei, ERR_INVALID, "operation %zu: the partition key cannot be patched", which + 1);
+            return err_set(ei, ERR_INVALID, "operation %zu: the partition key cannot be patched",
+                           which + 1);
         }
     }
     if (patch->has_condition) {
@@ -563,10 +589,10 @@ void items_item(struct op *op, struct str id)
     struct errinfo ei = {0};
     struct str method = op->req->method;
     bool is_get = str_eq(method, STR("GET"));
-    enum item_kind kind = is_get                          ? ITEM_READ
-                          : str_eq(method, STR("PUT"))    ? ITEM_REPLACE
-                          : str_eq(method, STR("PATCH"))  ? ITEM_PATCH
-                                                          : ITEM_DELETE;
+    enum item_kind kind = is_get                         ? ITEM_READ
+                          : str_eq(method, STR("PUT"))   ? ITEM_REPLACE
+                          : str_eq(method, STR("PATCH")) ? ITEM_PATCH
+                                                         : ITEM_DELETE;
     if (!is_get && kind == ITEM_DELETE && !str_eq(method, STR("DELETE"))) {
         op_fail_with(op, 405, 0, "the method is not allowed on an item");
         return;
@@ -587,7 +613,7 @@ void items_item(struct op *op, struct str id)
     } else if (err == OK) {
         item_op_key(&op->req->arena, it);
         if (kind == ITEM_PATCH) {
-            err = read_patch(op, it, body, &ei);
+            err = item_op_patch(&op->req->arena, it, body, &ei);
         }
     }
     if (err != OK) {

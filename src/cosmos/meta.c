@@ -396,16 +396,10 @@ void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struc
 
 /* ---- databases ---- */
 
-static bool is_query(const struct op *op)
-{
-    return op_flag(op, STR("x-ms-documentdb-isquery")) || op_flag(op, STR("x-ms-documentdb-query")) ||
-           str_starts(http_header(op->req, STR("content-type")), STR("application/query+json"));
-}
-
 void meta_databases(struct op *op)
 {
     struct errinfo ei = {0};
-    if (str_eq(op->req->method, STR("GET")) || is_query(op)) {
+    if (str_eq(op->req->method, STR("GET")) || op_is_query(op)) {
         meta_feed(op, META_DATABASE, 0, 0, STR(""), "Databases");
         return;
     }
@@ -454,7 +448,7 @@ void meta_database(struct op *op, struct str db)
 
 static void container_feed(struct op *op, const struct database *db)
 {
-    if (is_query(op)) {
+    if (op_is_query(op)) {
         meta_feed(op, META_CONTAINER, db->number, 0, db->rid, "DocumentCollections");
         return;
     }
@@ -484,7 +478,7 @@ void meta_containers(struct op *op, const struct database *db)
 {
     struct errinfo ei = {0};
     struct arena *a = &op->req->arena;
-    if (str_eq(op->req->method, STR("GET")) || is_query(op)) {
+    if (str_eq(op->req->method, STR("GET")) || op_is_query(op)) {
         container_feed(op, db);
         return;
     }
@@ -613,7 +607,7 @@ void meta_children(struct op *op, enum meta_kind kind, const struct database *db
     } feeds[] = {{META_USER, "Users"},       {META_PERMISSION, "Permissions"}, {META_SPROC, "StoredProcedures"},
                  {META_TRIGGER, "Triggers"}, {META_UDF, "UserDefinedFunctions"}};
     UNUSED(parent_link);
-    if (id.n == 0 && (str_eq(method, STR("GET")) || is_query(op))) {
+    if (id.n == 0 && (str_eq(method, STR("GET")) || op_is_query(op))) {
         for (size_t i = 0; i < ARRAY_COUNT(feeds); i++) {
             if (feeds[i].kind == kind) {
                 meta_feed(op, kind, db->number, parent, parent_rid, feeds[i].feed_key);
@@ -692,7 +686,7 @@ void meta_offers(struct op *op, struct str id)
     struct errinfo ei = {0};
     struct str method = op->req->method;
     if (id.n == 0) {
-        if (str_eq(method, STR("GET")) || is_query(op)) {
+        if (str_eq(method, STR("GET")) || op_is_query(op)) {
             meta_feed(op, META_OFFER, 0, 0, STR(""), "Offers");
         } else {
             op_fail_with(op, 405, 0, "offers are made with their container");

@@ -24,6 +24,8 @@
 enum {
     RID_PARTITIONS_MAX = 512, /* of one container: 9 bits */
     RID_TEXT_SIZE_MAX = 32,
+    RID_DATABASE_SIZE = 4, /* bytes, see struct rid */
+    RID_CONTAINER_SIZE = 8,
 };
 
 enum rid_kind { RID_ITEM = 0, RID_CONFLICT = 4, RID_RANGE = 5, RID_UDF = 6, RID_TRIGGER = 7, RID_SPROC = 8 };

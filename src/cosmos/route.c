@@ -16,6 +16,12 @@ bool op_flag(const struct op *op, struct str header)
     return str_eq_nocase(http_header(op->req, header), STR("true"));
 }
 
+bool op_is_query(const struct op *op)
+{
+    return op_flag(op, STR("x-ms-documentdb-isquery")) || op_flag(op, STR("x-ms-documentdb-query")) ||
+           str_starts(http_header(op->req, STR("content-type")), STR("application/query+json"));
+}
+
 enum err op_body(struct op *op, const struct json **ret, struct errinfo *ei)
 {
     struct errinfo why = {0};
@@ -99,8 +105,7 @@ static void docs(struct op *op)
     }
     if (op_flag(op, STR("x-ms-cosmos-is-query-plan-request"))) {
         feed_plan(op);
-    } else if (op_flag(op, STR("x-ms-documentdb-isquery")) || op_flag(op, STR("x-ms-documentdb-query")) ||
-               str_starts(http_header(op->req, STR("content-type")), STR("application/query+json"))) {
+    } else if (op_is_query(op)) {
         feed_query(op);
     } else if (op_flag(op, STR("x-ms-cosmos-is-batch-request"))) {
         items_batch(op);
@@ -146,6 +151,9 @@ static void below_container(struct op *op)
         scripts(op, META_TRIGGER, id);
     } else if (str_eq(what, STR("udfs")) && !is_deep) {
         scripts(op, META_UDF, id);
+    } else if (str_eq(what, STR("operations")) && t->count == 6 &&
+               str_eq(id, STR("partitionkeydelete"))) {
+        items_purge(op);
     } else if (str_eq(what, STR("operations"))) {
         err_set(&ei, ERR_UNSUPPORTED, "container operation '" STR_FMT "' is not implemented", STR_ARG(str_slice(id, 0, 60)));
         op_fail(op, &ei);
@@ -172,7 +180,7 @@ static void containers(struct op *op, const struct database *db)
         meta_containers(op, db);
         return;
     }
-    op->coll = catalog_container(op->catalog, op->target.seg[1], op->target.seg[3]);
+    op->coll = catalog_container(op->catalog, db, op->target.seg[3]);
     if (!op->coll) {
         op_fail_with(op, 404, op->target.count > 4 ? 1003 : 0, "Resource Not Found: container '" STR_FMT "'",
                      STR_ARG(str_slice(op->target.seg[3], 0, 100)));
@@ -251,7 +259,8 @@ static void dispatch(struct op *op)
         return;
     }
     if (t->count == 2) {
-        meta_database(op, t->seg[1]);
+        const struct database *found = catalog_database(op->catalog, t->seg[1]);
+        meta_database(op, found ? found->id : t->seg[1]); /* the path may hold its rid */
         return;
     }
     const struct database *db = need_database(op);
@@ -287,13 +296,14 @@ static enum err check_level(struct op *op, struct errinfo *ei)
     return OK;
 }
 
+/* Queries are POSTed to feeds, whose paths have an odd number of segments. The headers alone say
+ * nothing: clients leave stray ones on every request, and a read-only key must not get by with them. */
 static bool is_writing(const struct op *op)
 {
     struct str method = op->req->method;
-    bool is_query = op_flag(op, STR("x-ms-documentdb-isquery")) || op_flag(op, STR("x-ms-documentdb-query")) ||
-                    op_flag(op, STR("x-ms-cosmos-is-query-plan-request")) ||
-                    str_starts(http_header(op->req, STR("content-type")), STR("application/query+json"));
-    return !str_eq(method, STR("GET")) && !(str_eq(method, STR("POST")) && is_query);
+    bool is_feed = op->target.count % 2 == 1;
+    bool is_query = op_is_query(op) || op_flag(op, STR("x-ms-cosmos-is-query-plan-request"));
+    return !str_eq(method, STR("GET")) && !(str_eq(method, STR("POST")) && is_feed && is_query);
 }
 
 void cosmos_handle(struct cosmos_service *s, struct http_req *req)
@@ -331,6 +341,14 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req)
         if (role != ROLE_WRITER && role != ROLE_HOLDING) {
             err = err_set(&ei, ERR_NOT_WRITER, "The requested operation cannot be performed at this region: it does not take writes");
         }
+    }
+    if (err != OK) {
+        op_fail(op, &ei);
+        return;
+    }
+    /* What is known here about names may be old or gone when the metadata may not be served. */
+    if (op->target.count > 0 && !is_write) {
+        err = op_check_readable(op, s->metadata, &ei);
     }
     if (err != OK) {
         op_fail(op, &ei);

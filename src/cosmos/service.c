@@ -94,7 +94,8 @@ void cosmos_metadata_applied(struct cosmos_service *s, lsn upto)
     struct errinfo ei = {0};
     struct catalog *old = s->catalog ? catalog_ref(s->catalog) : NULL;
     if (cosmos_catalog_load(s, &ei) != OK) {
-        LOG_ERROR("cosmos", "catalog_failed", "error=%s message=\"%s\"", err_name(ei.code), ei.message);
+        LOG_ERROR("cosmos", "catalog_failed", "error=%s message=\"%s\"", err_name(ei.code),
+                  ei.message);
     } else {
         note_drops(s, old, upto);
     }
@@ -120,7 +121,8 @@ static void add_session_headers(struct op *op)
     }
     struct buf token;
     buf_init(&token, 256);
-    session_write(ordinal, atomic_load(&s->view->is_single_region), atomic_load(&s->view->token_version), at, &token);
+    session_write(ordinal, atomic_load(&s->view->is_single_region),
+                  atomic_load(&s->view->token_version), at, &token);
     op_header(op, STR("x-ms-session-token"), arena_str(&op->req->arena, buf_str(&token)));
     op_header(op, STR("lsn"), arena_printf(&op->req->arena, "%" PRIu64, at));
     buf_done(&token);
@@ -139,7 +141,8 @@ void op_answer(struct op *op, int status, struct buf *body)
         add_session_headers(op);
     }
     struct http_req *req = op->req;
-    struct http_response res = op->res; /* headers point into what is alive until http_respond copied them */
+    struct http_response res =
+        op->res; /* headers point into what is alive until http_respond copied them */
     struct catalog *catalog = op->catalog;
     struct account_snap *account = op->account;
     http_respond(req, &res);
@@ -220,63 +223,98 @@ static void wait_submit(struct op *op, const struct region_wait *w, bool resume_
 
 static void gate_continue(struct op *op);
 
+static bool is_session_read(const struct op *op)
+{
+    return op->session.n > 0 && op->level != CONSISTENCY_EVENTUAL &&
+           op->level != CONSISTENCY_CONSISTENT_PREFIX;
+}
+
+/* Whether a failover cut this place off: it lies between the last entry that survived and the first
+ * one of the epoch that was lossy. */
+static bool is_cut_off(const struct op *op, pid p, lsn at)
+{
+    const struct account_record *rec = &op->account->rec;
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        const struct record_epoch *e = &rec->epochs[i];
+        for (size_t k = 0; e->is_lossy && at < e->start_lsn && k < e->branch_count; k++) {
+            if (e->branches[k].pid == p && at > e->branches[k].lsn) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* True when the session header asks for more than this range has. A token of an older version was
+ * overtaken by a failover: it is accepted, and said so when what it names was lost. */
+static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *ret, bool *ret_needed,
+                           struct errinfo *ei)
+{
+    struct session_need need = {0};
+    *ret_needed = false;
+    if (!is_session_read(op)) {
+        return OK;
+    }
+    TRY(session_parse(op->session, ordinal, &need, ei));
+    if (!need.is_given) {
+        return OK;
+    }
+    const struct part_view *part = op->coll->parts[ordinal];
+    uint64_t version = atomic_load(&op->service->view->token_version);
+    bool is_ahead = need.has_version && need.version > version;
+    bool is_superseded = need.has_version && need.version < version;
+    if (is_superseded && !op->is_session_lost && is_cut_off(op, part->pid, need.lsn)) {
+        op->is_session_lost = true;
+        op_header(op, STR("x-hf-session-loss"), STR("1"));
+    }
+    if (is_ahead || (!is_superseded && need.lsn > atomic_load(&part->applied_lsn))) {
+        *ret = (struct region_wait){.pid = part->pid,
+                                    .kind = WAIT_APPLIED,
+                                    .lsn = need.lsn,
+                                    .token_version = need.has_version ? need.version : 0,
+                                    .deadline_us = op->req->received_us + SESSION_WAIT_MS * 1000U};
+        *ret_needed = true;
+    }
+    return OK;
+}
+
 static void gate_waited(struct op *op, enum err err)
 {
+    struct errinfo ei = {0};
+    struct region_wait again;
+    bool is_needed = false;
+    op->token_ordinal = op->gate_next;
     if (err != OK) {
-        op->token_ordinal = op->gate_next;
-        struct errinfo ei = {0};
         err_set(&ei, err, "The read session is not available for the input session token.");
         op_fail(op, &ei);
         return;
     }
+    /* The version may have grown meanwhile: only for the note about a loss. */
+    (void)needs_wait(op, op->gate_next, &again, &is_needed, NULL);
     op->gate_next++;
     gate_continue(op);
 }
 
-/* True when the session header asks for more than this range has. */
-static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *ret, bool *ret_needed, struct errinfo *ei)
+enum err op_check_readable(const struct op *op, const struct part_view *view, struct errinfo *ei)
 {
-    struct session_need need;
-    *ret_needed = false;
-    if (op->session.n == 0 || op->level == CONSISTENCY_EVENTUAL || op->level == CONSISTENCY_CONSISTENT_PREFIX) {
+    if ((atomic_load(&view->flags) & PART_READABLE) != 0) {
         return OK;
     }
-    TRY(session_parse(op->session, ordinal, &need, ei));
-    struct cosmos_service *s = op->service;
-    uint64_t version = atomic_load(&s->view->token_version);
-    bool is_ahead = need.is_given && need.has_version && need.version > version;
-    bool is_superseded = need.is_given && need.has_version && need.version < version;
-    lsn applied = atomic_load(&op->coll->parts[ordinal]->applied_lsn);
-    /* A token of an older version was overtaken by a failover: accepted, and said so when it names
-     * entries that this range does not have. */
-    if (is_superseded && need.lsn > applied) {
-        op_header(op, STR("x-hf-session-loss"), STR("1"));
-    }
-    if (need.is_given && !is_superseded && (is_ahead || need.lsn > applied)) {
-        *ret = (struct region_wait){.pid = op->coll->parts[ordinal]->pid,
-                                    .kind = WAIT_APPLIED,
-                                    .lsn = is_ahead ? 0 : need.lsn,
-                                    .token_version = need.has_version ? need.version : 0,
-                                    .deadline_us = clock_boot_us() + SESSION_WAIT_MS * 1000U};
-        *ret_needed = true;
-    }
-    return OK;
+    unsigned role = atomic_load(&op->service->view->role);
+    bool is_member = role == ROLE_READER || role == ROLE_WRITER || role == ROLE_HOLDING ||
+                     role == ROLE_TAKING || role == ROLE_PROMOTING;
+    return is_member ? err_set(ei, ERR_UNAVAILABLE, "this range cannot be read here now")
+                     : err_set(ei, ERR_REGION_GONE, "this region is not part of the account now");
 }
 
 static void gate_continue(struct op *op)
 {
     struct errinfo ei = {0};
     for (; op->gate_next < op->gate_end; op->gate_next++) {
-        unsigned flags = atomic_load(&op->coll->parts[op->gate_next]->flags);
         struct region_wait wait;
         bool is_needed = false;
         op->token_ordinal = op->gate_next;
-        if ((flags & PART_READABLE) == 0) {
-            unsigned role = atomic_load(&op->service->view->role);
-            bool is_member = role == ROLE_READER || role == ROLE_WRITER || role == ROLE_HOLDING ||
-                             role == ROLE_TAKING || role == ROLE_PROMOTING;
-            err_set(&ei, is_member ? ERR_UNAVAILABLE : ERR_REGION_GONE,
-                    is_member ? "this range cannot be read here now" : "this region is not part of the account now");
+        if (op_check_readable(op, op->coll->parts[op->gate_next], &ei) != OK) {
             op_fail(op, &ei);
             return;
         }
@@ -312,13 +350,27 @@ void op_gate(struct op *op, size_t first, size_t end, void (*gated)(struct op *o
     }
 }
 
+bool op_is_readable(const struct op *op, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        if ((atomic_load(&op->coll->parts[i]->flags) & PART_READABLE) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *op, enum err err))
 {
+    const struct part_view *view = op->coll->parts[ordinal];
+    if (!op_is_readable(op, ordinal, ordinal + 1)) {
+        go(op, ERR_UNAVAILABLE);
+        return;
+    }
     if (!op_is_strong(op)) {
         go(op, OK);
         return;
     }
-    const struct part_view *view = op->coll->parts[ordinal];
     if (need <= atomic_load(&view->commit_lsn)) {
         go(op, is_fresh(op) ? OK : ERR_UNAVAILABLE);
         return;
@@ -353,6 +405,14 @@ static void *worker_main(void *ctx)
     return NULL;
 }
 
+static void queue_push(struct cosmos_service *s, struct op *op)
+{
+    pthread_mutex_lock(&s->queue_lock);
+    list_push_back(&s->queue, &op->link);
+    pthread_cond_signal(&s->queue_wake);
+    pthread_mutex_unlock(&s->queue_lock);
+}
+
 void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w)
 {
     struct op *op = w->user;
@@ -361,10 +421,14 @@ void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w)
         op->resume(op, w->err != OK ? w->err : is_fresh(op) ? OK : ERR_UNAVAILABLE);
         return;
     }
-    pthread_mutex_lock(&s->queue_lock);
-    list_push_back(&s->queue, &op->link);
-    pthread_cond_signal(&s->queue_wake);
-    pthread_mutex_unlock(&s->queue_lock);
+    queue_push(s, op);
+}
+
+void op_later(struct op *op, void (*go)(struct op *op, enum err err))
+{
+    op->resume = go;
+    op->wait.err = OK;
+    queue_push(op->service, op);
 }
 
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w)
@@ -376,13 +440,15 @@ void cosmos_write_done(struct cosmos_service *s, struct region_write *w)
 
 /* ---- life ---- */
 
-enum err cosmos_service_new(const struct cosmos_service_opts *opts, struct cosmos_service **ret, struct errinfo *ei)
+enum err cosmos_service_new(const struct cosmos_service_opts *opts, struct cosmos_service **ret,
+                            struct errinfo *ei)
 {
     UNUSED(ei);
     struct cosmos_service *s = MEM_NEW(struct cosmos_service);
     s->engine = opts->engine;
     s->region = opts->region;
     s->view = region_view(opts->region);
+    s->metadata = region_part(opts->region, 0);
     s->backend = opts->backend;
     ASSERT(opts->region_name.n < sizeof(s->region_name));
     memcpy(s->region_name, opts->region_name.p, opts->region_name.n);

@@ -21,13 +21,18 @@ struct cosmos_backend {
 };
 
 struct cosmos_service_opts {
-    struct region *region;   /* only for region_part, region_drop_part, region_view */
+    struct region *region; /* only for region_part, region_drop_part, region_view */
     struct engine *engine;
     struct cosmos_backend backend;
-    struct str region_name;  /* copied */
+    struct str region_name; /* copied */
 };
 
-enum { SESSION_WAIT_MS = 1000, COMMIT_WAIT_MS = 2000, PAGE_SIZE_MAX = 4 << 20, ITEM_SIZE_MAX = 2 << 20 };
+enum {
+    SESSION_WAIT_MS = 1000,
+    COMMIT_WAIT_MS = 2000,
+    PAGE_SIZE_MAX = 4 << 20,
+    ITEM_SIZE_MAX = 2 << 20
+};
 
 enum err cosmos_service_new(const struct cosmos_service_opts *opts, struct cosmos_service **ret,
                             struct errinfo *ei) MUST_CHECK;
@@ -39,6 +44,6 @@ void cosmos_metadata_applied(struct cosmos_service *s, lsn upto);
 void cosmos_handle(struct cosmos_service *s, struct http_req *req);
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w);
 void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w);
-bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx, region_id from,
-                           bool was_acknowledged, const struct write_place *place, struct buf *out_key,
-                           struct buf *out_text, uint64_t *ret_rid);
+bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx,
+                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           struct buf *out_key, struct buf *out_text, uint64_t *ret_rid);

@@ -25,6 +25,7 @@ struct cosmos_service {
     struct engine *engine;
     struct region *region;
     struct region_view *view;
+    const struct part_view *metadata; /* of partition 0 */
     struct cosmos_backend backend;
     char region_name[RECORD_NAME_MAX];
     _Atomic bool is_stopping;
@@ -38,7 +39,10 @@ struct cosmos_service {
     struct list queue;
     bool is_ending;
     /* Partitions whose container is gone; dropped once that cannot be undone. Core thread. */
-    struct { pid p; lsn gone_at; } *drops; /* owned */
+    struct {
+        pid p;
+        lsn gone_at;
+    } * drops; /* owned */
     size_t drop_count, drop_cap;
 };
 
@@ -54,11 +58,12 @@ struct op {
     enum consistency level;       /* asked for, or the account's */
     bool has_pk;
     struct pk pk;
-    struct str session;           /* header; empty = none */
+    struct str session; /* header; empty = none */
     struct http_response res;
     double charge;
-    size_t token_ordinal;         /* range named in the session token of the answer */
-    lsn token_lsn;                /* 0 = the range's applied lsn */
+    size_t token_ordinal; /* range named in the session token of the answer */
+    lsn token_lsn;        /* 0 = the range's applied lsn */
+    bool is_session_lost; /* the session token names what a failover cut off */
     /* What a wait goes on with. */
     void (*resume)(struct op *op, enum err err);
     bool resume_on_core;
@@ -83,13 +88,23 @@ void op_gate(struct op *op, size_t first, size_t end, void (*gated)(struct op *o
 /* Before a read is answered: at Strong waits until `need` in that range cannot be lost and checks the
  * lease; then calls `go` with OK, possibly at once, possibly on the core thread. */
 void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *op, enum err err));
+/* The same ranges after reading: a returning region takes its lost entries out between two reads, and
+ * what was read in that instant must not be answered. */
+bool op_is_readable(const struct op *op, size_t first, size_t end);
+/* Goes on with `go` on the worker thread, where engine reads may block. */
+void op_later(struct op *op, void (*go)(struct op *op, enum err err));
 bool op_is_strong(const struct op *op);
+/* ERR_REGION_GONE or ERR_UNAVAILABLE when the partition may not be served here now. */
+enum err op_check_readable(const struct op *op, const struct part_view *view,
+                           struct errinfo *ei) MUST_CHECK;
 int64_t op_now_s(void);
 
 /* ---- requests ---- */
 bool op_flag(const struct op *op, struct str header); /* "true" in any case */
+bool op_is_query(const struct op *op); /* a POST with these headers to a feed is a query */
 /* Partition key from the header, checked against the container. ERR_INVALID. */
-enum err op_read_pk(struct op *op, bool is_needed, bool allow_prefix, struct errinfo *ei) MUST_CHECK;
+enum err op_read_pk(struct op *op, bool is_needed, bool allow_prefix,
+                    struct errinfo *ei) MUST_CHECK;
 enum err op_body(struct op *op, const struct json **ret, struct errinfo *ei) MUST_CHECK;
 enum err op_check_id(struct str id, bool is_item, struct errinfo *ei) MUST_CHECK;
 size_t op_page_size(const struct op *op); /* x-ms-max-item-count; 0 = server decides */
@@ -103,33 +118,38 @@ struct system_props {
     struct str self;
     struct str extra; /* further members, each with its comma in front; may be empty */
 };
-void etag_write(const struct write_place *place, struct buf *out); /* with its quotes, not JSON-escaped */
-void system_props_write(const struct system_props *p, const struct write_place *place, struct buf *out);
+void etag_write(const struct write_place *place,
+                struct buf *out); /* with its quotes, not JSON-escaped */
+void system_props_write(const struct system_props *p, const struct write_place *place,
+                        struct buf *out);
 extern const struct str system_keys[];
 extern const size_t system_key_count;
 /* If-Match / If-None-Match against an etag; quotes and W/ ignored. */
 bool etag_matches(struct str condition, struct str etag);
-struct str etag_of_text(struct arena *a, struct str text); /* value of _etag at the end of stored text */
+struct str etag_of_text(struct arena *a,
+                        struct str text); /* value of _etag at the end of stored text */
 
 /* ---- handlers ---- */
-void items_create(struct op *op);             /* POST docs: create or upsert */
+void items_create(struct op *op);              /* POST docs: create or upsert */
 void items_item(struct op *op, struct str id); /* GET, PUT, PATCH, DELETE docs/id */
 void items_batch(struct op *op);
-void items_purge(struct op *op);              /* operations/partitionkeydelete */
+void items_purge(struct op *op); /* operations/partitionkeydelete */
 bool items_write_done(struct region_write *w);
-void feed_docs(struct op *op);                /* GET docs */
+void feed_docs(struct op *op); /* GET docs */
 void feed_query(struct op *op);
 void feed_plan(struct op *op);
 void feed_changes(struct op *op);
 void conflicts_feed(struct op *op);
 void conflicts_item(struct op *op, struct str id);
 void ranges_feed(struct op *op);
-void meta_feed(struct op *op, enum meta_kind kind, uint32_t a, uint32_t b, struct str parent_rid, const char *feed_key);
+void meta_feed(struct op *op, enum meta_kind kind, uint32_t a, uint32_t b, struct str parent_rid,
+               const char *feed_key);
 void meta_databases(struct op *op);
 void meta_database(struct op *op, struct str db);
 void meta_containers(struct op *op, const struct database *db);
 void meta_container(struct op *op);
-void meta_children(struct op *op, enum meta_kind kind, const struct database *db, uint32_t parent, struct str parent_link, struct str parent_rid, struct str id);
+void meta_children(struct op *op, enum meta_kind kind, const struct database *db, uint32_t parent,
+                   struct str parent_link, struct str parent_rid, struct str id);
 void meta_offers(struct op *op, struct str id);
 /* Every write's `user` points to one of these first. */
 struct write_user {

@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_key(&k, &a);
     }
     for (size_t paths = 1; paths <= PK_PATHS_MAX; paths++) {
-        (void)key_split(str_make(data, size), paths, &k, &id, &a); /* any bytes: must not read past them */
+        (void)key_split(str_make(data, size), paths, &k, &id,
+                        &a); /* any bytes: must not read past them */
     }
     arena_done(&a);
     return 0;

@@ -2,8 +2,8 @@
 
 #include "account/region.h"
 #include "base/contract.h"
-#include "json/json.h"
 #include "lib/t.h"
+#include "json/json.h"
 
 static struct arena arena;
 static struct account_record rec;
@@ -90,8 +90,8 @@ T_TEST("the document follows the record's writer")
 T_TEST("members that clients insist on are there")
 {
     begin();
-    static const char *const objects[] = {"userReplicationPolicy", "systemReplicationPolicy", "readPolicy",
-                                          "userConsistencyPolicy"};
+    static const char *const objects[] = {"userReplicationPolicy", "systemReplicationPolicy",
+                                          "readPolicy", "userConsistencyPolicy"};
     const struct json *doc = document("east");
     for (size_t i = 0; i < ARRAY_COUNT(objects); i++) {
         const struct json *v = json_get(doc, str_of(objects[i]));
@@ -102,7 +102,8 @@ T_TEST("members that clients insist on are there")
     t_check(json_get_str(doc, STR("queryEngineConfiguration"), &engine));
     t_ok(json_parse(&arena, engine, NULL, &inner, NULL));
     struct str level = STR("");
-    t_check(json_get_str(json_get(doc, STR("userConsistencyPolicy")), STR("defaultConsistencyLevel"), &level));
+    t_check(json_get_str(json_get(doc, STR("userConsistencyPolicy")),
+                         STR("defaultConsistencyLevel"), &level));
     t_eq_lit(level, "Session");
     struct str id = STR("");
     t_check(json_get_str(doc, STR("id"), &id));

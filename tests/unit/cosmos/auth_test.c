@@ -64,16 +64,18 @@ static struct str signature(const char *key, const char *text)
 }
 
 /* The request `method target`, signed with `key` over the given type and link. */
-static enum err check(const char *key, const char *method, const char *target, const char *type, const char *link,
-                      bool *ret_is_read_only, struct errinfo *ei)
+static enum err check(const char *key, const char *method, const char *target, const char *type,
+                      const char *link, bool *ret_is_read_only, struct errinfo *ei)
 {
-    struct str text = arena_printf(&req.arena, "%s\n%s\n%s\nsat, 21 nov 2026 07:11:17 gmt\n\n", method, type, link);
+    struct str text = arena_printf(&req.arena, "%s\n%s\n%s\nsat, 21 nov 2026 07:11:17 gmt\n\n",
+                                   method, type, link);
     struct str plain = arena_printf(&req.arena, "type=master&ver=1.0&sig=" STR_FMT,
                                     STR_ARG(signature(key, arena_cstr(&req.arena, text))));
     struct buf header;
     buf_init(&header, 512);
     codec_percent_encode(&header, plain);
-    headers[0] = (struct http_header){STR("Authorization"), arena_str(&req.arena, buf_str(&header))};
+    headers[0] =
+        (struct http_header){STR("Authorization"), arena_str(&req.arena, buf_str(&header))};
     headers[1] = (struct http_header){STR("x-ms-date"), str_of(date_text)};
     buf_done(&header);
     req.header_count = 2;
@@ -142,8 +144,10 @@ T_TEST("a signature is good for its verb, type and link only")
 {
     begin();
     bool is_read_only;
-    t_err(check(key_primary, "get", "/dbs/d", "dbs", "dbs/e", &is_read_only, NULL), ERR_UNAUTHORIZED);
-    t_err(check(key_primary, "get", "/dbs/d", "colls", "dbs/d", &is_read_only, NULL), ERR_UNAUTHORIZED);
+    t_err(check(key_primary, "get", "/dbs/d", "dbs", "dbs/e", &is_read_only, NULL),
+          ERR_UNAUTHORIZED);
+    t_err(check(key_primary, "get", "/dbs/d", "colls", "dbs/d", &is_read_only, NULL),
+          ERR_UNAUTHORIZED);
     t_ok(check(key_primary, "get", "/dbs/d", "dbs", "dbs/d", &is_read_only, NULL));
     req.method = STR("DELETE");
     t_err(cosmos_auth_check(auth, &req, date_ms(), &is_read_only, NULL), ERR_UNAUTHORIZED);

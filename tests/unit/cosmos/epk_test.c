@@ -88,8 +88,8 @@ T_TEST("a hierarchical key is the hashes of its components")
 
 T_TEST("headers that are no partition key are refused")
 {
-    static const char *const bad[] = {"",         "x",        "{}",  "\"a\"",       "[1,2,3,4]",
-                                      "[[1]]",    "[{\"a\":1}]", "[1", "[\"a\"] x"};
+    static const char *const bad[] = {"",      "x",           "{}", "\"a\"",    "[1,2,3,4]",
+                                      "[[1]]", "[{\"a\":1}]", "[1", "[\"a\"] x"};
     arena_init(&arena);
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct pk k;
@@ -180,7 +180,8 @@ T_TEST("a limit of the key space is hex")
 /* Splitting a key gives back what it was made of, also with NUL bytes in text. */
 T_TEST("an engine key can be taken apart")
 {
-    static const char *const keys[] = {"[\"a\\u0000b\",-5.25,null]", "[{},true,false]", "[\"\",0,\"\\u0000\"]"};
+    static const char *const keys[] = {"[\"a\\u0000b\",-5.25,null]", "[{},true,false]",
+                                       "[\"\",0,\"\\u0000\"]"};
     arena_init(&arena);
     for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
         struct pk k = key_of(keys[i]);

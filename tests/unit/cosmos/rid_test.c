@@ -59,7 +59,8 @@ T_TEST("a container's rid has its first bit set and a user's has not")
 
 T_TEST("children of a container carry their kind in the upper four bits")
 {
-    static const enum rid_kind kinds[] = {RID_ITEM, RID_CONFLICT, RID_RANGE, RID_UDF, RID_TRIGGER, RID_SPROC};
+    static const enum rid_kind kinds[] = {RID_ITEM, RID_CONFLICT, RID_RANGE,
+                                          RID_UDF,  RID_TRIGGER,  RID_SPROC};
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
         fresh();
         uint64_t number = rid_number(LSN_MAX, 127, RID_PARTITIONS_MAX - 1);
@@ -105,8 +106,10 @@ T_TEST("an offer's rid is three bytes, little-endian")
 
 T_TEST("other texts are no rids")
 {
-    static const char *const bad[] = {"", "db1", "c1", "abc", "AAAABw=", "AAAABwA=", "AAAABw==x", "????????",
-                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+    static const char *const bad[] = {
+        "",          "db1",      "c1",
+        "abc",       "AAAABw=",  "AAAABwA=",
+        "AAAABw==x", "????????", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct rid r;
         if (i == 4) {

@@ -47,9 +47,11 @@ T_TEST("an empty header is no token")
 
 T_TEST("malformed tokens are refused")
 {
-    static const char *const bad[] = {"x",       "0",        "0:",       "0:1#",     "0:1#x",     "0:#1",
-                                      "0:-2#1",  "a:1#1",    "0:1#1#",   "0:1#1#2",  "0:1#1#2=",  "0:1#1#=3",
-                                      "0:1#1#a=1", ":1#1",   "0:1#-5",   "0:1#99999999999999999999"};
+    static const char *const bad[] = {
+        "x",         "0",       "0:",       "0:1#",
+        "0:1#x",     "0:#1",    "0:-2#1",   "a:1#1",
+        "0:1#1#",    "0:1#1#2", "0:1#1#2=", "0:1#1#=3",
+        "0:1#1#a=1", ":1#1",    "0:1#-5",   "0:1#99999999999999999999"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct session_need n;
         struct errinfo ei = {0};
