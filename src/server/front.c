@@ -428,6 +428,17 @@ static void on_control(void *ctx)
 
 /* ---- the record ---- */
 
+/* Ready means that a write sent to the global endpoint would be taken. */
+static void say_when_ready(struct front *f)
+{
+    bool is_open = f->rec.is_known && f->rec.record.phase == PHASE_OPEN && f->rec.record.writer != 0;
+    if (f->is_synced && is_open && !f->is_ready) {
+        f->is_ready = true;
+        notify_send("READY=1");
+        LOG_INFO("front", "ready", "account=%s", f->rec.record.name);
+    }
+}
+
 static void coord_changed(void *ctx, const struct coord_kv *kv)
 {
     struct front *f = ctx;
@@ -446,17 +457,14 @@ static void coord_changed(void *ctx, const struct coord_kv *kv)
     cosmos_auth_free(f->auth);
     f->auth = cosmos_auth_new(keys);
     serve_held(f);
+    say_when_ready(f);
 }
 
 static void coord_synced(void *ctx)
 {
     struct front *f = ctx;
     f->is_synced = true;
-    if (f->rec.is_known && !f->is_ready) {
-        f->is_ready = true;
-        notify_send("READY=1");
-        LOG_INFO("front", "ready", "account=%s", f->rec.record.name);
-    }
+    say_when_ready(f);
 }
 
 static void coord_lost(void *ctx)

@@ -234,8 +234,9 @@ static void io_published(void *ctx)
     cosmos_set_record(s->cosmos, region_record(s->region));
     set_auth(s, region_record(s->region));
     sync_peers(s);
+    /* Recovering and offline servers answer for themselves, too: 403/1008. */
     enum region_role role = region_role(s->region);
-    if (!s->is_ready && (role == ROLE_READER || role == ROLE_WRITER)) {
+    if (!s->is_ready && role != ROLE_STARTING) {
         s->is_ready = true;
         notify_send("READY=1");
         LOG_INFO("server", "ready", "role=%s", region_role_name(role));
