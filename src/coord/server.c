@@ -232,7 +232,8 @@ static void do_txn(struct call *c)
 {
     struct coord_server *s = c->server;
     struct errinfo ei = {0};
-    enum err room = journal_reserve(s->journal, record_bound(&c->txn), &ei);
+    bool needs_record = coord_store_needs_record(s->store, &c->txn);
+    enum err room = needs_record ? journal_reserve(s->journal, record_bound(&c->txn), &ei) : OK;
     if (room != OK) {
         respond_err(c->req, room, ei.message);
         return;

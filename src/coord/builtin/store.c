@@ -348,9 +348,20 @@ static void apply(struct coord_store *s, const struct coord_txn *t, struct buf *
     s->rev = rev;
 }
 
+bool coord_store_needs_record(const struct coord_store *s, const struct coord_txn *t)
+{
+    struct coord_record_op ops[COORD_TXN_OPS_MAX];
+    if (check_txn(t) != OK) {
+        return false;
+    }
+    return s->rev + 1 >= s->rev_limit || durable_ops(s, t, s->rev + 1, ops) > 0;
+}
+
 void coord_store_txn(struct coord_store *s, const struct coord_txn *t, struct arena *a,
                      struct coord_txn_result *ret, struct buf *ret_record)
 {
+    size_t record_size_before = ret_record->n;
+    bool needs_record = coord_store_needs_record(s, t);
     *ret = (struct coord_txn_result){.err = check_txn(t), .rev = s->rev};
     if (ret->err != OK) {
         return;
@@ -369,6 +380,7 @@ void coord_store_txn(struct coord_store *s, const struct coord_txn *t, struct ar
     ret->succeeded = true;
     ret->rev = s->rev;
     ASSERT(s->rev <= s->rev_limit);
+    ASSERT(IMPLIES(ret_record->n > record_size_before, needs_record));
 }
 
 /* --- reading -------------------------------------------------------------------------------------- */

@@ -22,6 +22,8 @@ void coord_store_free(struct coord_store *s);
  * key, *ret_record (appended to) holds the bytes to be made durable BEFORE the answer leaves. */
 void coord_store_txn(struct coord_store *s, const struct coord_txn *t, struct arena *a,
                      struct coord_txn_result *ret, struct buf *ret_record);
+/* May coord_store_txn of it append a record? (When it then fails or changes nothing, it does not.) */
+bool coord_store_needs_record(const struct coord_store *s, const struct coord_txn *t);
 coord_rev coord_store_rev(const struct coord_store *s);
 /* The first revision that is not reserved yet. Nothing with revision R may leave the process before a
  * record that reserves beyond R is durable; after a restart revisions go on from here. */
