@@ -314,7 +314,11 @@ static bool try_open(struct region *r)
     arena_init(&a);
     struct account_record *next = next_record(r, &a);
     const struct record_epoch *reign = region_reign(r);
-    bool is_lossy = reign != NULL && reign->writer != r->cfg.self;
+    /* After a restart a reader can have what our disk has not: entries are shipped before they are
+     * durable here. Only when each of them was asked is nothing lost. */
+    uint64_t others = record_online_mask(r->rec) & ~record_mask(r->cfg.self);
+    bool is_lossy =
+        reign != NULL && (reign->writer != r->cfg.self || !repl_pull_complete(r->repl, others));
     enum rule why = r->claim_rule != 0 ? r->claim_rule : RULE_OPEN;
     begin_epoch(r, &a, next, why, is_lossy);
     coordio_change(r, RULE_OPEN, next, 0, /* puts_beat= */ true);

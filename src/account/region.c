@@ -144,6 +144,14 @@ static void io_metadata_applied(void *ctx, lsn upto)
     r->io.metadata_applied(r->io.ctx, upto);
 }
 
+static void io_epoch_reached(void *ctx)
+{
+    struct region *r = (struct region *)ctx;
+    region_update_token(r);
+    region_publish_view(r);
+    write_recheck_waits(r);
+}
+
 static void io_stale(void *ctx)
 {
     struct region *r = (struct region *)ctx;
@@ -280,6 +288,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         .conflict_build = io_conflict_build,
         .stale = io_stale,
         .metadata_applied = io_metadata_applied,
+        .epoch_reached = io_epoch_reached,
         .acked = write_on_acked,
         .applied = write_on_applied,
         .committed = write_on_committed,
@@ -357,6 +366,23 @@ bool region_lease_is_fresh(const struct region *r)
     return region_acts_as_writer(r) && r->lease_from_us != 0 && now < region_lease_until(r);
 }
 
+/* Session tokens of an older version are accepted without comparison. That is right only where the
+ * data has everything that survived into the epoch which raised the version. */
+void region_update_token(struct region *r)
+{
+    if (r->rec == NULL) {
+        return;
+    }
+    uint64_t version = r->rec->token_version;
+    epoch low = repl_lowest_epoch(r->repl);
+    for (size_t i = 0; i < r->rec->epoch_count; i++) {
+        if (r->rec->epochs[i].is_lossy && r->rec->epochs[i].epoch > low && version > 0) {
+            version--;
+        }
+    }
+    r->token_version = version;
+}
+
 void region_publish_view(struct region *r)
 {
     struct region_view *v = &r->view;
@@ -365,7 +391,7 @@ void region_publish_view(struct region *r)
     atomic_store_explicit(&v->role, (unsigned)r->role, memory_order_release);
     if (r->rec != NULL) {
         atomic_store_explicit(&v->generation, r->rec->generation, memory_order_relaxed);
-        atomic_store_explicit(&v->token_version, r->rec->token_version, memory_order_relaxed);
+        atomic_store_explicit(&v->token_version, r->token_version, memory_order_relaxed);
         atomic_store_explicit(&v->level, (unsigned)r->rec->level, memory_order_relaxed);
         atomic_store_explicit(&v->is_single_region, r->rec->region_count == 1,
                               memory_order_relaxed);
@@ -617,6 +643,7 @@ void region_step(struct region *r, enum region_event_no ev)
                      region_role_name((enum region_role)r->role),
                      (unsigned long long)(r->rec != NULL ? r->rec->generation : 0), row->text);
     }
+    region_update_token(r);
     region_publish_view(r);
     r->io.published(r->io.ctx);
 }

@@ -135,7 +135,7 @@ void region_write(struct region *r, struct region_write *w)
     w->is_ordered = false;
     w->accepted_us = now;
     w->generation = 0;
-    wait_node_init(&w->node, WAIT_NODE_OWNER);
+    wait_node_init(&w->node);
     list_init(&w->link);
     if (w->deadline_us == 0) {
         w->deadline_us = now + ms(r->cfg.timers.write_timeout_ms);
@@ -221,7 +221,7 @@ static int version_cmp(const struct region *r, const struct region_wait *w)
     if (w->kind != WAIT_APPLIED || w->token_version == 0) {
         return 0;
     }
-    uint64_t mine = r->rec != NULL ? r->rec->token_version : 0;
+    uint64_t mine = r->token_version;
     return mine > w->token_version ? 1 : mine < w->token_version ? -1 : 0;
 }
 
@@ -256,7 +256,7 @@ static void queue_wait(struct region *r, struct region_wait *w)
 
 void region_wait(struct region *r, struct region_wait *w)
 {
-    wait_node_init(&w->node, WAIT_NODE_OWNER);
+    wait_node_init(&w->node);
     list_init(&w->link);
     w->err = OK;
     w->is_counted = false;

@@ -309,11 +309,11 @@ void conflict_fetch(struct partition *p)
 /* ---- writer: conflict records ---- */
 
 struct lost_wait {
-    struct wait_node node; /* in the partition's waiters */
-    struct list link;      /* in repl.pending_lost */
+    struct list link; /* in repl.pending_lost */
     struct partition *part;
     region_id from;
     struct place upto;
+    lsn need;
 };
 
 static void send_lost_ack(struct repl *R, region_id to, pid id, struct place upto)
@@ -331,18 +331,35 @@ static void lost_wait_free(struct repl *R, struct lost_wait *w)
     mem_free(w);
 }
 
-void conflict_acked(struct repl *R, struct wait_node *n)
+/* Records are safe when those have them who must have every write, less the regions that are
+ * diverged in this partition themselves: they cannot take entries before their own suffix is
+ * acknowledged, and two of them would wait for each other for ever. */
+void conflict_check_waits(struct partition *p)
 {
-    struct lost_wait *w = CONTAINER_OF(n, struct lost_wait, node);
-    send_lost_ack(R, w->from, w->part->pid, w->upto);
-    lost_wait_free(R, w);
+    struct repl *R = p->repl;
+    if (R->pending_lost_count == 0) {
+        return;
+    }
+    uint64_t mask = quorum_ack_mask(R, p);
+    for (size_t i = 0; i < p->progress_count; i++) {
+        if (p->progress[i]->state == PROG_DIVERGED) {
+            mask &= ~(UINT64_C(1) << R->peers[i]->id);
+        }
+    }
+    lsn safe = quorum_min(p, mask, p->durable.lsn);
+    LIST_FOR_SAFE(l, &R->pending_lost) {
+        struct lost_wait *w = LIST_ENTRY(l, struct lost_wait, link);
+        if (w->part == p && w->need <= safe) {
+            send_lost_ack(R, w->from, p->pid, w->upto);
+            lost_wait_free(R, w);
+        }
+    }
 }
 
 void conflict_drop_waits(struct repl *R)
 {
     while (!list_is_empty(&R->pending_lost)) {
         struct lost_wait *w = LIST_ENTRY(R->pending_lost.next, struct lost_wait, link);
-        wait_remove(&w->node);
         lost_wait_free(R, w);
     }
 }
@@ -352,7 +369,6 @@ void conflict_part_gone(struct partition *p)
     LIST_FOR_SAFE(l, &p->repl->pending_lost) {
         struct lost_wait *w = LIST_ENTRY(l, struct lost_wait, link);
         if (w->part == p) {
-            wait_remove(&w->node);
             lost_wait_free(p->repl, w);
         }
     }
@@ -559,12 +575,12 @@ void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
         return;
     }
     struct lost_wait *w = MEM_NEW(struct lost_wait);
-    wait_node_init(&w->node, WAIT_NODE_LOST);
     list_init(&w->link);
+    w->need = r.need;
     w->part = p;
     w->from = from;
     w->upto = upto;
     list_push_back(&R->pending_lost, &w->link);
     R->pending_lost_count++;
-    repl_wait_acked(p, &w->node, r.need);
+    conflict_check_waits(p);
 }

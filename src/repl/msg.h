@@ -26,7 +26,7 @@ enum msg_type {
     MSG_HELLO = 1, /* incarnation, generation, epoch: the first message of a link */
     MSG_PROBE,     /* writer: where does your log of this partition end? */
     MSG_TAIL,     /* place = tail, durable place, epoch table end; is_nack: an append did not fit */
-    MSG_BRANCH,       /* writer: place = last entry in common with the tail `durable` (the one it
+    MSG_BRANCH,   /* writer: place = last entry in common with the tail `durable` (the one it
                        * answers); what is above must go, nothing being above: matched */
     MSG_APPEND,   /* prev place, entries, commit and all-regions lsn */
     MSG_ACK,      /* place = durable at the reader */

@@ -429,6 +429,12 @@ void part_durable_moved(struct partition *p)
             R->io.metadata_applied(R->io.ctx, p->durable.lsn);
         }
     }
+    if (!list_is_empty(&p->behind) && p->durable.lsn >= R->mode.start_lsn) {
+        list_remove(&p->behind);
+        if (list_is_empty(&R->behind)) {
+            R->io.epoch_reached(R->io.ctx);
+        }
+    }
     struct wait_node *n;
     while ((n = wait_pop(&p->applied_waiters, p->durable.lsn)) != NULL) {
         R->io.applied(R->io.ctx, n);

@@ -48,6 +48,19 @@ bool repl_pull_done(const struct repl *R, uint64_t peer_mask)
     return true;
 }
 
+bool repl_pull_complete(const struct repl *R, uint64_t peer_mask)
+{
+    for (size_t i = 0; i < R->peer_count; i++) {
+        const struct peer *peer = R->peers[i];
+        uint64_t bit = UINT64_C(1) << peer->id;
+        if ((peer_mask & bit) != 0 && (!peer->is_pulling || peer->pull_left > 0)) {
+            return false;
+        }
+        peer_mask &= ~bit;
+    }
+    return peer_mask == 0;
+}
+
 /* Reader: entries after the place, if it is in our history. */
 void pull_on_pull(struct repl *R, region_id from, const struct msg *m)
 {

@@ -50,15 +50,12 @@ static void release(struct partition *p)
     struct repl *R = p->repl;
     struct wait_node *n;
     while ((n = wait_pop(&p->waiters, p->acked)) != NULL) {
-        if (n->kind == WAIT_NODE_LOST) {
-            conflict_acked(R, n);
-        } else {
-            R->io.acked(R->io.ctx, n);
-        }
+        R->io.acked(R->io.ctx, n);
     }
     while ((n = wait_pop(&p->commit_waiters, p->commit_lsn)) != NULL) {
         R->io.committed(R->io.ctx, n);
     }
+    conflict_check_waits(p);
 }
 
 void quorum_update(struct partition *p)

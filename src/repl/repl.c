@@ -45,6 +45,7 @@ static struct partition *part_new(struct repl *R, pid id)
     list_init(&p->fetch_link);
     list_init(&p->ttl_link);
     list_init(&p->unmatched);
+    list_init(&p->behind);
     map_init(&p->dirty);
     buf_init(&p->held_docs, MSG_FRAME_SIZE_MAX);
     list_push_back(&R->parts, &p->link);
@@ -94,6 +95,9 @@ struct partition *repl_part(struct repl *R, pid id)
         open_epoch_in(p);
     } else if (R->mode.kind == REPL_READER) {
         list_push_back(&R->unmatched, &p->unmatched);
+        if (!list_is_empty(&R->behind)) {
+            list_push_back(&R->behind, &p->behind);
+        }
     }
     return p;
 }
@@ -107,6 +111,7 @@ static void part_unlink(struct partition *p)
     list_remove(&p->fetch_link);
     list_remove(&p->ttl_link);
     list_remove(&p->unmatched);
+    list_remove(&p->behind);
 }
 
 /* Frees what a partition holds; its view stays until the end. */
@@ -219,7 +224,8 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
     map_init(&R->dropped);
     struct list *heads[] = {&R->parts,      &R->touched,  &R->inflight,   &R->inflight_free,
                             &R->ring_lru,   &R->ack_due,  &R->commit_due, &R->trim_list,
-                            &R->fetch_list, &R->ttl_list, &R->unmatched,  &R->pending_lost};
+                            &R->fetch_list, &R->ttl_list, &R->unmatched,  &R->pending_lost,
+                            &R->behind};
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         list_init(heads[i]);
     }
@@ -315,6 +321,28 @@ static void forget_match(struct repl *R)
     }
 }
 
+/* Which partitions have not reached the writer's epoch yet? */
+static void find_behind(struct repl *R)
+{
+    LIST_FOR(l, &R->parts) {
+        struct partition *p = LIST_ENTRY(l, struct partition, link);
+        list_remove(&p->behind);
+        if (!p->is_dropped && R->mode.kind == REPL_READER && p->durable.lsn < R->mode.start_lsn) {
+            list_push_back(&R->behind, &p->behind);
+        }
+    }
+}
+
+epoch repl_lowest_epoch(const struct repl *R)
+{
+    epoch low = UINT64_MAX;
+    LIST_FOR(l, &R->behind) {
+        const struct partition *p = LIST_ENTRY(l, struct partition, behind);
+        low = p->durable.epoch < low ? p->durable.epoch : low;
+    }
+    return low;
+}
+
 static void leave_writer(struct repl *R)
 {
     conflict_drop_waits(R);
@@ -361,6 +389,9 @@ void repl_set_mode(struct repl *R, const struct repl_mode *m)
         if (m->kind == REPL_WRITER) {
             enter_writer(R);
         }
+    }
+    if (is_new || old.start_lsn != m->start_lsn) {
+        find_behind(R);
     }
     repl_set_flags(R);
     if (m->kind == REPL_WRITER && !is_new) {

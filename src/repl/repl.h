@@ -49,6 +49,8 @@ struct repl_io {
      * it thinks it is. */
     void (*stale)(void *ctx);
     void (*metadata_applied)(void *ctx, lsn upto);
+    /* READER: every partition has reached the mode's epoch (repl_lowest_epoch moved). */
+    void (*epoch_reached)(void *ctx);
     /* A write's or a read's waiter was released: its need is reached. */
     void (*acked)(void *ctx, struct wait_node *n);
     void (*applied)(void *ctx, struct wait_node *n);
@@ -139,11 +141,16 @@ void repl_seal(struct repl *R);            /* stores the mode's generation (guar
 bool repl_is_sealed(const struct repl *R); /* it is durable, and so is everything before */
 void repl_pull(struct repl *R, uint64_t peer_mask);
 bool repl_pull_done(const struct repl *R, uint64_t peer_mask); /* each of them said "no more" */
+/* Same, and none of them was left out because its link is down. */
+bool repl_pull_complete(const struct repl *R, uint64_t peer_mask);
 /* Branch points are fixed from here on: late answers are ignored. */
 void repl_pull_close(struct repl *R);
 bool repl_is_whole(const struct repl *R); /* no diverged suffix, no dirty marks */
 /* READER: every partition was matched by the present writer. */
 bool repl_is_matched(const struct repl *R);
+/* READER: lowest epoch that a partition's durable log ends in, among those that have not yet
+ * reached start_lsn; UINT64_MAX: all have. */
+epoch repl_lowest_epoch(const struct repl *R);
 void repl_send_transfer_end(struct repl *R, region_id to);
 /* Our durable logs are exactly these. */
 bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n);

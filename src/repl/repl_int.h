@@ -160,6 +160,7 @@ struct partition {
     struct list fetch_link; /* in repl.fetch_list: dirty or diverged, needs work */
     struct list ttl_link;   /* in repl.ttl_list: has documents that expire */
     struct list unmatched;  /* in repl.unmatched: READER */
+    struct list behind;     /* in repl.behind: READER, has not reached the mode's epoch */
 
     uint64_t ttl_next;     /* seconds: nothing expires before */
     struct map dirty;      /* (space, key) with unknown state -> &repl->mark */
@@ -226,7 +227,7 @@ struct repl {
     size_t pool_count;
     size_t overlay_count;
 
-    struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched;
+    struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched, behind;
     struct list pending_lost; /* struct lost_wait */
     size_t pending_lost_count;
     usec commit_us, ttl_us, trim_us, retry_us;
@@ -344,7 +345,7 @@ void conflict_step(struct partition *p);
 void conflict_on_lost(struct repl *R, region_id from, const struct msg *m);
 void conflict_on_lost_ack(struct repl *R, region_id from, const struct msg *m);
 void conflict_on_archived(struct repl *R, uint64_t ticket, enum err err);
-void conflict_acked(struct repl *R, struct wait_node *n);
+void conflict_check_waits(struct partition *p);
 void conflict_drop_waits(struct repl *R);
 void conflict_part_gone(struct partition *p);
 void conflict_fetch(struct partition *p);

@@ -280,6 +280,7 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
         return;
     }
     g->state = PROG_DIVERGED;
+    conflict_check_waits(p);
     send_branch(R, from, p->pid, common, m->place, /* is_unknown= */ false);
 }
 

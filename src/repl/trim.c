@@ -1,6 +1,6 @@
 /* The log is kept until every region of the account has it, and retain_ms longer. A region that is
- * away keeps the log of the others (the disk budget is reported, not yet enforced). The last entry
- * always stays: it is what peers are matched by. */
+ * away keeps the log of the others (the disk budget is reported, not yet enforced). The last
+ * durable entry always stays: it is what peers are matched by. */
 #include "base/contract.h"
 #include "repl/repl_int.h"
 
@@ -24,7 +24,7 @@ static bool trim_part(struct partition *p, int64_t wall_ms)
         struct entry head = {0};
         size_t total = 0;
         e = entry_peek(row.entry, &head, &total, &ei);
-        if (e != OK || head.lsn >= p->tail.lsn || head.lsn > upto) {
+        if (e != OK || head.lsn >= p->durable.lsn || head.lsn > upto) {
             p->first_lsn = e == OK ? head.lsn : p->first_lsn;
             break;
         }

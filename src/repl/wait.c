@@ -3,9 +3,8 @@
 
 #include "base/contract.h"
 
-void wait_node_init(struct wait_node *n, enum wait_node_kind kind)
+void wait_node_init(struct wait_node *n)
 {
-    n->kind = kind;
     n->need = 0;
     list_init(&n->link);
 }

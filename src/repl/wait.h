@@ -4,18 +4,12 @@
 #include "base/list.h"
 #include "base/types.h"
 
-enum wait_node_kind {
-    WAIT_NODE_OWNER, /* the region's: a write or a read */
-    WAIT_NODE_LOST,  /* conflict.c: a LOST batch being recorded */
-};
-
 struct wait_node {
-    enum wait_node_kind kind;
     lsn need;         /* released once this is reached */
     struct list link; /* in a waiter list, ordered by need, equal ones in order of arrival */
 };
 
-void wait_node_init(struct wait_node *n, enum wait_node_kind kind);
+void wait_node_init(struct wait_node *n);
 void wait_add(struct list *head, struct wait_node *n, lsn need);
 void wait_remove(struct wait_node *n);
 struct wait_node *wait_pop(struct list *head, lsn reached); /* NULL: none is ready */
