@@ -526,6 +526,10 @@ enum err front_run(const struct front_opts *opts, struct errinfo *ei)
         http_client_free(f->client); /* ends what is being forwarded: 408 or 503, each truthful */
         http_server_free(f->http, STOP_GRACE_MS);
         coord_client_free(f->coord);
+        loop_timer_free(f->held_timer);
+        if (f->control) {
+            loop_fd_free(f->control);
+        }
     }
     cosmos_auth_free(f->auth);
     front_record_done(&f->rec);

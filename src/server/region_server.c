@@ -696,6 +696,11 @@ static void server_stop(struct server *s)
     if (s->coord) {
         coord_client_free(s->coord);
     }
+    loop_timer_free(s->tick);
+    loop_timer_free(s->drain_poll);
+    if (s->watchdog) {
+        loop_timer_free(s->watchdog);
+    }
     committer_free(s->committer); /* what was handed over becomes durable */
     archiver_free(s->archiver);
     cosmos_service_free(s->cosmos);

@@ -795,6 +795,7 @@ enum err up_run(const struct up_opts *opts, struct errinfo *ei)
     }
     if (up->coord) {
         coord_client_free(up->coord);
+        loop_timer_free(up->retry);
     }
     supervisor_free(up->sup);
     loop_free(up->loop);
