@@ -641,7 +641,9 @@ static void on_end_signal(void *ctx, int signum)
 {
     struct server *s = ctx;
     LOG_INFO("server", "stopping", "signal=%d", signum);
-    if (s->is_ending || !s->region) {
+    /* SIGTERM stops this region alone: a writer hands over first. SIGINT stops the whole account:
+     * there is nobody to hand over to. */
+    if (s->is_ending || !s->region || signum == SIGINT) {
         loop_stop(s->loop);
         return;
     }

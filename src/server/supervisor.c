@@ -414,7 +414,9 @@ void supervisor_stop(struct supervisor *s, unsigned grace_ms, void (*done)(void 
     for (size_t i = 0; i < s->child_count; i++) {
         loop_timer_set(s->children[i]->restart, 0, 0);
         if (s->children[i]->pid != 0) {
-            kill(s->children[i]->pid, SIGTERM);
+            /* SIGINT: everything ends together, as with Ctrl-C; a server alone gets SIGTERM and hands
+             * over first. */
+            kill(s->children[i]->pid, SIGINT);
             kill(s->children[i]->pid, SIGCONT); /* a frozen one could not obey */
         }
     }

@@ -59,7 +59,7 @@ enum err supervisor_new(struct loop *loop, const struct sup_events *ev, struct s
 void supervisor_free(struct supervisor *s);
 struct sup_child *supervisor_add(struct supervisor *s, const struct sup_spec *spec);
 void supervisor_start(struct sup_child *c);
-/* SIGTERM to all, SIGKILL after grace_ms; `done` once all are reaped. No restarts any more. */
+/* SIGINT to all, SIGKILL after grace_ms; `done` once all are reaped. No restarts any more. */
 void supervisor_stop(struct supervisor *s, unsigned grace_ms, void (*done)(void *ctx), void *ctx);
 
 const char *sup_child_name(const struct sup_child *c);
