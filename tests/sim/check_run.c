@@ -114,6 +114,11 @@ bool check_is_converged(struct world *w, char why[256])
                 (void)snprintf(why, 256, "region %u has no partition %llu", id, U(p));
                 return false;
             }
+            struct region *r = node_region(w->nodes[id]);
+            if (r == NULL || (atomic_load(&region_part(r, p)->flags) & PART_READABLE) == 0) {
+                (void)snprintf(why, 256, "partition %llu cannot be read in region %u", U(p), id);
+                return false;
+            }
             if (first_id == 0) {
                 first = m;
                 first_id = id;

@@ -143,6 +143,14 @@ void disk_kick(struct disk *d)
     world_after(w, t * d->slow_factor, group_done, d, ++d->write_seq);
 }
 
+void disk_resume(struct disk *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        d->items[i].ready_at = 0; /* the pause may have ended early */
+    }
+    disk_kick(d);
+}
+
 void disk_crash(struct disk *d)
 {
     struct world *w = node_world(d->node);

@@ -815,7 +815,7 @@ void node_resume(struct node *n)
         n->pause_seq++;
         n->tick_at = 0;
         add_mail(n, (struct mail){.kind = MAIL_TICK});
-        disk_kick(&n->disk);
+        disk_resume(&n->disk);
         plan_run(n);
     }
 }

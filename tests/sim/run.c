@@ -275,12 +275,27 @@ static void count_ops(const struct world *w, struct run_result *ret)
     }
 }
 
+static void print_status(const struct world *w)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        struct region *r = node_region(w->nodes[id]);
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        if (r != NULL) {
+            region_status_json(r, &text);
+        }
+        (void)fprintf(stderr, "# region %u: " STR_FMT "\n", id, STR_ARG(buf_str(&text)));
+        buf_done(&text);
+    }
+}
+
 static void report_failure(const struct world *w, const struct run_options *o)
 {
     char text[512];
     run_describe(&w->cfg, text);
     (void)fprintf(stderr, "# ---- last events ----\n");
     trace_print(w, o->print_last);
+    print_status(w);
     (void)fprintf(stderr, "# %s\n# FAILED %s: %s\n# repeat: ./test sim --seed %llu%s%s\n", text,
                   w->failed_check, w->failure, (unsigned long long)w->cfg.seed,
                   o->scenario != NULL ? " --scenario " : "", o->scenario != NULL ? o->scenario : "");
