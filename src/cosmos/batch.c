@@ -22,6 +22,7 @@ struct batch {
     } * results;
     bool is_atomic;
     _Atomic lsn top;
+    size_t answer_left; /* core thread: see item_write */
 };
 
 static void add_result(struct json_out *o, struct batch *b, size_t i, double *charge)
@@ -239,6 +240,7 @@ static void start_bulk(struct batch *b)
     for (size_t i = 0; i < b->count; i++) {
         if (b->results[i].status == 0) {
             writes[n] = item_write_new(op, &b->items[i], 1, bulk_done);
+            writes[n]->answer_left = &b->answer_left;
             writes[n++]->owner = b;
         }
     }
@@ -261,6 +263,7 @@ static void ordered_next(struct op *op, enum err err)
     if (!has_failed && b->next < b->count && b->results[b->next].status == 0) {
         struct item_write *iw = item_write_new(op, &b->items[b->next], 1, ordered_done);
         iw->owner = b;
+        iw->answer_left = &b->answer_left;
         b->next++;
         submit_write(op, &iw->w);
         return;
@@ -294,6 +297,7 @@ void items_batch(struct op *op)
     struct errinfo ei = {0};
     struct batch *b = ARENA_NEW(&op->req->arena, struct batch);
     b->op = op;
+    b->answer_left = PAGE_SIZE_MAX;
     b->is_atomic = op_flag(op, STR("x-ms-cosmos-batch-atomic"));
     const struct json *body = NULL;
     b->stops_at_failure =
@@ -304,6 +308,10 @@ void items_batch(struct op *op)
                        ? err_set(&ei, ERR_UNSUPPORTED,
                                  "binary (HybridRow) batch bodies are not implemented; send JSON")
                        : OK;
+    if (err == OK && b->is_atomic && op->req->body.n > ITEM_SIZE_MAX) {
+        err = err_set(&ei, ERR_LIMIT, "Request size is too large: a batch may have %d bytes",
+                      ITEM_SIZE_MAX);
+    }
     struct str range = http_header(op->req, STR("x-ms-documentdb-partitionkeyrangeid"));
     uint64_t ordinal = 0;
     if (err == OK && range.n > 0 &&
@@ -327,6 +335,7 @@ void items_batch(struct op *op)
     if (b->is_atomic) {
         struct item_write *iw = item_write_new(op, b->items, b->count, atomic_done);
         iw->owner = b;
+        iw->answer_left = &b->answer_left;
         submit_write(op, &iw->w);
     } else if (b->stops_at_failure) {
         op->state = b;

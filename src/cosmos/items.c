@@ -312,6 +312,15 @@ void item_prepare(struct region_write *w, size_t i, const struct write_place *pl
     if (!conditions_hold(op, current, a, ret)) {
         return;
     }
+    if (iw->answer_left && (op->kind == ITEM_READ || op->kind == ITEM_PATCH)) {
+        if (current->text.n > *iw->answer_left) {
+            /* In bulk, clients send it again. */
+            op->substatus = w->op_count == 1 ? 3402 : 0;
+            refuse(op, ret, 413, "The answer would grow too large");
+            return;
+        }
+        *iw->answer_left -= current->text.n;
+    }
     switch (op->kind) {
     case ITEM_CREATE:
         if (current) {

@@ -39,6 +39,7 @@ struct item_write {
     struct region_write w;
     struct item_op **ops; /* op_count of them */
     void *owner;          /* batch or bulk in progress */
+    size_t *answer_left; /* batch, bulk: bytes that reads and patches may still take; core thread */
 };
 
 /* From the document's text or tree: id, key, uniques, ttl, base. pk checked against `given` when that

@@ -252,4 +252,83 @@ T_TEST("a bulk of which nothing can be queued answers every operation with 429")
     end();
 }
 
+/* An upsert of the item `id` with about `n` bytes. */
+static void put_big(const char *id, size_t n)
+{
+    char *body = mem_alloc(n + 128);
+    int head = snprintf(body, 128, "{\"id\":\"%s\",\"pk\":\"a\",\"s\":\"", id);
+    memset(body + head, 'x', n);
+    memcpy(body + (size_t)head + n, "\"}", 3);
+    fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
+    fake_send(f, "POST", DOCS, body);
+    expect(201, 0);
+    mem_free(body);
+}
+
+T_TEST("reads in one request are bounded: a batch fails, bulk tells the client to ask again")
+{
+    begin();
+    for (int i = 0; i < 3; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof(id), "%d", i);
+        put_big(id, 3 << 19); /* three of 1.5 MiB pass 4 MiB */
+    }
+    batch("[\"a\"]",
+          "[{\"operationType\":\"Read\",\"id\":\"0\"},{\"operationType\":\"Read\",\"id\":\"1\"},"
+          "{\"operationType\":\"Read\",\"id\":\"2\"}]");
+    expect_results(207, "424,424,413");
+    bulk("0", "[{\"operationType\":\"Read\",\"partitionKey\":\"[\\\"a\\\"]\",\"id\":\"0\"},"
+              "{\"operationType\":\"Read\",\"partitionKey\":\"[\\\"a\\\"]\",\"id\":\"1\"},"
+              "{\"operationType\":\"Read\",\"partitionKey\":\"[\\\"a\\\"]\",\"id\":\"2\"}]");
+    expect_results(207, "200,200,413");
+    uint64_t sub = 0;
+    t_check(json_get_u64(f->doc->items[2], STR("subStatusCode"), &sub));
+    t_eq_u64(sub, 3402);
+    end();
+}
+
+T_TEST("a batch has at most 2 MiB")
+{
+    begin();
+    char *body = mem_alloc(3 << 20);
+    memset(body, ' ', 3 << 20);
+    body[0] = '[';
+    body[(2 << 20) + 1] = ']';
+    body[(2 << 20) + 2] = '\0';
+    batch("[\"a\"]", body);
+    expect(413, 0);
+    mem_free(body);
+    end();
+}
+
+T_TEST("bulk that is told to stop at a failure leaves the rest out")
+{
+    begin();
+    fake_header(f, "x-ms-cosmos-is-batch-request", "true");
+    fake_header(f, "x-ms-cosmos-batch-atomic", "false");
+    fake_header(f, "x-ms-cosmos-batch-continue-on-error", "False");
+    fake_send(f, "POST", DOCS,
+              "[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"a\\\"]\",\"resourceBody\":{"
+              "\"id\":\"1\",\"pk\":\"a\"}},"
+              "{\"operationType\":\"Delete\",\"partitionKey\":\"[\\\"a\\\"]\",\"id\":\"nope\"},"
+              "{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"a\\\"]\",\"resourceBody\":{"
+              "\"id\":\"2\",\"pk\":\"a\"}}]");
+    expect_results(207, "201,404,424");
+    t_eq_int(read_status("1"), 200);
+    t_eq_int(read_status("2"), 404);
+    end();
+}
+
+T_TEST("patches in a batch are checked like single ones")
+{
+    begin();
+    batch("[\"a\"]",
+          "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}}]");
+    batch("[\"a\"]", "[{\"operationType\":\"Patch\",\"id\":\"1\",\"resourceBody\":{\"operations\":["
+                     "{\"op\":\"set\","
+                     "\"path\":\"/_ts\",\"value\":5}]}}]");
+    t_eq_int(f->answer.status, 400);
+    end();
+}
+
 T_MAIN()
