@@ -462,14 +462,25 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
                             bool was_acked, struct buf *key, struct buf *text)
 {
     struct repl *R = r->p->repl;
-    uint64_t rid = 0;
+    const struct entry_op *op = &lost->ops[i];
+    uint64_t rid = op->doc.rid;
     buf_clear(key);
     buf_clear(text);
     r->place.op_idx = (uint16_t)r->count;
-    if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place, key, text,
-                              &rid) ||
-        !buf_ok(key) || !buf_ok(text) || key->n == 0) {
+    if (op->space == SPACE_CONFLICT) {
+        /* A conflict record that was itself lost may be the only trace of an older suffix, which
+         * its region has cut meanwhile: it is put again as it was. Consuming one is undone. */
+        if (op->is_delete) {
+            return OK;
+        }
+        buf_add_str(key, op->key);
+        buf_add_str(text, op->doc.text);
+    } else if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place,
+                                     key, text, &rid)) {
         return OK; /* in the archive only */
+    }
+    if (!buf_ok(key) || !buf_ok(text) || key->n == 0) {
+        return OK; /* same */
     }
     struct engine_version old;
     struct str k = BUG(BUG_FEED_KEY_BY_ITEM) ? lost->ops[i].key : buf_str(key);
@@ -520,8 +531,8 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
             break;
         }
         *ret_upto = (struct place){lost.epoch, lost.lsn, lost.ord, lost.chain};
-        if (lost.reason == REASON_CONFLICT || lost.reason == REASON_TTL) {
-            continue; /* they come back by themselves */
+        if (lost.reason == REASON_TTL) {
+            continue; /* decided again here */
         }
         bool was_acked = r->p->pid != 0 && (!R->mode.is_strong || lost.lsn <= m->commit_lsn);
         for (size_t op = 0; ret == OK && op < lost.op_count; op++) {

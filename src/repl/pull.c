@@ -26,7 +26,6 @@ void repl_pull(struct repl *R, uint64_t peer_mask)
             struct progress *g = ship_progress(p, peer);
             if (is_first) {
                 g->is_pulled = false;
-                peer->pull_left++;
             }
             if (!g->is_pulled) {
                 ask(g);
@@ -36,12 +35,26 @@ void repl_pull(struct repl *R, uint64_t peer_mask)
     }
 }
 
+static bool is_pulled_from(const struct repl *R, const struct peer *peer)
+{
+    if (!peer->is_pulling) {
+        return false;
+    }
+    for (const struct partition *p = repl_next_part(R, NULL); p != NULL;
+         p = repl_next_part(R, p)) {
+        if (!p->progress[peer->slot]->is_pulled) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool repl_pull_done(const struct repl *R, uint64_t peer_mask)
 {
     for (size_t i = 0; i < R->peer_count; i++) {
         const struct peer *peer = R->peers[i];
         if ((peer_mask & (UINT64_C(1) << peer->id)) != 0 && peer->is_up &&
-            (!peer->is_pulling || peer->pull_left > 0)) {
+            !is_pulled_from(R, peer)) {
             return false;
         }
     }
@@ -53,7 +66,7 @@ bool repl_pull_complete(const struct repl *R, uint64_t peer_mask)
     for (size_t i = 0; i < R->peer_count; i++) {
         const struct peer *peer = R->peers[i];
         uint64_t bit = UINT64_C(1) << peer->id;
-        if ((peer_mask & bit) != 0 && (!peer->is_pulling || peer->pull_left > 0)) {
+        if ((peer_mask & bit) != 0 && !is_pulled_from(R, peer)) {
             return false;
         }
         peer_mask &= ~bit;
@@ -120,11 +133,7 @@ void pull_on_pulled(struct repl *R, region_id from, const struct msg *m)
         fits = e == OK;
     }
     if (m->is_end || !fits) {
-        if (!g->is_pulled) {
-            g->is_pulled = true;
-            ASSERT(peer->pull_left > 0);
-            peer->pull_left--;
-        }
+        g->is_pulled = true;
     } else {
         ask(g);
     }

@@ -384,7 +384,6 @@ void repl_set_mode(struct repl *R, const struct repl_mode *m)
         R->pull_is_closed = false;
         for (size_t i = 0; i < R->peer_count; i++) {
             R->peers[i]->is_pulling = false;
-            R->peers[i]->pull_left = 0;
         }
         if (m->kind == REPL_WRITER) {
             enter_writer(R);

@@ -100,7 +100,6 @@ struct peer {
     struct list inflight;
     size_t inflight_size; /* sum over partitions */
     bool is_pulling;      /* SEALED: asked */
-    size_t pull_left;     /* partitions without "is_end" */
 };
 
 enum diverge_state {
