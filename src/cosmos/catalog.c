@@ -172,6 +172,18 @@ static struct str text_of(const struct json *doc, const char *key)
     return s;
 }
 
+struct str container_shown(struct arena *a, struct str stored)
+{
+    /* Our member is the last one: a text that a client put in its definition stands before it. */
+    struct str marker = STR(",\"_holdfast\":");
+    for (size_t at = stored.n; at-- > 0;) {
+        if (str_starts(str_slice(stored, at, stored.n), marker)) {
+            return arena_printf(a, STR_FMT "}", STR_ARG(str_slice(stored, 0, at)));
+        }
+    }
+    return stored;
+}
+
 static enum err parse_container(struct container *c, struct str stored, struct region *region, struct errinfo *ei)
 {
     struct str text = arena_str(&c->arena, stored);
@@ -185,16 +197,7 @@ static enum err parse_container(struct container *c, struct str stored, struct r
         paths->count < 1 || paths->count > PK_PATHS_MAX) {
         return err_set(ei, ERR_CORRUPT, "container definition " STR_FMT " is damaged", STR_ARG(c->id));
     }
-    /* Clients read it without our member, which is the last one. */
-    ptrdiff_t cut = -1;
-    for (size_t at = text.n; at-- > 0 && cut < 0;) {
-        struct str marker = STR(",\"_holdfast\":");
-        if (str_starts(str_slice(text, at, text.n), marker)) {
-            cut = (ptrdiff_t)at;
-        }
-    }
-    ASSERT(cut > 0);
-    c->text = arena_printf(&c->arena, STR_FMT "}", STR_ARG(str_slice(text, 0, (size_t)cut)));
+    c->text = container_shown(&c->arena, text);
     c->id = text_of(c->doc, "id");
     c->rid = text_of(c->doc, "_rid");
     c->etag = text_of(c->doc, "_etag");

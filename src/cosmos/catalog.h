@@ -93,6 +93,8 @@ void catalog_unref(struct catalog *c); /* NULL accepted */
 const struct database *catalog_database(const struct catalog *c, struct str id);
 struct container *catalog_container(const struct catalog *c, const struct database *db, struct str id);
 struct container *catalog_by_pid(const struct catalog *c, pid p);
+/* The stored definition as clients read it: without `_holdfast`. */
+struct str container_shown(struct arena *a, struct str stored);
 struct container *container_ref(struct container *c);
 void container_unref(struct container *c);
 

@@ -94,7 +94,8 @@ static enum err value_from_json(const struct json *v, struct pk_value *ret, stru
         return OK;
     case JSON_STRING:
         if (v->text.n > PK_VALUE_SIZE_MAX) {
-            return err_set(ei, ERR_INVALID, "partition key value is longer than %d bytes", PK_VALUE_SIZE_MAX);
+            return err_set(ei, ERR_INVALID, "partition key value is longer than %d bytes",
+                           PK_VALUE_SIZE_MAX);
         }
         ret->type = PK_STRING;
         ret->text = v->text;
@@ -107,7 +108,8 @@ static enum err value_from_json(const struct json *v, struct pk_value *ret, stru
     case JSON_ARRAY:
         break;
     }
-    return err_set(ei, ERR_INVALID, "a partition key value must be a string, number, boolean or null");
+    return err_set(ei, ERR_INVALID,
+                   "a partition key value must be a string, number, boolean or null");
 }
 
 enum err pk_parse(struct arena *a, struct str header, struct pk *ret, struct errinfo *ei)
@@ -116,12 +118,13 @@ enum err pk_parse(struct arena *a, struct str header, struct pk *ret, struct err
     struct errinfo why = {0};
     memset(ret, 0, sizeof(*ret));
     if (json_parse(a, header, NULL, &doc, &why) != OK || doc->type != JSON_ARRAY) {
-        return err_set(ei, ERR_INVALID, "the partition key header is not a JSON array%s%s", why.message[0] ? ": " : "",
-                       why.message);
+        return err_set(ei, ERR_INVALID, "the partition key header is not a JSON array%s%s",
+                       why.message[0] ? ": " : "", why.message);
     }
     if (doc->count > PK_PATHS_MAX) {
-        return err_set(ei, ERR_INVALID, "the partition key header has %zu components, at most %d are allowed", doc->count,
-                       PK_PATHS_MAX);
+        return err_set(ei, ERR_INVALID,
+                       "the partition key header has %zu components, at most %d are allowed",
+                       doc->count, PK_PATHS_MAX);
     }
     for (size_t i = 0; i < doc->count; i++) {
         TRY(value_from_json(doc->items[i], &ret->values[i], ei));
@@ -142,9 +145,22 @@ enum err pk_extract(const struct json *doc, const struct json_path *paths, size_
     return OK;
 }
 
+enum err pk_of_values(const struct json *const *values, size_t n, struct pk *ret,
+                      struct errinfo *ei)
+{
+    ASSERT(n <= PK_PATHS_MAX);
+    memset(ret, 0, sizeof(*ret));
+    for (size_t i = 0; i < n; i++) {
+        TRY(value_from_json(values[i], &ret->values[i], ei));
+    }
+    ret->count = n;
+    return OK;
+}
+
 static bool value_eq(const struct pk_value *a, const struct pk_value *b)
 {
-    return a->type == b->type && IMPLIES(a->type == PK_NUMBER, double_bits(a->number) == double_bits(b->number)) &&
+    return a->type == b->type &&
+           IMPLIES(a->type == PK_NUMBER, double_bits(a->number) == double_bits(b->number)) &&
            IMPLIES(a->type == PK_STRING, str_eq(a->text, b->text));
 }
 
@@ -318,7 +334,8 @@ static bool read_value(struct rd *r, struct pk_value *ret, struct arena *a)
     return !r->bad;
 }
 
-bool key_split(struct str key, size_t path_count, struct pk *ret_pk, struct str *ret_id, struct arena *a)
+bool key_split(struct str key, size_t path_count, struct pk *ret_pk, struct str *ret_id,
+               struct arena *a)
 {
     struct rd r = rd_of(key);
     (void)rd_bytes(&r, path_count * EPK_COMPONENT_SIZE);

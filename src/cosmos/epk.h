@@ -21,7 +21,7 @@
 
 enum {
     PK_PATHS_MAX = 3,
-    PK_VALUE_SIZE_MAX = 2048,  /* bytes of one string component */
+    PK_VALUE_SIZE_MAX = 2048, /* bytes of one string component */
     EPK_COMPONENT_SIZE = 16,
     EPK_SIZE_MAX = PK_PATHS_MAX * EPK_COMPONENT_SIZE,
     ITEM_ID_SIZE_MAX = 1023,
@@ -39,10 +39,14 @@ struct pk {
 };
 
 /* From the header x-ms-documentdb-partitionkey, a JSON array; `[]` = one undefined component. */
-enum err pk_parse(struct arena *a, struct str header, struct pk *ret, struct errinfo *ei) MUST_CHECK;
+enum err pk_parse(struct arena *a, struct str header, struct pk *ret,
+                  struct errinfo *ei) MUST_CHECK;
 /* From a document along the container's paths. ERR_INVALID when a value is an object or array. */
 enum err pk_extract(const struct json *doc, const struct json_path *paths, size_t n, struct pk *ret,
                     struct errinfo *ei) MUST_CHECK;
+/* From values found elsewhere, e.g. in a query's filter. ERR_INVALID as above. */
+enum err pk_of_values(const struct json *const *values, size_t n, struct pk *ret,
+                      struct errinfo *ei) MUST_CHECK;
 bool pk_eq(const struct pk *a, const struct pk *b);
 void pk_json(const struct pk *k, struct buf *out); /* as in the header */
 
@@ -57,4 +61,5 @@ void key_item(const struct pk *k, size_t path_count, struct str id, struct buf *
 /* Smallest key above every key that starts with `prefix`; empty = there is none. */
 void key_after(struct str prefix, struct buf *out);
 /* The id at the end of an engine key, and the key values. False when it is none. */
-bool key_split(struct str key, size_t path_count, struct pk *ret_pk, struct str *ret_id, struct arena *a);
+bool key_split(struct str key, size_t path_count, struct pk *ret_pk, struct str *ret_id,
+               struct arena *a);

@@ -1,26 +1,45 @@
 /* Feeds and queries over documents: one executor (cosmos/query) over scans of the engine. A plain feed
  * is the query `SELECT * FROM c`. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/contract.h"
 #include "cosmos/feed.h"
+#include "cosmos/items.h"
 #include "cosmos/query/query.h"
 #include "cosmos/service_int.h"
 
-enum { DOCS_PER_PAGE_MAX = 20000, PAGE_TIME_MS = 2000 };
+enum { DOCS_PER_PAGE_MAX = 20000, PAGE_TIME_MS = 2000, POINTS_MAX = 1000 };
 
 /* ---- scanning ---- */
 
 struct scan {
     struct feed *f;
+    struct arena *arena; /* of the request */
     struct engine *engine;
     struct engine_snap *snap;
     struct engine_iter *it; /* NULL before the first partition */
     size_t ordinal;         /* of `it` */
+    size_t point_at;        /* next of f->points */
+    struct buf hold;        /* the document that was looked up */
     uint64_t now_s;
 };
+
+static bool is_expired(const struct scan *s, const struct engine_doc *doc)
+{
+    return doc->version.expire_at != 0 && doc->version.expire_at <= s->now_s;
+}
+
+static void give(const struct scan *s, const struct engine_doc *doc, size_t ordinal, struct str key,
+                 struct query_doc *ret)
+{
+    *ret = (struct query_doc){.text = s->f->shown ? s->f->shown(s->arena, doc->text) : doc->text,
+                              .rid = doc->rid,
+                              .ordinal = (uint32_t)ordinal,
+                              .position = key};
+}
 
 static void scan_open(struct scan *s, size_t ordinal, struct str above)
 {
@@ -42,25 +61,43 @@ static void scan_open(struct scan *s, size_t ordinal, struct str above)
     buf_done(&from);
 }
 
+static enum err points_next(struct scan *s, struct query_doc *ret, bool *ret_has,
+                            struct errinfo *ei)
+{
+    while (s->point_at < s->f->point_count) {
+        const struct feed_point *p = &s->f->points[s->point_at++];
+        struct engine_doc doc;
+        enum err err = engine_get(s->engine, s->snap, s->f->pids[p->ordinal], s->f->space, p->key,
+                                  /* want_text= */ true, &s->hold, &doc, ei);
+        if (err == OK && !is_expired(s, &doc)) {
+            give(s, &doc, p->ordinal, p->key, ret);
+            *ret_has = true;
+            return OK;
+        }
+        if (err != OK && err != ERR_NOT_FOUND) {
+            return err;
+        }
+    }
+    return OK;
+}
+
 static enum err scan_next(void *ctx, struct query_doc *ret, bool *ret_has, struct errinfo *ei)
 {
     struct scan *s = ctx;
     struct engine_row row;
     *ret_has = false;
+    if (s->f->points) {
+        return points_next(s, ret, ret_has, ei);
+    }
     if (!s->it && s->f->first < s->f->end) {
         scan_open(s, s->f->first, STR(""));
     }
     while (s->it) {
         if (engine_iter_next(s->it, &row)) {
-            bool is_expired =
-                row.doc.version.expire_at != 0 && row.doc.version.expire_at <= s->now_s;
-            if (is_expired) {
+            if (is_expired(s, &row.doc)) {
                 continue;
             }
-            *ret = (struct query_doc){.text = row.doc.text,
-                                      .rid = row.doc.rid,
-                                      .ordinal = (uint32_t)s->ordinal,
-                                      .position = row.key};
+            give(s, &row.doc, s->ordinal, row.key, ret);
             *ret_has = true;
             return OK;
         }
@@ -73,10 +110,25 @@ static enum err scan_next(void *ctx, struct query_doc *ret, bool *ret_has, struc
     return OK;
 }
 
+static void points_seek(struct scan *s, size_t ordinal, struct str position)
+{
+    const struct feed_point *p = s->f->points;
+    s->point_at = 0;
+    while (s->point_at < s->f->point_count &&
+           (p[s->point_at].ordinal < ordinal ||
+            (p[s->point_at].ordinal == ordinal && str_cmp(p[s->point_at].key, position) <= 0))) {
+        s->point_at++;
+    }
+}
+
 static enum err scan_seek(void *ctx, uint32_t ordinal, struct str position, struct errinfo *ei)
 {
     struct scan *s = ctx;
     size_t at = ordinal < s->f->first ? s->f->first : ordinal;
+    if (s->f->points) {
+        points_seek(s, ordinal, position);
+        return OK;
+    }
     if (at >= s->f->end) {
         return err_set(ei, ERR_INVALID, "the continuation does not belong to this feed");
     }
@@ -186,9 +238,11 @@ static void run(struct op *op)
     usec start = clock_boot_us();
     usec until = start + PAGE_TIME_MS * 1000U;
     struct scan scan = {.f = f,
+                        .arena = &op->req->arena,
                         .engine = s->engine,
                         .snap = engine_snap_get(s->engine),
                         .now_s = (uint64_t)op_now_s()};
+    buf_init(&scan.hold, ENGINE_DOC_SIZE_MAX + (64 << 10));
     struct query_source source = {.ctx = &scan, .next = scan_next, .seek = scan_seek};
     struct query_page_opts opts = {
         .item_max = (int64_t)op_page_size(op),
@@ -221,6 +275,7 @@ static void run(struct op *op)
     note_tails(op, f, scan.snap);
     enum err err = query_page_run(f->query, &source, &opts, on_row, &rows, &page, &token, &ei);
     engine_iter_free(scan.it);
+    buf_done(&scan.hold);
     engine_snap_release(s->engine, scan.snap);
     if (err != OK) {
         int status = err == ERR_UNSUPPORTED ? 400 : err_http_status(err);
@@ -363,49 +418,80 @@ void feed_docs(struct op *op)
     feed_run(op, f);
 }
 
+static int point_cmp(const void *a, const void *b)
+{
+    const struct feed_point *x = a;
+    const struct feed_point *y = b;
+    return x->ordinal != y->ordinal ? (x->ordinal < y->ordinal ? -1 : 1) : str_cmp(x->key, y->key);
+}
+
+static bool is_covered(const struct feed *f, const struct feed_point *p)
+{
+    return p->ordinal >= f->first && p->ordinal < f->end && str_cmp(p->key, f->from) >= 0 &&
+           (f->to.n == 0 || str_cmp(p->key, f->to) < 0);
+}
+
+/* A filter that names single items, as SDKs do to read many at once: they are looked up. */
+static bool narrow_to_points(struct op *op, struct feed *f)
+{
+    struct arena *a = &op->req->arena;
+    struct container *c = op->coll;
+    struct query_point *found = ARENA_NEW_ARRAY(a, struct query_point, POINTS_MAX);
+    size_t found_count = 0;
+    if (!query_pinned_points(f->query, c->path_texts, c->path_count, POINTS_MAX, found,
+                             &found_count)) {
+        return false;
+    }
+    struct feed_point *points = ARENA_NEW_ARRAY(a, struct feed_point, found_count + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < found_count; i++) {
+        struct item_op it = {.coll = c, .id = found[i].id};
+        if (it.id.n > ITEM_ID_SIZE_MAX ||
+            pk_of_values(found[i].keys, c->path_count, &it.pk, NULL) != OK) {
+            continue; /* no item can have such a name */
+        }
+        item_op_key(a, &it);
+        points[n] = (struct feed_point){it.ordinal, it.key};
+        n += is_covered(f, &points[n]) ? 1 : 0;
+    }
+    qsort(points, n, sizeof(points[0]), point_cmp);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || point_cmp(&points[kept - 1], &points[i]) != 0) {
+            points[kept++] = points[i];
+        }
+    }
+    f->points = points;
+    f->point_count = kept;
+    if (kept > 0) {
+        f->first = points[0].ordinal;
+        f->end = points[kept - 1].ordinal + 1;
+    }
+    return true;
+}
+
 /* A filter that pins the whole partition key needs only that logical partition. */
-static void narrow(struct op *op, struct feed *f)
+static void narrow_to_key(struct op *op, struct feed *f)
 {
     const struct json *values[QUERY_PK_PATHS_MAX];
     struct container *c = op->coll;
+    struct item_op any = {.coll = c, .id = STR("")};
     if (op->has_pk || f->from.n > 0 || f->to.n > 0 ||
-        query_pinned_keys(f->query, c->path_texts, c->path_count, values) != c->path_count) {
+        query_pinned_keys(f->query, c->path_texts, c->path_count, values) != c->path_count ||
+        pk_of_values(values, c->path_count, &any.pk, NULL) != OK) {
         return;
     }
-    struct buf text;
-    buf_init(&text, ENGINE_KEY_SIZE_MAX * 4);
-    buf_add_char(&text, '[');
-    for (size_t i = 0; i < c->path_count; i++) {
-        if (i > 0) {
-            buf_add_char(&text, ',');
-        }
-        json_write(&text, values[i]);
-    }
-    buf_add_char(&text, ']');
-    struct pk pk;
-    if (buf_ok(&text) &&
-        pk_parse(&op->req->arena, arena_str(&op->req->arena, buf_str(&text)), &pk, NULL) == OK) {
-        struct buf from;
+    item_op_key(&op->req->arena, &any);
+    if (any.ordinal >= f->first && any.ordinal < f->end) {
         struct buf to;
-        struct buf epk;
-        buf_init(&from, ENGINE_KEY_SIZE_MAX * 4);
         buf_init(&to, ENGINE_KEY_SIZE_MAX * 4);
-        buf_init(&epk, EPK_SIZE_MAX);
-        key_prefix(&pk, c->path_count, &from);
-        key_after(buf_str(&from), &to);
-        epk_of(&pk, &epk);
-        size_t ordinal = container_ordinal(c, buf_str(&epk));
-        if (ordinal >= f->first && ordinal < f->end) {
-            f->first = ordinal;
-            f->end = ordinal + 1;
-            f->from = arena_str(&op->req->arena, buf_str(&from));
-            f->to = arena_str(&op->req->arena, buf_str(&to));
-        }
-        buf_done(&from);
+        key_after(any.key, &to);
+        f->first = any.ordinal;
+        f->end = any.ordinal + 1;
+        f->from = any.key;
+        f->to = arena_str(&op->req->arena, buf_str(&to));
         buf_done(&to);
-        buf_done(&epk);
     }
-    buf_done(&text);
 }
 
 void feed_query(struct op *op)
@@ -421,7 +507,9 @@ void feed_query(struct op *op)
         feed_fail(op, f, err, &ei);
         return;
     }
-    narrow(op, f);
+    if (!narrow_to_points(op, f)) {
+        narrow_to_key(op, f);
+    }
     feed_run(op, f);
 }
 

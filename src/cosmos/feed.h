@@ -4,17 +4,25 @@
 #include "cosmos/service_int.h"
 
 struct query;
+/* One item to look at, in the order (ordinal, key). */
+struct feed_point {
+    size_t ordinal;
+    struct str key;
+};
 struct feed {
     const char *feed_key; /* "Documents" */
     struct str rid;       /* of the parent */
     enum engine_space space;
-    const pid *pids;     /* by ordinal */
-    size_t first, end;   /* ordinals */
-    struct str from, to; /* engine keys, half-open; empty `to` = no end */
-    uint64_t scope;      /* continuations of another feed are refused */
+    const pid *pids;                 /* by ordinal */
+    size_t first, end;               /* ordinals */
+    struct str from, to;             /* engine keys, half-open; empty `to` = no end */
+    const struct feed_point *points; /* not NULL: only these items, none is scanned */
+    size_t point_count;
+    uint64_t scope; /* continuations of another feed are refused */
     struct query *query;
-    bool is_feed;       /* no query given */
-    bool is_range_gone; /* 410/1002 */
+    bool is_feed;                                            /* no query given */
+    bool is_range_gone;                                      /* 410/1002 */
+    struct str (*shown)(struct arena *a, struct str stored); /* what clients see; NULL = all */
     /* While it runs. */
     struct buf body;
     lsn *needs; /* per ordinal from `first`: tail seen in the snapshot */

@@ -10,14 +10,18 @@
 #include "cosmos/query/query.h"
 #include "json/edit.h"
 
-enum { META_OPS_MAX = BATCH_OPS_MAX, OFFER_DEFAULT = 400, RU_PER_RANGE = 10000, THROUGHPUT_MAX = 1000000, PERMISSION_MAX_S = 86400 };
+enum { META_OPS_MAX = BATCH_OPS_MAX, OFFER_DEFAULT = 400, RU_PER_RANGE = 10000, THROUGHPUT_MAX = 1000000, AUTOPILOT_MIN = 1000,
+       RESOURCE_NUMBER_MAX = (1 << 24) - 1 /* the rid of an offer has 3 bytes */ };
 
 /* One write of metadata: what each of its operations does. */
 struct meta_write {
     struct write_user user;
     struct region_write w;
     struct write_op wops[META_OPS_MAX];
-    enum { DO_COUNT, DO_CREATE, DO_UPSERT, DO_REPLACE, DO_DELETE, DO_OFFER, DO_DELETE_IF_THERE } what[META_OPS_MAX];
+    enum { DO_COUNT, DO_NEED, DO_CREATE, DO_UPSERT, DO_REPLACE, DO_DELETE, DO_OFFER, DO_DELETE_IF_THERE } what[META_OPS_MAX];
+    /* The number that the resource must have: names may be given again while the request is on its
+     * way, numbers never. 0 = any. */
+    uint64_t expect[META_OPS_MAX];
     enum meta_kind kind;
     const struct database *db;     /* parent, for what has one */
     struct str parent_rid;
@@ -71,6 +75,10 @@ static void plan_counter(struct meta_write *m, struct arena *a, const struct eng
     uint64_t next = 1;
     if (current && (json_parse(a, arena_str(a, current->text), NULL, &doc, NULL) != OK || !json_get_u64(doc, STR("next"), &next))) {
         refuse(m, ret, 500, "the counter of resources is damaged");
+        return;
+    }
+    if (next > RESOURCE_NUMBER_MAX) {
+        refuse(m, ret, 403, "the account has given out all its resource numbers");
         return;
     }
     m->number = next;
@@ -192,8 +200,9 @@ static void prepare(struct region_write *w, size_t i, const struct write_place *
     struct arena *a = &m->user.op->req->arena;
     *ret = (struct write_plan){.action = WRITE_REJECT};
     bool needs = m->what[i] == DO_REPLACE || m->what[i] == DO_DELETE;
-    if (needs && !current) {
-        refuse(m, ret, 404, "Resource Not Found");
+    bool is_there = current && (m->expect[i] == 0 || m->expect[i] == current->rid);
+    if ((needs || m->what[i] == DO_NEED) && !is_there) {
+        refuse(m, ret, 404, needs ? "Resource Not Found" : "Resource Not Found: its parent was deleted");
         return;
     }
     if (m->if_match.n > 0 && current && (needs || m->what[i] == DO_UPSERT) &&
@@ -204,6 +213,9 @@ static void prepare(struct region_write *w, size_t i, const struct write_place *
     switch (m->what[i]) {
     case DO_COUNT:
         plan_counter(m, a, current, ret);
+        break;
+    case DO_NEED:
+        ret->action = WRITE_NONE;
         break;
     case DO_CREATE:
         if (current) {
@@ -280,6 +292,12 @@ static void add(struct meta_write *m, int what, enum meta_kind kind, uint32_t x,
     buf_done(&key);
 }
 
+static void add_need(struct meta_write *m, enum meta_kind kind, uint32_t x, struct str name, uint64_t number)
+{
+    m->expect[m->w.op_count] = number;
+    add(m, DO_NEED, kind, x, 0, name);
+}
+
 static void set_base(struct meta_write *m, const struct json *doc)
 {
     struct str keys[24];
@@ -320,14 +338,30 @@ static enum err read_throughput(struct op *op, struct meta_write *m, struct erri
     if (automatic.n > 0) {
         const struct json *doc = NULL;
         TRY(json_parse(&op->req->arena, automatic, NULL, &doc, ei));
-        if (!json_get_u64(doc, STR("maxThroughput"), &m->autopilot) || m->autopilot < 1000 || m->autopilot > THROUGHPUT_MAX || m->autopilot % 1000 != 0) {
-            return err_set(ei, ERR_INVALID, "maxThroughput must be between 1000 and %d in steps of 1000", THROUGHPUT_MAX);
+        if (!json_get_u64(doc, STR("maxThroughput"), &m->autopilot) || m->autopilot < AUTOPILOT_MIN ||
+            m->autopilot > THROUGHPUT_MAX || m->autopilot % AUTOPILOT_MIN != 0) {
+            return err_set(ei, ERR_INVALID, "maxThroughput must be between %d and %d in steps of %d", AUTOPILOT_MIN,
+                           THROUGHPUT_MAX, AUTOPILOT_MIN);
         }
     }
     return OK;
 }
 
 /* ---- reads ---- */
+
+static bool is_there(struct op *op, enum meta_kind kind, uint32_t x, struct str name)
+{
+    struct buf key;
+    struct buf hold;
+    struct engine_doc doc;
+    buf_init(&key, ENGINE_KEY_SIZE_MAX);
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    meta_key(&key, kind, x, 0, name);
+    enum err err = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false, &hold, &doc, NULL);
+    buf_done(&key);
+    buf_done(&hold);
+    return err == OK;
+}
 
 static void read_one(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struct str name)
 {
@@ -376,6 +410,7 @@ void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struc
                        .from = arena_str(a, buf_str(&from)),
                        .to = arena_str(a, buf_str(&to))};
     f->scope = str_hash(f->from, 1);
+    f->shown = kind == META_CONTAINER ? container_shown : NULL;
     buf_done(&from);
     buf_done(&to);
     enum err err = OK;
@@ -417,6 +452,9 @@ void meta_databases(struct op *op)
     set_base(m, doc);
     add(m, DO_COUNT, META_COUNTER, 0, 0, STR(""));
     add(m, DO_CREATE, META_DATABASE, 0, 0, id);
+    if (m->throughput > 0 || m->autopilot > 0) {
+        add(m, DO_OFFER, META_OFFER, 0, 0, id);
+    }
     submit_write(op, &m->w);
 }
 
@@ -429,6 +467,7 @@ void meta_database(struct op *op, struct str db)
          * do not fit into this write are out of reach from here on. */
         struct meta_write *m = new_write(op, META_DATABASE);
         add(m, DO_DELETE, META_DATABASE, 0, 0, db);
+        add(m, DO_DELETE_IF_THERE, META_OFFER, 0, 0, db);
         const struct database *found = catalog_database(op->catalog, db);
         struct map_entry *e = found ? map_first(&op->catalog->containers) : NULL;
         for (; e && m->w.op_count + 2 <= META_OPS_MAX; e = map_next(e)) {
@@ -498,17 +537,21 @@ void meta_containers(struct op *op, const struct database *db)
         return;
     }
     m->db = db;
-    if (m->throughput == 0 && m->autopilot == 0) {
+    bool has_own = m->throughput > 0 || m->autopilot > 0;
+    if (!has_own && !is_there(op, META_OFFER, 0, db->id)) { /* else it shares the database's */
         m->throughput = OFFER_DEFAULT;
+        has_own = true;
     }
     uint64_t most = m->autopilot > 0 ? m->autopilot : m->throughput;
     m->part_count = (size_t)((most + RU_PER_RANGE - 1) / RU_PER_RANGE);
-    m->part_count = m->part_count > RID_PARTITIONS_MAX ? RID_PARTITIONS_MAX : m->part_count;
+    m->part_count = m->part_count > RID_PARTITIONS_MAX ? RID_PARTITIONS_MAX : m->part_count == 0 ? 1 : m->part_count;
     set_base(m, full);
+    add_need(m, META_DATABASE, 0, db->id, db->number);
     add(m, DO_COUNT, META_COUNTER, 0, 0, STR(""));
     add(m, DO_CREATE, META_CONTAINER, db->number, 0, id);
-    /* Its key must be known before the number is: one offer per (database, container name). */
-    add(m, DO_OFFER, META_OFFER, db->number, 0, id);
+    if (has_own) {
+        add(m, DO_OFFER, META_OFFER, db->number, 0, id);
+    }
     submit_write(op, &m->w);
 }
 
@@ -550,6 +593,7 @@ void meta_container(struct op *op)
     struct meta_write *m = new_write(op, META_CONTAINER);
     m->db = catalog_database(op->catalog, c->db_id);
     m->old = c;
+    m->expect[0] = c->number; /* of the first operation, whichever it is */
     if (str_eq(method, STR("DELETE"))) {
         add(m, DO_DELETE, META_CONTAINER, c->db, 0, c->id);
         add(m, DO_DELETE_IF_THERE, META_OFFER, c->db, 0, c->id);
@@ -653,6 +697,12 @@ void meta_children(struct op *op, enum meta_kind kind, const struct database *db
     if (kind == META_USER && id.n == 0) {
         add(m, DO_COUNT, META_COUNTER, 0, 0, STR(""));
     }
+    add_need(m, META_DATABASE, 0, db->id, db->number);
+    if (kind == META_PERMISSION) {
+        add_need(m, META_USER, db->number, op->target.seg[3], parent);
+    } else if (kind != META_USER) {
+        add_need(m, META_CONTAINER, db->number, op->coll->id, parent);
+    }
     bool is_upsert = op_flag(op, STR("x-ms-documentdb-is-upsert"));
     add(m, id.n > 0 ? DO_REPLACE : is_upsert ? DO_UPSERT : DO_CREATE, kind, db->number, parent, name);
     submit_write(op, &m->w);
@@ -665,20 +715,70 @@ struct found_offer {
     bool is_found;
 };
 
+/* By the text of its rid, which is its id: offers are few. */
 static enum err find_offer(struct op *op, struct str id, struct found_offer *ret, struct errinfo *ei)
 {
     struct engine_row row;
     struct engine_iter *it = engine_scan(op->service->engine, NULL, 0, SPACE_ITEM, STR("O"), STR("P"));
     struct arena *a = &op->req->arena;
-    struct str needle = arena_printf(a, "\"id\":\"" STR_FMT "\"", STR_ARG(id));
+    struct buf rid;
+    buf_init(&rid, 64);
     while (!ret->is_found && engine_iter_next(it, &row)) {
-        if (str_find(row.doc.text, needle) >= 0) {
+        buf_clear(&rid);
+        rid_add_offer(&rid, (uint32_t)row.doc.rid);
+        if (str_eq(buf_str(&rid), id)) {
             *ret = (struct found_offer){arena_str(a, row.key), arena_str(a, row.doc.text), true};
         }
     }
+    buf_done(&rid);
     enum err err = engine_iter_err(it, ei);
     engine_iter_free(it);
     return err;
+}
+
+static enum err check_content(const struct json *content, struct errinfo *ei)
+{
+    uint64_t n = 0;
+    const struct json *automatic = json_get(content, STR("offerAutopilotSettings"));
+    if (automatic && automatic->type == JSON_OBJECT) {
+        if (!json_get_u64(automatic, STR("maxThroughput"), &n) || n < AUTOPILOT_MIN || n > THROUGHPUT_MAX ||
+            n % AUTOPILOT_MIN != 0) {
+            return err_set(ei, ERR_INVALID, "maxThroughput must be between %d and %d in steps of %d", AUTOPILOT_MIN,
+                           THROUGHPUT_MAX, AUTOPILOT_MIN);
+        }
+        return OK;
+    }
+    if (!json_get_u64(content, STR("offerThroughput"), &n) || n < OFFER_DEFAULT || n > THROUGHPUT_MAX || n % 100 != 0) {
+        return err_set(ei, ERR_INVALID, "offerThroughput must be between %d and %d in steps of 100", OFFER_DEFAULT,
+                       THROUGHPUT_MAX);
+    }
+    return OK;
+}
+
+/* Of an offer only its content can be replaced; what it belongs to stays. The number of ranges of its
+ * container stays as well: it is fixed at creation. */
+static enum err offer_base(struct op *op, struct meta_write *m, struct str id, struct str stored, struct errinfo *ei)
+{
+    struct arena *a = &op->req->arena;
+    const struct json *body = NULL;
+    const struct json *old = NULL;
+    struct str given = STR("");
+    TRY(op_body(op, &body, ei));
+    TRY(json_parse(a, stored, NULL, &old, ei));
+    if (json_get_str(body, STR("id"), &given) && !str_eq(given, id)) {
+        return err_set(ei, ERR_INVALID, "the id of an offer cannot be changed");
+    }
+    const struct json *content = json_get(body, STR("content"));
+    TRY(check_content(content, ei));
+    struct json_member *members = ARENA_NEW_ARRAY(a, struct json_member, old->count);
+    for (size_t i = 0; i < old->count; i++) {
+        members[i] = old->members[i];
+        if (str_eq(members[i].key, STR("content"))) {
+            members[i].value = content;
+        }
+    }
+    set_base(m, json_object(a, members, old->count));
+    return OK;
 }
 
 void meta_offers(struct op *op, struct str id)
@@ -709,26 +809,16 @@ void meta_offers(struct op *op, struct str id)
         op_answer_str(op, 200, found.text);
         return;
     }
-    const struct json *doc = NULL;
-    uint64_t throughput = 0;
     if (!str_eq(method, STR("PUT"))) {
         op_fail_with(op, 405, 0, "an offer can be read and replaced");
         return;
     }
-    err = op_body(op, &doc, &ei);
-    const struct json *content = err == OK ? json_get(doc, STR("content")) : NULL;
-    const struct json *automatic = json_get(content, STR("offerAutopilotSettings"));
-    if (err == OK && !(automatic && automatic->type == JSON_OBJECT) &&
-        (!json_get_u64(content, STR("offerThroughput"), &throughput) || throughput < OFFER_DEFAULT ||
-         throughput > THROUGHPUT_MAX || throughput % 100 != 0)) {
-        err = err_set(&ei, ERR_INVALID, "offerThroughput must be between %d and %d in steps of 100", OFFER_DEFAULT, THROUGHPUT_MAX);
-    }
+    struct meta_write *m = new_write(op, META_OFFER);
+    err = offer_base(op, m, id, found.text, &ei);
     if (err != OK) {
         op_fail(op, &ei);
         return;
     }
-    struct meta_write *m = new_write(op, META_OFFER);
-    set_base(m, doc);
     add(m, DO_REPLACE, META_OFFER, 0, 0, STR(""));
     m->wops[0].key = found.key;
     submit_write(op, &m->w);

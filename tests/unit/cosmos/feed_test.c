@@ -391,4 +391,42 @@ T_TEST("pages stay below four megabytes")
     end();
 }
 
+/* Named items are looked up: the metrics show that nothing else was read. */
+T_TEST("queries that name items read only these")
+{
+    begin();
+    for (int i = 0; i < 20; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "i%02d", i);
+        put_item(i % 2 ? "a" : "b", id, i);
+    }
+    static const struct {
+        const char *text, *ids, *count;
+    } queries[] = {
+        {"SELECT * FROM c WHERE c.id = 'i03' AND c.pk = 'a'", "i03", "retrievedDocumentCount=1;"},
+        {"SELECT * FROM c WHERE c.pk = 'a' AND c.id IN ('i03', 'i05', 'i04', 'i03')", "i03,i05",
+         "retrievedDocumentCount=2;"},
+        {"SELECT * FROM c WHERE (c.id = 'i03' AND c.pk = 'a') OR (c.id = 'i04' AND c.pk = 'b')",
+         NULL, "retrievedDocumentCount=2;"},
+        {"SELECT * FROM c WHERE c.id = 'nope' AND c.pk = 'a'", "", "retrievedDocumentCount=0;"},
+        {"SELECT * FROM c WHERE c.id = 'i03' AND c.pk = 'a' AND c.v = 99", "",
+         "retrievedDocumentCount=1;"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(queries); i++) {
+        t_note("%s", queries[i].text);
+        query_header("x-ms-documentdb-populatequerymetrics", "true");
+        query(queries[i].text);
+        expect(200, 0);
+        t_contains(fake_answer_header(f, "x-ms-documentdb-query-metrics"), queries[i].count);
+        char *ids = all_ids("POST", queries[i].text, NULL, "1", NULL);
+        if (queries[i].ids) {
+            t_eq_cstr(ids, queries[i].ids);
+        } else {
+            t_eq_u64(strlen(ids), 7);
+        }
+        mem_free(ids);
+    }
+    end();
+}
+
 T_MAIN()
