@@ -306,6 +306,9 @@ static bool backend_write(void *ctx, struct region_write *w)
         return false;
     }
     f->writes++;
+    if (f->on_write) {
+        f->on_write(f);
+    }
     if (f->write_err != OK) {
         w->err = f->write_err;
     } else {
@@ -531,6 +534,22 @@ void fake_send(struct fake *f, const char *method, const char *target, const cha
     fake_send_str(f, method, target, body ? str_of(body) : STR(""));
 }
 
+void fake_nested(struct fake *f, const char *method, const char *target, const char *body)
+{
+    /* The outer request's headers live in the arena and wait in `extra` to be freed. */
+    struct arena outer = f->arena;
+    size_t extra_count = f->extra_count;
+    struct http_header extra[FAKE_HEADERS_MAX];
+    memcpy(extra, f->extra, sizeof(extra));
+    arena_init(&f->arena);
+    f->extra_count = 0;
+    fake_send(f, method, target, body);
+    arena_done(&f->arena);
+    f->arena = outer;
+    f->extra_count = extra_count;
+    memcpy(f->extra, extra, sizeof(extra));
+}
+
 struct str fake_answer_header(const struct fake *f, const char *name)
 {
     for (size_t i = 0; i < f->answer.header_count; i++) {
@@ -593,7 +612,7 @@ struct fake *fake_new(const struct fake_opts *opts)
     atomic_store(&f->view->role, ROLE_WRITER);
     atomic_store(&f->view->is_single_region, opts->is_single_region);
     atomic_store(&f->view->fresh_until_us, UINT64_MAX);
-    (void)region_part(&region_now, 0);
+    f->metadata = region_part(&region_now, 0);
     struct cosmos_service_opts co = {
         .region = &region_now,
         .engine = f->engine,

@@ -37,6 +37,7 @@ struct fake {
     struct cosmos_service *cosmos;
     struct engine *engine;
     struct region_view *view;
+    struct part_view *metadata; /* of partition 0 */
     struct account_record rec;
     struct fake_answer answer; /* of the last request; lives until the next */
     struct arena arena;        /* of the last request */
@@ -48,6 +49,7 @@ struct fake {
     bool is_wait_queue_full;
     enum err wait_err;                                      /* what waits end with */
     void (*on_wait)(struct fake *f, struct region_wait *w); /* before a wait ends */
+    void (*on_write)(struct fake *f); /* before a write is ordered: another request may come between */
     int64_t ahead_s; /* added to the time of writes: may be negative */
     struct str key;  /* base64 key that signs; STR("") = unsigned */
     uint64_t epoch;
@@ -68,6 +70,8 @@ void fake_header(struct fake *f, const char *name, const char *value);
 /* Sends a signed request with a date, waits for its answer. body NULL: none. */
 void fake_send(struct fake *f, const char *method, const char *target, const char *body);
 void fake_send_str(struct fake *f, const char *method, const char *target, struct str body);
+/* Another signed request while one is in work (from on_write, on_wait); its answer is dropped. */
+void fake_nested(struct fake *f, const char *method, const char *target, const char *body);
 /* Header of the answer, name without case; STR_NONE when absent. */
 struct str fake_answer_header(const struct fake *f, const char *name);
 /* Member of the answer's body as text; "" when absent or no string. */
