@@ -90,6 +90,17 @@ void quorum_update(struct partition *p)
     release(p);
 }
 
+void quorum_tell(struct partition *p, region_id to)
+{
+    struct repl *R = p->repl;
+    struct msg m = {.type = MSG_COMMIT,
+                    .generation = R->mode.generation,
+                    .pid = p->pid,
+                    .commit_lsn = p->commit_lsn,
+                    .all_lsn = p->all_lsn};
+    repl_send(R, to, &m);
+}
+
 /* Strong: with every flush, since readers wait for it. Otherwise now and then, for trimming. */
 void quorum_announce(struct repl *R, bool everything)
 {
@@ -99,14 +110,9 @@ void quorum_announce(struct repl *R, bool everything)
     struct list *l;
     while ((l = list_pop_front(&R->commit_due)) != NULL) {
         struct partition *p = LIST_ENTRY(l, struct partition, commit_due);
-        struct msg m = {.type = MSG_COMMIT,
-                        .generation = R->mode.generation,
-                        .pid = p->pid,
-                        .commit_lsn = p->commit_lsn,
-                        .all_lsn = p->all_lsn};
         for (size_t i = 0; i < p->progress_count; i++) {
             if (p->progress[i]->state == PROG_STREAM) {
-                repl_send(R, R->peers[i]->id, &m);
+                quorum_tell(p, R->peers[i]->id);
             }
         }
         p->announced_commit = p->commit_lsn;

@@ -336,6 +336,7 @@ lsn quorum_min(const struct partition *p, uint64_t mask, lsn own);
 void quorum_update(struct partition *p); /* after durable, acked or masks moved */
 uint64_t quorum_ack_mask(const struct repl *R, const struct partition *p);
 void quorum_announce(struct repl *R, bool everything);
+void quorum_tell(struct partition *p, region_id to); /* positions, to one peer */
 
 /* ---- conflict.c ---- */
 void conflict_begin(struct partition *p, struct place branch);

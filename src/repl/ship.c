@@ -224,6 +224,7 @@ static void matched(struct progress *g, const struct msg *m)
     forget_inflight(g);
     note_acked(g, m->durable);
     send_branch(R, g->peer->id, p->pid, m->place, m->place, /* is_unknown= */ false);
+    quorum_tell(p, g->peer->id); /* notices sent before it matched were lost on it */
     if (g->sent.lsn < p->tail.lsn) {
         make_ready(g);
     }
