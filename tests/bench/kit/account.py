@@ -61,6 +61,7 @@ class Account:
         self.key = key_for(name)
         self.process = None
         self.token = ""
+        self.program = HOLDFAST
 
     # ---- life ----
 
@@ -71,7 +72,7 @@ class Account:
         self.ready_file = self.folder / "ready.json"
         self.ready_file.unlink(missing_ok=True)
         self.process = Process(
-            [HOLDFAST, "up", "--dir", self.folder / "data", "--port", self.port, "--regions",
+            [self.program, "up", "--dir", self.folder / "data", "--port", self.port, "--regions",
              ",".join(self.regions), "--consistency", self.level, "--key", self.key, "--ready-file",
              self.ready_file, "--quiet", *self.more], self.folder / "up.log")
 
