@@ -1,3 +1,4 @@
+/* Whole-file helpers. See files.h. */
 #include "base/files.h"
 
 #include <errno.h>
@@ -22,10 +23,19 @@ enum err files_mkdirs(const char *path, struct errinfo *ei)
         }
         memcpy(partial, path, i);
         partial[i] = '\0';
-        if (mkdir(partial, 0700) != 0 && errno != EEXIST) {
-            return err_set(ei, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot make directory %s: %s",
-                           partial, strerrordesc_np(errno));
+        if (mkdir(partial, 0700) == 0) {
+            continue;
         }
+        int why = errno;
+        struct stat st;
+        if (why == EEXIST && stat(partial, &st) == 0) {
+            if (S_ISDIR(st.st_mode)) {
+                continue;
+            }
+            why = ENOTDIR;
+        }
+        return err_set(ei, why == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot make directory %s: %s: %s",
+                       path, partial, err_errno_text(why));
     }
     return OK;
 }
@@ -35,7 +45,7 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return err_set(ei, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot open %s: %s", path,
-                       strerrordesc_np(errno));
+                       err_errno_text(errno));
     }
     char chunk[8192];
     ssize_t n = 0;
@@ -45,7 +55,7 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
     int saved = errno;
     close(fd);
     if (n < 0) {
-        return err_set(ei, ERR_IO, "cannot read %s: %s", path, strerrordesc_np(saved));
+        return err_set(ei, ERR_IO, "cannot read %s: %s", path, err_errno_text(saved));
     }
     if (!buf_ok(out)) {
         return err_set(ei, ERR_LIMIT, "%s is larger than %zu bytes", path, out->max);
@@ -97,24 +107,31 @@ enum err files_write_durable(const char *path, struct str text, mode_t mode, str
     if (n < 0 || (size_t)n >= sizeof(temporary)) {
         return err_set(ei, ERR_INVALID, "file name too long: %s", path);
     }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    /* One left by a killed process may have other rights, or be a link. */
+    (void)unlink(temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
-        return err_set(ei, ERR_IO, "cannot create %s: %s", temporary, strerrordesc_np(errno));
+        return err_set(ei, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot create %s: %s", temporary,
+                       err_errno_text(errno));
     }
     enum err ret = write_all(fd, text);
+    int why = errno;
     if (ret == OK && fsync(fd) != 0) {
+        why = errno;
         ret = ERR_IO;
     }
     close(fd);
     if (ret == OK && rename(temporary, path) != 0) {
+        why = errno;
         ret = ERR_IO;
     }
     if (ret == OK) {
         ret = sync_folder(path);
+        why = errno;
     }
     if (ret != OK) {
-        err_set(ei, ret, "cannot write %s: %s", path, strerrordesc_np(errno));
-        (void)unlink(temporary);
+        err_set(ei, ret, "cannot write %s: %s", path, err_errno_text(why));
+        (void)unlink(temporary); /* gone already when only the folder's sync failed */
     }
     return ret;
 }
