@@ -98,6 +98,17 @@ struct str container_shown(struct arena *a, struct str stored);
 struct container *container_ref(struct container *c);
 void container_unref(struct container *c);
 
+/* A container's partition ids are made of the place of its creation: lsn << 9 | ordinal. */
+static inline pid catalog_first_pid(lsn created)
+{
+    return created << 9;
+}
+
+static inline lsn catalog_pid_lsn(pid p)
+{
+    return p >> 9;
+}
+
 /* Lower limit of a range as EPK bytes: empty for the first. Upper limit = lower of the next; the last
  * one ends at ff. */
 void container_bound(const struct container *c, size_t ordinal, struct buf *out);

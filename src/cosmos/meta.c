@@ -151,7 +151,7 @@ static void plan_resource(struct meta_write *m, struct arena *a, const struct wr
     system_props_write(&props, place, &text);
     m->text = arena_printf(a, STR_FMT "}", STR_ARG(buf_str(&text)));
     if (m->kind == META_CONTAINER) {
-        pid first = m->old ? m->old->first_pid : place->lsn << 9;
+        pid first = m->old ? m->old->first_pid : catalog_first_pid(place->lsn);
         size_t count = m->old ? m->old->part_count : m->part_count;
         buf_printf(&text, ",\"_holdfast\":{\"pids\":[%" PRIu64 ",%zu]}", first, count);
     }

@@ -49,12 +49,14 @@ static void set_catalog(struct cosmos_service *s, struct catalog *fresh)
     catalog_unref(old);
 }
 
-enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
+static void add_drop(struct cosmos_service *s, pid p, lsn gone_at)
 {
-    struct catalog *fresh = NULL;
-    TRY(catalog_load(s->engine, s->region, s->catalog, &fresh, ei));
-    set_catalog(s, fresh);
-    return OK;
+    if (s->drop_count == s->drop_cap) {
+        s->drop_cap = s->drop_cap ? s->drop_cap * 2 : 16;
+        s->drops = mem_realloc(s->drops, s->drop_cap * sizeof(s->drops[0]));
+    }
+    s->drops[s->drop_count].p = p;
+    s->drops[s->drop_count++].gone_at = gone_at;
 }
 
 static void note_drops(struct cosmos_service *s, const struct catalog *old, lsn upto)
@@ -62,16 +64,44 @@ static void note_drops(struct cosmos_service *s, const struct catalog *old, lsn 
     for (struct map_entry *e = old ? map_first(&old->by_pid) : NULL; e; e = map_next(e)) {
         pid p;
         memcpy(&p, map_key(e).p, sizeof(p));
-        if (catalog_by_pid(s->catalog, p)) {
-            continue;
+        if (!catalog_by_pid(s->catalog, p)) {
+            add_drop(s, p, upto);
         }
-        if (s->drop_count == s->drop_cap) {
-            s->drop_cap = s->drop_cap ? s->drop_cap * 2 : 16;
-            s->drops = mem_realloc(s->drops, s->drop_cap * sizeof(s->drops[0]));
-        }
-        s->drops[s->drop_count].p = p;
-        s->drops[s->drop_count++].gone_at = upto;
     }
+}
+
+/* Partitions whose container went before their data could be dropped: a crash came in between. The
+ * writer has none of them, and this region could never agree with it. One that the metadata here does
+ * not know *yet* (its container was made later than our metadata reaches) is left alone. */
+static void note_orphans(struct cosmos_service *s)
+{
+    struct engine_part_meta metadata = {0};
+    struct buf extra;
+    buf_init(&extra, 1 << 20);
+    if (engine_part_meta_get(s->engine, NULL, 0, &extra, &metadata, NULL) == OK) {
+        struct engine_row row;
+        struct engine_iter *it = engine_scan_partitions(s->engine, NULL);
+        while (engine_iter_next(it, &row)) {
+            bool is_known = row.pid == 0 || catalog_by_pid(s->catalog, row.pid);
+            if (!is_known && catalog_pid_lsn(row.pid) <= metadata.tail_lsn) {
+                add_drop(s, row.pid, metadata.tail_lsn);
+            }
+        }
+        engine_iter_free(it);
+    }
+    buf_done(&extra);
+}
+
+enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
+{
+    struct catalog *fresh = NULL;
+    bool is_first = s->catalog == NULL;
+    TRY(catalog_load(s->engine, s->region, s->catalog, &fresh, ei));
+    set_catalog(s, fresh);
+    if (is_first) {
+        note_orphans(s);
+    }
+    return OK;
 }
 
 /* A removal that a failover could still take back must not take the data with it. */
@@ -87,6 +117,13 @@ static void do_drops(struct cosmos_service *s)
         }
     }
     s->drop_count = kept;
+}
+
+void cosmos_tick(struct cosmos_service *s)
+{
+    if (s->drop_count > 0) {
+        do_drops(s);
+    }
 }
 
 void cosmos_metadata_applied(struct cosmos_service *s, lsn upto)

@@ -41,6 +41,7 @@ void cosmos_stopping(struct cosmos_service *s);     /* from now on requests get 
 void cosmos_set_record(struct cosmos_service *s, const struct account_record *rec);
 enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei) MUST_CHECK;
 void cosmos_metadata_applied(struct cosmos_service *s, lsn upto);
+void cosmos_tick(struct cosmos_service *s); /* now and then: drops what is gone for good */
 void cosmos_handle(struct cosmos_service *s, struct http_req *req);
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w);
 void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w);

@@ -612,6 +612,7 @@ static void on_tick(void *ctx)
     struct server *s = ctx;
     if (s->region) {
         region_on_tick(s->region);
+        cosmos_tick(s->cosmos);
     }
 }
 
