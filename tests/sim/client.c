@@ -19,7 +19,8 @@ struct client {
     uint64_t known[SIM_PARTS_MAX][SIM_KEYS]; /* value last seen, for ETag conditions; 0 = none */
     struct op *current;                      /* waiting for this; NULL = between operations */
     uint64_t seq;                            /* of its planned events; older ones are stale */
-    uint32_t probed_parts, probed_regions;   /* bits */
+    uint32_t probed_parts;                   /* bit per partition written; 0: container made */
+    uint32_t probed_reads;                   /* bit per region and partition read */
 };
 
 enum { CLIENT_TIMEOUT_MIN_US = 1500000, CLIENT_TIMEOUT_SPREAD_US = 5000000 };
@@ -75,6 +76,8 @@ void client_probe(struct client *c)
 {
     c->is_probing = true;
     c->is_stopped = false;
+    c->probed_parts = 0;
+    c->probed_reads = 0;
     if (c->current == NULL) {
         plan_next(c, 1000);
     }
@@ -85,12 +88,19 @@ static uint32_t wanted_parts(const struct world *w)
     return (1u << (w->cfg.part_count + 1)) - 1; /* 0: the last container itself */
 }
 
-static uint32_t wanted_regions(const struct world *w)
+static uint32_t read_bit(region_id id, pid p)
+{
+    return 1u << (id * SIM_PARTS_MAX + p);
+}
+
+static uint32_t wanted_reads(const struct world *w)
 {
     uint32_t mask = 0;
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        if (node_is_up(w->nodes[id]) && (w->dead_mask & (1u << id)) == 0) {
-            mask |= 1u << id;
+        for (pid p = 1; p <= w->cfg.part_count; p++) {
+            if (node_is_up(w->nodes[id]) && (w->dead_mask & (1u << id)) == 0) {
+                mask |= read_bit(id, p);
+            }
         }
     }
     return mask;
@@ -99,7 +109,7 @@ static uint32_t wanted_regions(const struct world *w)
 bool client_has_probed(const struct client *c)
 {
     return c->is_probing && (wanted_parts(c->w) & ~c->probed_parts) == 0 &&
-           (wanted_regions(c->w) & ~c->probed_regions) == 0;
+           (wanted_reads(c->w) & ~c->probed_reads) == 0;
 }
 
 /* ---- routing ---- */
@@ -344,7 +354,7 @@ static void note_probe(struct client *c, const struct op *op)
         if (op_is_write(op->kind)) {
             c->probed_parts |= 1u << op->pid;
         } else {
-            c->probed_regions |= 1u << op->region;
+            c->probed_reads |= read_bit(op->region, op->pid);
         }
     }
 }
@@ -501,7 +511,7 @@ static void probe_op(struct client *c)
 {
     struct world *w = c->w;
     uint32_t parts = wanted_parts(w) & ~c->probed_parts;
-    uint32_t regions = wanted_regions(w) & ~c->probed_regions;
+    uint32_t reads = wanted_reads(w) & ~c->probed_reads;
     if ((parts & 1u) != 0) {
         send(c, container_op(w, c->id, (uint16_t)w->cfg.part_count), c->writer);
         return;
@@ -516,13 +526,13 @@ static void probe_op(struct client *c)
         }
     }
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        if ((regions & (1u << id)) != 0) {
-            struct op *op = ledger_add(w, c->id, OP_READ, 1);
-            op->sub_count = 1;
-            op->subs[0] = (struct sub_op){.kind = OP_READ, .key = 0};
-            op->token = op->level == CONSISTENCY_SESSION ? c->tokens[1] : op->token;
-            send(c, op, id);
-            return;
+        for (pid p = 1; p <= w->cfg.part_count; p++) {
+            if ((reads & read_bit(id, p)) != 0) {
+                struct op *op = ledger_add(w, c->id, OP_SCAN, p);
+                op->token = op->level == CONSISTENCY_SESSION ? c->tokens[p] : op->token;
+                send(c, op, id);
+                return;
+            }
         }
     }
 }

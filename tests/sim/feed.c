@@ -52,12 +52,13 @@ static struct spot resume_at(const struct account_record *rec, pid p, struct spo
     struct spot start = at;
     for (size_t i = 0; i < rec->epoch_count; i++) {
         const struct record_epoch *e = &rec->epochs[i];
+        static const struct record_branch nowhere = {0};
         const struct record_branch *b = branch_of(e, p);
         if (e->epoch <= start.epoch || e->epoch > upto) {
             continue;
         }
         if (b == NULL) {
-            continue; /* the partition had nothing before this epoch */
+            b = &nowhere; /* the partition was empty where this epoch began */
         }
         if (b->epoch == at.epoch) {
             at.lsn = b->lsn < at.lsn ? b->lsn : at.lsn;

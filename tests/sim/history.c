@@ -121,12 +121,13 @@ struct spot history_surviving(const struct history *h, pid p, struct spot at, ui
         if (!r->is_lossy || r->version <= from || r->version > to) {
             continue;
         }
+        struct spot branch = {0, 0}; /* not named: the partition was empty there */
         for (size_t b = 0; b < r->branch_count; b++) {
             if (r->branches[b].pid == p) {
-                struct spot branch = {r->branches[b].epoch, r->branches[b].lsn};
-                at = history_common(h, p, at, branch);
+                branch = (struct spot){r->branches[b].epoch, r->branches[b].lsn};
             }
         }
+        at = history_common(h, p, at, branch);
     }
     return at;
 }
