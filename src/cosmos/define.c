@@ -152,15 +152,20 @@ static enum err check_ttl(const struct json *body, struct errinfo *ei)
     return OK;
 }
 
-static enum err check_uniques(struct arena *a, const struct json *body, struct errinfo *ei)
+static enum err check_uniques(struct arena *a, const struct json *policy, struct errinfo *ei)
 {
-    const struct json *policy = json_get(body, STR("uniqueKeyPolicy"));
+    if (!policy || policy->type == JSON_NULL) {
+        return OK;
+    }
+    if (policy->type != JSON_OBJECT) {
+        return bad(ei, "uniqueKeyPolicy must be an object");
+    }
     const struct json *sets = json_get(policy, STR("uniqueKeys"));
-    if (!policy || !sets) {
+    if (!sets) {
         return OK;
     }
     if (sets->type != JSON_ARRAY || sets->count > UNIQUE_SETS_MAX) {
-        return err_set(ei, ERR_INVALID, "uniqueKeyPolicy allows at most %d unique keys", UNIQUE_SETS_MAX);
+        return err_set(ei, ERR_INVALID, "uniqueKeyPolicy needs an array of at most %d unique keys", UNIQUE_SETS_MAX);
     }
     for (size_t i = 0; i < sets->count; i++) {
         TRY(check_paths(a, json_get(sets->items[i], STR("paths")), UNIQUE_PATHS_MAX, "uniqueKeyPolicy", ei));
@@ -168,9 +173,18 @@ static enum err check_uniques(struct arena *a, const struct json *body, struct e
     return OK;
 }
 
-static enum err conflict_policy(struct arena *a, const struct json *body, const struct json **ret, struct errinfo *ei)
+/* No policy and an empty one are the same. */
+static const struct json *unique_sets(const struct json *policy)
 {
-    const struct json *given = json_get(body, STR("conflictResolutionPolicy"));
+    const struct json *sets = json_get(policy, STR("uniqueKeys"));
+    return sets && sets->count > 0 ? sets : NULL;
+}
+
+static enum err conflict_policy(struct arena *a, const struct json *given, const struct json **ret, struct errinfo *ei)
+{
+    if (given && given->type != JSON_OBJECT && given->type != JSON_NULL) {
+        return bad(ei, "conflictResolutionPolicy must be an object");
+    }
     struct str mode = STR("LastWriterWins");
     struct str path = STR("/_ts");
     struct str procedure = STR("");
@@ -194,23 +208,65 @@ static enum err conflict_policy(struct arena *a, const struct json *body, const 
     return OK;
 }
 
+static enum err geospatial(struct arena *a, const struct json *given, const struct json **ret, struct errinfo *ei)
+{
+    struct str type = STR("Geography");
+    bool is_given = given && given->type != JSON_NULL;
+    if (is_given && (given->type != JSON_OBJECT ||
+                     (json_get(given, STR("type")) && !json_get_str(given, STR("type"), &type)) ||
+                     (!str_eq(type, STR("Geography")) && !str_eq(type, STR("Geometry"))))) {
+        return bad(ei, "geospatialConfig needs the type Geography or Geometry");
+    }
+    struct json_member m = {STR("type"), json_string(a, type)};
+    *ret = is_given ? given : make_object(a, &m, 1);
+    return OK;
+}
+
+/* What changes the meaning of queries or feeds and is not served must not be taken as if it were. */
+static enum err check_unserved(const struct json *body, struct errinfo *ei)
+{
+    const struct json *computed = json_get(body, STR("computedProperties"));
+    const struct json *vectors = json_get(json_get(body, STR("vectorEmbeddingPolicy")), STR("vectorEmbeddings"));
+    uint64_t retention = 0;
+    if (computed && computed->type != JSON_NULL && (computed->type != JSON_ARRAY || computed->count > 0)) {
+        return bad(ei, "computedProperties are not implemented");
+    }
+    if (vectors && vectors->count > 0) {
+        return bad(ei, "vectorEmbeddingPolicy is not implemented");
+    }
+    if (json_get_u64(json_get(body, STR("changeFeedPolicy")), STR("retentionDuration"), &retention) && retention > 0) {
+        return bad(ei, "changeFeedPolicy: the feed of all versions is not implemented; only the latest version is kept");
+    }
+    return OK;
+}
+
 static bool is_system_member(struct str key)
 {
     return key.n > 0 && key.p[0] == '_';
 }
 
-/* May be replaced: everything but what decides where and how documents are stored. */
-static enum err check_unchanged(const struct container *old, const struct json *fresh, struct errinfo *ei)
+/* May be replaced: everything but what decides where and how documents are stored. What the new
+ * definition does not name stays as it was. */
+static enum err check_unchanged(const struct container *old, const struct json *body, const struct json *pk,
+                                const struct json *conflict, struct errinfo *ei)
 {
-    static const char *const fixed[] = {"id", "partitionKey", "uniqueKeyPolicy"};
-    for (size_t i = 0; i < ARRAY_COUNT(fixed); i++) {
-        const struct json *was = json_get(old->doc, str_of(fixed[i]));
-        const struct json *is = json_get(fresh, str_of(fixed[i]));
-        if (is && was && !json_eq(was, is)) {
-            return err_set(ei, ERR_INVALID, "%s of a container cannot be changed", fixed[i]);
-        }
+    const struct json *was = json_get(old->doc, STR("partitionKey"));
+    const char *what = NULL;
+    if (!json_eq(json_get(body, STR("id")), json_get(old->doc, STR("id")))) {
+        what = "the id";
+    } else if (!json_eq(json_get(pk, STR("paths")), json_get(was, STR("paths")))) {
+        what = "the partition key";
+    } else if (json_get(body, STR("uniqueKeyPolicy"))) {
+        const struct json *is_now = unique_sets(json_get(body, STR("uniqueKeyPolicy")));
+        const struct json *was_then = unique_sets(json_get(old->doc, STR("uniqueKeyPolicy")));
+        bool is_same = is_now && was_then ? json_eq(is_now, was_then) : is_now == was_then;
+        what = is_same ? NULL : "the unique key policy";
     }
-    return OK;
+    if (!what && json_get(body, STR("conflictResolutionPolicy")) &&
+        !json_eq(conflict, json_get(old->doc, STR("conflictResolutionPolicy")))) {
+        what = "the conflict resolution policy";
+    }
+    return what ? err_set(ei, ERR_INVALID, "%s of a container cannot be changed", what) : OK;
 }
 
 enum err container_define(struct arena *a, const struct json *body, const struct container *old,
@@ -223,6 +279,8 @@ enum err container_define(struct arena *a, const struct json *body, const struct
     const struct json *indexing = NULL;
     const struct json *conflict = NULL;
     ASSERT(id && id->type == JSON_STRING); /* the caller checked it */
+    const struct json *fixed = old ? old->doc : body;
+    const struct json *geo = NULL;
     if (json_get(body, STR("partitionKey")) || !old) {
         TRY(partition_key(a, body, &pk, ei));
     } else {
@@ -230,19 +288,24 @@ enum err container_define(struct arena *a, const struct json *body, const struct
     }
     TRY(indexing_policy(a, body, &indexing, ei));
     TRY(check_ttl(body, ei));
-    TRY(check_uniques(a, body, ei));
-    TRY(conflict_policy(a, old ? old->doc : body, &conflict, ei));
+    TRY(check_uniques(a, json_get(body, STR("uniqueKeyPolicy")), ei));
+    TRY(conflict_policy(a, json_get(body, STR("conflictResolutionPolicy")), &conflict, ei));
+    TRY(geospatial(a, json_get(body, STR("geospatialConfig")), &geo, ei));
+    TRY(check_unserved(body, ei));
+    if (old) {
+        TRY(check_unchanged(old, body, pk, conflict, ei));
+        pk = json_get(old->doc, STR("partitionKey"));
+        conflict = json_get(old->doc, STR("conflictResolutionPolicy"));
+    }
     m[n++] = (struct json_member){STR("id"), id};
     m[n++] = (struct json_member){STR("indexingPolicy"), indexing};
     m[n++] = (struct json_member){STR("partitionKey"), pk};
-    const struct json *uniques = json_get(old ? old->doc : body, STR("uniqueKeyPolicy"));
-    if (uniques) {
+    const struct json *uniques = json_get(fixed, STR("uniqueKeyPolicy"));
+    if (uniques && uniques->type != JSON_NULL) {
         m[n++] = (struct json_member){STR("uniqueKeyPolicy"), uniques};
     }
     m[n++] = (struct json_member){STR("conflictResolutionPolicy"), conflict};
-    const struct json *geo = json_get(body, STR("geospatialConfig"));
-    struct json_member geography = {STR("type"), json_string(a, STR("Geography"))};
-    m[n++] = (struct json_member){STR("geospatialConfig"), geo ? geo : make_object(a, &geography, 1)};
+    m[n++] = (struct json_member){STR("geospatialConfig"), geo};
     for (size_t i = 0; i < body->count; i++) {
         struct str key = body->members[i].key;
         bool is_there = is_system_member(key);
@@ -259,5 +322,5 @@ enum err container_define(struct arena *a, const struct json *body, const struct
         m[n++] = (struct json_member){key, value};
     }
     *ret = make_object(a, m, n);
-    return old ? check_unchanged(old, *ret, ei) : OK;
+    return OK;
 }
