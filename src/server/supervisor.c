@@ -95,6 +95,21 @@ static void child_exec(struct sup_child *c, char **env, char *pid_text, size_t p
     _exit(71);
 }
 
+/* What we set ourselves is not passed on, nor are our options: in a child HOLDFAST_DIR would win over
+ * the file that its place is written in, and HOLDFAST_KEY is none of its business. Faults for tests are
+ * meant for the processes. */
+static bool passes_on(const char *variable)
+{
+    static const char *const ours[] = {"LISTEN_", "NOTIFY_SOCKET=", "WATCHDOG_", "HOLDFAST_"};
+    struct str v = str_of(variable);
+    for (size_t i = 0; i < ARRAY_COUNT(ours); i++) {
+        if (str_starts(v, str_of(ours[i]))) {
+            return str_starts(v, STR("HOLDFAST_TEST_"));
+        }
+    }
+    return true;
+}
+
 static void child_start(void *ctx)
 {
     struct sup_child *c = ctx;
@@ -109,13 +124,7 @@ static void child_start(void *ctx)
     char *env[ENV_MAX + 8];
     size_t n = 0;
     for (char **e = environ; *e && n < ENV_MAX; e++) {
-        static const char *const ours[] = {"LISTEN_",      "NOTIFY_SOCKET=", "WATCHDOG_",
-                                           "HOLDFAST_INCARNATION="};
-        bool is_ours = false;
-        for (size_t i = 0; i < ARRAY_COUNT(ours); i++) {
-            is_ours = is_ours || strncmp(*e, ours[i], strlen(ours[i])) == 0;
-        }
-        if (!is_ours) {
+        if (passes_on(*e)) {
             env[n++] = *e;
         }
     }
@@ -193,7 +202,7 @@ static void child_reaped(struct sup_child *c, int status)
     c->pid = 0;
     c->is_ready = false;
     LOG_AT(s->is_stopping ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "supervisor", "child_stopped",
-           "child=%s how=\"%s\" lived_ms=%" PRIu64, c->name, how, lived_ms);
+           "child=%s how=%s lived_ms=%" PRIu64, c->name, how, lived_ms);
     if (s->ev.stopped) {
         s->ev.stopped(s->ev.ctx, c, incarnation, how);
     }
@@ -395,8 +404,8 @@ static void on_kill(void *ctx)
     struct supervisor *s = ctx;
     for (size_t i = 0; i < s->child_count; i++) {
         if (s->children[i]->pid != 0) {
-            LOG_WARN("supervisor", "child_killed", "child=%s reason=\"did not stop in time\"",
-                     s->children[i]->name);
+            LOG_WARN("supervisor", "child_killed", "child=%s reason=%s", s->children[i]->name,
+                     "did not stop in time");
             kill(s->children[i]->pid, SIGKILL);
         }
     }
