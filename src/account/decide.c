@@ -315,8 +315,9 @@ static bool try_open(struct region *r)
     struct account_record *next = next_record(r, &a);
     const struct record_epoch *reign = region_reign(r);
     /* After a restart a reader can have what our disk has not: entries are shipped before they are
-     * durable here. Only when each of them was asked is nothing lost. */
-    uint64_t others = record_online_mask(r->rec) & ~record_mask(r->cfg.self);
+     * durable here. Only when every region was asked, also one that is offline now and may have shown
+     * them before, is nothing lost. */
+    uint64_t others = repl_mode(r->repl)->all_mask & ~record_mask(r->cfg.self);
     bool is_lossy =
         reign != NULL && (reign->writer != r->cfg.self || !repl_pull_complete(r->repl, others));
     enum rule why = r->claim_rule != 0 ? r->claim_rule : RULE_OPEN;
@@ -467,6 +468,20 @@ static bool try_evict(struct region *r)
     return false;
 }
 
+/* An eviction was proposed, its outcome is unknown, and its reason is gone. It could still be
+ * executed, so that read leases cannot be given again before the record has moved on. */
+static bool try_keep(struct region *r)
+{
+    if (r->evicting == 0) {
+        return false;
+    }
+    struct arena a;
+    arena_init(&a);
+    coordio_change(r, RULE_KEEP, next_record(r, &a), 0, /* puts_beat= */ false);
+    arena_done(&a);
+    return true;
+}
+
 /* Lag of a recovering region small for long enough? */
 static bool is_stable(struct region *r, region_id id, const struct repl_lag *lag)
 {
@@ -605,7 +620,7 @@ void decide_tick(struct region *r)
     switch ((enum region_role)r->role) {
     case ROLE_WRITER:
         if (region_lease_is_fresh(r) &&
-            (try_extend(r) || try_evict(r) || try_drain(r) || try_admit(r))) {
+            (try_extend(r) || try_evict(r) || try_keep(r) || try_drain(r) || try_admit(r))) {
             return;
         }
         break;
