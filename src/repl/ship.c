@@ -464,7 +464,9 @@ void ship_tick(struct repl *R)
             usec wait = g->state == PROG_DIVERGED || g->state == PROG_STUCK
                             ? retry * DIVERGED_PROBE_FACTOR
                             : retry;
-            if (now - since >= wait) {
+            /* A probe moves to the end of the list with a time later than `now`: met again, it is
+             * not due. */
+            if (since + wait <= now) {
                 enum progress_state was = g->state;
                 probe(g);
                 if (was == PROG_STUCK) {
