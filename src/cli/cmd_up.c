@@ -43,7 +43,7 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
     [UP_AUTO_FAILOVER] = {"auto-failover", CONF_BOOL, "yes", 0, 0, 0, "promote by priority when the write region is lost"},
     [UP_FAULT_PROXY] = {"fault-proxy", CONF_BOOL, "no", 0, 0, 0, "send links between processes through a proxy that drills can cut"},
     [UP_WATCHDOG] = {"watchdog", CONF_DURATION, "1s", 0, 600000, 0, "stand in for a server frozen this long; 0 = never"},
-    [UP_KILL] = {"kill-frozen", CONF_DURATION, "5s", 0, 3600000, 0, "kill a server frozen this long; 0 = never"},
+    [UP_KILL] = {"kill-frozen", CONF_DURATION, "2s", 0, 3600000, 0, "kill a server frozen this long (its clients hang on open connections); 0 = never"},
     [UP_QUIET] = {"quiet", CONF_BOOL, "no", 0, 0, 0, "print no summary"},
     [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 4, 5, 0, "error, warn, info or debug"},
     [UP_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},

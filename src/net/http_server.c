@@ -132,6 +132,18 @@ static void reap_retired(struct http_server *s)
     }
 }
 
+static void end_idle(struct http_listener *l)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    LIST_FOR(item, &l->conns) {
+        struct http_conn *c = LIST_ENTRY(item, struct http_conn, link);
+        if (!atomic_load(&c->is_busy)) {
+            (void)shutdown(c->fd, SHUT_RD); /* its thread reads an end of file and closes it */
+        }
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+}
+
 static struct http_listener *find_listening(struct http_server *s, const char *name)
 {
     LIST_FOR(item, &s->listeners) {
@@ -152,6 +164,11 @@ static enum err check_listen(struct http_server *s, const char *name, struct err
     (void)pthread_mutex_lock(&s->lock);
     bool is_taken = find_listening(s, name) != NULL;
     bool is_full = s->listener_count >= HTTP_LISTENERS_MAX;
+    if (s->listener_count >= HTTP_LISTENERS_MAX / 2) { /* a name that comes and goes: make room */
+        LIST_FOR(item, &s->retired) {
+            end_idle(LIST_ENTRY(item, struct http_listener, link));
+        }
+    }
     (void)pthread_mutex_unlock(&s->lock);
     if (is_taken) {
         return err_set(ei, ERR_EXISTS, "listener %s exists already", name);
@@ -192,20 +209,12 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
     return OK;
 }
 
-/* Stops accepting; idle connections end, busy ones end after their answer. */
+/* Stops accepting; connections end after their next answer, which says so. */
 static void quiesce(struct http_listener *l)
 {
     atomic_store(&l->is_draining, true); /* before looking at is_busy: see http_on_completed */
     MHD_socket fd = MHD_quiesce_daemon(l->daemon);
     ASSERT(fd == l->fd); /* given back to us; closed when the daemon's threads are gone */
-    (void)pthread_mutex_lock(&l->lock);
-    LIST_FOR(item, &l->conns) {
-        struct http_conn *c = LIST_ENTRY(item, struct http_conn, link);
-        if (!atomic_load(&c->is_busy)) {
-            (void)shutdown(c->fd, SHUT_RD); /* its thread reads an end of file and closes it */
-        }
-    }
-    (void)pthread_mutex_unlock(&l->lock);
 }
 
 void http_server_unlisten(struct http_server *s, const char *name)
@@ -312,6 +321,9 @@ void http_server_free(struct http_server *s, unsigned grace_ms)
         list_push_back(&all, item);
     }
     (void)pthread_mutex_unlock(&s->lock);
+    LIST_FOR(each, &all) {
+        end_idle(LIST_ENTRY(each, struct http_listener, link));
+    }
     while ((item = list_pop_front(&all)) != NULL) {
         listener_end(LIST_ENTRY(item, struct http_listener, link), deadline);
     }

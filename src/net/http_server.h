@@ -84,8 +84,9 @@ enum err http_server_new(const struct http_server_opts *opts, struct http_server
  * (supervisors hand sockets down and several processes may hold them). */
 enum err http_server_listen(struct http_server *s, int fd, const char *name,
                             struct errinfo *ei) MUST_CHECK;
-/* Stops accepting on it (the socket stays open, its backlog waits for somebody else); requests in
- * progress are finished, idle keep-alive connections of that listener are closed. */
+/* Stops accepting on it (the socket stays open, its backlog waits for somebody else). Connections stay
+ * until their next answer, which says `Connection: close`: a client that sends on an idle one at that
+ * moment gets an answer, not a reset. */
 void http_server_unlisten(struct http_server *s, const char *name);
 /* Answers what is in progress up to `grace_ms`, then frees everything. */
 void http_server_free(struct http_server *s, unsigned grace_ms);

@@ -389,7 +389,7 @@ T_TEST("answers from other threads reach their own connections")
     teardown();
 }
 
-T_TEST("after unlisten the socket serves somebody else, idle connections end, busy ones finish")
+T_TEST("after unlisten the socket serves somebody else; connections end with their next answer")
 {
     setup();
     struct raw_conn idle = raw_connect(w.port);
@@ -399,6 +399,10 @@ T_TEST("after unlisten the socket serves somebody else, idle connections end, bu
     raw_send(&busy, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
     struct http_req *kept = take_aside();
     http_server_unlisten(w.server, "east");
+    /* An idle connection is still answered, once. */
+    r = exchange(&idle, "GET /last HTTP/1.1\r\nHost: h\r\n\r\n");
+    t_check(raw_has_header(&r, "Connection: close\r\n"));
+    raw_response_done(&r);
     t_check(raw_is_closed(&idle, 5000));
 
     struct raw_conn fresh = raw_connect(w.port); /* waits in the backlog: not refused */
