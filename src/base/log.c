@@ -240,31 +240,56 @@ static void write_all(const char *p, size_t n)
     }
 }
 
+static void begin_line(struct line *l, enum log_level level, const char *module, const char *event)
+{
+    l->n = 0;
+    char when[CLOCK_RFC1123_SIZE];
+    clock_format_iso(clock_wall_ms(), when);
+    put_text(l, when);
+    put_char(l, ' ');
+    put_text(l, level_names[level]);
+    put_char(l, ' ');
+    put_text(l, module);
+    put_char(l, ' ');
+    put_text(l, event);
+    if (process_name[0] != '\0') {
+        put_text(l, " proc=");
+        put_value(l, process_name, strlen(process_name));
+    }
+}
+
+static void end_line(struct line *l)
+{
+    l->p[l->n++] = '\n';
+    write_all(l->p, l->n);
+}
+
 void log_write(enum log_level level, const char *module, const char *event, const char *fmt, ...)
 {
     int saved_errno = errno; /* a log call between a failure and its report must not change it */
     struct line l;
-    l.n = 0;
-    char when[CLOCK_RFC1123_SIZE];
-    clock_format_iso(clock_wall_ms(), when);
-    put_text(&l, when);
-    put_char(&l, ' ');
-    put_text(&l, level_names[level]);
-    put_char(&l, ' ');
-    put_text(&l, module);
-    put_char(&l, ' ');
-    put_text(&l, event);
-    if (process_name[0] != '\0') {
-        put_text(&l, " proc=");
-        put_value(&l, process_name, strlen(process_name));
-    }
+    begin_line(&l, level, module, event);
     if (fmt != NULL && fmt[0] != '\0') {
         va_list ap;
         va_start(ap, fmt);
         put_fields(&l, fmt, ap);
         va_end(ap);
     }
-    l.p[l.n++] = '\n';
-    write_all(l.p, l.n);
+    end_line(&l);
+    errno = saved_errno;
+}
+
+void log_write_fields(enum log_level level, const char *module, const char *event,
+                      const char *fields)
+{
+    int saved_errno = errno;
+    struct line l;
+    begin_line(&l, level, module, event);
+    put_char(&l, ' ');
+    for (const char *p = fields; *p != '\0'; p++) {
+        bool is_plain = *p == '"' || *p == '\\';
+        (is_plain ? put_char : put_escaped)(&l, *p);
+    }
+    end_line(&l);
     errno = saved_errno;
 }

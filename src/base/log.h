@@ -18,11 +18,17 @@ int log_level_parse(const char *text, enum log_level *ret); /* 0 or -1 */
 void log_set_name(const char *process);                     /* e.g. "server/east"; copied */
 void log_write(enum log_level level, const char *module, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same with fields that were made before: `key=value key="two words"`. Control characters in them
+ * are escaped, nothing else is touched. Call it under LOG_IS_ON. */
+void log_write_fields(enum log_level level, const char *module, const char *event,
+                      const char *fields);
 extern enum log_level log_level_now;
+#define LOG_IS_ON(level)                                                                           \
+    ((int)(level) <= (int)__atomic_load_n(&log_level_now, __ATOMIC_RELAXED))
 
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \
-        if ((int)(level) <= (int)__atomic_load_n(&log_level_now, __ATOMIC_RELAXED)) {              \
+        if (LOG_IS_ON(level)) {                                                                    \
             log_write((level), __VA_ARGS__);                                                       \
         }                                                                                          \
     } while (0)

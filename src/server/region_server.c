@@ -113,7 +113,7 @@ static void io_fatal(void *ctx, enum err err, const char *why)
 {
     UNUSED(ctx);
     /* What this process believes about its disk is wrong now: nothing may be answered any more. */
-    LOG_ERROR("server", "fatal", "error=%s why=\"%s\"", err_name(err), why);
+    LOG_ERROR("server", "fatal", "error=%s why=%s", err_name(err), why);
     _exit(err_exit_code(err));
 }
 
@@ -140,7 +140,7 @@ static void on_durable(void *ctx, const struct committer_done *done, size_t n, c
 {
     struct server *s = ctx;
     if (ei->code != OK) {
-        LOG_ERROR("server", "storage_failed", "error=%s message=\"%s\"", err_name(ei->code), ei->message);
+        LOG_ERROR("server", "storage_failed", "error=%s message=%s", err_name(ei->code), ei->message);
     }
     struct durable *d = mem_alloc(sizeof(*d) + n * sizeof(d->each[0]));
     d->server = s;
@@ -356,7 +356,7 @@ static bool in_up(void *ctx, struct link *l, struct str hello)
     struct server *s = ctx;
     region_id id = 0;
     if (!parse_hello(hello, str_of(s->opts->account), &id) || id == s->self) {
-        LOG_WARN("server", "peer_refused", "reason=\"not a region of this account\"");
+        LOG_WARN("server", "peer_refused", "reason=%s", "not a region of this account");
         return false;
     }
     link_set_user(l, (void *)(uintptr_t)id);
@@ -380,7 +380,8 @@ static bool out_up(void *ctx, struct link *l, struct str hello)
     struct peer *p = ctx;
     region_id id = 0;
     if (!parse_hello(hello, str_of(p->server->opts->account), &id) || id != p->id) {
-        LOG_WARN("server", "peer_refused", "peer=%u reason=\"another region answers at its address\"", p->id);
+        LOG_WARN("server", "peer_refused", "peer=%u reason=%s", p->id,
+                 "another region answers at its address");
         return false;
     }
     p->out = l;

@@ -72,6 +72,13 @@ T_TEST("a value cannot forge a field, not even with the bytes the logger uses in
     mem_free(got);
 }
 
+T_TEST("fields made before are shown as they are, but stay one line")
+{
+    begin();
+    log_write_fields(LOG_LEVEL_INFO, "region", "role", "rule=132 why=\"chosen as \\\"writer\\\"\"\nrule=1");
+    eq_line("info region role rule=132 why=\"chosen as \\\"writer\\\"\"\\nrule=1\n");
+}
+
 T_TEST("an overlong line is cut, stays one line and says so")
 {
     char big[8000];
