@@ -1,5 +1,7 @@
+/* What operator endpoints share. See admin.h. */
 #include "server/admin.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -37,15 +39,22 @@ void admin_event(struct admin_events *e, const struct region_event *ev)
     e->ring[slot].ev = *ev;
     e->next_seq++;
     bool is_bad = ev->kind == EVENT_CORRUPT || ev->kind == EVENT_STALE_GENERATION;
-    LOG_AT(is_bad ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "region", admin_event_name(ev->kind), "rule=%u %s",
-           ev->rule, ev->text);
+    enum log_level level = is_bad ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
+    if (LOG_IS_ON(level)) {
+        char fields[sizeof(ev->text) + 24];
+        (void)snprintf(fields, sizeof(fields), "rule=%u %s", ev->rule, ev->text);
+        log_write_fields(level, "region", admin_event_name(ev->kind), fields);
+    }
 }
 
 void admin_events_json(const struct admin_events *e, uint64_t since, struct json_out *o)
 {
-    uint64_t first = e->next_seq > ADMIN_EVENTS_MAX ? e->next_seq - ADMIN_EVENTS_MAX + 1 : 1;
+    uint64_t oldest = e->next_seq > ADMIN_EVENTS_MAX ? e->next_seq - ADMIN_EVENTS_MAX : 1;
     json_out_array(o);
-    for (uint64_t seq = since + 1 > first ? since + 1 : first; seq < e->next_seq; seq++) {
+    for (uint64_t seq = since < oldest ? oldest : since; seq < e->next_seq; seq++) {
+        if (seq == since) {
+            continue;
+        }
         size_t slot = (size_t)(seq % ADMIN_EVENTS_MAX);
         char when[CLOCK_RFC1123_SIZE];
         clock_format_iso(e->ring[slot].wall_ms, when);
@@ -100,7 +109,7 @@ static bool under(const struct http_req *req, struct str prefix)
 
 bool admin_is_ours(const struct http_req *req)
 {
-    return under(req, STR("/health/")) || under(req, STR("/metrics")) || admin_needs_key(req);
+    return under(req, STR("/health/")) || str_eq(req->target, STR("/metrics")) || admin_needs_key(req);
 }
 
 bool admin_needs_key(const struct http_req *req)

@@ -1,3 +1,7 @@
+/* Archives of diverged suffixes. See archive.h.
+ *
+ * Jobs go from the loop to the thread by `jobs` and come back by `finished`; one post brings back
+ * whatever has finished until then. */
 #include "server/archive.h"
 
 #include <inttypes.h>
@@ -8,10 +12,10 @@
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/crc.h"
+#include "base/files.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/files.h"
 
 enum { ARCHIVE_VERSION = 1 };
 #define ARCHIVE_MAGIC UINT32_C(0x52414648) /* "HFAR" */
@@ -23,7 +27,6 @@ struct job {
     char *entries; /* owned */
     size_t size;
     enum err err;
-    struct archiver *owner;
 };
 
 struct archiver {
@@ -33,9 +36,11 @@ struct archiver {
     void (*done)(void *ctx, uint64_t ticket, enum err err);
     void *ctx;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards jobs, is_ending; rank: leaf */
+    pthread_mutex_t lock; /* guards what follows; rank: leaf */
     pthread_cond_t wake;
     struct list jobs;
+    struct list finished;
+    bool is_posted; /* deliver() is on its way to the loop */
     bool is_ending;
 };
 
@@ -58,19 +63,34 @@ static enum err job_write(const struct archiver *a, const struct job *j)
     enum err err = files_write_durable(path, buf_str(&b), 0600, &ei);
     buf_done(&b);
     if (err != OK) {
-        LOG_ERROR("server", "archive_failed", "path=%s error=\"%s\"", path, ei.message);
+        LOG_ERROR("server", "archive_failed", "path=%s error=%s", path, ei.message);
     } else {
         LOG_INFO("server", "archived", "path=%s bytes=%zu", path, j->size);
     }
     return err;
 }
 
-static void job_done(void *ctx)
+static void job_free(struct list *link)
 {
-    struct job *j = ctx;
-    j->owner->done(j->owner->ctx, j->ticket, j->err);
+    struct job *j = LIST_ENTRY(link, struct job, link);
     mem_free(j->entries);
     mem_free(j);
+}
+
+/* On the loop. */
+static void deliver(void *ctx)
+{
+    struct archiver *a = ctx;
+    pthread_mutex_lock(&a->lock);
+    a->is_posted = false;
+    for (struct list *l = list_pop_front(&a->finished); l; l = list_pop_front(&a->finished)) {
+        pthread_mutex_unlock(&a->lock);
+        const struct job *j = LIST_ENTRY(l, struct job, link);
+        a->done(a->ctx, j->ticket, j->err);
+        job_free(l);
+        pthread_mutex_lock(&a->lock);
+    }
+    pthread_mutex_unlock(&a->lock);
 }
 
 static void *archiver_main(void *ctx)
@@ -89,10 +109,16 @@ static void *archiver_main(void *ctx)
         pthread_mutex_unlock(&a->lock);
         struct job *j = LIST_ENTRY(first, struct job, link);
         j->err = job_write(a, j);
-        while (!loop_post(a->loop, job_done, j)) {
-            (void)sched_yield(); /* the loop is far behind, which passes */
-        }
         pthread_mutex_lock(&a->lock);
+        list_push_back(&a->finished, first);
+        while (!a->is_posted && !a->is_ending) {
+            a->is_posted = loop_post(a->loop, deliver, a);
+            if (!a->is_posted) { /* the loop is far behind, which passes */
+                pthread_mutex_unlock(&a->lock);
+                (void)sched_yield();
+                pthread_mutex_lock(&a->lock);
+            }
+        }
     }
     pthread_mutex_unlock(&a->lock);
     return NULL;
@@ -108,6 +134,7 @@ struct archiver *archiver_new(struct loop *loop, const char *dir, region_id self
     a->done = done;
     a->ctx = ctx;
     list_init(&a->jobs);
+    list_init(&a->finished);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->wake, NULL);
     int failed = pthread_create(&a->thread, NULL, archiver_main, a);
@@ -125,6 +152,9 @@ void archiver_free(struct archiver *a)
     pthread_cond_signal(&a->wake);
     pthread_mutex_unlock(&a->lock);
     pthread_join(a->thread, NULL);
+    for (struct list *l = list_pop_front(&a->finished); l; l = list_pop_front(&a->finished)) {
+        job_free(l);
+    }
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->wake);
     mem_free(a->dir);
@@ -138,7 +168,6 @@ void archiver_save(struct archiver *a, pid p, struct str entries, uint64_t ticke
     j->ticket = ticket;
     j->entries = mem_dup(entries.p, entries.n);
     j->size = entries.n;
-    j->owner = a;
     pthread_mutex_lock(&a->lock);
     list_push_back(&a->jobs, &j->link);
     pthread_cond_signal(&a->wake);

@@ -11,5 +11,6 @@
 struct archiver;
 struct archiver *archiver_new(struct loop *loop, const char *dir, region_id self,
                               void (*done)(void *ctx, uint64_t ticket, enum err err), void *ctx);
-void archiver_free(struct archiver *a); /* waits for the thread */
+/* Waits until everything is written; the loop must not run any more: nobody is told. */
+void archiver_free(struct archiver *a);
 void archiver_save(struct archiver *a, pid p, struct str entries, uint64_t ticket);

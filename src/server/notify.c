@@ -1,3 +1,4 @@
+/* Signs of life to the parent. See notify.h. */
 #include "server/notify.h"
 
 #include <stddef.h>
@@ -36,9 +37,9 @@ unsigned notify_watchdog_ms(void)
 {
     const char *text = getenv("WATCHDOG_USEC"); /* NOLINT(concurrency-mt-unsafe): set before main */
     uint64_t usec_period = 0;
-    if (!text || !str_to_u64(str_of(text), &usec_period)) {
+    if (!text || !str_to_u64(str_of(text), &usec_period) || usec_period == 0) {
         return 0;
     }
     uint64_t ms = usec_period / 2000;
-    return ms > 60000 ? 60000 : (unsigned)ms;
+    return ms > 60000 ? 60000 : ms == 0 ? 1 : (unsigned)ms;
 }
