@@ -4,6 +4,7 @@
 
 #include "base/codec.h"
 #include "base/contract.h"
+#include "engine/engine.h"
 
 /* ---- MurmurHash3 x64 128 ---- */
 
@@ -112,6 +113,26 @@ static enum err value_from_json(const struct json *v, struct pk_value *ret, stru
                    "a partition key value must be a string, number, boolean or null");
 }
 
+/* What key_prefix() makes of it, with room for an id behind: no key of a client may be longer than
+ * the engine takes. */
+static enum err check_size(const struct pk *k, struct errinfo *ei)
+{
+    STATIC_ASSERT(PK_KEY_SIZE_MAX + ITEM_ID_SIZE_MAX < ENGINE_KEY_SIZE_MAX, "a key fits, and one byte behind it");
+    size_t size = k->count * EPK_COMPONENT_SIZE;
+    for (size_t i = 0; i < k->count; i++) {
+        const struct pk_value *v = &k->values[i];
+        size += 1;
+        if (v->type == PK_NUMBER) {
+            size += sizeof(uint64_t);
+        }
+        for (size_t at = 0; v->type == PK_STRING && at < v->text.n; at++) {
+            size += v->text.p[at] == '\0' ? 2 : 1;
+        }
+        size += v->type == PK_STRING ? 2 : 0;
+    }
+    return size <= PK_KEY_SIZE_MAX ? OK : err_set(ei, ERR_INVALID, "the partition key is too long");
+}
+
 enum err pk_parse(struct arena *a, struct str header, struct pk *ret, struct errinfo *ei)
 {
     const struct json *doc = NULL;
@@ -130,7 +151,7 @@ enum err pk_parse(struct arena *a, struct str header, struct pk *ret, struct err
         TRY(value_from_json(doc->items[i], &ret->values[i], ei));
     }
     ret->count = doc->count > 0 ? doc->count : 1;
-    return OK;
+    return check_size(ret, ei);
 }
 
 enum err pk_extract(const struct json *doc, const struct json_path *paths, size_t n, struct pk *ret,
@@ -142,7 +163,7 @@ enum err pk_extract(const struct json *doc, const struct json_path *paths, size_
         TRY(value_from_json(json_path_eval(doc, &paths[i]), &ret->values[i], ei));
     }
     ret->count = n;
-    return OK;
+    return check_size(ret, ei);
 }
 
 enum err pk_of_values(const struct json *const *values, size_t n, struct pk *ret,
@@ -154,7 +175,7 @@ enum err pk_of_values(const struct json *const *values, size_t n, struct pk *ret
         TRY(value_from_json(values[i], &ret->values[i], ei));
     }
     ret->count = n;
-    return OK;
+    return check_size(ret, ei);
 }
 
 static bool value_eq(const struct pk_value *a, const struct pk_value *b)

@@ -22,6 +22,7 @@
 enum {
     PK_PATHS_MAX = 3,
     PK_VALUE_SIZE_MAX = 2048, /* bytes of one string component */
+    PK_KEY_SIZE_MAX = 3072,   /* bytes of all components in an engine key: a NUL counts twice */
     EPK_COMPONENT_SIZE = 16,
     EPK_SIZE_MAX = PK_PATHS_MAX * EPK_COMPONENT_SIZE,
     ITEM_ID_SIZE_MAX = 1023,
@@ -38,7 +39,8 @@ struct pk {
     struct pk_value values[PK_PATHS_MAX];
 };
 
-/* From the header x-ms-documentdb-partitionkey, a JSON array; `[]` = one undefined component. */
+/* All three: ERR_INVALID also when the values are longer than the limits above.
+ * From the header x-ms-documentdb-partitionkey, a JSON array; `[]` = one undefined component. */
 enum err pk_parse(struct arena *a, struct str header, struct pk *ret,
                   struct errinfo *ei) MUST_CHECK;
 /* From a document along the container's paths. ERR_INVALID when a value is an object or array. */

@@ -16,8 +16,8 @@ enum { DOCS_PER_PAGE_MAX = 20000, PAGE_TIME_MS = 2000, POINTS_MAX = 1000 };
 /* ---- scanning ---- */
 
 struct scan {
+    struct op *op;
     struct feed *f;
-    struct arena *arena; /* of the request */
     struct engine *engine;
     struct engine_snap *snap;
     struct engine_iter *it; /* NULL before the first partition */
@@ -35,7 +35,7 @@ static bool is_expired(const struct scan *s, const struct engine_doc *doc)
 static void give(const struct scan *s, const struct engine_doc *doc, size_t ordinal, struct str key,
                  struct query_doc *ret)
 {
-    *ret = (struct query_doc){.text = s->f->shown ? s->f->shown(s->arena, doc->text) : doc->text,
+    *ret = (struct query_doc){.text = s->f->shown ? s->f->shown(s->op, doc->text) : doc->text,
                               .rid = doc->rid,
                               .ordinal = (uint32_t)ordinal,
                               .position = key};
@@ -125,6 +125,9 @@ static enum err scan_seek(void *ctx, uint32_t ordinal, struct str position, stru
 {
     struct scan *s = ctx;
     size_t at = ordinal < s->f->first ? s->f->first : ordinal;
+    if (position.n >= ENGINE_KEY_SIZE_MAX) { /* a zero byte goes behind it; ours are shorter */
+        return err_set(ei, ERR_INVALID, "the continuation does not belong to this feed");
+    }
     if (s->f->points) {
         points_seek(s, ordinal, position);
         return OK;
@@ -238,7 +241,7 @@ static void run(struct op *op)
     usec start = clock_boot_us();
     usec until = start + PAGE_TIME_MS * 1000U;
     struct scan scan = {.f = f,
-                        .arena = &op->req->arena,
+                        .op = op,
                         .engine = s->engine,
                         .snap = engine_snap_get(s->engine),
                         .now_s = (uint64_t)op_now_s()};

@@ -22,7 +22,7 @@ struct feed {
     struct query *query;
     bool is_feed;                                            /* no query given */
     bool is_range_gone;                                      /* 410/1002 */
-    struct str (*shown)(struct arena *a, struct str stored); /* what clients see; NULL = all */
+    struct str (*shown)(struct op *op, struct str stored); /* what clients see; NULL = all */
     /* While it runs. */
     struct buf body;
     lsn *needs; /* per ordinal from `first`: tail seen in the snapshot */

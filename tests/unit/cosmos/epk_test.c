@@ -2,6 +2,7 @@
 
 #include "base/codec.h"
 #include "base/contract.h"
+#include "engine/engine.h"
 #include "lib/t.h"
 
 /* Vectors were computed with the hash of the official JavaScript client. */
@@ -123,6 +124,51 @@ static struct pk key_of(const char *header)
     struct pk k;
     t_ok(pk_parse(&arena, str_of(header), &k, NULL));
     return k;
+}
+
+static enum err parse_long(size_t n, char c, size_t count)
+{
+    struct buf b;
+    struct pk k;
+    buf_init(&b, 64 << 10);
+    for (size_t i = 0; i < count; i++) {
+        buf_add_cstr(&b, i == 0 ? "[\"" : ",\"");
+        for (size_t at = 0; at < n; at++) {
+            if (c == '\0') {
+                buf_add_cstr(&b, "\\u0000");
+            } else {
+                buf_add_char(&b, c);
+            }
+        }
+        buf_add_char(&b, '"');
+    }
+    buf_add_char(&b, ']');
+    enum err err = pk_parse(&arena, buf_str(&b), &k, NULL);
+    if (err == OK) { /* then every id fits behind it */
+        char id[ITEM_ID_SIZE_MAX];
+        struct buf key;
+        memset(id, 'i', sizeof(id));
+        buf_init(&key, ENGINE_KEY_SIZE_MAX);
+        key_item(&k, count, str_make(id, sizeof(id)), &key);
+        t_check(buf_ok(&key));
+        t_check(key.n < ENGINE_KEY_SIZE_MAX);
+        buf_done(&key);
+    }
+    buf_done(&b);
+    return err;
+}
+
+T_TEST("whatever is accepted as a partition key makes an engine key that is not too long")
+{
+    arena_init(&arena);
+    t_ok(parse_long(2048, 'x', 1));
+    t_ok(parse_long((PK_KEY_SIZE_MAX - 16 - 3) / 2, '\0', 1)); /* a NUL takes two bytes */
+    t_err(parse_long((PK_KEY_SIZE_MAX - 16 - 3) / 2 + 1, '\0', 1), ERR_INVALID);
+    t_ok(parse_long(PK_KEY_SIZE_MAX / 2 - 16 - 3, 'x', 2));
+    t_err(parse_long(PK_KEY_SIZE_MAX / 2 - 16 - 2, 'x', 2), ERR_INVALID);
+    t_ok(parse_long(PK_KEY_SIZE_MAX / 3 - 16 - 3, 'x', 3));
+    t_err(parse_long(PK_KEY_SIZE_MAX / 3 - 16 - 2, 'x', 3), ERR_INVALID);
+    arena_done(&arena);
 }
 
 T_TEST("keys are equal by type and value, and are written as clients write them")
