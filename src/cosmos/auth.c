@@ -41,20 +41,19 @@ void cosmos_auth_free(struct cosmos_auth *a)
     mem_free(a);
 }
 
-/* type=master&ver=1.0&sig=BASE64, percent-encoded as a whole. */
-static enum err read_header(struct http_req *req, struct buf *ret_sig, struct errinfo *ei)
+/* The fields of an authorization header: type=...&ver=...&sig=..., percent-encoded as a whole. */
+struct fields {
+    struct str type, version, signature; /* in the request's arena; empty = absent */
+};
+
+static struct fields read_fields(struct arena *a, struct str header)
 {
-    struct str header = http_header(req, STR("authorization"));
-    if (header.n == 0) {
-        return err_set(ei, ERR_UNAUTHORIZED, "Required Header authorization is missing. Ensure a valid Authorization token is passed.");
-    }
+    struct fields ret = {STR(""), STR(""), STR("")};
     struct buf text;
-    buf_init(&text, 4096);
+    buf_init(&text, AUTH_TOKEN_SIZE_MAX);
     bool is_fine = codec_percent_decode(&text, header) && buf_ok(&text);
-    struct str rest = is_fine ? buf_str(&text) : STR("");
-    struct str type = STR("");
-    struct str version = STR("");
-    struct str signature = STR("");
+    struct str rest = is_fine ? arena_str(a, buf_str(&text)) : STR("");
+    buf_done(&text);
     while (rest.n > 0) {
         struct str field = rest;
         struct str tail = STR("");
@@ -63,37 +62,58 @@ static enum err read_header(struct http_req *req, struct buf *ret_sig, struct er
         struct str name = field;
         struct str value = STR("");
         if (str_split(field, '=', &name, &value)) {
-            type = str_eq(name, STR("type")) ? value : type;
-            version = str_eq(name, STR("ver")) ? value : version;
-            signature = str_eq(name, STR("sig")) ? value : signature;
+            ret.type = str_eq(name, STR("type")) ? value : ret.type;
+            ret.version = str_eq(name, STR("ver")) ? value : ret.version;
+            ret.signature = str_eq(name, STR("sig")) ? value : ret.signature;
         }
     }
-    enum err err = OK;
-    if (!is_fine || type.n == 0 || version.n == 0 || signature.n == 0) {
-        err = err_set(ei, ERR_UNAUTHORIZED, "The authorization header is malformed: type, ver and sig are needed");
-    } else if (!str_eq_nocase(type, STR("master"))) {
-        err = err_set(ei, ERR_UNAUTHORIZED, "Authorization of type '" STR_FMT "' is not implemented", STR_ARG(str_slice(type, 0, 16)));
-        err_hint(ei, "use a master key of the account");
-    } else if (!str_eq(version, STR("1.0"))) {
-        err = err_set(ei, ERR_UNAUTHORIZED, "Authorization version '" STR_FMT "' is not known", STR_ARG(str_slice(version, 0, 16)));
-    } else if (!codec_unbase64(ret_sig, signature) || ret_sig->n != CRYPTO_SHA256_SIZE) {
-        err = err_set(ei, ERR_UNAUTHORIZED, "The signature in the authorization header is not a base64 SHA-256");
+    return ret;
+}
+
+static enum err read_header(struct http_req *req, struct buf *ret_sig, struct errinfo *ei)
+{
+    struct str header = http_header(req, STR("authorization"));
+    if (header.n == 0) {
+        return err_set(ei, ERR_UNAUTHORIZED,
+                       "Required Header authorization is missing. Ensure a valid Authorization "
+                       "token is passed.");
     }
-    buf_done(&text);
-    return err;
+    struct fields f = read_fields(&req->arena, header);
+    if (f.type.n == 0 || f.version.n == 0 || f.signature.n == 0) {
+        return err_set(ei, ERR_UNAUTHORIZED,
+                       "The authorization header is malformed: type, ver and sig are needed");
+    }
+    if (!str_eq_nocase(f.type, STR("master"))) {
+        err_set(ei, ERR_UNAUTHORIZED, "Authorization of type '" STR_FMT "' is not implemented",
+                STR_ARG(str_slice(f.type, 0, 16)));
+        err_hint(ei, "use a master key of the account");
+        return ERR_UNAUTHORIZED;
+    }
+    if (!str_eq(f.version, STR("1.0"))) {
+        return err_set(ei, ERR_UNAUTHORIZED, "Authorization version '" STR_FMT "' is not known",
+                       STR_ARG(str_slice(f.version, 0, 16)));
+    }
+    if (!codec_unbase64(ret_sig, f.signature) || ret_sig->n != CRYPTO_SHA256_SIZE) {
+        return err_set(ei, ERR_UNAUTHORIZED,
+                       "The signature in the authorization header is not a base64 SHA-256");
+    }
+    return OK;
 }
 
 static enum err check_date(struct str date, int64_t wall_ms, struct errinfo *ei)
 {
     int64_t then = 0;
     if (date.n == 0 || clock_parse_rfc1123(date.p, date.n, &then) != 0) {
-        return err_set(ei, ERR_UNAUTHORIZED, "The date of the request (x-ms-date or date) is missing or not RFC 1123");
+        return err_set(ei, ERR_UNAUTHORIZED,
+                       "The date of the request (x-ms-date or date) is missing or not RFC 1123");
     }
     int64_t off = then > wall_ms ? then - wall_ms : wall_ms - then;
     if (off > AUTH_SKEW_MAX_S * INT64_C(1000)) {
         char now[CLOCK_RFC1123_SIZE];
         clock_format_rfc1123(wall_ms, now);
-        err_set(ei, ERR_FORBIDDEN, "The authorization token is not valid at the current time: token date " STR_FMT ", server time %s",
+        err_set(ei, ERR_FORBIDDEN,
+                "The authorization token is not valid at the current time: token date " STR_FMT
+                ", server time %s",
                 STR_ARG(date), now);
         err_hint(ei, "check the clock of the client");
         return ERR_FORBIDDEN;
@@ -176,7 +196,7 @@ static void try_path(struct attempt *t, struct str path, size_t count)
     if (count % 2 == 0) {
         struct str type = str_slice(path, before, last - 1 - before);
         (void)try_link(t, type, path, false);
-        (void)try_link(t, type, last_seg, true);  /* offers, and links made of rids */
+        (void)try_link(t, type, last_seg, true); /* offers, and links made of rids */
         (void)try_link(t, type, path, true);
     } else {
         (void)try_link(t, last_seg, parent, false);
@@ -193,8 +213,8 @@ static void try_path(struct attempt *t, struct str path, size_t count)
     }
 }
 
-enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms, bool *ret_is_read_only,
-                           struct errinfo *ei)
+enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
+                           bool *ret_is_read_only, struct errinfo *ei)
 {
     struct buf signature;
     buf_init(&signature, 256);
@@ -217,8 +237,9 @@ enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, in
         try_path(&t, target.raw, target.count);
         if (t.matched < 0) {
             err_set(ei, ERR_UNAUTHORIZED,
-                    "The input authorization token can't serve the request. The wrong key is being used or the expected payload is not built as per the protocol. Server used the following payload to sign: '" STR_FMT
-                    "', link '" STR_FMT "'",
+                    "The input authorization token can't serve the request. The wrong key is being "
+                    "used or the expected payload is not built as per the protocol. Server used "
+                    "the following payload to sign: '" STR_FMT "', link '" STR_FMT "'",
                     STR_ARG(req->method), STR_ARG(str_slice(target.decoded, 0, 200)));
             err = ERR_UNAUTHORIZED;
         } else {
@@ -227,4 +248,92 @@ enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, in
     }
     buf_done(&signature);
     return err;
+}
+
+/* ---- resource tokens ---- */
+
+/* Keeps these signatures apart from those of requests. */
+static const struct str token_purpose = {"holdfast-resource-token\n", 24};
+
+static void sign_claims(const struct crypto_hmac *key, struct str claims,
+                        uint8_t ret[CRYPTO_SHA256_SIZE])
+{
+    struct buf text;
+    buf_init(&text, 128 << 10);
+    buf_add_str(&text, token_purpose);
+    buf_add_str(&text, claims);
+    ASSERT(buf_ok(&text));
+    crypto_hmac_sign(key, buf_str(&text), ret);
+    buf_done(&text);
+}
+
+void cosmos_auth_make_token(const struct cosmos_auth *a, struct str claims, struct buf *out)
+{
+    uint8_t mac[CRYPTO_SHA256_SIZE];
+    const struct crypto_hmac *key = a->key[0] ? a->key[0] : a->key[1];
+    if (!key) {
+        return;
+    }
+    sign_claims(key, claims, mac);
+    buf_add_cstr(out, "type=resource&ver=1&sig=");
+    codec_base64(out, str_make(mac, sizeof(mac)));
+    buf_add_char(out, ';');
+    buf_add_str(out, claims);
+}
+
+bool cosmos_auth_is_token(const struct http_req *req)
+{
+    struct str header = http_header(req, STR("authorization"));
+    return str_eq_nocase(str_slice(header, 0, 15), STR("type%3Dresource")) ||
+           str_eq_nocase(str_slice(header, 0, 13), STR("type=resource"));
+}
+
+static bool is_signed_by_us(const struct cosmos_auth *a, struct str signature, struct str claims)
+{
+    bool is_ours = false;
+    struct buf raw;
+    buf_init(&raw, 64);
+    if (codec_unbase64(&raw, signature) && raw.n == CRYPTO_SHA256_SIZE) {
+        for (size_t i = 0; i < READ_ONLY_FROM; i++) {
+            uint8_t mac[CRYPTO_SHA256_SIZE];
+            if (a->key[i]) {
+                sign_claims(a->key[i], claims, mac);
+                is_ours = str_eq_secret(str_make(mac, sizeof(mac)), buf_str(&raw)) || is_ours;
+            }
+        }
+    }
+    buf_done(&raw);
+    return is_ours;
+}
+
+enum err cosmos_auth_token(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
+                           struct str *ret_claims, struct errinfo *ei)
+{
+    struct fields f = read_fields(&req->arena, http_header(req, STR("authorization")));
+    struct str signature = STR("");
+    struct str claims = STR("");
+    struct str expiry = STR("");
+    struct str body = STR("");
+    uint64_t until = 0;
+    if (!str_split(f.signature, ';', &signature, &claims) ||
+        !str_split(claims, ';', &expiry, &body) || !str_to_u64(expiry, &until) ||
+        !is_signed_by_us(a, signature, claims)) {
+        return err_set(ei, ERR_UNAUTHORIZED, "The resource token is not one of this account");
+    }
+    if ((int64_t)until * 1000 <= wall_ms) {
+        err_set(ei, ERR_FORBIDDEN, "The resource token has expired");
+        err_hint(ei, "read its permission again for a new one");
+        return ERR_FORBIDDEN;
+    }
+    *ret_claims = body;
+    return OK;
+}
+
+enum err cosmos_auth_check_account(const struct cosmos_auth *a, struct http_req *req,
+                                   int64_t wall_ms, struct errinfo *ei)
+{
+    bool is_read_only = false;
+    struct str claims;
+    return cosmos_auth_is_token(req) ? cosmos_auth_token(a, req, wall_ms, &claims, ei)
+                                     : cosmos_auth_check(a, req, wall_ms, &is_read_only, ei);
 }

@@ -6,10 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "net/http_server.h"
 
-enum { AUTH_SKEW_MAX_S = 15 * 60 };
+enum { AUTH_SKEW_MAX_S = 15 * 60, AUTH_TOKEN_SIZE_MAX = 6 << 10 };
 
 struct cosmos_auth;
 /* base64 keys: primary, secondary, read-only primary, read-only secondary; NULL or "" = none. */
@@ -19,3 +20,17 @@ void cosmos_auth_free(struct cosmos_auth *a);
  * than 15 minutes. */
 enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
                            bool *ret_is_read_only, struct errinfo *ei) MUST_CHECK;
+
+/* ---- resource tokens (permit.h says what is in them) ---- */
+
+/* The request carries one: it is to be checked by cosmos_auth_token instead. */
+bool cosmos_auth_is_token(const struct http_req *req);
+/* *ret_claims: what was signed, behind the expiry; in the request's arena. ERR_UNAUTHORIZED: not one
+ * of ours. ERR_FORBIDDEN: expired. */
+enum err cosmos_auth_token(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
+                           struct str *ret_claims, struct errinfo *ei) MUST_CHECK;
+/* `claims` is "<expiry in seconds>;<base64>". */
+void cosmos_auth_make_token(const struct cosmos_auth *a, struct str claims, struct buf *out);
+/* For the account document, which anyone may read who holds a key or a token. */
+enum err cosmos_auth_check_account(const struct cosmos_auth *a, struct http_req *req,
+                                   int64_t wall_ms, struct errinfo *ei) MUST_CHECK;

@@ -7,6 +7,7 @@
 
 #include "base/contract.h"
 #include "cosmos/feed.h"
+#include "cosmos/permit.h"
 #include "cosmos/query/query.h"
 #include "json/edit.h"
 
@@ -263,7 +264,7 @@ static void done(struct region_write *w)
             op_answer(op, 204, NULL);
         } else {
             op_header(op, STR("etag"), m->etag);
-            op_answer_str(op, m->status, m->text);
+            op_answer_str(op, m->status, m->kind == META_PERMISSION ? permit_shown(op, m->text) : m->text);
         }
     }
 }
@@ -380,10 +381,15 @@ static void read_one(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y,
         op_fail(op, &ei);
     } else {
         op_header(op, STR("etag"), etag_of_text(&op->req->arena, doc.text));
-        op_answer_str(op, 200, doc.text);
+        op_answer_str(op, 200, kind == META_PERMISSION ? permit_shown(op, doc.text) : doc.text);
     }
     buf_done(&key);
     buf_done(&hold);
+}
+
+static struct str shown_container(struct op *op, struct str stored)
+{
+    return container_shown(&op->req->arena, stored);
 }
 
 void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struct str parent_rid, const char *feed_key)
@@ -410,7 +416,9 @@ void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struc
                        .from = arena_str(a, buf_str(&from)),
                        .to = arena_str(a, buf_str(&to))};
     f->scope = str_hash(f->from, 1);
-    f->shown = kind == META_CONTAINER ? container_shown : NULL;
+    f->shown = kind == META_CONTAINER    ? shown_container
+               : kind == META_PERMISSION ? permit_shown
+                                         : NULL;
     buf_done(&from);
     buf_done(&to);
     enum err err = OK;
@@ -436,6 +444,10 @@ void meta_databases(struct op *op)
     struct errinfo ei = {0};
     if (str_eq(op->req->method, STR("GET")) || op_is_query(op)) {
         meta_feed(op, META_DATABASE, 0, 0, STR(""), "Databases");
+        return;
+    }
+    if (!str_eq(op->req->method, STR("POST"))) {
+        op_fail_with(op, 405, 0, "databases are created by POST and listed by GET");
         return;
     }
     struct meta_write *m = new_write(op, META_DATABASE);
@@ -519,6 +531,10 @@ void meta_containers(struct op *op, const struct database *db)
     struct arena *a = &op->req->arena;
     if (str_eq(op->req->method, STR("GET")) || op_is_query(op)) {
         container_feed(op, db);
+        return;
+    }
+    if (!str_eq(op->req->method, STR("POST"))) {
+        op_fail_with(op, 405, 0, "containers are created by POST and listed by GET");
         return;
     }
     struct meta_write *m = new_write(op, META_CONTAINER);
@@ -685,6 +701,9 @@ void meta_children(struct op *op, enum meta_kind kind, const struct database *db
     enum err err = read_named(op, &doc, &name, &ei);
     if (err == OK) {
         err = check_child(kind, doc, &ei);
+    }
+    if (err == OK && kind == META_PERMISSION) {
+        err = permit_check(op, db, doc, &ei);
     }
     if (err == OK && id.n > 0 && !str_eq(id, name)) {
         err = err_set(&ei, ERR_INVALID, "the id of a resource cannot be changed");

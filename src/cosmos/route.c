@@ -5,6 +5,7 @@
 #include "base/codec.h"
 #include "base/contract.h"
 #include "cosmos/account_doc.h"
+#include "cosmos/permit.h"
 #include "cosmos/service_int.h"
 
 enum { PAGE_ITEMS_MAX = 10000, NAME_SIZE_MAX = 255 };
@@ -238,6 +239,10 @@ static void users(struct op *op, const struct database *db)
 static void dispatch(struct op *op)
 {
     const struct target *t = &op->target;
+    if (t->count == 0 && !str_eq(op->req->method, STR("GET"))) {
+        op_fail_with(op, 405, 0, "the account can be read here; it is changed by its operator");
+        return;
+    }
     if (t->count == 0) {
         struct buf body;
         buf_init(&body, 1 << 20);
@@ -306,6 +311,20 @@ static bool is_writing(const struct op *op)
     return !str_eq(method, STR("GET")) && !(str_eq(method, STR("POST")) && is_feed && is_query);
 }
 
+/* By a key of the account, or by a resource token. */
+static enum err authenticate(struct op *op, struct errinfo *ei)
+{
+    const struct cosmos_auth *auth = op->account->auth;
+    struct permit permit;
+    struct str claims;
+    if (!cosmos_auth_is_token(op->req)) {
+        return cosmos_auth_check(auth, op->req, clock_wall_ms(), &op->is_read_only, ei);
+    }
+    TRY(cosmos_auth_token(auth, op->req, clock_wall_ms(), &claims, ei));
+    TRY(permit_parse(&op->req->arena, claims, &permit, ei));
+    return permit_allows(op, &permit, is_writing(op), ei);
+}
+
 void cosmos_handle(struct cosmos_service *s, struct http_req *req)
 {
     struct errinfo ei = {0};
@@ -327,7 +346,7 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req)
     }
     enum err err = target_parse(&req->arena, req->target, &op->target, &ei);
     if (err == OK) {
-        err = cosmos_auth_check(op->account->auth, req, clock_wall_ms(), &op->is_read_only, &ei);
+        err = authenticate(op, &ei);
     }
     if (err == OK) {
         err = check_level(op, &ei);

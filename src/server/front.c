@@ -353,9 +353,10 @@ static void on_loop_request(void *ctx)
         return;
     }
     struct errinfo ei = {0};
-    bool is_read_only = false;
     bool is_own_answer = str_eq(r->http->target, STR("/")) || r->http->target.n == 0 || !r->is_on_global;
-    if (is_own_answer && cosmos_auth_check(f->auth, r->http, clock_wall_ms(), &is_read_only, &ei) != OK) {
+    /* What a front answers itself is no data: the account document, and that a region is away. */
+    if (is_own_answer &&
+        cosmos_auth_check_account(f->auth, r->http, clock_wall_ms(), &ei) != OK) {
         cosmos_respond_error(r->http, &ei);
         finish(r);
     } else if (str_eq(r->http->target, STR("/")) && !r->is_write) {

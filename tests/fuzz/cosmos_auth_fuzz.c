@@ -38,6 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum err err = cosmos_auth_check(auth, &req, INT64_C(1795245077000), &is_read_only, &ei);
     ASSERT(err != OK);
     ASSERT(ei.code == err);
+    struct str claims;
+    struct errinfo token_ei = {0};
+    err = cosmos_auth_token(auth, &req, INT64_C(1795245077000), &claims, &token_ei);
+    ASSERT(err == ERR_UNAUTHORIZED);
     arena_done(&req.arena);
     return 0;
 }
