@@ -9,7 +9,7 @@ import os
 import time
 import urllib.parse
 
-from kit.peers import IDS, http_load
+from kit.peers import FILL, IDS, http_load
 from kit.system import HOLDFAST, BenchError, Process, children, command, free_ports, remove, wait_for
 
 DATABASE = "bench"
@@ -121,9 +121,9 @@ class Account:
         raise BenchError(f"{self.name}: POST {path} was not accepted: {answer}")
 
     def fill(self):
-        sample = http_load(self.writer_port, "create", 64, 60, 0, "--count", IDS, "--prefix", "fill",
+        sample = http_load(self.writer_port, "create", 64, 60, 0, "--count", FILL, "--prefix", "fill",
                            key=self.key)
-        if sample["count"] < IDS or sample["broken"]:
+        if sample["count"] < FILL or sample["broken"]:
             raise BenchError(f"{self.name} could not be filled: {sample}")
         # An SDK sends the token of its last answer with reads at Session.
         id_ = f"fill-{IDS - 1:010d}"

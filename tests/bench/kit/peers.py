@@ -9,6 +9,7 @@ import subprocess
 from kit.system import (BenchError, Process, TOOLS, accepts, free_ports, run_quiet, wait_for)
 
 IDS = 20000
+FILL = IDS + 256  # the last requests of a run may be cut off; more than there are connections
 
 
 def run_tool(argv, seconds, env=None):
@@ -134,7 +135,7 @@ class Etcd:
         wait_for("etcd", self.process, lambda: accepts(self.port))
         wait_for("etcd", self.process, self._answers)
         run_tool(["load", "--protocol", "grpc", "--target", f"127.0.0.1:{self.port}", "--work",
-                  "create", "--connections", 64, "--count", IDS, "--prefix", "fill"], 60)
+                  "create", "--connections", 64, "--count", FILL, "--prefix", "fill"], 60)
 
     def _answers(self):
         sample = run_tool(["load", "--protocol", "grpc", "--target", f"127.0.0.1:{self.port}",
