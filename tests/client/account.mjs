@@ -34,7 +34,9 @@ test("every region and the global endpoint serve the same document", async () =>
     for (const region of account.regions) {
         const { status, body } = await account.call("GET", "/", { endpoint: region.endpoint });
         assert.equal(status, 200);
-        assert.deepEqual(body, global, region.name);
+        assert.notEqual(body.id, "localhost");
+        /* As in the real service, the id names the endpoint that was asked. */
+        assert.deepEqual({ ...body, id: "", _rid: "" }, { ...global, id: "", _rid: "" }, region.name);
     }
 });
 

@@ -212,7 +212,7 @@ test("the wire: 304 carries the same etag, no continuation header, etags never g
     const etag = first.headers.get("etag");
     assert.match(etag, /^".+"$/);
     for (let i = 0; i < 3; i++) {
-        const none = await read({ "if-none-match": etag, "a-im": "incremental feed" });
+        const none = await read({ "if-none-match": etag, "A-IM": "incremental feed" });
         assert.equal(none.status, 304);
         assert.equal(none.headers.get("etag"), etag);
     }

@@ -82,6 +82,21 @@ function readStream(name, container, id, pk) {
     });
 }
 
+/** Ids of all items as one region has them. */
+async function idsAt(container, regionName) {
+    const ids = new Set();
+    let token;
+    do {
+        const answer = await account.call("POST", `/dbs/tests/colls/${container.id}/docs`, { endpoint: account.region(regionName).endpoint,
+            body: { query: "SELECT VALUE c.id FROM c" }, headers: { "x-ms-documentdb-isquery": "true",
+                "content-type": "application/query+json", "x-ms-max-item-count": "1000", ...(token ? { "x-ms-continuation": token } : {}) } });
+        assert.equal(answer.status, 200, `query at ${regionName}: ${answer.text}`);
+        answer.body.Documents.forEach((id) => ids.add(id));
+        token = answer.headers.get("x-ms-continuation");
+    } while (token);
+    return ids;
+}
+
 /** Every acknowledged write survives or is in the conflict feed. Returns counts. */
 async function settle(container, streams, level) {
     await account.healthy(60000);
@@ -99,9 +114,19 @@ async function settle(container, streams, level) {
         assert.deepEqual(away, [], "at Strong nothing acknowledged leaves the container");
     }
     for (const name of account.regionNames) { // every region holds the same afterwards
-        const there = account.client({ policy: { preferredLocations: [name] } }).database("tests").container(container.id);
-        await until(`${name} has all`, async () =>
-            (await there.items.query("SELECT VALUE COUNT(1) FROM c").fetchAll()).resources[0] === surviving.size, 15000, 100);
+        let there;
+        try {
+            await until(`${name} has all`, async () => {
+                there = await idsAt(container, name);
+                return there.size === surviving.size;
+            }, 15000, 100);
+        } finally {
+            const missing = [...surviving].filter((id) => !there.has(id));
+            const extra = [...there].filter((id) => !surviving.has(id));
+            if (missing.length + extra.length > 0) {
+                comment(`${name}: ${there.size} items, missing ${missing.slice(0, 5)}, more than there should be ${extra.slice(0, 5)}`);
+            }
+        }
     }
     return { acked: acked.length, away: away.length };
 }

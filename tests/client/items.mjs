@@ -237,14 +237,15 @@ test("odd ids: question marks, percent signs, spaces, Unicode, controls", async 
     const ids = ["a?b", "?", "a?b=c&d=e", "%", "%20", "a%2Fb", "100%", " lead", "in side", "ümläut", "日本語", "🙂",
         "a+b", "a&b", "a=b", "a'b", "a\"b", "a;b", "a:b", "a,b", "a@b", "$", "~", "^", "|", "[x]", "{x}", "<x>", ".",
         "..", "...", "tab\there", "x".repeat(255), "conflicts", "docs", "-0"];
+    const unnameable = [".", "..", "?"]; // the SDK's URL drops these: no such client can address them
     const odd = await makeContainer(client);
     for (const id of ids) {
         const made = await odd.items.create({ id, pk: "a" });
         assert.equal(made.resource.id, id, `create ${JSON.stringify(id)}`);
     }
     for (const id of ids) {
-        if (id === "." || id === "..") {
-            continue; // the SDK's URL normalises these away: no such client can name them
+        if (unnameable.includes(id)) {
+            continue;
         }
         const read = await odd.item(id, "a").read();
         assert.equal(read.statusCode, 200, `read ${JSON.stringify(id)}`);
@@ -255,7 +256,7 @@ test("odd ids: question marks, percent signs, spaces, Unicode, controls", async 
     }
     const all = (await odd.items.readAll().fetchAll()).resources.map((d) => d.id);
     assert.deepEqual([...all].sort(), [...ids].sort());
-    for (const id of ids.filter((i) => i !== "." && i !== "..")) {
+    for (const id of ids.filter((i) => !unnameable.includes(i))) {
         assert.equal((await odd.item(id, "a").delete()).statusCode, 204, JSON.stringify(id));
     }
 });
@@ -341,7 +342,8 @@ test("bad JSON is 400, deep nesting is served or refused, never fatal", async ()
     }
     const nested = (n) => `{"id":"deep${n}","pk":"a","v":${"[".repeat(n)}${"]".repeat(n)}}`;
     assert.equal((await raw("POST", docs(), ["a"], nested(60))).status, 201);
-    assert.ok([201, 400].includes((await raw("POST", docs(), ["a"], nested(100000))).status));
+    const deep = await raw("POST", docs(), ["a"], nested(100000));
+    assert.ok([201, 400, 413].includes(deep.status), `${deep.status} ${deep.text.slice(0, 200)}`);
     assert.equal((await container.item("deep60", "a").read()).statusCode, 200);
 });
 

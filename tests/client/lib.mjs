@@ -2,7 +2,8 @@
  *
  * A test file is a plain program: `test(title, fn)` collects, `await run()` runs them in order and
  * prints TAP. Environment, set by tests/client/run: HF_BUILD (build directory), HF_SDK (folder
- * whose node_modules has the SDK), HF_LONG, HF_ONLY (only titles that contain this). */
+ * whose node_modules has the SDK), HF_LONG, HF_ONLY (only titles that contain this), HF_KEEP (leave
+ * the account's directory there). */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import fs from "node:fs";
@@ -223,7 +224,11 @@ export class Account {
         if (isFailed) {
             this.printLogs();
         }
-        fs.rmSync(this.dir, { recursive: true, force: true });
+        if (process.env.HF_KEEP) {
+            comment(`kept: ${this.dir}`);
+        } else {
+            fs.rmSync(this.dir, { recursive: true, force: true });
+        }
     }
 
     printLogs() {
@@ -336,9 +341,6 @@ function signedParts(link) {
     const parts = link.split("/").filter((p) => p.length > 0);
     if (parts.length === 0) {
         return ["", ""];
-    }
-    if (parts[0] === "_holdfast") {
-        return ["holdfast", link.replace(/^\//, "")];
     }
     return parts.length % 2 === 0
         ? [parts[parts.length - 2], parts.join("/")]

@@ -299,6 +299,12 @@ static void order(struct fake *f, struct region_write *w)
     }
 }
 
+enum err fake_order(struct fake *f, struct region_write *w)
+{
+    order(f, w);
+    return w->err;
+}
+
 static bool backend_write(void *ctx, struct region_write *w)
 {
     struct fake *f = ctx;

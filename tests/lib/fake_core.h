@@ -70,6 +70,8 @@ void fake_header(struct fake *f, const char *name, const char *value);
 /* Sends a signed request with a date, waits for its answer. body NULL: none. */
 void fake_send(struct fake *f, const char *method, const char *target, const char *body);
 void fake_send_str(struct fake *f, const char *method, const char *target, struct str body);
+/* Orders a write that no request made, as the core does with conflict records. */
+enum err fake_order(struct fake *f, struct region_write *w);
 /* Another signed request while one is in work (from on_write, on_wait); its answer is dropped. */
 void fake_nested(struct fake *f, const char *method, const char *target, const char *body);
 /* Header of the answer, name without case; STR_NONE when absent. */

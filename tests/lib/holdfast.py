@@ -106,8 +106,6 @@ def resource_of(link):
     parts = [p for p in link.split("/") if p]
     if not parts:
         return "", ""
-    if parts[0] == "_holdfast":
-        return "holdfast", link.lstrip("/")
     if len(parts) % 2 == 0:
         return parts[-2], "/".join(parts)
     return parts[-1], "/".join(parts[:-1])
@@ -272,6 +270,7 @@ class Up:
             until("the account is ready", is_ready, seconds, 0.01)
         except AssertionError:
             self.logs()
+            self.kill_all()
             raise
         took = time.monotonic() - started
         self.info = json.loads(ready.read_text())
