@@ -14,9 +14,30 @@
 #include "cosmos/query/query.h"
 #include "repl/entry.h"
 
+enum { CONTENT_SIZE_MAX = ENGINE_DOC_SIZE_MAX - (16 << 10) /* the other members need less than that */ };
+
 static struct account_snap *account_of(struct cosmos_service *s)
 {
     return s->account; /* core thread: the only one that replaces it */
+}
+
+/* The lost version as a JSON string. Escaping may make a document of almost 2 MiB too long for a record;
+ * it is put in as it is then, under another name: a lost write is never left out. */
+static void add_content(struct json_out *o, const struct entry_op *lop)
+{
+    struct str text = lop->is_delete ? STR("") : lop->doc.text;
+    struct buf escaped;
+    buf_init(&escaped, CONTENT_SIZE_MAX);
+    json_write_string(&escaped, text);
+    json_out_key(o, "content");
+    if (buf_ok(&escaped)) {
+        json_out_raw(o, buf_str(&escaped));
+    } else {
+        json_out_str(o, STR(""));
+        json_out_key(o, "x_content");
+        json_out_raw(o, text);
+    }
+    buf_done(&escaped);
 }
 
 bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx, region_id from,
@@ -60,8 +81,7 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
         json_out_cstr(&o, "document");
         json_out_key(&o, "resourceId");
         json_out_str(&o, buf_str(&item_rid));
-        json_out_key(&o, "content");
-        json_out_str(&o, lop->is_delete ? STR("") : lop->doc.text);
+        add_content(&o, lop);
         json_out_key(&o, "conflict_lsn");
         json_out_u64(&o, lost->lsn);
         json_out_key(&o, "x_origin");
@@ -174,7 +194,9 @@ static enum err find_everywhere(struct op *op, struct conflict_op *c, struct err
         struct engine_row row;
         struct engine_iter *it = engine_scan(op->service->engine, NULL, op->coll->parts[i]->pid, SPACE_CONFLICT, STR(""), STR(""));
         while (!c->is_found && engine_iter_next(it, &row)) {
-            if (str_ends(row.key, c->id)) {
+            struct pk pk;
+            struct str id;
+            if (key_split(row.key, op->coll->path_count, &pk, &id, &op->req->arena) && str_eq(id, c->id)) {
                 c->is_found = true;
                 c->text = arena_str(&op->req->arena, row.doc.text);
             }
@@ -197,6 +219,9 @@ static void read_run(struct op *op)
         err = find(op, c, it.ordinal, it.key, &ei);
     } else {
         err = find_everywhere(op, c, &ei);
+    }
+    if (err == OK && !op_is_readable(op, 0, op->coll->part_count)) {
+        err = err_set(&ei, ERR_UNAVAILABLE, "this range cannot be read here now");
     }
     if (err != OK) {
         op_fail(op, &ei);
