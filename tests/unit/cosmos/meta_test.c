@@ -278,7 +278,7 @@ T_TEST("a definition never reaches another container of the same name")
 T_TEST("users and permissions are made, read, changed, listed and deleted")
 {
     uint8_t fifth = 0xff;
-    begin();
+    begin_coll();
     send_expect("POST", "/dbs/db/users", "{\"id\":\"u\"}", 201);
     t_eq_u64(rid_size(fake_answer_str(f, "_rid"), &fifth), 8);
     t_eq_u64(fifth & 0x80, 0);
