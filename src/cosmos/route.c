@@ -255,6 +255,11 @@ static void dispatch(struct op *op)
         meta_offers(op, t->count == 2 ? t->seg[1] : STR(""));
         return;
     }
+    if (str_eq(t->seg[0], STR("addresses"))) {
+        op_fail_with(op, 501, 0,
+                     "direct mode is not implemented: configure the client for gateway mode");
+        return;
+    }
     if (!str_eq(t->seg[0], STR("dbs"))) {
         op_fail_with(op, 404, 0, "no such resource path");
         return;

@@ -13,6 +13,9 @@
 #include "cosmos/service_int.h"
 #include "json/json.h"
 
+/* A client's HTTP parser may take no more than 16 KiB of headers. */
+enum { TOKEN_RANGES_MAX = 128, TOKEN_SIZE_MAX = TOKEN_RANGES_MAX * 64 };
+
 /* ---- snapshots ---- */
 
 static void account_unref(struct account_snap *a)
@@ -147,25 +150,60 @@ void op_header(struct op *op, struct str name, struct str value)
     http_response_header(&op->res, name, value);
 }
 
-static void add_session_headers(struct op *op)
+/* One client reads header bytes as Latin-1; without the header it takes the path it asked for. */
+static bool is_plain(struct str s)
 {
-    struct cosmos_service *s = op->service;
-    size_t ordinal = op->token_ordinal < op->coll->part_count ? op->token_ordinal : 0;
-    const struct part_view *view = op->coll->parts[ordinal];
-    lsn at = atomic_load(&view->applied_lsn);
-    if (op->token_lsn > at) {
-        at = op->token_lsn;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < ' ' || s.p[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static lsn token_place(const struct op *op, size_t ordinal)
+{
+    lsn at = atomic_load(&op->coll->parts[ordinal]->applied_lsn);
+    return ordinal == op->token_ordinal && op->token_lsn > at ? op->token_lsn : at;
+}
+
+/* A token for each range that was read, so that the next read anywhere is not older. */
+static void add_token(struct op *op)
+{
+    const struct region_view *view = op->service->view;
+    bool is_single = atomic_load(&view->is_single_region);
+    uint64_t version = atomic_load(&view->token_version);
+    size_t first = op->token_ordinal < op->coll->part_count ? op->token_ordinal : 0;
+    size_t end = first + 1;
+    if (op->gate_end > op->gate_first + 1 && op->gate_end - op->gate_first <= TOKEN_RANGES_MAX) {
+        first = op->gate_first;
+        end = op->gate_end;
     }
     struct buf token;
-    buf_init(&token, 256);
-    session_write(ordinal, atomic_load(&s->view->is_single_region),
-                  atomic_load(&s->view->token_version), at, &token);
+    buf_init(&token, TOKEN_SIZE_MAX);
+    for (size_t i = first; i < end; i++) {
+        if (i > first) {
+            buf_add_char(&token, ',');
+        }
+        session_write(i, is_single, version, token_place(op, i), &token);
+    }
+    ASSERT(buf_ok(&token));
     op_header(op, STR("x-ms-session-token"), arena_str(&op->req->arena, buf_str(&token)));
-    op_header(op, STR("lsn"), arena_printf(&op->req->arena, "%" PRIu64, at));
+    op_header(op, STR("lsn"), arena_printf(&op->req->arena, "%" PRIu64, token_place(op, first)));
+    op_header(op, STR("x-ms-global-committed-lsn"),
+              arena_printf(&op->req->arena, "%" PRIu64,
+                           (uint64_t)atomic_load(&op->coll->parts[first]->commit_lsn)));
     buf_done(&token);
+}
+
+static void add_session_headers(struct op *op)
+{
+    add_token(op);
     /* In the arena of the container, which goes with the catalog's reference: copied by http_respond. */
     op_header(op, STR("x-ms-content-path"), op->coll->rid);
-    op_header(op, STR("x-ms-alt-content-path"), op->coll->link);
+    if (is_plain(op->coll->link)) {
+        op_header(op, STR("x-ms-alt-content-path"), op->coll->link);
+    }
 }
 
 void op_answer(struct op *op, int status, struct buf *body)

@@ -205,4 +205,52 @@ T_TEST("other authorization headers are refused with a reason")
     end();
 }
 
+static enum err check_token(const char *claims, const char *behind, struct errinfo *ei)
+{
+    struct buf token;
+    struct buf header;
+    struct str got;
+    buf_init(&token, AUTH_TOKEN_SIZE_MAX);
+    buf_init(&header, 4 * AUTH_TOKEN_SIZE_MAX);
+    cosmos_auth_make_token(auth, str_of(claims), &token);
+    buf_add_cstr(&token, behind);
+    codec_percent_encode(&header, buf_str(&token));
+    headers[0] =
+        (struct http_header){STR("authorization"), arena_str(&req.arena, buf_str(&header))};
+    req.header_count = 1;
+    buf_done(&token);
+    buf_done(&header);
+    t_check(cosmos_auth_is_token(&req));
+    enum err err = cosmos_auth_token(auth, &req, date_ms(), &got, ei);
+    if (err == OK) {
+        t_eq_lit(got, "Y2xhaW1z");
+    }
+    return err;
+}
+
+T_TEST("resource tokens are good until they expire and cannot be changed")
+{
+    begin();
+    struct errinfo ei = {0};
+    t_ok_info(check_token("1795245078;Y2xhaW1z", "", &ei), &ei);
+    t_err(check_token("1795245077;Y2xhaW1z", "", NULL), ERR_FORBIDDEN);
+    t_err(check_token("1795245078;Y2xhaW1z", "x", NULL), ERR_UNAUTHORIZED);
+    t_err(check_token("1795245078", "", NULL), ERR_UNAUTHORIZED);
+    t_err(check_token("soon;Y2xhaW1z", "", NULL), ERR_UNAUTHORIZED);
+    end();
+}
+
+T_TEST("the account document may be read with a key or a token")
+{
+    begin();
+    bool is_read_only;
+    t_ok(check(key_read, "get", "/", "", "", &is_read_only, NULL));
+    t_ok(cosmos_auth_check_account(auth, &req, date_ms(), NULL));
+    t_ok(check_token("1795245078;Y2xhaW1z", "", NULL));
+    t_ok(cosmos_auth_check_account(auth, &req, date_ms(), NULL));
+    req.header_count = 0;
+    t_err(cosmos_auth_check_account(auth, &req, date_ms(), NULL), ERR_UNAUTHORIZED);
+    end();
+}
+
 T_MAIN()

@@ -222,6 +222,41 @@ T_TEST("too many waiting reads are 429")
     end();
 }
 
+T_TEST("an answer from several ranges has a token for each")
+{
+    begin(CONSISTENCY_SESSION);
+    fake_header(f, "x-ms-offer-throughput", "20000");
+    fake_send(f, "POST", "/dbs/db/colls",
+              "{\"id\":\"wide\",\"partitionKey\":{\"paths\":[\"/pk\"]}}");
+    expect(201, 0);
+    fake_send(f, "GET", "/dbs/db/colls/wide/docs", NULL);
+    expect(200, 0);
+    t_eq_lit(fake_answer_header(f, "x-ms-session-token"), "0:1#0,1:1#0");
+    end();
+}
+
+T_TEST("names that headers cannot carry are left out of them")
+{
+    begin(CONSISTENCY_SESSION);
+    fake_send(f, "POST", "/dbs/db/colls",
+              "{\"id\":\"\xc3\xa9\",\"partitionKey\":{\"paths\":[\"/pk\"]}}");
+    expect(201, 0);
+    fake_send(f, "GET", "/dbs/db/colls/%C3%A9/docs", NULL);
+    expect(200, 0);
+    t_check(fake_answer_header(f, "x-ms-alt-content-path").p == NULL);
+    t_check(fake_answer_header(f, "x-ms-content-path").n > 0);
+    end();
+}
+
+T_TEST("direct mode is refused with a sentence")
+{
+    begin(CONSISTENCY_SESSION);
+    fake_send(f, "GET", "/addresses/", NULL);
+    expect(501, 0);
+    t_contains(fake_answer_str(f, "message"), "gateway");
+    end();
+}
+
 /* ---- who may answer ---- */
 
 T_TEST("a reader refuses writes at once and serves reads")
