@@ -475,8 +475,8 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
         }
         buf_add_str(key, op->key);
         buf_add_str(text, op->doc.text);
-    } else if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place,
-                                     key, text, &rid)) {
+    } else if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place, key,
+                                     text, &rid)) {
         return OK; /* in the archive only */
     }
     if (!buf_ok(key) || !buf_ok(text) || key->n == 0) {

@@ -40,8 +40,7 @@ static bool is_pulled_from(const struct repl *R, const struct peer *peer)
     if (!peer->is_pulling) {
         return false;
     }
-    for (const struct partition *p = repl_next_part(R, NULL); p != NULL;
-         p = repl_next_part(R, p)) {
+    for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         if (!p->progress[peer->slot]->is_pulled) {
             return false;
         }

@@ -327,7 +327,7 @@ static void find_behind(struct repl *R)
     LIST_FOR(l, &R->parts) {
         struct partition *p = LIST_ENTRY(l, struct partition, link);
         list_remove(&p->behind);
-        if (!p->is_dropped && R->mode.kind == REPL_READER && p->durable.lsn < R->mode.start_lsn) {
+        if (!p->is_dropped && R->mode.kind != REPL_WRITER && p->durable.lsn < R->mode.start_lsn) {
             list_push_back(&R->behind, &p->behind);
         }
     }

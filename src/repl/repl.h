@@ -49,7 +49,7 @@ struct repl_io {
      * it thinks it is. */
     void (*stale)(void *ctx);
     void (*metadata_applied)(void *ctx, lsn upto);
-    /* READER: every partition has reached the mode's epoch (repl_lowest_epoch moved). */
+    /* Every partition has reached the mode's epoch (repl_lowest_epoch moved). */
     void (*epoch_reached)(void *ctx);
     /* A write's or a read's waiter was released: its need is reached. */
     void (*acked)(void *ctx, struct wait_node *n);
@@ -148,7 +148,7 @@ void repl_pull_close(struct repl *R);
 bool repl_is_whole(const struct repl *R); /* no diverged suffix, no dirty marks */
 /* READER: every partition was matched by the present writer. */
 bool repl_is_matched(const struct repl *R);
-/* READER: lowest epoch that a partition's durable log ends in, among those that have not yet
+/* Not WRITER: lowest epoch that a partition's durable log ends in, among those that have not yet
  * reached start_lsn; UINT64_MAX: all have. */
 epoch repl_lowest_epoch(const struct repl *R);
 void repl_send_transfer_end(struct repl *R, region_id to);

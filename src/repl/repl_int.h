@@ -159,7 +159,7 @@ struct partition {
     struct list fetch_link; /* in repl.fetch_list: dirty or diverged, needs work */
     struct list ttl_link;   /* in repl.ttl_list: has documents that expire */
     struct list unmatched;  /* in repl.unmatched: READER */
-    struct list behind;     /* in repl.behind: READER, has not reached the mode's epoch */
+    struct list behind;     /* in repl.behind: not WRITER, has not reached the mode's epoch */
 
     uint64_t ttl_next;     /* seconds: nothing expires before */
     struct map dirty;      /* (space, key) with unknown state -> &repl->mark */
