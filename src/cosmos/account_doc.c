@@ -59,7 +59,8 @@ void cosmos_account_document(const struct account_record *rec, const char *regio
     json_out_array(&o);
     for (size_t i = 0; i < rec->region_count; i++) { /* in priority order */
         const struct record_region *r = &rec->regions[i];
-        if (r->state == REGION_ONLINE_READ || r->state == REGION_ONLINE_WRITE || r->state == REGION_DRAINING) {
+        if (r->state == REGION_ONLINE_READ || r->state == REGION_ONLINE_WRITE ||
+            r->state == REGION_DRAINING) {
             add_location(&o, r);
         }
     }
@@ -87,11 +88,15 @@ void cosmos_account_document(const struct account_record *rec, const char *regio
     json_out_u64(&o, 1);
     json_out_object_end(&o);
     json_out_key(&o, "queryEngineConfiguration");
-    json_out_cstr(&o, "{\"maxSqlQueryInputLength\":262144,\"maxJoinsPerSqlQuery\":5,\"maxLogicalAndPerSqlQuery\":2000,"
-                      "\"maxLogicalOrPerSqlQuery\":2000,\"maxUdfRefPerSqlQuery\":10,\"maxInExpressionItemsCount\":16000,"
-                      "\"queryMaxInMemorySortDocumentCount\":500,\"maxQueryRequestTimeoutFraction\":0.9,"
-                      "\"sqlAllowNonFiniteNumbers\":false,\"sqlAllowAggregateFunctions\":true,\"sqlAllowSubQuery\":true,"
-                      "\"sqlAllowScalarSubQuery\":true,\"allowNewKeywords\":true,\"sqlAllowLike\":true,"
-                      "\"sqlAllowGroupByClause\":true,\"sqlAllowTop\":true,\"enableSpatialIndexing\":false}");
+    json_out_cstr(
+        &o, "{\"maxSqlQueryInputLength\":262144,\"maxJoinsPerSqlQuery\":5,"
+            "\"maxLogicalAndPerSqlQuery\":2000,"
+            "\"maxLogicalOrPerSqlQuery\":2000,\"maxUdfRefPerSqlQuery\":10,"
+            "\"maxInExpressionItemsCount\":16000,"
+            "\"queryMaxInMemorySortDocumentCount\":500,\"maxQueryRequestTimeoutFraction\":0.9,"
+            "\"sqlAllowNonFiniteNumbers\":false,\"sqlAllowAggregateFunctions\":true,"
+            "\"sqlAllowSubQuery\":true,"
+            "\"sqlAllowScalarSubQuery\":true,\"allowNewKeywords\":true,\"sqlAllowLike\":true,"
+            "\"sqlAllowGroupByClause\":true,\"sqlAllowTop\":true,\"enableSpatialIndexing\":false}");
     json_out_object_end(&o);
 }

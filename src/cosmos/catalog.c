@@ -12,7 +12,8 @@ void meta_key(struct buf *out, enum meta_kind kind, uint32_t a, uint32_t b, stru
     buf_add_u8(out, (uint8_t)kind);
     if (kind == META_CONTAINER || kind == META_USER || kind == META_OFFER) {
         buf_add_u32_be(out, a);
-    } else if (kind == META_PERMISSION || kind == META_SPROC || kind == META_TRIGGER || kind == META_UDF) {
+    } else if (kind == META_PERMISSION || kind == META_SPROC || kind == META_TRIGGER ||
+               kind == META_UDF) {
         buf_add_u32_be(out, a);
         buf_add_u32_be(out, b);
     }
@@ -89,7 +90,8 @@ static struct container *container_named(const struct catalog *c, struct str db,
     return ret;
 }
 
-struct container *catalog_container(const struct catalog *c, const struct database *db, struct str id)
+struct container *catalog_container(const struct catalog *c, const struct database *db,
+                                    struct str id)
 {
     struct container *coll = container_named(c, db->id, id);
     if (!coll) {
@@ -114,7 +116,8 @@ void container_bound(const struct container *c, size_t ordinal, struct buf *out)
         buf_add_u8(out, 0xff);
     } else if (ordinal > 0) {
         uint64_t space = UINT64_C(1) << 62;
-        uint64_t high = ordinal * (space / c->part_count) + ordinal * (space % c->part_count) / c->part_count;
+        uint64_t high =
+            ordinal * (space / c->part_count) + ordinal * (space % c->part_count) / c->part_count;
         buf_add_u64_be(out, high);
         buf_add_u64_be(out, 0);
     }
@@ -184,7 +187,8 @@ struct str container_shown(struct arena *a, struct str stored)
     return stored;
 }
 
-static enum err parse_container(struct container *c, struct str stored, struct region *region, struct errinfo *ei)
+static enum err parse_container(struct container *c, struct str stored, struct region *region,
+                                struct errinfo *ei)
 {
     struct str text = arena_str(&c->arena, stored);
     TRY(json_parse(&c->arena, text, NULL, &c->doc, ei));
@@ -193,9 +197,10 @@ static enum err parse_container(struct container *c, struct str stored, struct r
     int64_t first = 0;
     int64_t count = 0;
     if (!pids || pids->count != 2 || !json_is_integer(pids->items[0], &first) ||
-        !json_is_integer(pids->items[1], &count) || count < 1 || count > RID_PARTITIONS_MAX || !paths ||
-        paths->count < 1 || paths->count > PK_PATHS_MAX) {
-        return err_set(ei, ERR_CORRUPT, "container definition " STR_FMT " is damaged", STR_ARG(c->id));
+        !json_is_integer(pids->items[1], &count) || count < 1 || count > RID_PARTITIONS_MAX ||
+        !paths || paths->count < 1 || paths->count > PK_PATHS_MAX) {
+        return err_set(ei, ERR_CORRUPT, "container definition " STR_FMT " is damaged",
+                       STR_ARG(c->id));
     }
     c->text = container_shown(&c->arena, text);
     c->id = text_of(c->doc, "id");
@@ -217,8 +222,8 @@ static enum err parse_container(struct container *c, struct str stored, struct r
     return OK;
 }
 
-static enum err load_databases(struct engine *e, struct engine_snap *snap, struct catalog *cat, struct map *numbers,
-                               struct errinfo *ei)
+static enum err load_databases(struct engine *e, struct engine_snap *snap, struct catalog *cat,
+                               struct map *numbers, struct errinfo *ei)
 {
     struct engine_row row;
     struct engine_iter *it = engine_scan(e, snap, 0, SPACE_ITEM, STR("D"), STR("E"));
@@ -245,7 +250,8 @@ static enum err load_databases(struct engine *e, struct engine_snap *snap, struc
     return err;
 }
 
-static struct container *reuse(const struct catalog *old, struct str db, struct str id, const struct engine_doc *doc)
+static struct container *reuse(const struct catalog *old, struct str db, struct str id,
+                               const struct engine_doc *doc)
 {
     struct container *c = old ? container_named(old, db, id) : NULL;
     bool is_same = c && c->lsn == doc->version.lsn && c->op_idx == doc->version.op_idx;
@@ -253,8 +259,8 @@ static struct container *reuse(const struct catalog *old, struct str db, struct 
 }
 
 static enum err add_container(struct catalog *cat, struct region *region, const struct catalog *old,
-                              const struct database *db, struct str id, const struct engine_doc *doc,
-                              struct errinfo *ei)
+                              const struct database *db, struct str id,
+                              const struct engine_doc *doc, struct errinfo *ei)
 {
     struct container *c = reuse(old, db->id, id, doc);
     if (!c) {
@@ -268,7 +274,8 @@ static enum err add_container(struct catalog *cat, struct region *region, const 
         enum err err = parse_container(c, doc->text, region, ei);
         struct rid rid = {0};
         if (err == OK && !rid_parse(c->rid, &rid)) {
-            err = err_set(ei, ERR_CORRUPT, "container " STR_FMT " has a damaged _rid", STR_ARG(c->id));
+            err = err_set(ei, ERR_CORRUPT, "container " STR_FMT " has a damaged _rid",
+                          STR_ARG(c->id));
         }
         if (err != OK) {
             container_unref(c);
@@ -277,7 +284,8 @@ static enum err add_container(struct catalog *cat, struct region *region, const 
         c->number = rid.coll;
         c->db_id = arena_str(&c->arena, db->id);
         c->db_rid = arena_str(&c->arena, db->rid);
-        c->link = arena_printf(&c->arena, "dbs/" STR_FMT "/colls/" STR_FMT, STR_ARG(db->id), STR_ARG(c->id));
+        c->link = arena_printf(&c->arena, "dbs/" STR_FMT "/colls/" STR_FMT, STR_ARG(db->id),
+                               STR_ARG(c->id));
     }
     struct buf key;
     buf_init(&key, 1024);
@@ -292,8 +300,8 @@ static enum err add_container(struct catalog *cat, struct region *region, const 
 }
 
 static enum err load_containers(struct engine *e, struct engine_snap *snap, struct region *region,
-                                const struct catalog *old, struct catalog *cat, const struct map *numbers,
-                                struct errinfo *ei)
+                                const struct catalog *old, struct catalog *cat,
+                                const struct map *numbers, struct errinfo *ei)
 {
     struct engine_row row;
     struct engine_iter *it = engine_scan(e, snap, 0, SPACE_ITEM, STR("C"), STR("D"));
@@ -311,8 +319,8 @@ static enum err load_containers(struct engine *e, struct engine_snap *snap, stru
     return err;
 }
 
-enum err catalog_load(struct engine *e, struct region *region, const struct catalog *old, struct catalog **ret,
-                      struct errinfo *ei)
+enum err catalog_load(struct engine *e, struct region *region, const struct catalog *old,
+                      struct catalog **ret, struct errinfo *ei)
 {
     struct catalog *cat = MEM_NEW(struct catalog);
     atomic_init(&cat->refs, 1);

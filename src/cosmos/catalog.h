@@ -50,12 +50,12 @@ struct container {
     _Atomic uint32_t refs;
     struct arena arena;
     uint32_t db, number;
-    lsn lsn;                 /* of the definition: same lsn, same object */
+    lsn lsn; /* of the definition: same lsn, same object */
     uint16_t op_idx;
     struct str db_id, id;
-    struct str db_rid, rid;  /* texts */
-    struct str link;         /* "dbs/x/colls/y" */
-    struct str text;         /* definition as clients read it */
+    struct str db_rid, rid; /* texts */
+    struct str link;        /* "dbs/x/colls/y" */
+    struct str text;        /* definition as clients read it */
     struct str etag;
     const struct json *doc;
     size_t path_count;
@@ -64,7 +64,7 @@ struct container {
     size_t unique_count;
     struct unique_set uniques[UNIQUE_SETS_MAX];
     bool has_ttl;
-    int64_t ttl;             /* default in seconds; -1 = on, no default */
+    int64_t ttl; /* default in seconds; -1 = on, no default */
     size_t part_count;
     pid first_pid;
     struct part_view *parts[RID_PARTITIONS_MAX];
@@ -85,13 +85,14 @@ struct catalog {
 };
 
 /* Whole fold of partition 0; containers unchanged since `old` are shared. Core thread. */
-enum err catalog_load(struct engine *e, struct region *region, const struct catalog *old, struct catalog **ret,
-                      struct errinfo *ei) MUST_CHECK;
+enum err catalog_load(struct engine *e, struct region *region, const struct catalog *old,
+                      struct catalog **ret, struct errinfo *ei) MUST_CHECK;
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* NULL accepted */
 /* By name, else by rid (old clients, `_self` links). Containers are not referenced. */
 const struct database *catalog_database(const struct catalog *c, struct str id);
-struct container *catalog_container(const struct catalog *c, const struct database *db, struct str id);
+struct container *catalog_container(const struct catalog *c, const struct database *db,
+                                    struct str id);
 struct container *catalog_by_pid(const struct catalog *c, pid p);
 /* The stored definition as clients read it: without `_holdfast`. */
 struct str container_shown(struct arena *a, struct str stored);
@@ -112,7 +113,8 @@ static inline lsn catalog_pid_lsn(pid p)
 /* Lower limit of a range as EPK bytes: empty for the first. Upper limit = lower of the next; the last
  * one ends at ff. */
 void container_bound(const struct container *c, size_t ordinal, struct buf *out);
-void container_bound_text(const struct container *c, size_t ordinal, struct buf *out); /* hex; "FF" at the end */
+void container_bound_text(const struct container *c, size_t ordinal,
+                          struct buf *out); /* hex; "FF" at the end */
 size_t container_ordinal(const struct container *c, struct str epk);
 /* Definition checked and completed: partition key (version 2), indexing policy, ttl, unique keys,
  * conflict policy. `old` NULL: create. The result is the members for clients without system ones. */

@@ -14,7 +14,9 @@
 #include "cosmos/query/query.h"
 #include "repl/entry.h"
 
-enum { CONTENT_SIZE_MAX = ENGINE_DOC_SIZE_MAX - (16 << 10) /* the other members need less than that */ };
+enum {
+    CONTENT_SIZE_MAX = ENGINE_DOC_SIZE_MAX - (16 << 10) /* the other members need less than that */
+};
 
 static struct account_snap *account_of(struct cosmos_service *s)
 {
@@ -40,9 +42,9 @@ static void add_content(struct json_out *o, const struct entry_op *lop)
     buf_done(&escaped);
 }
 
-bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx, region_id from,
-                           bool was_acknowledged, const struct write_place *place, struct buf *out_key,
-                           struct buf *out_text, uint64_t *ret_rid)
+bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx,
+                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     ASSERT(op_idx < lost->op_count);
     const struct entry_op *lop = &lost->ops[op_idx];
@@ -56,7 +58,8 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
     struct str item_id;
     bool is_fine = key_split(lop->key, c->path_count, &pk, &item_id, &a);
     if (is_fine) {
-        struct str id = arena_printf(&a, "%016" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%zu", p, lost->epoch, lost->lsn, op_idx);
+        struct str id = arena_printf(&a, "%016" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%zu", p,
+                                     lost->epoch, lost->lsn, op_idx);
         size_t ordinal = (size_t)(p - c->first_pid);
         const struct account_snap *acc = account_of(s);
         const struct record_region *region = acc ? record_region_const(&acc->rec, from) : NULL;
@@ -99,10 +102,12 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
         json_out_key(&o, "x_batch");
         json_out_u64(&o, lost->op_count > 1 ? lost->lsn : 0);
         json_out_key(&o, "x_expired");
-        json_out_bool(&o, !lop->is_delete && lop->doc.version.expire_at != 0 && lop->doc.version.expire_at <= place->ts);
+        json_out_bool(&o, !lop->is_delete && lop->doc.version.expire_at != 0 &&
+                              lop->doc.version.expire_at <= place->ts);
         buf_add_char(out_text, ',');
-        struct str self = arena_printf(&a, "dbs/" STR_FMT "/colls/" STR_FMT "/conflicts/" STR_FMT "/", STR_ARG(c->db_rid),
-                                       STR_ARG(c->rid), STR_ARG(buf_str(&rid)));
+        struct str self =
+            arena_printf(&a, "dbs/" STR_FMT "/colls/" STR_FMT "/conflicts/" STR_FMT "/",
+                         STR_ARG(c->db_rid), STR_ARG(c->rid), STR_ARG(buf_str(&rid)));
         struct system_props props = {.rid = buf_str(&rid), .self = self, .extra = STR("")};
         system_props_write(&props, place, out_text);
         buf_add_char(out_text, '}');
@@ -173,12 +178,14 @@ static void delete_done(struct region_write *w)
     }
 }
 
-static enum err find(struct op *op, struct conflict_op *c, size_t ordinal, struct str key, struct errinfo *ei)
+static enum err find(struct op *op, struct conflict_op *c, size_t ordinal, struct str key,
+                     struct errinfo *ei)
 {
     struct engine_doc doc;
     struct buf hold;
     buf_init(&hold, ENGINE_DOC_SIZE_MAX * 3);
-    enum err err = engine_get(op->service->engine, NULL, op->coll->parts[ordinal]->pid, SPACE_CONFLICT, key, true, &hold, &doc, ei);
+    enum err err = engine_get(op->service->engine, NULL, op->coll->parts[ordinal]->pid,
+                              SPACE_CONFLICT, key, true, &hold, &doc, ei);
     if (err == OK) {
         c->is_found = true;
         c->text = arena_str(&op->req->arena, doc.text);
@@ -192,11 +199,13 @@ static enum err find_everywhere(struct op *op, struct conflict_op *c, struct err
 {
     for (size_t i = 0; i < op->coll->part_count && !c->is_found; i++) {
         struct engine_row row;
-        struct engine_iter *it = engine_scan(op->service->engine, NULL, op->coll->parts[i]->pid, SPACE_CONFLICT, STR(""), STR(""));
+        struct engine_iter *it = engine_scan(op->service->engine, NULL, op->coll->parts[i]->pid,
+                                             SPACE_CONFLICT, STR(""), STR(""));
         while (!c->is_found && engine_iter_next(it, &row)) {
             struct pk pk;
             struct str id;
-            if (key_split(row.key, op->coll->path_count, &pk, &id, &op->req->arena) && str_eq(id, c->id)) {
+            if (key_split(row.key, op->coll->path_count, &pk, &id, &op->req->arena) &&
+                str_eq(id, c->id)) {
                 c->is_found = true;
                 c->text = arena_str(&op->req->arena, row.doc.text);
             }

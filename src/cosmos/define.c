@@ -18,14 +18,16 @@ static const struct json *make_object(struct arena *a, const struct json_member 
     return json_object(a, m, n);
 }
 
-static const struct json *make_string_array(struct arena *a, const struct json *const *items, size_t n)
+static const struct json *make_string_array(struct arena *a, const struct json *const *items,
+                                            size_t n)
 {
     const struct json **copy = ARENA_NEW_ARRAY(a, const struct json *, n);
     memcpy(copy, items, n * sizeof(*copy));
     return json_array(a, copy, n);
 }
 
-static enum err check_paths(struct arena *a, const struct json *paths, size_t max, const char *what, struct errinfo *ei)
+static enum err check_paths(struct arena *a, const struct json *paths, size_t max, const char *what,
+                            struct errinfo *ei)
 {
     if (!paths || paths->type != JSON_ARRAY || paths->count == 0 || paths->count > max) {
         return err_set(ei, ERR_INVALID, "%s needs an array of 1 to %zu paths", what, max);
@@ -47,7 +49,8 @@ static enum err check_paths(struct arena *a, const struct json *paths, size_t ma
     return OK;
 }
 
-static enum err partition_key(struct arena *a, const struct json *body, const struct json **ret, struct errinfo *ei)
+static enum err partition_key(struct arena *a, const struct json *body, const struct json **ret,
+                              struct errinfo *ei)
 {
     const struct json *pk = json_get(body, STR("partitionKey"));
     if (!pk) {
@@ -59,7 +62,8 @@ static enum err partition_key(struct arena *a, const struct json *body, const st
     struct str given = STR("");
     if (json_get_str(pk, STR("kind"), &given) && !str_eq(given, kind) &&
         !(paths->count == 1 && str_eq(given, STR("MultiHash")))) {
-        return err_set(ei, ERR_INVALID, "partitionKey kind '" STR_FMT "' does not go with %zu paths", STR_ARG(given),
+        return err_set(ei, ERR_INVALID,
+                       "partitionKey kind '" STR_FMT "' does not go with %zu paths", STR_ARG(given),
                        paths->count);
     }
     kind = given.n > 0 ? given : kind;
@@ -70,7 +74,8 @@ static enum err partition_key(struct arena *a, const struct json *body, const st
     return OK;
 }
 
-static enum err policy_paths(struct arena *a, const struct json *policy, const char *key, struct errinfo *ei)
+static enum err policy_paths(struct arena *a, const struct json *policy, const char *key,
+                             struct errinfo *ei)
 {
     const struct json *list = json_get(policy, str_of(key));
     if (!list) {
@@ -90,7 +95,8 @@ static enum err policy_paths(struct arena *a, const struct json *policy, const c
     return OK;
 }
 
-static enum err indexing_policy(struct arena *a, const struct json *body, const struct json **ret, struct errinfo *ei)
+static enum err indexing_policy(struct arena *a, const struct json *body, const struct json **ret,
+                                struct errinfo *ei)
 {
     const struct json *given = json_get(body, STR("indexingPolicy"));
     if (given && given->type != JSON_OBJECT) {
@@ -111,7 +117,8 @@ static enum err indexing_policy(struct arena *a, const struct json *body, const 
     }
     struct json_member m[DEFINITION_MEMBERS_MAX];
     size_t n = 0;
-    m[n++] = (struct json_member){STR("indexingMode"), json_string(a, is_none ? STR("none") : STR("consistent"))};
+    m[n++] = (struct json_member){STR("indexingMode"),
+                                  json_string(a, is_none ? STR("none") : STR("consistent"))};
     m[n++] = (struct json_member){STR("automatic"), json_bool(is_automatic && !is_none)};
     const struct json *included = json_get(given, STR("includedPaths"));
     const struct json *excluded = json_get(given, STR("excludedPaths"));
@@ -125,9 +132,12 @@ static enum err indexing_policy(struct arena *a, const struct json *body, const 
         const struct json *item = make_object(a, &etag, 1);
         excluded = make_string_array(a, &item, 1);
     }
-    m[n++] = (struct json_member){STR("includedPaths"), included ? included : json_array(a, NULL, 0)};
-    m[n++] = (struct json_member){STR("excludedPaths"), excluded ? excluded : json_array(a, NULL, 0)};
-    static const char *const kept[] = {"compositeIndexes", "spatialIndexes", "vectorIndexes", "fullTextIndexes"};
+    m[n++] =
+        (struct json_member){STR("includedPaths"), included ? included : json_array(a, NULL, 0)};
+    m[n++] =
+        (struct json_member){STR("excludedPaths"), excluded ? excluded : json_array(a, NULL, 0)};
+    static const char *const kept[] = {"compositeIndexes", "spatialIndexes", "vectorIndexes",
+                                       "fullTextIndexes"};
     for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
         const struct json *v = json_get(given, str_of(kept[i]));
         if (v && v->type != JSON_ARRAY) {
@@ -165,10 +175,12 @@ static enum err check_uniques(struct arena *a, const struct json *policy, struct
         return OK;
     }
     if (sets->type != JSON_ARRAY || sets->count > UNIQUE_SETS_MAX) {
-        return err_set(ei, ERR_INVALID, "uniqueKeyPolicy needs an array of at most %d unique keys", UNIQUE_SETS_MAX);
+        return err_set(ei, ERR_INVALID, "uniqueKeyPolicy needs an array of at most %d unique keys",
+                       UNIQUE_SETS_MAX);
     }
     for (size_t i = 0; i < sets->count; i++) {
-        TRY(check_paths(a, json_get(sets->items[i], STR("paths")), UNIQUE_PATHS_MAX, "uniqueKeyPolicy", ei));
+        TRY(check_paths(a, json_get(sets->items[i], STR("paths")), UNIQUE_PATHS_MAX,
+                        "uniqueKeyPolicy", ei));
     }
     return OK;
 }
@@ -180,7 +192,8 @@ static const struct json *unique_sets(const struct json *policy)
     return sets && sets->count > 0 ? sets : NULL;
 }
 
-static enum err conflict_policy(struct arena *a, const struct json *given, const struct json **ret, struct errinfo *ei)
+static enum err conflict_policy(struct arena *a, const struct json *given, const struct json **ret,
+                                struct errinfo *ei)
 {
     if (given && given->type != JSON_OBJECT && given->type != JSON_NULL) {
         return bad(ei, "conflictResolutionPolicy must be an object");
@@ -193,7 +206,8 @@ static enum err conflict_policy(struct arena *a, const struct json *given, const
     (void)json_get_str(given, STR("conflictResolutionProcedure"), &procedure);
     bool is_custom = str_eq_nocase(mode, STR("Custom"));
     if (!is_custom && !str_eq_nocase(mode, STR("LastWriterWins"))) {
-        return err_set(ei, ERR_INVALID, "unknown conflict resolution mode '" STR_FMT "'", STR_ARG(mode));
+        return err_set(ei, ERR_INVALID, "unknown conflict resolution mode '" STR_FMT "'",
+                       STR_ARG(mode));
     }
     struct json_path parsed;
     if (!is_custom && path.n > 0) {
@@ -201,14 +215,17 @@ static enum err conflict_policy(struct arena *a, const struct json *given, const
     }
     struct json_member m[] = {
         {STR("mode"), json_string(a, is_custom ? STR("Custom") : STR("LastWriterWins"))},
-        {STR("conflictResolutionPath"), json_string(a, is_custom ? STR("") : path.n > 0 ? path : STR("/_ts"))},
+        {STR("conflictResolutionPath"), json_string(a, is_custom    ? STR("")
+                                                       : path.n > 0 ? path
+                                                                    : STR("/_ts"))},
         {STR("conflictResolutionProcedure"), json_string(a, procedure)},
     };
     *ret = make_object(a, m, ARRAY_COUNT(m));
     return OK;
 }
 
-static enum err geospatial(struct arena *a, const struct json *given, const struct json **ret, struct errinfo *ei)
+static enum err geospatial(struct arena *a, const struct json *given, const struct json **ret,
+                           struct errinfo *ei)
 {
     struct str type = STR("Geography");
     bool is_given = given && given->type != JSON_NULL;
@@ -226,16 +243,21 @@ static enum err geospatial(struct arena *a, const struct json *given, const stru
 static enum err check_unserved(const struct json *body, struct errinfo *ei)
 {
     const struct json *computed = json_get(body, STR("computedProperties"));
-    const struct json *vectors = json_get(json_get(body, STR("vectorEmbeddingPolicy")), STR("vectorEmbeddings"));
+    const struct json *vectors =
+        json_get(json_get(body, STR("vectorEmbeddingPolicy")), STR("vectorEmbeddings"));
     uint64_t retention = 0;
-    if (computed && computed->type != JSON_NULL && (computed->type != JSON_ARRAY || computed->count > 0)) {
+    if (computed && computed->type != JSON_NULL &&
+        (computed->type != JSON_ARRAY || computed->count > 0)) {
         return bad(ei, "computedProperties are not implemented");
     }
     if (vectors && vectors->count > 0) {
         return bad(ei, "vectorEmbeddingPolicy is not implemented");
     }
-    if (json_get_u64(json_get(body, STR("changeFeedPolicy")), STR("retentionDuration"), &retention) && retention > 0) {
-        return bad(ei, "changeFeedPolicy: the feed of all versions is not implemented; only the latest version is kept");
+    if (json_get_u64(json_get(body, STR("changeFeedPolicy")), STR("retentionDuration"),
+                     &retention) &&
+        retention > 0) {
+        return bad(ei, "changeFeedPolicy: the feed of all versions is not implemented; only the "
+                       "latest version is kept");
     }
     return OK;
 }
@@ -247,8 +269,9 @@ static bool is_system_member(struct str key)
 
 /* May be replaced: everything but what decides where and how documents are stored. What the new
  * definition does not name stays as it was. */
-static enum err check_unchanged(const struct container *old, const struct json *body, const struct json *pk,
-                                const struct json *conflict, struct errinfo *ei)
+static enum err check_unchanged(const struct container *old, const struct json *body,
+                                const struct json *pk, const struct json *conflict,
+                                struct errinfo *ei)
 {
     const struct json *was = json_get(old->doc, STR("partitionKey"));
     const char *what = NULL;

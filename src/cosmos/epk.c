@@ -117,7 +117,8 @@ static enum err value_from_json(const struct json *v, struct pk_value *ret, stru
  * the engine takes. */
 static enum err check_size(const struct pk *k, struct errinfo *ei)
 {
-    STATIC_ASSERT(PK_KEY_SIZE_MAX + ITEM_ID_SIZE_MAX < ENGINE_KEY_SIZE_MAX, "a key fits, and one byte behind it");
+    STATIC_ASSERT(PK_KEY_SIZE_MAX + ITEM_ID_SIZE_MAX < ENGINE_KEY_SIZE_MAX,
+                  "a key fits, and one byte behind it");
     size_t size = k->count * EPK_COMPONENT_SIZE;
     for (size_t i = 0; i < k->count; i++) {
         const struct pk_value *v = &k->values[i];

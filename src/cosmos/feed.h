@@ -20,8 +20,8 @@ struct feed {
     size_t point_count;
     uint64_t scope; /* continuations of another feed are refused */
     struct query *query;
-    bool is_feed;                                            /* no query given */
-    bool is_range_gone;                                      /* 410/1002 */
+    bool is_feed;                                          /* no query given */
+    bool is_range_gone;                                    /* 410/1002 */
     struct str (*shown)(struct op *op, struct str stored); /* what clients see; NULL = all */
     /* While it runs. */
     struct buf body;

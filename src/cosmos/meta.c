@@ -11,31 +11,46 @@
 #include "cosmos/query/query.h"
 #include "json/edit.h"
 
-enum { META_OPS_MAX = BATCH_OPS_MAX, OFFER_DEFAULT = 400, RU_PER_RANGE = 10000, THROUGHPUT_MAX = 1000000, AUTOPILOT_MIN = 1000,
-       RESOURCE_NUMBER_MAX = (1 << 24) - 1 /* the rid of an offer has 3 bytes */ };
+enum {
+    META_OPS_MAX = BATCH_OPS_MAX,
+    OFFER_DEFAULT = 400,
+    RU_PER_RANGE = 10000,
+    THROUGHPUT_MAX = 1000000,
+    AUTOPILOT_MIN = 1000,
+    RESOURCE_NUMBER_MAX = (1 << 24) - 1 /* the rid of an offer has 3 bytes */
+};
 
 /* One write of metadata: what each of its operations does. */
 struct meta_write {
     struct write_user user;
     struct region_write w;
     struct write_op wops[META_OPS_MAX];
-    enum { DO_COUNT, DO_NEED, DO_CREATE, DO_UPSERT, DO_REPLACE, DO_DELETE, DO_OFFER, DO_DELETE_IF_THERE } what[META_OPS_MAX];
+    enum {
+        DO_COUNT,
+        DO_NEED,
+        DO_CREATE,
+        DO_UPSERT,
+        DO_REPLACE,
+        DO_DELETE,
+        DO_OFFER,
+        DO_DELETE_IF_THERE
+    } what[META_OPS_MAX];
     /* The number that the resource must have: names may be given again while the request is on its
      * way, numbers never. 0 = any. */
     uint64_t expect[META_OPS_MAX];
     enum meta_kind kind;
-    const struct database *db;     /* parent, for what has one */
+    const struct database *db; /* parent, for what has one */
     struct str parent_rid;
-    uint32_t parent_number;        /* container or user */
-    struct str base;               /* members without system ones, no closing brace */
+    uint32_t parent_number; /* container or user */
+    struct str base;        /* members without system ones, no closing brace */
     bool base_has_members;
     struct str if_match;
-    uint64_t throughput;           /* container: for the offer; 0 = none */
+    uint64_t throughput; /* container: for the offer; 0 = none */
     uint64_t autopilot;
     size_t part_count;
-    const struct container *old;   /* container: replace */
+    const struct container *old; /* container: replace */
     /* While it is ordered. */
-    uint64_t number;               /* from the counter */
+    uint64_t number; /* from the counter */
     struct str rid, self, text, etag;
     int status;
     const char *why;
@@ -47,7 +62,8 @@ static const char *members_of(enum meta_kind kind)
     case META_DATABASE:
         return ",\"_colls\":\"colls/\",\"_users\":\"users/\"";
     case META_CONTAINER:
-        return ",\"_docs\":\"docs/\",\"_sprocs\":\"sprocs/\",\"_triggers\":\"triggers/\",\"_udfs\":\"udfs/\",\"_conflicts\":\"conflicts/\"";
+        return ",\"_docs\":\"docs/\",\"_sprocs\":\"sprocs/\",\"_triggers\":\"triggers/"
+               "\",\"_udfs\":\"udfs/\",\"_conflicts\":\"conflicts/\"";
     case META_USER:
         return ",\"_permissions\":\"permissions/\"";
     case META_COUNTER:
@@ -70,11 +86,13 @@ static void refuse(struct meta_write *m, struct write_plan *ret, int status, con
     *ret = (struct write_plan){.action = WRITE_REJECT};
 }
 
-static void plan_counter(struct meta_write *m, struct arena *a, const struct engine_doc *current, struct write_plan *ret)
+static void plan_counter(struct meta_write *m, struct arena *a, const struct engine_doc *current,
+                         struct write_plan *ret)
 {
     const struct json *doc = NULL;
     uint64_t next = 1;
-    if (current && (json_parse(a, arena_str(a, current->text), NULL, &doc, NULL) != OK || !json_get_u64(doc, STR("next"), &next))) {
+    if (current && (json_parse(a, arena_str(a, current->text), NULL, &doc, NULL) != OK ||
+                    !json_get_u64(doc, STR("next"), &next))) {
         refuse(m, ret, 500, "the counter of resources is damaged");
         return;
     }
@@ -83,10 +101,12 @@ static void plan_counter(struct meta_write *m, struct arena *a, const struct eng
         return;
     }
     m->number = next;
-    *ret = (struct write_plan){.action = WRITE_PUT, .text = arena_printf(a, "{\"next\":%" PRIu64 "}", next + 1), .rid = 1};
+    *ret = (struct write_plan){
+        .action = WRITE_PUT, .text = arena_printf(a, "{\"next\":%" PRIu64 "}", next + 1), .rid = 1};
 }
 
-static void make_rid(struct meta_write *m, struct arena *a, const struct write_place *place, const struct engine_doc *current)
+static void make_rid(struct meta_write *m, struct arena *a, const struct write_place *place,
+                     const struct engine_doc *current)
 {
     struct buf rid;
     buf_init(&rid, 64);
@@ -100,25 +120,32 @@ static void make_rid(struct meta_write *m, struct arena *a, const struct write_p
         break;
     case META_CONTAINER:
         rid_add_container(&rid, m->db->number, known);
-        m->self = arena_printf(a, "dbs/" STR_FMT "/colls/" STR_FMT "/", STR_ARG(m->db->rid), STR_ARG(buf_str(&rid)));
+        m->self = arena_printf(a, "dbs/" STR_FMT "/colls/" STR_FMT "/", STR_ARG(m->db->rid),
+                               STR_ARG(buf_str(&rid)));
         break;
     case META_USER:
         rid_add_user(&rid, m->db->number, known);
-        m->self = arena_printf(a, "dbs/" STR_FMT "/users/" STR_FMT "/", STR_ARG(m->db->rid), STR_ARG(buf_str(&rid)));
+        m->self = arena_printf(a, "dbs/" STR_FMT "/users/" STR_FMT "/", STR_ARG(m->db->rid),
+                               STR_ARG(buf_str(&rid)));
         break;
     case META_PERMISSION:
         rid_add_permission(&rid, m->db->number, m->parent_number, child);
-        m->self = arena_printf(a, "dbs/" STR_FMT "/users/" STR_FMT "/permissions/" STR_FMT "/", STR_ARG(m->db->rid),
-                               STR_ARG(m->parent_rid), STR_ARG(buf_str(&rid)));
+        m->self = arena_printf(a, "dbs/" STR_FMT "/users/" STR_FMT "/permissions/" STR_FMT "/",
+                               STR_ARG(m->db->rid), STR_ARG(m->parent_rid), STR_ARG(buf_str(&rid)));
         break;
     case META_SPROC:
     case META_TRIGGER:
     case META_UDF: {
-        enum rid_kind kind = m->kind == META_SPROC ? RID_SPROC : m->kind == META_TRIGGER ? RID_TRIGGER : RID_UDF;
-        const char *word = m->kind == META_SPROC ? "sprocs" : m->kind == META_TRIGGER ? "triggers" : "udfs";
+        enum rid_kind kind = m->kind == META_SPROC     ? RID_SPROC
+                             : m->kind == META_TRIGGER ? RID_TRIGGER
+                                                       : RID_UDF;
+        const char *word = m->kind == META_SPROC     ? "sprocs"
+                           : m->kind == META_TRIGGER ? "triggers"
+                                                     : "udfs";
         rid_add_child(&rid, m->db->number, m->parent_number, kind, child);
-        m->self = arena_printf(a, "dbs/" STR_FMT "/colls/" STR_FMT "/%s/" STR_FMT "/", STR_ARG(m->db->rid),
-                               STR_ARG(m->parent_rid), word, STR_ARG(buf_str(&rid)));
+        m->self =
+            arena_printf(a, "dbs/" STR_FMT "/colls/" STR_FMT "/%s/" STR_FMT "/",
+                         STR_ARG(m->db->rid), STR_ARG(m->parent_rid), word, STR_ARG(buf_str(&rid)));
         break;
     }
     case META_OFFER:
@@ -132,10 +159,14 @@ static void make_rid(struct meta_write *m, struct arena *a, const struct write_p
     buf_done(&rid);
 }
 
-static uint64_t stored_number(const struct meta_write *m, const struct write_place *place, const struct engine_doc *current)
+static uint64_t stored_number(const struct meta_write *m, const struct write_place *place,
+                              const struct engine_doc *current)
 {
-    bool is_counted = m->kind == META_DATABASE || m->kind == META_CONTAINER || m->kind == META_USER || m->kind == META_OFFER;
-    return current ? current->rid : is_counted ? m->number : rid_number(place->lsn, place->op_idx, 0);
+    bool is_counted = m->kind == META_DATABASE || m->kind == META_CONTAINER ||
+                      m->kind == META_USER || m->kind == META_OFFER;
+    return current      ? current->rid
+           : is_counted ? m->number
+                        : rid_number(place->lsn, place->op_idx, 0);
 }
 
 static void plan_resource(struct meta_write *m, struct arena *a, const struct write_place *place,
@@ -148,7 +179,8 @@ static void plan_resource(struct meta_write *m, struct arena *a, const struct wr
     if (m->base_has_members) {
         buf_add_char(&text, ',');
     }
-    struct system_props props = {.rid = m->rid, .self = m->self, .extra = str_of(members_of(m->kind))};
+    struct system_props props = {
+        .rid = m->rid, .self = m->self, .extra = str_of(members_of(m->kind))};
     system_props_write(&props, place, &text);
     m->text = arena_printf(a, STR_FMT "}", STR_ARG(buf_str(&text)));
     if (m->kind == META_CONTAINER) {
@@ -162,11 +194,14 @@ static void plan_resource(struct meta_write *m, struct arena *a, const struct wr
     etag_write(place, &etag);
     m->etag = arena_str(a, buf_str(&etag));
     buf_done(&etag);
-    *ret = (struct write_plan){.action = WRITE_PUT, .text = arena_str(a, buf_str(&text)), .rid = stored_number(m, place, current)};
+    *ret = (struct write_plan){.action = WRITE_PUT,
+                               .text = arena_str(a, buf_str(&text)),
+                               .rid = stored_number(m, place, current)};
     buf_done(&text);
 }
 
-static void plan_offer(struct meta_write *m, struct arena *a, const struct write_place *place, struct write_plan *ret)
+static void plan_offer(struct meta_write *m, struct arena *a, const struct write_place *place,
+                       struct write_plan *ret)
 {
     /* The offer's number is that of the resource it belongs to: both come from one counter. */
     struct buf rid;
@@ -174,28 +209,37 @@ static void plan_offer(struct meta_write *m, struct arena *a, const struct write
     rid_add_offer(&rid, (uint32_t)m->number);
     struct buf text;
     buf_init(&text, 4096);
-    buf_printf(&text, "{\"offerVersion\":\"V2\",\"offerType\":\"Invalid\",\"resource\":\"" STR_FMT "\",\"offerResourceId\":\"" STR_FMT
-                      "\",\"content\":{\"offerThroughput\":%" PRIu64 ",\"offerIsRUPerMinuteThroughputEnabled\":false",
-               STR_ARG(m->self), STR_ARG(m->rid), m->autopilot > 0 ? m->autopilot / 10 : m->throughput);
+    buf_printf(&text,
+               "{\"offerVersion\":\"V2\",\"offerType\":\"Invalid\",\"resource\":\"" STR_FMT
+               "\",\"offerResourceId\":\"" STR_FMT "\",\"content\":{\"offerThroughput\":%" PRIu64
+               ",\"offerIsRUPerMinuteThroughputEnabled\":false",
+               STR_ARG(m->self), STR_ARG(m->rid),
+               m->autopilot > 0 ? m->autopilot / 10 : m->throughput);
     if (m->autopilot > 0) {
-        buf_printf(&text, ",\"offerAutopilotSettings\":{\"tier\":0,\"maximumTierThroughput\":0,\"autoUpgrade\":false,\"maxThroughput\":%" PRIu64 "}",
+        buf_printf(&text,
+                   ",\"offerAutopilotSettings\":{\"tier\":0,\"maximumTierThroughput\":0,"
+                   "\"autoUpgrade\":false,\"maxThroughput\":%" PRIu64 "}",
                    m->autopilot);
     }
-    buf_printf(&text, ",\"offerMinimumThroughputParameters\":{\"maxThroughputEverProvisioned\":%" PRIu64
-                      ",\"maxConsumedStorageEverInKB\":0}},\"id\":\"" STR_FMT "\",",
+    buf_printf(&text,
+               ",\"offerMinimumThroughputParameters\":{\"maxThroughputEverProvisioned\":%" PRIu64
+               ",\"maxConsumedStorageEverInKB\":0}},\"id\":\"" STR_FMT "\",",
                m->autopilot > 0 ? m->autopilot : m->throughput, STR_ARG(buf_str(&rid)));
-    struct system_props props = {
-        .rid = buf_str(&rid), .self = arena_printf(a, "offers/" STR_FMT "/", STR_ARG(buf_str(&rid))), .extra = STR("")};
+    struct system_props props = {.rid = buf_str(&rid),
+                                 .self =
+                                     arena_printf(a, "offers/" STR_FMT "/", STR_ARG(buf_str(&rid))),
+                                 .extra = STR("")};
     system_props_write(&props, place, &text);
     buf_add_char(&text, '}');
     ASSERT(buf_ok(&text));
-    *ret = (struct write_plan){.action = WRITE_PUT, .text = arena_str(a, buf_str(&text)), .rid = m->number};
+    *ret = (struct write_plan){
+        .action = WRITE_PUT, .text = arena_str(a, buf_str(&text)), .rid = m->number};
     buf_done(&text);
     buf_done(&rid);
 }
 
-static void prepare(struct region_write *w, size_t i, const struct write_place *place, const struct engine_doc *current,
-                    struct write_plan *ret)
+static void prepare(struct region_write *w, size_t i, const struct write_place *place,
+                    const struct engine_doc *current, struct write_plan *ret)
 {
     struct meta_write *m = CONTAINER_OF(w, struct meta_write, w);
     struct arena *a = &m->user.op->req->arena;
@@ -203,7 +247,8 @@ static void prepare(struct region_write *w, size_t i, const struct write_place *
     bool needs = m->what[i] == DO_REPLACE || m->what[i] == DO_DELETE;
     bool is_there = current && (m->expect[i] == 0 || m->expect[i] == current->rid);
     if ((needs || m->what[i] == DO_NEED) && !is_there) {
-        refuse(m, ret, 404, needs ? "Resource Not Found" : "Resource Not Found: its parent was deleted");
+        refuse(m, ret, 404,
+               needs ? "Resource Not Found" : "Resource Not Found: its parent was deleted");
         return;
     }
     if (m->if_match.n > 0 && current && (needs || m->what[i] == DO_UPSERT) &&
@@ -220,7 +265,8 @@ static void prepare(struct region_write *w, size_t i, const struct write_place *
         break;
     case DO_CREATE:
         if (current) {
-            refuse(m, ret, 409, "Resource with specified id, name, or unique index already exists.");
+            refuse(m, ret, 409,
+                   "Resource with specified id, name, or unique index already exists.");
             return;
         }
         m->status = 201;
@@ -256,7 +302,9 @@ static void done(struct region_write *w)
     if (w->err == ERR_PRECONDITION) {
         op_fail_with(op, m->status, 0, "%s", m->why ? m->why : "precondition failed");
     } else if (w->err != OK) {
-        err_set(&ei, w->err, "%s", w->err == ERR_NOT_WRITER ? "this region does not take writes now" : err_text(w->err));
+        err_set(&ei, w->err, "%s",
+                w->err == ERR_NOT_WRITER ? "this region does not take writes now"
+                                         : err_text(w->err));
         op_fail(op, &ei);
     } else {
         op->charge = 5;
@@ -264,7 +312,8 @@ static void done(struct region_write *w)
             op_answer(op, 204, NULL);
         } else {
             op_header(op, STR("etag"), m->etag);
-            op_answer_str(op, m->status, m->kind == META_PERMISSION ? permit_shown(op, m->text) : m->text);
+            op_answer_str(op, m->status,
+                          m->kind == META_PERMISSION ? permit_shown(op, m->text) : m->text);
         }
     }
 }
@@ -281,7 +330,8 @@ static struct meta_write *new_write(struct op *op, enum meta_kind kind)
     return m;
 }
 
-static void add(struct meta_write *m, int what, enum meta_kind kind, uint32_t x, uint32_t y, struct str name)
+static void add(struct meta_write *m, int what, enum meta_kind kind, uint32_t x, uint32_t y,
+                struct str name)
 {
     struct buf key;
     buf_init(&key, ENGINE_KEY_SIZE_MAX);
@@ -289,11 +339,13 @@ static void add(struct meta_write *m, int what, enum meta_kind kind, uint32_t x,
     size_t i = m->w.op_count++;
     ASSERT(i < META_OPS_MAX && buf_ok(&key));
     m->what[i] = what;
-    m->wops[i] = (struct write_op){.space = SPACE_ITEM, .key = arena_str(&m->user.op->req->arena, buf_str(&key))};
+    m->wops[i] = (struct write_op){.space = SPACE_ITEM,
+                                   .key = arena_str(&m->user.op->req->arena, buf_str(&key))};
     buf_done(&key);
 }
 
-static void add_need(struct meta_write *m, enum meta_kind kind, uint32_t x, struct str name, uint64_t number)
+static void add_need(struct meta_write *m, enum meta_kind kind, uint32_t x, struct str name,
+                     uint64_t number)
 {
     m->expect[m->w.op_count] = number;
     add(m, DO_NEED, kind, x, 0, name);
@@ -306,7 +358,9 @@ static void set_base(struct meta_write *m, const struct json *doc)
     for (size_t i = 0; i < system_key_count; i++) {
         keys[n++] = system_keys[i];
     }
-    static const char *const more[] = {"_colls", "_users", "_docs", "_sprocs", "_triggers", "_udfs", "_conflicts", "_permissions", "_token", "_holdfast"};
+    static const char *const more[] = {"_colls",    "_users",   "_docs",      "_sprocs",
+                                       "_triggers", "_udfs",    "_conflicts", "_permissions",
+                                       "_token",    "_holdfast"};
     for (size_t i = 0; i < ARRAY_COUNT(more); i++) {
         keys[n++] = str_of(more[i]);
     }
@@ -317,11 +371,14 @@ static void set_base(struct meta_write *m, const struct json *doc)
     buf_done(&text);
 }
 
-static enum err read_named(struct op *op, const struct json **ret_doc, struct str *ret_id, struct errinfo *ei)
+static enum err read_named(struct op *op, const struct json **ret_doc, struct str *ret_id,
+                           struct errinfo *ei)
 {
     TRY(op_body(op, ret_doc, ei));
     if ((*ret_doc)->type != JSON_OBJECT || !json_get_str(*ret_doc, STR("id"), ret_id)) {
-        return err_set(ei, ERR_INVALID, "The input content is invalid because the required properties - 'id; ' - are missing");
+        return err_set(
+            ei, ERR_INVALID,
+            "The input content is invalid because the required properties - 'id; ' - are missing");
     }
     return op_check_id(*ret_id, false, ei);
 }
@@ -333,15 +390,19 @@ static enum err read_throughput(struct op *op, struct meta_write *m, struct erri
     if (manual.n > 0 && automatic.n > 0) {
         return err_set(ei, ERR_INVALID, "give a fixed throughput or autoscale settings, not both");
     }
-    if (manual.n > 0 && (!str_to_u64(manual, &m->throughput) || m->throughput < OFFER_DEFAULT || m->throughput > THROUGHPUT_MAX || m->throughput % 100 != 0)) {
-        return err_set(ei, ERR_INVALID, "the throughput must be between %d and %d in steps of 100", OFFER_DEFAULT, THROUGHPUT_MAX);
+    if (manual.n > 0 && (!str_to_u64(manual, &m->throughput) || m->throughput < OFFER_DEFAULT ||
+                         m->throughput > THROUGHPUT_MAX || m->throughput % 100 != 0)) {
+        return err_set(ei, ERR_INVALID, "the throughput must be between %d and %d in steps of 100",
+                       OFFER_DEFAULT, THROUGHPUT_MAX);
     }
     if (automatic.n > 0) {
         const struct json *doc = NULL;
         TRY(json_parse(&op->req->arena, automatic, NULL, &doc, ei));
-        if (!json_get_u64(doc, STR("maxThroughput"), &m->autopilot) || m->autopilot < AUTOPILOT_MIN ||
-            m->autopilot > THROUGHPUT_MAX || m->autopilot % AUTOPILOT_MIN != 0) {
-            return err_set(ei, ERR_INVALID, "maxThroughput must be between %d and %d in steps of %d", AUTOPILOT_MIN,
+        if (!json_get_u64(doc, STR("maxThroughput"), &m->autopilot) ||
+            m->autopilot < AUTOPILOT_MIN || m->autopilot > THROUGHPUT_MAX ||
+            m->autopilot % AUTOPILOT_MIN != 0) {
+            return err_set(ei, ERR_INVALID,
+                           "maxThroughput must be between %d and %d in steps of %d", AUTOPILOT_MIN,
                            THROUGHPUT_MAX, AUTOPILOT_MIN);
         }
     }
@@ -358,7 +419,8 @@ static bool is_there(struct op *op, enum meta_kind kind, uint32_t x, struct str 
     buf_init(&key, ENGINE_KEY_SIZE_MAX);
     buf_init(&hold, ENGINE_DOC_SIZE_MAX);
     meta_key(&key, kind, x, 0, name);
-    enum err err = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false, &hold, &doc, NULL);
+    enum err err = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false, &hold,
+                              &doc, NULL);
     buf_done(&key);
     buf_done(&hold);
     return err == OK;
@@ -373,7 +435,8 @@ static void read_one(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y,
     buf_init(&key, ENGINE_KEY_SIZE_MAX);
     buf_init(&hold, ENGINE_DOC_SIZE_MAX * 2);
     meta_key(&key, kind, x, y, name);
-    enum err err = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), true, &hold, &doc, &ei);
+    enum err err =
+        engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), true, &hold, &doc, &ei);
     op->charge = 1;
     if (err == ERR_NOT_FOUND) {
         op_fail_with(op, 404, 0, "Resource Not Found");
@@ -392,7 +455,8 @@ static struct str shown_container(struct op *op, struct str stored)
     return container_shown(&op->req->arena, stored);
 }
 
-void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struct str parent_rid, const char *feed_key)
+void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struct str parent_rid,
+               const char *feed_key)
 {
     static const pid metadata[1] = {0};
     struct errinfo ei = {0};
@@ -560,7 +624,9 @@ void meta_containers(struct op *op, const struct database *db)
     }
     uint64_t most = m->autopilot > 0 ? m->autopilot : m->throughput;
     m->part_count = (size_t)((most + RU_PER_RANGE - 1) / RU_PER_RANGE);
-    m->part_count = m->part_count > RID_PARTITIONS_MAX ? RID_PARTITIONS_MAX : m->part_count == 0 ? 1 : m->part_count;
+    m->part_count = m->part_count > RID_PARTITIONS_MAX ? RID_PARTITIONS_MAX
+                    : m->part_count == 0               ? 1
+                                                       : m->part_count;
     set_base(m, full);
     add_need(m, META_DATABASE, 0, db->id, db->number);
     add(m, DO_COUNT, META_COUNTER, 0, 0, STR(""));
@@ -581,13 +647,15 @@ static void add_quota(struct op *op)
     }
     op_header(op, STR("x-ms-resource-quota"),
               arena_printf(&op->req->arena,
-                           "functions=25;storedProcedures=100;triggers=25;documentSize=10240;documentsSize=%zu;documentsCount=-1;collectionSize=%zu;",
+                           "functions=25;storedProcedures=100;triggers=25;documentSize=10240;"
+                           "documentsSize=%zu;documentsCount=-1;collectionSize=%zu;",
                            op->coll->part_count * 10485760, op->coll->part_count * 10485760));
     op_header(op, STR("x-ms-resource-usage"),
-              arena_printf(&op->req->arena,
-                           "functions=0;storedProcedures=0;triggers=0;documentSize=0;documentsSize=%" PRIu64 ";documentsCount=%" PRIu64
-                           ";collectionSize=%" PRIu64 ";",
-                           bytes / 1024, items, bytes / 1024));
+              arena_printf(
+                  &op->req->arena,
+                  "functions=0;storedProcedures=0;triggers=0;documentSize=0;documentsSize=%" PRIu64
+                  ";documentsCount=%" PRIu64 ";collectionSize=%" PRIu64 ";",
+                  bytes / 1024, items, bytes / 1024));
 }
 
 void meta_container(struct op *op)
@@ -647,25 +715,30 @@ static enum err check_child(enum meta_kind kind, const struct json *doc, struct 
             return err_set(ei, ERR_INVALID, "a script needs a string 'body'");
         }
     }
-    if (kind == META_TRIGGER && (!json_get_str(doc, STR("triggerType"), &s) || !json_get_str(doc, STR("triggerOperation"), &s))) {
+    if (kind == META_TRIGGER && (!json_get_str(doc, STR("triggerType"), &s) ||
+                                 !json_get_str(doc, STR("triggerOperation"), &s))) {
         return err_set(ei, ERR_INVALID, "a trigger needs triggerType and triggerOperation");
     }
-    if (kind == META_PERMISSION && (!json_get_str(doc, STR("permissionMode"), &s) || !json_get_str(doc, STR("resource"), &s))) {
+    if (kind == META_PERMISSION && (!json_get_str(doc, STR("permissionMode"), &s) ||
+                                    !json_get_str(doc, STR("resource"), &s))) {
         return err_set(ei, ERR_INVALID, "a permission needs permissionMode and resource");
     }
     return OK;
 }
 
-void meta_children(struct op *op, enum meta_kind kind, const struct database *db, uint32_t parent, struct str parent_link,
-                   struct str parent_rid, struct str id)
+void meta_children(struct op *op, enum meta_kind kind, const struct database *db, uint32_t parent,
+                   struct str parent_link, struct str parent_rid, struct str id)
 {
     struct errinfo ei = {0};
     struct str method = op->req->method;
     static const struct {
         enum meta_kind kind;
         const char *feed_key;
-    } feeds[] = {{META_USER, "Users"},       {META_PERMISSION, "Permissions"}, {META_SPROC, "StoredProcedures"},
-                 {META_TRIGGER, "Triggers"}, {META_UDF, "UserDefinedFunctions"}};
+    } feeds[] = {{META_USER, "Users"},
+                 {META_PERMISSION, "Permissions"},
+                 {META_SPROC, "StoredProcedures"},
+                 {META_TRIGGER, "Triggers"},
+                 {META_UDF, "UserDefinedFunctions"}};
     UNUSED(parent_link);
     if (id.n == 0 && (str_eq(method, STR("GET")) || op_is_query(op))) {
         for (size_t i = 0; i < ARRAY_COUNT(feeds); i++) {
@@ -689,7 +762,9 @@ void meta_children(struct op *op, enum meta_kind kind, const struct database *db
         return;
     }
     if (id.n > 0 && kind == META_SPROC && str_eq(method, STR("POST"))) {
-        op_fail_with(op, 501, 0, "executing stored procedures is not implemented; the script is kept as a resource");
+        op_fail_with(
+            op, 501, 0,
+            "executing stored procedures is not implemented; the script is kept as a resource");
         return;
     }
     if (id.n > 0 ? !str_eq(method, STR("PUT")) : !str_eq(method, STR("POST"))) {
@@ -723,7 +798,11 @@ void meta_children(struct op *op, enum meta_kind kind, const struct database *db
         add_need(m, META_CONTAINER, db->number, op->coll->id, parent);
     }
     bool is_upsert = op_flag(op, STR("x-ms-documentdb-is-upsert"));
-    add(m, id.n > 0 ? DO_REPLACE : is_upsert ? DO_UPSERT : DO_CREATE, kind, db->number, parent, name);
+    add(m,
+        id.n > 0    ? DO_REPLACE
+        : is_upsert ? DO_UPSERT
+                    : DO_CREATE,
+        kind, db->number, parent, name);
     submit_write(op, &m->w);
 }
 
@@ -735,10 +814,12 @@ struct found_offer {
 };
 
 /* By the text of its rid, which is its id: offers are few. */
-static enum err find_offer(struct op *op, struct str id, struct found_offer *ret, struct errinfo *ei)
+static enum err find_offer(struct op *op, struct str id, struct found_offer *ret,
+                           struct errinfo *ei)
 {
     struct engine_row row;
-    struct engine_iter *it = engine_scan(op->service->engine, NULL, 0, SPACE_ITEM, STR("O"), STR("P"));
+    struct engine_iter *it =
+        engine_scan(op->service->engine, NULL, 0, SPACE_ITEM, STR("O"), STR("P"));
     struct arena *a = &op->req->arena;
     struct buf rid;
     buf_init(&rid, 64);
@@ -760,23 +841,26 @@ static enum err check_content(const struct json *content, struct errinfo *ei)
     uint64_t n = 0;
     const struct json *automatic = json_get(content, STR("offerAutopilotSettings"));
     if (automatic && automatic->type == JSON_OBJECT) {
-        if (!json_get_u64(automatic, STR("maxThroughput"), &n) || n < AUTOPILOT_MIN || n > THROUGHPUT_MAX ||
-            n % AUTOPILOT_MIN != 0) {
-            return err_set(ei, ERR_INVALID, "maxThroughput must be between %d and %d in steps of %d", AUTOPILOT_MIN,
+        if (!json_get_u64(automatic, STR("maxThroughput"), &n) || n < AUTOPILOT_MIN ||
+            n > THROUGHPUT_MAX || n % AUTOPILOT_MIN != 0) {
+            return err_set(ei, ERR_INVALID,
+                           "maxThroughput must be between %d and %d in steps of %d", AUTOPILOT_MIN,
                            THROUGHPUT_MAX, AUTOPILOT_MIN);
         }
         return OK;
     }
-    if (!json_get_u64(content, STR("offerThroughput"), &n) || n < OFFER_DEFAULT || n > THROUGHPUT_MAX || n % 100 != 0) {
-        return err_set(ei, ERR_INVALID, "offerThroughput must be between %d and %d in steps of 100", OFFER_DEFAULT,
-                       THROUGHPUT_MAX);
+    if (!json_get_u64(content, STR("offerThroughput"), &n) || n < OFFER_DEFAULT ||
+        n > THROUGHPUT_MAX || n % 100 != 0) {
+        return err_set(ei, ERR_INVALID, "offerThroughput must be between %d and %d in steps of 100",
+                       OFFER_DEFAULT, THROUGHPUT_MAX);
     }
     return OK;
 }
 
 /* Of an offer only its content can be replaced; what it belongs to stays. The number of ranges of its
  * container stays as well: it is fixed at creation. */
-static enum err offer_base(struct op *op, struct meta_write *m, struct str id, struct str stored, struct errinfo *ei)
+static enum err offer_base(struct op *op, struct meta_write *m, struct str id, struct str stored,
+                           struct errinfo *ei)
 {
     struct arena *a = &op->req->arena;
     const struct json *body = NULL;
@@ -867,16 +951,20 @@ void ranges_feed(struct op *op)
         struct buf rid;
         buf_init(&rid, 64);
         rid_add_child(&rid, c->db, c->number, RID_RANGE, i + 1);
-        buf_printf(&body, "%s{\"_rid\":\"" STR_FMT "\",\"id\":\"%zu\",\"_etag\":\"\\\"%zu\\\"\",\"minInclusive\":\"", i > 0 ? "," : "",
-                   STR_ARG(buf_str(&rid)), i, i);
+        buf_printf(&body,
+                   "%s{\"_rid\":\"" STR_FMT
+                   "\",\"id\":\"%zu\",\"_etag\":\"\\\"%zu\\\"\",\"minInclusive\":\"",
+                   i > 0 ? "," : "", STR_ARG(buf_str(&rid)), i, i);
         container_bound_text(c, i, &body);
         buf_add_cstr(&body, "\",\"maxExclusive\":\"");
         container_bound_text(c, i + 1, &body);
         buf_printf(&body,
-                   "\",\"ridPrefix\":%zu,\"_self\":\"dbs/" STR_FMT "/colls/" STR_FMT "/pkranges/" STR_FMT
-                   "/\",\"throughputFraction\":%.6g,\"status\":\"online\",\"parents\":[],\"ownedArchivalPKRangeIds\":[],\"_ts\":0,\"lsn\":%" PRIu64 "}",
-                   i, STR_ARG(c->db_rid), STR_ARG(c->rid), STR_ARG(buf_str(&rid)), 1.0 / (double)c->part_count,
-                   (uint64_t)atomic_load(&c->parts[i]->applied_lsn));
+                   "\",\"ridPrefix\":%zu,\"_self\":\"dbs/" STR_FMT "/colls/" STR_FMT
+                   "/pkranges/" STR_FMT
+                   "/\",\"throughputFraction\":%.6g,\"status\":\"online\",\"parents\":[],"
+                   "\"ownedArchivalPKRangeIds\":[],\"_ts\":0,\"lsn\":%" PRIu64 "}",
+                   i, STR_ARG(c->db_rid), STR_ARG(c->rid), STR_ARG(buf_str(&rid)),
+                   1.0 / (double)c->part_count, (uint64_t)atomic_load(&c->parts[i]->applied_lsn));
         buf_done(&rid);
     }
     buf_printf(&body, "],\"_count\":%zu}", c->part_count);

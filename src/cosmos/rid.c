@@ -28,8 +28,8 @@ static void add_text(struct buf *out, const struct buf *raw)
     }
 }
 
-static void add_children(struct buf *out, uint32_t db, uint32_t second, bool has_second, uint64_t third,
-                         bool has_third)
+static void add_children(struct buf *out, uint32_t db, uint32_t second, bool has_second,
+                         uint64_t third, bool has_third)
 {
     struct buf raw;
     buf_init(&raw, 32);

@@ -28,7 +28,14 @@ enum {
     RID_CONTAINER_SIZE = 8,
 };
 
-enum rid_kind { RID_ITEM = 0, RID_CONFLICT = 4, RID_RANGE = 5, RID_UDF = 6, RID_TRIGGER = 7, RID_SPROC = 8 };
+enum rid_kind {
+    RID_ITEM = 0,
+    RID_CONFLICT = 4,
+    RID_RANGE = 5,
+    RID_UDF = 6,
+    RID_TRIGGER = 7,
+    RID_SPROC = 8
+};
 
 uint64_t rid_number(lsn at, unsigned op_idx, unsigned ordinal);
 lsn rid_lsn(uint64_t number);
@@ -37,15 +44,16 @@ void rid_add_database(struct buf *out, uint32_t db);
 void rid_add_container(struct buf *out, uint32_t db, uint32_t coll);
 void rid_add_user(struct buf *out, uint32_t db, uint32_t user);
 void rid_add_permission(struct buf *out, uint32_t db, uint32_t user, uint64_t number);
-void rid_add_child(struct buf *out, uint32_t db, uint32_t coll, enum rid_kind kind, uint64_t number);
+void rid_add_child(struct buf *out, uint32_t db, uint32_t coll, enum rid_kind kind,
+                   uint64_t number);
 void rid_add_offer(struct buf *out, uint32_t offer);
 
 struct rid {
     uint32_t db;
-    uint32_t coll;    /* 0 = none or a user */
-    uint32_t user;    /* 0 = none */
-    uint64_t number;  /* of a child */
+    uint32_t coll;   /* 0 = none or a user */
+    uint32_t user;   /* 0 = none */
+    uint64_t number; /* of a child */
     enum rid_kind kind;
-    unsigned size;    /* bytes: 4, 8 or 16 */
+    unsigned size; /* bytes: 4, 8 or 16 */
 };
 bool rid_parse(struct str text, struct rid *ret);

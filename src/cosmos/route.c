@@ -19,7 +19,8 @@ bool op_flag(const struct op *op, struct str header)
 
 bool op_is_query(const struct op *op)
 {
-    return op_flag(op, STR("x-ms-documentdb-isquery")) || op_flag(op, STR("x-ms-documentdb-query")) ||
+    return op_flag(op, STR("x-ms-documentdb-isquery")) ||
+           op_flag(op, STR("x-ms-documentdb-query")) ||
            str_starts(http_header(op->req, STR("content-type")), STR("application/query+json"));
 }
 
@@ -29,7 +30,8 @@ enum err op_body(struct op *op, const struct json **ret, struct errinfo *ei)
     struct json_limits limits = {.text_size_max = HTTP_BODY_SIZE_MAX};
     enum err err = json_parse(&op->req->arena, op->req->body, &limits, ret, &why);
     if (err != OK) {
-        return err_set(ei, err == ERR_LIMIT ? ERR_LIMIT : ERR_INVALID, "The request payload is invalid: %s", why.message);
+        return err_set(ei, err == ERR_LIMIT ? ERR_LIMIT : ERR_INVALID,
+                       "The request payload is invalid: %s", why.message);
     }
     return OK;
 }
@@ -39,11 +41,14 @@ enum err op_read_pk(struct op *op, bool is_needed, bool allow_prefix, struct err
     struct str header = http_header(op->req, STR("x-ms-documentdb-partitionkey"));
     size_t paths = op->coll->path_count;
     if (header.n == 0) {
-        return is_needed ? err_set(ei, ERR_INVALID, "PartitionKey value must be supplied for this operation.") : OK;
+        return is_needed ? err_set(ei, ERR_INVALID,
+                                   "PartitionKey value must be supplied for this operation.")
+                         : OK;
     }
     TRY(pk_parse(&op->req->arena, header, &op->pk, ei));
     if (op->pk.count > paths || (op->pk.count < paths && !allow_prefix)) {
-        return err_set(ei, ERR_INVALID, "the partition key in the header has %zu components, the container has %zu",
+        return err_set(ei, ERR_INVALID,
+                       "the partition key in the header has %zu components, the container has %zu",
                        op->pk.count, paths);
     }
     op->has_pk = true;
@@ -144,7 +149,8 @@ static void below_container(struct op *op)
         ranges_feed(op);
     } else if (str_eq(what, STR("conflicts")) && t->count == 5) {
         conflicts_feed(op);
-    } else if (str_eq(what, STR("conflicts")) && (t->count == 6 || (t->count == 7 && str_eq(t->seg[6], STR("conflicts"))))) {
+    } else if (str_eq(what, STR("conflicts")) &&
+               (t->count == 6 || (t->count == 7 && str_eq(t->seg[6], STR("conflicts"))))) {
         conflicts_item(op, id);
     } else if (str_eq(what, STR("sprocs")) && !is_deep) {
         scripts(op, META_SPROC, id);
@@ -156,7 +162,8 @@ static void below_container(struct op *op)
                str_eq(id, STR("partitionkeydelete"))) {
         items_purge(op);
     } else if (str_eq(what, STR("operations"))) {
-        err_set(&ei, ERR_UNSUPPORTED, "container operation '" STR_FMT "' is not implemented", STR_ARG(str_slice(id, 0, 60)));
+        err_set(&ei, ERR_UNSUPPORTED, "container operation '" STR_FMT "' is not implemented",
+                STR_ARG(str_slice(id, 0, 60)));
         op_fail(op, &ei);
     } else {
         op_fail_with(op, 404, 0, "no such resource path");
@@ -169,7 +176,8 @@ static const struct database *need_database(struct op *op)
 {
     const struct database *db = catalog_database(op->catalog, op->target.seg[1]);
     if (!db) {
-        op_fail_with(op, 404, op->target.count > 4 ? 1003 : 0, "Resource Not Found: database '" STR_FMT "'",
+        op_fail_with(op, 404, op->target.count > 4 ? 1003 : 0,
+                     "Resource Not Found: database '" STR_FMT "'",
                      STR_ARG(str_slice(op->target.seg[1], 0, 100)));
     }
     return db;
@@ -183,7 +191,8 @@ static void containers(struct op *op, const struct database *db)
     }
     op->coll = catalog_container(op->catalog, db, op->target.seg[3]);
     if (!op->coll) {
-        op_fail_with(op, 404, op->target.count > 4 ? 1003 : 0, "Resource Not Found: container '" STR_FMT "'",
+        op_fail_with(op, 404, op->target.count > 4 ? 1003 : 0,
+                     "Resource Not Found: container '" STR_FMT "'",
                      STR_ARG(str_slice(op->target.seg[3], 0, 100)));
         return;
     }
@@ -198,7 +207,8 @@ static void containers(struct op *op, const struct database *db)
 }
 
 /* A user's number, from its document. */
-static bool user_number(struct op *op, const struct database *db, uint32_t *ret, struct str *ret_rid)
+static bool user_number(struct op *op, const struct database *db, uint32_t *ret,
+                        struct str *ret_rid)
 {
     struct buf key;
     struct buf hold;
@@ -208,7 +218,8 @@ static bool user_number(struct op *op, const struct database *db, uint32_t *ret,
     buf_init(&hold, ENGINE_DOC_SIZE_MAX);
     buf_init(&rid, 64);
     meta_key(&key, META_USER, db->number, 0, op->target.seg[3]);
-    bool is_there = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false, &hold, &doc, NULL) == OK;
+    bool is_there = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false,
+                               &hold, &doc, NULL) == OK;
     if (is_there) {
         *ret = (uint32_t)doc.rid;
         rid_add_user(&rid, db->number, *ret);
@@ -230,9 +241,11 @@ static void users(struct op *op, const struct database *db)
     } else if (t->count > 6 || !str_eq(t->seg[4], STR("permissions"))) {
         op_fail_with(op, 404, 0, "no such resource path");
     } else if (!user_number(op, db, &number, &rid)) {
-        op_fail_with(op, 404, 0, "Resource Not Found: user '" STR_FMT "'", STR_ARG(str_slice(t->seg[3], 0, 100)));
+        op_fail_with(op, 404, 0, "Resource Not Found: user '" STR_FMT "'",
+                     STR_ARG(str_slice(t->seg[3], 0, 100)));
     } else {
-        meta_children(op, META_PERMISSION, db, number, STR(""), rid, t->count == 6 ? t->seg[5] : STR(""));
+        meta_children(op, META_PERMISSION, db, number, STR(""), rid,
+                      t->count == 6 ? t->seg[5] : STR(""));
     }
 }
 
@@ -297,10 +310,12 @@ static enum err check_level(struct op *op, struct errinfo *ei)
         return OK;
     }
     if (!consistency_parse(header, &op->level)) {
-        return err_set(ei, ERR_INVALID, "unknown consistency level '" STR_FMT "'", STR_ARG(str_slice(header, 0, 60)));
+        return err_set(ei, ERR_INVALID, "unknown consistency level '" STR_FMT "'",
+                       STR_ARG(str_slice(header, 0, 60)));
     }
     if (op->level > account) {
-        return err_set(ei, ERR_INVALID, "consistency level %s is stronger than the account's level %s",
+        return err_set(ei, ERR_INVALID,
+                       "consistency level %s is stronger than the account's level %s",
                        consistency_name(op->level), consistency_name(account));
     }
     return OK;
@@ -345,7 +360,8 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req)
     }
     pthread_mutex_unlock(&s->lock);
     if (!op->account || atomic_load(&s->is_stopping)) {
-        err_set(&ei, ERR_UNAVAILABLE, "this server is %s; nothing was applied", op->account ? "stopping" : "starting");
+        err_set(&ei, ERR_UNAVAILABLE, "this server is %s; nothing was applied",
+                op->account ? "stopping" : "starting");
         op_fail(op, &ei);
         return;
     }
@@ -363,7 +379,9 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req)
     if (is_write && err == OK) {
         unsigned role = atomic_load(&s->view->role);
         if (role != ROLE_WRITER && role != ROLE_HOLDING) {
-            err = err_set(&ei, ERR_NOT_WRITER, "The requested operation cannot be performed at this region: it does not take writes");
+            err = err_set(&ei, ERR_NOT_WRITER,
+                          "The requested operation cannot be performed at this region: it does not "
+                          "take writes");
         }
     }
     if (err != OK) {

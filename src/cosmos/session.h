@@ -22,5 +22,6 @@ struct session_need {
 
 /* What the header says about one range. A header without that range: is_given false. ERR_INVALID
  * when the header is malformed. */
-enum err session_parse(struct str header, size_t range, struct session_need *ret, struct errinfo *ei) MUST_CHECK;
+enum err session_parse(struct str header, size_t range, struct session_need *ret,
+                       struct errinfo *ei) MUST_CHECK;
 void session_write(size_t range, bool is_single_region, uint64_t version, lsn at, struct buf *out);

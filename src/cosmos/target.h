@@ -18,4 +18,5 @@ struct target {
     struct str raw;                      /* as received, without slashes at the ends */
     struct str decoded;                  /* the segments joined by '/' */
 };
-enum err target_parse(struct arena *a, struct str raw, struct target *ret, struct errinfo *ei) MUST_CHECK;
+enum err target_parse(struct arena *a, struct str raw, struct target *ret,
+                      struct errinfo *ei) MUST_CHECK;

@@ -2,8 +2,8 @@
  * answer is JSON (fake_send checks it); when the operations are answered one by one there is one result
  * for each, in an atomic batch nothing is done unless all is. */
 #include "base/contract.h"
-#include "json/json.h"
 #include "lib/fake_core.h"
+#include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,7 +26,8 @@ static size_t count_operations(struct str body)
     struct arena a;
     const struct json *doc = NULL;
     arena_init(&a);
-    size_t n = json_parse(&a, body, NULL, &doc, NULL) == OK && doc->type == JSON_ARRAY ? doc->count : 0;
+    size_t n =
+        json_parse(&a, body, NULL, &doc, NULL) == OK && doc->type == JSON_ARRAY ? doc->count : 0;
     arena_done(&a);
     return n;
 }

@@ -5,8 +5,8 @@
 
 #include "base/contract.h"
 #include "base/mem.h"
-#include "json/json.h"
 #include "lib/fake_core.h"
+#include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,7 +44,8 @@ static bool parse(struct str in, struct request *r)
     struct str method = STR("");
     struct str target = STR("");
     memset(r, 0, sizeof(*r));
-    if (!read_line(&in, &line) || !str_split(line, ' ', &method, &target) || method.n == 0 || method.n > 16) {
+    if (!read_line(&in, &line) || !str_split(line, ' ', &method, &target) || method.n == 0 ||
+        method.n > 16) {
         return false;
     }
     r->method = copy(method);
@@ -87,7 +88,8 @@ static struct fake *make(void)
     struct fake *f = fake_new(&(struct fake_opts){.level = CONSISTENCY_BOUNDED_STALENESS});
     fake_send(f, "POST", "/dbs", "{\"id\":\"db\"}");
     fake_header(f, "x-ms-offer-throughput", "20000");
-    fake_send(f, "POST", "/dbs/db/colls", "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":-1}");
+    fake_send(f, "POST", "/dbs/db/colls",
+              "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":-1}");
     ASSERT(f->answer.status == 201);
     fake_send(f, "POST", "/dbs/db/users", "{\"id\":\"u\"}");
     ASSERT(f->answer.status == 201);

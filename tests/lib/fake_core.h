@@ -49,9 +49,10 @@ struct fake {
     bool is_wait_queue_full;
     enum err wait_err;                                      /* what waits end with */
     void (*on_wait)(struct fake *f, struct region_wait *w); /* before a wait ends */
-    void (*on_write)(struct fake *f); /* before a write is ordered: another request may come between */
-    int64_t ahead_s; /* added to the time of writes: may be negative */
-    struct str key;  /* base64 key that signs; STR("") = unsigned */
+    void (*on_write)(
+        struct fake *f); /* before a write is ordered: another request may come between */
+    int64_t ahead_s;     /* added to the time of writes: may be negative */
+    struct str key;      /* base64 key that signs; STR("") = unsigned */
     uint64_t epoch;
     lsn next_lsn;         /* of all partitions */
     size_t writes, waits; /* how many there were */

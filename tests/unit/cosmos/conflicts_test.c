@@ -16,7 +16,8 @@ static void begin_with(const char *throughput)
     served_begin();
     send_expect("POST", "/dbs", "{\"id\":\"db\"}", 201);
     fake_header(f, "x-ms-offer-throughput", throughput);
-    send_expect("POST", "/dbs/db/colls", "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]}}", 201);
+    send_expect("POST", "/dbs/db/colls", "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]}}",
+                201);
 }
 
 struct record_write {
@@ -38,8 +39,9 @@ static void record_prepare(struct region_write *w, size_t i, const struct write_
     UNUSED(current);
     buf_clear(&r->key);
     buf_clear(&r->text);
-    r->is_built = cosmos_conflict_build(f->cosmos, w->pid, r->lost, r->op_idx, f->rec.regions[1].id,
-                                        /* was_acknowledged= */ true, place, &r->key, &r->text, &rid);
+    r->is_built =
+        cosmos_conflict_build(f->cosmos, w->pid, r->lost, r->op_idx, f->rec.regions[1].id,
+                              /* was_acknowledged= */ true, place, &r->key, &r->text, &rid);
     *ret = (struct write_plan){
         .action = r->is_built ? WRITE_PUT : WRITE_REJECT, .text = buf_str(&r->text), .rid = rid};
 }
@@ -48,16 +50,19 @@ static void record_prepare(struct region_write *w, size_t i, const struct write_
 static bool record(size_t part, const struct entry *lost, size_t op_idx)
 {
     struct record_write r = {.lost = lost, .op_idx = op_idx};
-    struct write_place place = {.pid = fake_part(f, part)->pid, .epoch = f->epoch, .lsn = f->next_lsn};
+    struct write_place place = {
+        .pid = fake_part(f, part)->pid, .epoch = f->epoch, .lsn = f->next_lsn};
     uint64_t rid;
     buf_init(&r.key, ENGINE_KEY_SIZE_MAX);
     buf_init(&r.text, ENGINE_DOC_SIZE_MAX);
     /* The key is known before the write is ordered: it does not depend on the place. */
-    r.is_built = cosmos_conflict_build(f->cosmos, place.pid, lost, op_idx, f->rec.regions[1].id, true, &place, &r.key,
-                                       &r.text, &rid);
+    r.is_built = cosmos_conflict_build(f->cosmos, place.pid, lost, op_idx, f->rec.regions[1].id,
+                                       true, &place, &r.key, &r.text, &rid);
     if (r.is_built) {
-        r.op = (struct write_op){.space = SPACE_CONFLICT, .key = arena_str(&f->arena, buf_str(&r.key))};
-        r.w = (struct region_write){.pid = place.pid, .op_count = 1, .ops = &r.op, .prepare = record_prepare};
+        r.op = (struct write_op){.space = SPACE_CONFLICT,
+                                 .key = arena_str(&f->arena, buf_str(&r.key))};
+        r.w = (struct region_write){
+            .pid = place.pid, .op_count = 1, .ops = &r.op, .prepare = record_prepare};
         t_ok(fake_order(f, &r.w));
     }
     buf_done(&r.key);
@@ -107,7 +112,8 @@ static struct kept first_id(void)
 
 T_TEST("a lost write becomes a record that clients list, query, read and delete")
 {
-    static const char doc[] = "{\"id\":\"1\",\"pk\":\"a\",\"s\":\"say \\\"hi\\\"\",\"_etag\":\"\\\"x\\\"\"}";
+    static const char doc[] =
+        "{\"id\":\"1\",\"pk\":\"a\",\"s\":\"say \\\"hi\\\"\",\"_etag\":\"\\\"x\\\"\"}";
     begin_with("400");
     send_expect("GET", CONFLICTS, NULL, 200);
     t_eq_u64(feed_count("Conflicts"), 0);
@@ -139,7 +145,8 @@ T_TEST("a lost write becomes a record that clients list, query, read and delete"
     t_eq_u64(rid.number, rid_number(77, 0, 0));
     t_eq_str(fake_answer_str(f, "_etag"), fake_answer_header(f, "etag"));
     t_check(str_starts(fake_answer_str(f, "_self"), STR("dbs/")));
-    query_send(CONFLICTS, "{\"query\":\"SELECT VALUE c.x_itemId FROM c WHERE c.x_region = 'west'\"}");
+    query_send(CONFLICTS,
+               "{\"query\":\"SELECT VALUE c.x_itemId FROM c WHERE c.x_region = 'west'\"}");
     expect(200, 0);
     t_eq_u64(feed_count("Conflicts"), 1);
     send_expect("DELETE", path, NULL, 400); /* needs the partition key */
@@ -168,7 +175,8 @@ T_TEST("records tell creates, replaces and deletes apart, and what belonged to o
         t_check(record(0, &lost, i));
         buf_done(&keys[i]);
     }
-    query_send(CONFLICTS, "{\"query\":\"SELECT c.operationType AS t, c.x_batch AS b, c.content AS s FROM c ORDER BY c.x_itemId\"}");
+    query_send(CONFLICTS, "{\"query\":\"SELECT c.operationType AS t, c.x_batch AS b, c.content AS "
+                          "s FROM c ORDER BY c.x_itemId\"}");
     expect(200, 0);
     t_eq_u64(feed_count("Conflicts"), 3);
     t_contains(f->answer.body, "{\"t\":\"create\",\"b\":77,");

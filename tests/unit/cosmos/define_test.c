@@ -4,8 +4,8 @@
 
 #include "base/contract.h"
 #include "cosmos/catalog.h"
-#include "json/json.h"
 #include "lib/t.h"
+#include "json/json.h"
 
 static struct arena a;
 
@@ -62,23 +62,30 @@ T_TEST("a short definition is completed")
 {
     arena_init(&a);
     const struct json *d = define("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]}}");
-    t_eq_lit(text(d),
-             "{\"id\":\"c\",\"indexingPolicy\":{\"indexingMode\":\"consistent\",\"automatic\":true,"
-             "\"includedPaths\":[{\"path\":\"/*\"}],\"excludedPaths\":[{\"path\":\"/\\\"_etag\\\"/?\"}]},"
-             "\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2},"
-             "\"conflictResolutionPolicy\":{\"mode\":\"LastWriterWins\",\"conflictResolutionPath\":\"/_ts\","
-             "\"conflictResolutionProcedure\":\"\"},\"geospatialConfig\":{\"type\":\"Geography\"}}");
+    t_eq_lit(
+        text(d),
+        "{\"id\":\"c\",\"indexingPolicy\":{\"indexingMode\":\"consistent\",\"automatic\":true,"
+        "\"includedPaths\":[{\"path\":\"/*\"}],\"excludedPaths\":[{\"path\":\"/\\\"_etag\\\"/"
+        "?\"}]},"
+        "\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2},"
+        "\"conflictResolutionPolicy\":{\"mode\":\"LastWriterWins\",\"conflictResolutionPath\":\"/"
+        "_ts\","
+        "\"conflictResolutionProcedure\":\"\"},\"geospatialConfig\":{\"type\":\"Geography\"}}");
     arena_done(&a);
 }
 
 T_TEST("whatever hash version a client names, the one used is said")
 {
-    static const char *const versions[] = {"", ",\"version\":1", ",\"version\":2", ",\"version\":null"};
+    static const char *const versions[] = {"", ",\"version\":1", ",\"version\":2",
+                                           ",\"version\":null"};
     arena_init(&a);
     for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
-        const char *body = arena_printf(&a, "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]%s}}", versions[i]).p;
+        const char *body =
+            arena_printf(&a, "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]%s}}", versions[i])
+                .p;
         uint64_t version = 0;
-        t_check(json_get_u64(json_get(define(body), STR("partitionKey")), STR("version"), &version));
+        t_check(
+            json_get_u64(json_get(define(body), STR("partitionKey")), STR("version"), &version));
         t_eq_u64(version, 2);
     }
     arena_done(&a);
@@ -87,12 +94,16 @@ T_TEST("whatever hash version a client names, the one used is said")
 T_TEST("a whole definition comes back as it was given")
 {
     static const char body[] =
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/t\",\"/u\"],\"kind\":\"MultiHash\",\"version\":2},"
-        "\"indexingPolicy\":{\"indexingMode\":\"consistent\",\"automatic\":true,\"includedPaths\":[{\"path\":\"/*\"}],"
+        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/t\",\"/"
+        "u\"],\"kind\":\"MultiHash\",\"version\":2},"
+        "\"indexingPolicy\":{\"indexingMode\":\"consistent\",\"automatic\":true,\"includedPaths\":["
+        "{\"path\":\"/*\"}],"
         "\"excludedPaths\":[{\"path\":\"/big/*\"}],"
         "\"compositeIndexes\":[[{\"path\":\"/a\",\"order\":\"ascending\"}]],\"spatialIndexes\":[]},"
-        "\"defaultTtl\":3600,\"uniqueKeyPolicy\":{\"uniqueKeys\":[{\"paths\":[\"/mail\"]},{\"paths\":[\"/a\",\"/b/c\"]}]},"
-        "\"conflictResolutionPolicy\":{\"mode\":\"Custom\",\"conflictResolutionProcedure\":\"dbs/d/colls/c/sprocs/s\"},"
+        "\"defaultTtl\":3600,\"uniqueKeyPolicy\":{\"uniqueKeys\":[{\"paths\":[\"/"
+        "mail\"]},{\"paths\":[\"/a\",\"/b/c\"]}]},"
+        "\"conflictResolutionPolicy\":{\"mode\":\"Custom\",\"conflictResolutionProcedure\":\"dbs/d/"
+        "colls/c/sprocs/s\"},"
         "\"geospatialConfig\":{\"type\":\"Geometry\"}}";
     arena_init(&a);
     const struct json *given = parse(body);
@@ -100,7 +111,8 @@ T_TEST("a whole definition comes back as it was given")
     static const char *const same[] = {"id",         "partitionKey",    "indexingPolicy",
                                        "defaultTtl", "uniqueKeyPolicy", "geospatialConfig"};
     for (size_t i = 0; i < ARRAY_COUNT(same); i++) {
-        t_checkf(json_eq(json_get(d, str_of(same[i])), json_get(given, str_of(same[i]))), "%s", same[i]);
+        t_checkf(json_eq(json_get(d, str_of(same[i])), json_get(given, str_of(same[i]))), "%s",
+                 same[i]);
     }
     t_eq_lit(text(json_get(d, STR("conflictResolutionPolicy"))),
              "{\"mode\":\"Custom\",\"conflictResolutionPath\":\"\","
@@ -111,7 +123,8 @@ T_TEST("a whole definition comes back as it was given")
 T_TEST("system members and nulls are left out")
 {
     arena_init(&a);
-    const struct json *d = define(with("\"_rid\":\"x\",\"_self\":\"y\",\"_holdfast\":{},\"_ts\":1,\"defaultTtl\":null,\"kept\":1"));
+    const struct json *d = define(with("\"_rid\":\"x\",\"_self\":\"y\",\"_holdfast\":{},\"_ts\":1,"
+                                       "\"defaultTtl\":null,\"kept\":1"));
     t_check(json_get(d, STR("_rid")) == NULL);
     t_check(json_get(d, STR("_holdfast")) == NULL);
     t_check(json_get(d, STR("defaultTtl")) == NULL);
@@ -134,8 +147,10 @@ T_TEST("partition keys that cannot be are refused")
         "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a/*\"]}}",
         "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a/?\"]}}",
         "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/a\"],\"kind\":\"MultiHash\"}}",
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/\\\"a\\\"\"],\"kind\":\"MultiHash\"}}",
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/b\",\"/c\",\"/d\"],\"kind\":\"MultiHash\"}}",
+        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/"
+        "\\\"a\\\"\"],\"kind\":\"MultiHash\"}}",
+        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/b\",\"/c\",\"/"
+        "d\"],\"kind\":\"MultiHash\"}}",
         "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/b\"],\"kind\":\"Hash\"}}",
         "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\"],\"kind\":\"Range\"}}",
     };
@@ -151,18 +166,27 @@ T_TEST("partition keys that cannot be are refused")
 
 T_TEST("indexing policies that cannot be are refused")
 {
-    static const char *const bad[] = {
-        "1", "[]", "{\"indexingMode\":\"sometimes\"}", "{\"indexingMode\":\"none\",\"automatic\":true}",
-        "{\"includedPaths\":{}}", "{\"includedPaths\":[\"/*\"]}", "{\"includedPaths\":[{}]}",
-        "{\"includedPaths\":[{\"path\":\"no slash\"}]}", "{\"excludedPaths\":[{\"path\":\"/a/*/b\"}]}",
-        "{\"excludedPaths\":1}", "{\"compositeIndexes\":{}}", "{\"spatialIndexes\":1}"};
+    static const char *const bad[] = {"1",
+                                      "[]",
+                                      "{\"indexingMode\":\"sometimes\"}",
+                                      "{\"indexingMode\":\"none\",\"automatic\":true}",
+                                      "{\"includedPaths\":{}}",
+                                      "{\"includedPaths\":[\"/*\"]}",
+                                      "{\"includedPaths\":[{}]}",
+                                      "{\"includedPaths\":[{\"path\":\"no slash\"}]}",
+                                      "{\"excludedPaths\":[{\"path\":\"/a/*/b\"}]}",
+                                      "{\"excludedPaths\":1}",
+                                      "{\"compositeIndexes\":{}}",
+                                      "{\"spatialIndexes\":1}"};
     arena_init(&a);
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         refused(with(arena_printf(&a, "\"indexingPolicy\":%s", bad[i]).p));
     }
-    const struct json *none = define(with("\"indexingPolicy\":{\"indexingMode\":\"none\",\"automatic\":false}"));
+    const struct json *none =
+        define(with("\"indexingPolicy\":{\"indexingMode\":\"none\",\"automatic\":false}"));
     t_eq_lit(text(json_get(none, STR("indexingPolicy"))),
-             "{\"indexingMode\":\"none\",\"automatic\":false,\"includedPaths\":[],\"excludedPaths\":[]}");
+             "{\"indexingMode\":\"none\",\"automatic\":false,\"includedPaths\":[],"
+             "\"excludedPaths\":[]}");
     const struct json *lazy = define(with("\"indexingPolicy\":{\"indexingMode\":\"Lazy\"}"));
     struct str mode = STR("");
     t_check(json_get_str(json_get(lazy, STR("indexingPolicy")), STR("indexingMode"), &mode));
@@ -172,7 +196,8 @@ T_TEST("indexing policies that cannot be are refused")
 
 T_TEST("a default ttl is a positive number of seconds or -1")
 {
-    static const char *const bad[] = {"0", "-2", "\"5\"", "1.5", "true", "2147483648", "[]", "1e300"};
+    static const char *const bad[] = {"0",    "-2",         "\"5\"", "1.5",
+                                      "true", "2147483648", "[]",    "1e300"};
     static const char *const good[] = {"-1", "1", "2147483647", "60.0", "6e1"};
     arena_init(&a);
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
@@ -196,18 +221,24 @@ static const char *unique_keys(unsigned sets, unsigned paths)
         }
         buf_add_cstr(&b, "]}");
     }
-    const char *body =
-        with(arena_printf(&a, "\"uniqueKeyPolicy\":{\"uniqueKeys\":[" STR_FMT "]}", STR_ARG(buf_str(&b))).p);
+    const char *body = with(
+        arena_printf(&a, "\"uniqueKeyPolicy\":{\"uniqueKeys\":[" STR_FMT "]}", STR_ARG(buf_str(&b)))
+            .p);
     buf_done(&b);
     return body;
 }
 
 T_TEST("unique key policies that cannot be are refused, limits are at their edges")
 {
-    static const char *const bad[] = {
-        "1", "[]", "{\"uniqueKeys\":1}", "{\"uniqueKeys\":[1]}", "{\"uniqueKeys\":[{}]}",
-        "{\"uniqueKeys\":[{\"paths\":[]}]}", "{\"uniqueKeys\":[{\"paths\":[\"nope\"]}]}",
-        "{\"uniqueKeys\":[{\"paths\":[\"/a\",\"/a\"]}]}", "{\"uniqueKeys\":[{\"paths\":[\"/a/*\"]}]}"};
+    static const char *const bad[] = {"1",
+                                      "[]",
+                                      "{\"uniqueKeys\":1}",
+                                      "{\"uniqueKeys\":[1]}",
+                                      "{\"uniqueKeys\":[{}]}",
+                                      "{\"uniqueKeys\":[{\"paths\":[]}]}",
+                                      "{\"uniqueKeys\":[{\"paths\":[\"nope\"]}]}",
+                                      "{\"uniqueKeys\":[{\"paths\":[\"/a\",\"/a\"]}]}",
+                                      "{\"uniqueKeys\":[{\"paths\":[\"/a/*\"]}]}"};
     arena_init(&a);
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         refused(with(arena_printf(&a, "\"uniqueKeyPolicy\":%s", bad[i]).p));
@@ -226,10 +257,13 @@ T_TEST("conflict policies that cannot be are refused")
     arena_init(&a);
     refused(with("\"conflictResolutionPolicy\":1"));
     refused(with("\"conflictResolutionPolicy\":{\"mode\":\"FirstWins\"}"));
-    refused(with("\"conflictResolutionPolicy\":{\"mode\":\"LastWriterWins\",\"conflictResolutionPath\":\"no slash\"}"));
-    const struct json *d = define(with("\"conflictResolutionPolicy\":{\"mode\":\"lastWriterWins\",\"conflictResolutionPath\":\"\"}"));
+    refused(with("\"conflictResolutionPolicy\":{\"mode\":\"LastWriterWins\","
+                 "\"conflictResolutionPath\":\"no slash\"}"));
+    const struct json *d = define(with("\"conflictResolutionPolicy\":{\"mode\":\"lastWriterWins\","
+                                       "\"conflictResolutionPath\":\"\"}"));
     t_eq_lit(text(json_get(d, STR("conflictResolutionPolicy"))),
-             "{\"mode\":\"LastWriterWins\",\"conflictResolutionPath\":\"/_ts\",\"conflictResolutionProcedure\":\"\"}");
+             "{\"mode\":\"LastWriterWins\",\"conflictResolutionPath\":\"/"
+             "_ts\",\"conflictResolutionProcedure\":\"\"}");
     arena_done(&a);
 }
 
@@ -238,7 +272,8 @@ T_TEST("what is not served is refused and not silently kept")
     arena_init(&a);
     refused(with("\"geospatialConfig\":{\"type\":\"Flat\"}"));
     refused(with("\"geospatialConfig\":1"));
-    refused(with("\"computedProperties\":[{\"name\":\"low\",\"query\":\"SELECT VALUE LOWER(c.n) FROM c\"}]"));
+    refused(with("\"computedProperties\":[{\"name\":\"low\",\"query\":\"SELECT VALUE LOWER(c.n) "
+                 "FROM c\"}]"));
     refused(with("\"computedProperties\":{}"));
     refused(with("\"changeFeedPolicy\":{\"retentionDuration\":10}"));
     refused(with("\"vectorEmbeddingPolicy\":{\"vectorEmbeddings\":[{\"path\":\"/v\"}]}"));
@@ -252,7 +287,8 @@ T_TEST("a definition has a limited number of members")
     arena_init(&a);
     struct buf b;
     buf_init(&b, 4096);
-    for (int i = 0; i < 19; i++) { /* id, partitionKey, indexing, conflicts, geospatial are 5; 24 in all */
+    for (int i = 0; i < 19;
+         i++) { /* id, partitionKey, indexing, conflicts, geospatial are 5; 24 in all */
         buf_printf(&b, "%s\"m%d\":1", i > 0 ? "," : "", i);
     }
     (void)define(with(arena_cstr(&a, buf_str(&b))));
@@ -269,27 +305,41 @@ T_TEST("where and how documents are stored never changes, the rest may")
     arena_init(&a);
     const char *plain = with("\"x\":1");
     const struct json *ret = NULL;
-    t_err(replace(plain, "{\"id\":\"d\",\"partitionKey\":{\"paths\":[\"/pk\"]}}", &ret), ERR_INVALID);
-    t_err(replace(plain, "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/other\"]}}", &ret), ERR_INVALID);
-    t_err(replace(plain, "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\",\"/b\"],\"kind\":\"MultiHash\"}}", &ret), ERR_INVALID);
+    t_err(replace(plain, "{\"id\":\"d\",\"partitionKey\":{\"paths\":[\"/pk\"]}}", &ret),
+          ERR_INVALID);
+    t_err(replace(plain, "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/other\"]}}", &ret),
+          ERR_INVALID);
+    t_err(replace(
+              plain,
+              "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\",\"/b\"],\"kind\":\"MultiHash\"}}",
+              &ret),
+          ERR_INVALID);
     t_err(replace(plain, unique, &ret), ERR_INVALID);
-    t_err(replace(unique, with("\"uniqueKeyPolicy\":{\"uniqueKeys\":[{\"paths\":[\"/b\"]}]}"), &ret), ERR_INVALID);
+    t_err(
+        replace(unique, with("\"uniqueKeyPolicy\":{\"uniqueKeys\":[{\"paths\":[\"/b\"]}]}"), &ret),
+        ERR_INVALID);
     t_err(replace(unique, with("\"uniqueKeyPolicy\":{\"uniqueKeys\":[]}"), &ret), ERR_INVALID);
-    t_err(replace(plain, with("\"conflictResolutionPolicy\":{\"mode\":\"Custom\"}"), &ret), ERR_INVALID);
+    t_err(replace(plain, with("\"conflictResolutionPolicy\":{\"mode\":\"Custom\"}"), &ret),
+          ERR_INVALID);
     t_check(ret == NULL);
     /* Absent means as before; the same again is no change. */
     t_ok(replace(unique, with("\"defaultTtl\":5"), &ret));
     t_check(json_get(ret, STR("uniqueKeyPolicy")) != NULL);
     t_ok(replace(unique, "{\"id\":\"c\",\"defaultTtl\":5}", &ret));
-    t_check(json_eq(json_get(ret, STR("partitionKey")), json_get(define(unique), STR("partitionKey"))));
+    t_check(
+        json_eq(json_get(ret, STR("partitionKey")), json_get(define(unique), STR("partitionKey"))));
     t_ok(replace(unique, unique, &ret));
     t_ok(replace(plain, with("\"uniqueKeyPolicy\":{\"uniqueKeys\":[]}"), &ret));
-    t_ok(replace(plain, with("\"conflictResolutionPolicy\":{\"mode\":\"LastWriterWins\",\"conflictResolutionPath\":\"/_ts\"}"), &ret));
+    t_ok(replace(plain,
+                 with("\"conflictResolutionPolicy\":{\"mode\":\"LastWriterWins\","
+                      "\"conflictResolutionPath\":\"/_ts\"}"),
+                 &ret));
     t_ok(replace(with("\"defaultTtl\":5"), plain, &ret));
     t_check(json_get(ret, STR("defaultTtl")) == NULL);
     t_ok(replace("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"MultiHash\"}}",
                  "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]}}", &ret));
-    t_ok(replace(plain, with("\"indexingPolicy\":{\"indexingMode\":\"none\",\"automatic\":false}"), &ret));
+    t_ok(replace(plain, with("\"indexingPolicy\":{\"indexingMode\":\"none\",\"automatic\":false}"),
+                 &ret));
     arena_done(&a);
 }
 

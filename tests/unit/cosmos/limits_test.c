@@ -90,7 +90,8 @@ T_TEST("the longest keys and ids work, longer ones are refused")
 
 T_TEST("two long components of a hierarchical key are refused, not stored")
 {
-    begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/b\"],\"kind\":\"MultiHash\"}}");
+    begin_with(
+        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/a\",\"/b\"],\"kind\":\"MultiHash\"}}");
     char *part = repeat("p", PK_VALUE_SIZE_MAX);
     struct buf body;
     struct buf header;
@@ -109,7 +110,8 @@ T_TEST("two long components of a hierarchical key are refused, not stored")
     /* Bulk names no key in the header: it is taken from the document. */
     struct buf bulk;
     buf_init(&bulk, 1 << 20);
-    buf_printf(&bulk, "[{\"operationType\":\"Create\",\"resourceBody\":" STR_FMT "}]", STR_ARG(buf_str(&body)));
+    buf_printf(&bulk, "[{\"operationType\":\"Create\",\"resourceBody\":" STR_FMT "}]",
+               STR_ARG(buf_str(&body)));
     fake_header(f, "x-ms-cosmos-is-batch-request", "true");
     fake_header(f, "x-ms-cosmos-batch-atomic", "false");
     fake_send_str(f, "POST", DOCS, buf_str(&bulk));

@@ -54,7 +54,8 @@ T_TEST("a database has what clients read, and is read, listed, queried and delet
     send_expect("POST", "/dbs", "{\"id\":\"other\"}", 201);
     send_expect("GET", "/dbs", NULL, 200);
     t_eq_u64(feed_count("Databases"), 2);
-    query_send("/dbs", "{\"query\":\"SELECT * FROM root r WHERE r.id=@id\",\"parameters\":[{\"name\":\"@id\",\"value\":\"db\"}]}");
+    query_send("/dbs", "{\"query\":\"SELECT * FROM root r WHERE "
+                       "r.id=@id\",\"parameters\":[{\"name\":\"@id\",\"value\":\"db\"}]}");
     expect(200, 0);
     t_eq_u64(feed_count("Databases"), 1);
     send_expect("DELETE", "/dbs/db", NULL, 204);
@@ -82,7 +83,8 @@ T_TEST("names are unique and checked")
     send_expect("POST", "/dbs", body, 201);
     (void)snprintf(body, sizeof(body), "{\"id\":\"%.*s\"}", 256, id);
     send_expect("POST", "/dbs", body, 400);
-    static const char *const no_names[] = {"", "[]", "1", "{}", "{\"id\":1}", "{\"id\":null}", "{\"id\":\"x\"", "null"};
+    static const char *const no_names[] = {
+        "", "[]", "1", "{}", "{\"id\":1}", "{\"id\":null}", "{\"id\":\"x\"", "null"};
     for (size_t i = 0; i < ARRAY_COUNT(no_names); i++) {
         t_note("%s", no_names[i]);
         send_expect("POST", "/dbs", no_names[i], 400);
@@ -112,7 +114,8 @@ T_TEST("a database with more containers than fit into one write is gone with all
     begin();
     for (int i = 0; i < 60; i++) {
         char body[128];
-        (void)snprintf(body, sizeof(body), "{\"id\":\"c%d\",\"partitionKey\":{\"paths\":[\"/pk\"]}}", i);
+        (void)snprintf(body, sizeof(body),
+                       "{\"id\":\"c%d\",\"partitionKey\":{\"paths\":[\"/pk\"]}}", i);
         send_expect("POST", COLLS, body, 201);
     }
     send_expect("DELETE", "/dbs/db", NULL, 204);
@@ -135,8 +138,9 @@ T_TEST("a container has what clients read, under its name and under its rids")
     struct kept made = keep(f->answer.body);
     t_eq_u64(rid_size(fake_answer_str(f, "_rid"), &fifth), 8);
     t_check((fifth & 0x80) != 0);
-    static const char *const members[] = {"_docs", "docs/", "_sprocs", "sprocs/", "_triggers", "triggers/",
-                                          "_udfs", "udfs/", "_conflicts", "conflicts/"};
+    static const char *const members[] = {"_docs",      "docs/",     "_sprocs", "sprocs/",
+                                          "_triggers",  "triggers/", "_udfs",   "udfs/",
+                                          "_conflicts", "conflicts/"};
     for (size_t i = 0; i < ARRAY_COUNT(members); i += 2) {
         t_eq_str(fake_answer_str(f, members[i]), str_of(members[i + 1]));
     }
@@ -162,8 +166,9 @@ T_TEST("a container has what clients read, under its name and under its rids")
 
 T_TEST("what the server keeps in a definition for itself is shown nowhere")
 {
-    static const char body[] = "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"_holdfast\":{\"pids\":[1,1]},"
-                               "\"note\":\",\\\"_holdfast\\\":{}\"}";
+    static const char body[] =
+        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"_holdfast\":{\"pids\":[1,1]},"
+        "\"note\":\",\\\"_holdfast\\\":{}\"}";
     begin();
     send_expect("POST", COLLS, body, 201);
     t_check(json_get(f->doc, STR("_holdfast")) == NULL);
@@ -190,7 +195,8 @@ T_TEST("a container is replaced, keeps its items and its rid, and is deleted")
     struct kept etag = keep(fake_answer_header(f, "etag"));
     fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
     send_expect("POST", COLLS "/c/docs", "{\"id\":\"1\",\"pk\":\"a\"}", 201);
-    send_expect("PUT", COLLS "/c", "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":60}", 200);
+    send_expect("PUT", COLLS "/c",
+                "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":60}", 200);
     t_eq_str(fake_answer_str(f, "_rid"), str_of(rid.text));
     t_check(!str_eq(fake_answer_header(f, "etag"), str_of(etag.text)));
     fake_header(f, "if-match", etag.text);
@@ -261,7 +267,8 @@ T_TEST("a definition never reaches another container of the same name")
 {
     begin_coll();
     f->on_write = make_container_anew;
-    send_expect("PUT", COLLS "/c", "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":60}", 404);
+    send_expect("PUT", COLLS "/c",
+                "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":60}", 404);
     send_expect("GET", COLLS "/c", NULL, 200);
     t_contains(f->answer.body, "\"/other\"");
     t_check(json_get(f->doc, STR("defaultTtl")) == NULL);
@@ -292,15 +299,18 @@ T_TEST("users and permissions are made, read, changed, listed and deleted")
     t_contains(f->answer.body, "\"more\":1");
     send_expect("GET", "/dbs/db/users", NULL, 200);
     t_eq_u64(feed_count("Users"), 1);
-    static const char permission[] = "{\"id\":\"p\",\"permissionMode\":\"Read\",\"resource\":\"dbs/db/colls/c\"}";
+    static const char permission[] =
+        "{\"id\":\"p\",\"permissionMode\":\"Read\",\"resource\":\"dbs/db/colls/c\"}";
     send_expect("POST", "/dbs/db/users/u/permissions", permission, 201);
     t_eq_u64(rid_size(fake_answer_str(f, "_rid"), &fifth), 16);
-    send_expect("POST", "/dbs/db/users/u/permissions", "{\"id\":\"q\",\"permissionMode\":\"Read\"}", 400);
+    send_expect("POST", "/dbs/db/users/u/permissions", "{\"id\":\"q\",\"permissionMode\":\"Read\"}",
+                400);
     send_expect("POST", "/dbs/db/users/nobody/permissions", permission, 404);
     send_expect("PUT", "/dbs/db/users/u/permissions/p",
                 "{\"id\":\"p\",\"permissionMode\":\"All\",\"resource\":\"dbs/db/colls/c\"}", 200);
     send_expect("PUT", "/dbs/db/users/u/permissions/p",
-                "{\"id\":\"other\",\"permissionMode\":\"All\",\"resource\":\"dbs/db/colls/c\"}", 400);
+                "{\"id\":\"other\",\"permissionMode\":\"All\",\"resource\":\"dbs/db/colls/c\"}",
+                400);
     send_expect("GET", "/dbs/db/users/u/permissions", NULL, 200);
     t_eq_u64(feed_count("Permissions"), 1);
     send_expect("DELETE", "/dbs/db/users/u/permissions/p", NULL, 204);
@@ -320,7 +330,8 @@ T_TEST("scripts are kept as resources, and executing one is refused clearly")
     } kinds[] = {
         {"sprocs", "StoredProcedures", "{\"id\":\"s\",\"body\":\"function () {}\"}"},
         {"triggers", "Triggers",
-         "{\"id\":\"s\",\"body\":\"function () {}\",\"triggerType\":\"Pre\",\"triggerOperation\":\"All\"}"},
+         "{\"id\":\"s\",\"body\":\"function () "
+         "{}\",\"triggerType\":\"Pre\",\"triggerOperation\":\"All\"}"},
         {"udfs", "UserDefinedFunctions", "{\"id\":\"s\",\"body\":\"function () {}\"}"},
     };
     static const unsigned nibbles[] = {RID_SPROC, RID_TRIGGER, RID_UDF};
@@ -363,7 +374,8 @@ static struct kept offer_of(const char *self)
 {
     char body[400];
     struct str id = STR("");
-    (void)snprintf(body, sizeof(body), "{\"query\":\"SELECT * from root where root.resource = \\\"%s\\\"\"}", self);
+    (void)snprintf(body, sizeof(body),
+                   "{\"query\":\"SELECT * from root where root.resource = \\\"%s\\\"\"}", self);
     query_send("/offers", body);
     expect(200, 0);
     t_eq_u64(feed_count("Offers"), 1);
@@ -399,15 +411,22 @@ T_TEST("every container has its offer, found by its self link, read by id and re
     t_eq_str(fake_answer_str(f, "resource"), str_of(one.text));
     t_eq_str(fake_answer_str(f, "offerResourceId"), str_of(rid.text));
     t_eq_str(fake_answer_str(f, "_rid"), str_of(first.text));
-    send_expect("PUT", path, "{\"content\":{\"offerThroughput\":700},\"resource\":\"dbs/x/\"}", 200);
+    send_expect("PUT", path, "{\"content\":{\"offerThroughput\":700},\"resource\":\"dbs/x/\"}",
+                200);
     t_eq_u64(throughput_now(), 700);
-    send_expect("GET", path, NULL, 200); /* found again, though the body named neither id nor resource */
+    send_expect("GET", path, NULL,
+                200); /* found again, though the body named neither id nor resource */
     t_eq_u64(throughput_now(), 700);
     t_eq_str(fake_answer_str(f, "resource"), str_of(one.text));
-    static const char *const bad[] = {"[]", "{}", "{\"content\":{}}", "{\"content\":{\"offerThroughput\":399}}",
-                                      "{\"content\":{\"offerThroughput\":450.5}}", "{\"content\":{\"offerThroughput\":\"500\"}}",
-                                      "{\"content\":{\"offerAutopilotSettings\":{\"maxThroughput\":1}}}",
-                                      "{\"id\":\"zzzz\",\"content\":{\"offerThroughput\":700}}"};
+    static const char *const bad[] = {
+        "[]",
+        "{}",
+        "{\"content\":{}}",
+        "{\"content\":{\"offerThroughput\":399}}",
+        "{\"content\":{\"offerThroughput\":450.5}}",
+        "{\"content\":{\"offerThroughput\":\"500\"}}",
+        "{\"content\":{\"offerAutopilotSettings\":{\"maxThroughput\":1}}}",
+        "{\"id\":\"zzzz\",\"content\":{\"offerThroughput\":700}}"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         t_note("%s", bad[i]);
         send_expect("PUT", path, bad[i], 400);
@@ -441,7 +460,8 @@ T_TEST("autoscale settings and the throughput of a database are kept in offers")
     send_expect("GET", path, NULL, 200);
     uint64_t most = 0;
     const struct json *content = json_get(f->doc, STR("content"));
-    t_check(json_get_u64(json_get(content, STR("offerAutopilotSettings")), STR("maxThroughput"), &most));
+    t_check(json_get_u64(json_get(content, STR("offerAutopilotSettings")), STR("maxThroughput"),
+                         &most));
     t_eq_u64(most, 4000);
     send_expect("GET", "/offers", NULL, 200);
     t_eq_u64(feed_count("Offers"), 2);
@@ -455,9 +475,17 @@ T_TEST("throughput that makes no sense is 400")
 {
     static const struct {
         const char *manual, *automatic;
-    } bad[] = {{"many", NULL}, {"-1", NULL},  {"399", NULL},  {"450", NULL}, {"1000100", NULL},
-               {NULL, "{"},    {NULL, "{}"},  {NULL, "[]"},   {NULL, "{\"maxThroughput\":999}"},
-               {NULL, "{\"maxThroughput\":1500}"}, {"400", "{\"maxThroughput\":4000}"}};
+    } bad[] = {{"many", NULL},
+               {"-1", NULL},
+               {"399", NULL},
+               {"450", NULL},
+               {"1000100", NULL},
+               {NULL, "{"},
+               {NULL, "{}"},
+               {NULL, "[]"},
+               {NULL, "{\"maxThroughput\":999}"},
+               {NULL, "{\"maxThroughput\":1500}"},
+               {"400", "{\"maxThroughput\":4000}"}};
     served_begin();
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         t_note("%zu", i);
@@ -544,9 +572,9 @@ T_TEST("a region that does not write answers 403/3 to every change of metadata")
 {
     static const struct {
         const char *method, *target;
-    } writes[] = {{"POST", "/dbs"},        {"DELETE", "/dbs/db"},      {"POST", COLLS},
-                  {"PUT", COLLS "/c"},     {"DELETE", COLLS "/c"},     {"POST", "/dbs/db/users"},
-                  {"PUT", "/offers/x"},    {"POST", COLLS "/c/udfs"},  {"DELETE", COLLS "/c/sprocs/s"}};
+    } writes[] = {{"POST", "/dbs"},     {"DELETE", "/dbs/db"},     {"POST", COLLS},
+                  {"PUT", COLLS "/c"},  {"DELETE", COLLS "/c"},    {"POST", "/dbs/db/users"},
+                  {"PUT", "/offers/x"}, {"POST", COLLS "/c/udfs"}, {"DELETE", COLLS "/c/sprocs/s"}};
     begin_coll();
     atomic_store(&f->view->role, ROLE_READER);
     for (size_t i = 0; i < ARRAY_COUNT(writes); i++) {
@@ -562,7 +590,8 @@ T_TEST("a region that does not write answers 403/3 to every change of metadata")
 
 T_TEST("a region that may not serve answers no metadata either, only the account document")
 {
-    static const char *const reads[] = {"/dbs", "/dbs/db", COLLS, COLLS "/c", COLLS "/c/pkranges", "/offers"};
+    static const char *const reads[] = {"/dbs",     "/dbs/db",           COLLS,
+                                        COLLS "/c", COLLS "/c/pkranges", "/offers"};
     begin_coll();
     struct part_view *metadata = f->metadata;
     atomic_store(&metadata->flags, 0);

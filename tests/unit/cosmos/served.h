@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json/json.h"
 #include "lib/fake_core.h"
 #include "lib/t.h"
+#include "json/json.h"
 
 static struct fake *f;
 
@@ -26,11 +26,12 @@ static inline void served_expect_at(const char *file, int line, int status, int 
     uint64_t sub = 0;
     (void)str_to_u64(fake_answer_header(f, "x-ms-substatus"), &sub);
     if (f->answer.status != status || sub != (uint64_t)substatus) {
-        t_fail_at(file, line, "got %d/%d, want %d/%d: " STR_FMT, f->answer.status, (int)sub, status, substatus,
-                  STR_ARG(str_slice(f->answer.body, 0, 400)));
+        t_fail_at(file, line, "got %d/%d, want %d/%d: " STR_FMT, f->answer.status, (int)sub, status,
+                  substatus, STR_ARG(str_slice(f->answer.body, 0, 400)));
     }
-    if (status >= 400 && (!f->doc || f->doc->type != JSON_OBJECT || fake_answer_str(f, "code").n == 0 ||
-                          fake_answer_str(f, "message").n == 0)) {
+    if (status >= 400 &&
+        (!f->doc || f->doc->type != JSON_OBJECT || fake_answer_str(f, "code").n == 0 ||
+         fake_answer_str(f, "message").n == 0)) {
         t_fail_at(file, line, "the error body is no object with code and message: " STR_FMT,
                   STR_ARG(str_slice(f->answer.body, 0, 400)));
     }
