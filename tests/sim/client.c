@@ -201,7 +201,7 @@ static void prepare(struct region_write *write, size_t idx, const struct write_p
 static void begin_write(struct node *n, void *ctx)
 {
     struct op *op = ctx;
-    if (!node_has_part(n, op->pid)) {
+    if (!node_may_write_part(n, op->pid)) {
         ledger_answer(node_world(n), op, OUT_REFUSED, ERR_NOT_FOUND);
         return;
     }

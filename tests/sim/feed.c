@@ -191,8 +191,10 @@ void feed_reader_finish(struct feed_reader *f)
     struct buf hold;
     struct engine_part_meta m = {0};
     buf_init(&hold, ENGINE_DOC_SIZE_MAX);
-    (void)engine_part_meta_get(node_engine(w->nodes[region]), NULL, f->pid, &hold, &m, NULL);
-    buf_done(&hold); /* absent: no items either */
+    if (engine_part_meta_get(node_engine(w->nodes[region]), NULL, f->pid, &hold, &m, NULL) != OK) {
+        m = (struct engine_part_meta){0}; /* absent: no items either */
+    }
+    buf_done(&hold);
     struct spot tail = {m.tail_epoch, m.tail_lsn};
     struct engine_iter *it =
         engine_scan(node_engine(w->nodes[region]), NULL, f->pid, SPACE_ITEM, STR_NONE, STR_NONE);

@@ -113,6 +113,19 @@ uint64_t history_value(const struct history *h, pid p, uint16_t key, struct spot
     return 0;
 }
 
+bool history_creates_after(const struct history *h, pid p, lsn after)
+{
+    const struct hist_part *meta = &h->parts[0];
+    for (size_t i = entry_idx(meta, after + 1); i < meta->count; i++) {
+        for (size_t k = 0; k < meta->entries[i]->op_count; k++) {
+            if (meta->entries[i]->ops[k].creates == p) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 struct spot history_surviving(const struct history *h, pid p, struct spot at, uint64_t from,
                                uint64_t to)
 {

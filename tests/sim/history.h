@@ -26,6 +26,7 @@ struct hist_op {
     uint64_t value;          /* id of the writing operation; 0 for deletes */
     bool is_conflict;
     struct conflict_id conflict;
+    pid creates;             /* metadata: partition of the container that is made; 0 = none */
 };
 
 struct hist_entry {
@@ -106,6 +107,9 @@ uint64_t history_value(const struct history *h, pid p, uint16_t key, struct spot
 /* What is left of `at`, seen under token version `from`, in the history that version `to` began. */
 struct spot history_surviving(const struct history *h, pid p, struct spot at, uint64_t from,
                                uint64_t to);
+
+/* Was a container with partition p made at a place of the metadata log above `after`? */
+bool history_creates_after(const struct history *h, pid p, lsn after);
 
 /* ---- conflict records of the simulator ---- */
 size_t conflict_key_format(char out[64], const struct conflict_id *id);

@@ -49,8 +49,12 @@ static void convert_op(const struct entry_op *from, struct hist_op *to)
         return;
     }
     uint16_t key = 0;
+    uint64_t part = 0;
     if (key_parse(from->key, &key)) {
         to->key = key;
+    } else if (str_starts(from->key, STR("c/")) && !from->is_delete &&
+               str_to_u64(str_slice(from->key, 2, from->key.n), &part)) {
+        to->creates = part;
     }
     if (!from->is_delete) {
         (void)text_parse(from->doc.text, &to->value); /* 0 = not a client's text */

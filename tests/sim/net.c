@@ -100,7 +100,12 @@ static void arrive(struct world *w, void *ctx, uint64_t arg)
     struct stream *s = &w->net->streams[f->from][f->to];
     const struct node *to = w->nodes[f->to];
     if (!node_is_up(to) || node_life(to) != f->to_life) {
-        mem_free(f); /* the process that had this connection is gone */
+        /* The process that had this connection is gone: its kernel resets it. */
+        if (s->is_up && s->conn == f->conn && net_is_open(w, f->from, f->to) &&
+            net_is_open(w, f->to, f->from)) {
+            stream_down(w, f->from, f->to);
+        }
+        mem_free(f);
         return;
     }
     bool is_current = s->is_up && s->conn == f->conn;
@@ -216,8 +221,8 @@ static void patience_over(struct world *w, void *ctx, uint64_t arg)
     if (!s->is_up || s->conn != p.conn) {
         return;
     }
-    if (node_is_up(w->nodes[p.to]) && net_is_open(w, p.from, p.to) &&
-        net_is_open(w, p.to, p.from)) {
+    if (node_is_up(w->nodes[p.to]) && node_life(w->nodes[p.to]) == s->to_life &&
+        net_is_open(w, p.from, p.to) && net_is_open(w, p.to, p.from)) {
         return;
     }
     stream_down(w, p.from, p.to);

@@ -67,6 +67,9 @@ struct node {
     usec skew;         /* pauses inside it so far */
     usec tick_at;      /* planned; 0 = none */
     uint32_t parts;    /* bit per partition of its catalog */
+    lsn made_at[SIM_PARTS_MAX]; /* in the metadata log */
+    lsn gone_at[SIM_PARTS_MAX]; /* its container is gone since; 0 = it is not */
+    uint32_t dropping; /* dropped by the core, its rows are removed when the disk is idle */
     struct list ops;   /* client operations inside the process */
     struct trap trap;
 };
@@ -118,6 +121,14 @@ struct engine *node_engine(const struct node *n)
 bool node_has_part(const struct node *n, pid p)
 {
     return (n->parts & (1u << p)) != 0;
+}
+
+bool node_may_write_part(struct node *n, pid p)
+{
+    /* A container counts when its making is acknowledged: what is written into one that a failover
+     * takes back would have no place to be reported in. */
+    return node_has_part(n, p) &&
+           (p == 0 || n->made_at[p] <= atomic_load(&region_part(n->r, 0)->commit_lsn));
 }
 
 region_id node_id(const struct node *n)
@@ -426,20 +437,94 @@ static const struct region_io node_io = {
 /* ---- catalog: which partitions exist ---- */
 
 /* Metadata documents "c/<pid>" name the partitions. */
-static void reload_catalog(struct node *n)
+static uint32_t read_catalog(struct node *n)
 {
-    n->must_reload = false;
+    uint32_t parts = 1; /* metadata */
     struct engine_iter *it =
         engine_scan(n->engine, NULL, 0, SPACE_ITEM, STR("c/"), STR("c0"));
     struct engine_row row;
     while (engine_iter_next(it, &row)) {
         uint64_t p = 0;
         if (str_to_u64(str_slice(row.key, 2, row.key.n), &p) && p < SIM_PARTS_MAX) {
-            n->parts |= 1u << p;
-            (void)region_part(n->r, p); /* its view is asked for again by readers */
+            parts |= 1u << p;
+            n->made_at[p] = row.doc.version.lsn;
         }
     }
     engine_iter_free(it);
+    return parts;
+}
+
+static lsn metadata_tail(struct node *n)
+{
+    struct engine_part_meta m = {0};
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    bool is_there = engine_part_meta_get(n->engine, NULL, 0, &hold, &m, NULL) == OK;
+    buf_done(&hold);
+    return is_there ? m.tail_lsn : 0;
+}
+
+/* As the server does: new containers' partitions are made known to the core; those of containers
+ * that are gone (their making was lost in a failover) are dropped, once that cannot be taken back. */
+static void reload_catalog(struct node *n)
+{
+    uint32_t before = n->parts;
+    n->parts = read_catalog(n) & ~n->dropping;
+    n->must_reload = n->dropping != 0; /* a partition of that number waits */
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        uint32_t bit = 1u << p;
+        if ((n->parts & bit) != 0) {
+            n->gone_at[p] = 0;
+            (void)region_part(n->r, p); /* its view is asked for again by readers */
+        } else if ((before & bit) != 0) {
+            n->gone_at[p] = metadata_tail(n);
+        }
+    }
+}
+
+/* Left over by a crash between the loss of the container and the drop. One that our metadata may
+ * not know yet stays. */
+static void find_orphans(struct node *n)
+{
+    lsn tail = metadata_tail(n);
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        struct engine_part_meta m;
+        struct buf hold;
+        buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+        bool is_there = engine_part_meta_get(n->engine, NULL, p, &hold, &m, NULL) == OK;
+        buf_done(&hold);
+        n->gone_at[p] = 0;
+        if (is_there && (n->parts & (1u << p)) == 0 &&
+            !history_creates_after(n->w->history, p, tail)) {
+            n->gone_at[p] = tail;
+        }
+    }
+}
+
+static void drop_partitions(struct node *n)
+{
+    lsn commit = atomic_load(&region_part(n->r, 0)->commit_lsn);
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        if (n->gone_at[p] != 0 && n->gone_at[p] <= commit) {
+            trace(n->w, "drop", n->id, p, n->gone_at[p], commit);
+            n->gone_at[p] = 0;
+            region_drop_part(n->r, p);
+            n->dropping |= 1u << p;
+        }
+    }
+}
+
+void node_disk_is_idle(struct node *n)
+{
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        if ((n->dropping & (1u << p)) != 0) {
+            struct errinfo ei = {0};
+            if (engine_drop_partition(n->engine, p, &ei) != OK) {
+                world_fail(n->w, "engine", "drop: %s", ei.message);
+            }
+            n->dropping &= ~(1u << p);
+        }
+    }
 }
 
 /* ---- rounds ---- */
@@ -529,7 +614,11 @@ static void flush_round(struct node *n)
     if (n->must_reload) {
         reload_catalog(n);
     }
+    drop_partitions(n);
     region_flush(n->r);
+    if (n->dropping != 0 && n->disk.count == 0) {
+        node_disk_is_idle(n);
+    }
     if (settle(n) && n->r != NULL) {
         region_check(n->r);
         plan_tick(n);
@@ -738,6 +827,7 @@ void node_start(struct node *n)
     n->tick_at = 0;
     n->trap = (struct trap){0};
     n->parts = 1; /* metadata */
+    n->dropping = 0;
     trace(w, "start", n->id, n->life, n->incarnation, 0);
     struct region_cfg cfg;
     struct errinfo ei = {0};
@@ -752,6 +842,7 @@ void node_start(struct node *n)
     }
     n->is_up = true;
     reload_catalog(n);
+    find_orphans(n);
     region_check(n->r);
     coordinator_watch(w, n->id);
     net_node_up(w, n->id);
