@@ -5,7 +5,7 @@ const { ChangeFeedStartFrom } = cosmos;
 let account;
 let client;
 before(async () => {
-    account = await Account.start();
+    account = await Account.start({ args: ["--profile", "wan"] }); // no failover because a test machine is busy
     client = account.client({ consistencyLevel: "Session" });
 });
 

@@ -5,7 +5,7 @@ let account;
 let client;
 let container;
 before(async () => {
-    account = await Account.start();
+    account = await Account.start({ args: ["--profile", "wan"] }); // no failover because a test machine is busy
     client = account.client({ consistencyLevel: "Session" });
     container = await makeContainer(client);
 });
