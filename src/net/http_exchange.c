@@ -14,6 +14,7 @@
  * connection, a handler's hold on the request may not. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -312,9 +313,23 @@ static enum MHD_Result queue_answer(struct http_conn_state *x)
     }
     struct http_server *s = x->listener->server;
     atomic_fetch_add_explicit(&s->bytes_out, x->out_body_size, memory_order_relaxed);
+    if (s->opts.answered != NULL) {
+        s->opts.answered(s->opts.ctx, &x->req, x->status);
+    }
     enum MHD_Result ret = MHD_queue_response(x->mhd, (unsigned)x->status, r);
     MHD_destroy_response(r); /* the connection holds its own reference */
     return ret;
+}
+
+const char *http_answer_header(const struct http_req *req, const char *name)
+{
+    const struct http_conn_state *x = req->conn;
+    for (size_t i = 0; i < x->header_count; i++) {
+        if (strcasecmp(x->headers[i].name, name) == 0) {
+            return x->headers[i].value;
+        }
+    }
+    return NULL;
 }
 
 void http_respond(struct http_req *req, struct http_response *res)
@@ -347,12 +362,19 @@ static void refusal_body(struct http_server *s, int status, const char *why, str
     atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
 }
 
-/* For an exchange whose handler may still come back: touches nothing of it. */
-static enum MHD_Result answer_abandoned(struct http_server *s, struct MHD_Connection *mhd)
+/* For an exchange whose handler may still come back: touches nothing of it. What was asked for may
+ * be done or not: only of a read is it true that nothing happened. */
+static enum MHD_Result answer_abandoned(struct http_server *s, struct MHD_Connection *mhd,
+                                        const char *method)
 {
+    bool is_read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    int status = is_read ? 503 : 408;
     struct buf body;
     buf_init(&body, HTTP_REFUSAL_SIZE_MAX);
-    refusal_body(s, 503, "the server is going down", &body);
+    refusal_body(s, status,
+                 is_read ? "the server is going down"
+                         : "the server is going down; the outcome is unknown",
+                 &body);
     struct MHD_Response *r = MHD_create_response_from_buffer(body.n, body.p, MHD_RESPMEM_MUST_COPY);
     buf_done(&body);
     if (r == NULL) {
@@ -360,7 +382,7 @@ static enum MHD_Result answer_abandoned(struct http_server *s, struct MHD_Connec
     }
     (void)MHD_add_response_header(r, "Content-Type", "application/json"); /* better than none */
     (void)MHD_add_response_header(r, "Connection", "close");
-    enum MHD_Result ret = MHD_queue_response(mhd, 503, r);
+    enum MHD_Result ret = MHD_queue_response(mhd, (unsigned)status, r);
     MHD_destroy_response(r);
     return ret;
 }
@@ -431,7 +453,7 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *mhd, const char
         return queue_answer(x);
     }
     if (state == EXCHANGE_ABANDONED) {
-        return answer_abandoned(listener->server, mhd);
+        return answer_abandoned(listener->server, mhd, method);
     }
     if (x->refuse_status != 0) {
         return answer_refusal(x, x->refuse_status, x->refuse_why);

@@ -66,6 +66,9 @@ void http_response_header(struct http_response *r, struct str name, struct str v
 /* Answers and ends the request. Any thread. */
 void http_respond(struct http_req *req, struct http_response *res);
 
+/* Inside `answered`: a header of the answer, NULL when absent. */
+const char *http_answer_header(const struct http_req *req, const char *name);
+
 typedef void http_handler(void *ctx, struct http_req *req);
 typedef void http_refuse(void *ctx, int status, const char *why, struct buf *json_body);
 
@@ -73,6 +76,9 @@ struct http_server_opts {
     unsigned threads; /* 0 = 2 */
     http_handler *handler;
     http_refuse *refuse; /* NULL: {"code":"BadRequest","message":why} */
+    /* For counting: an answer goes out, the HTTP layer's own refusals included (then received_us is 0
+     * and the method may be missing). On the connection's thread; must not block. */
+    void (*answered)(void *ctx, const struct http_req *req, int status);
     void *ctx;
     unsigned idle_timeout_s; /* 0 = 120 */
     size_t body_size_max;    /* 0 = HTTP_BODY_SIZE_MAX */

@@ -447,23 +447,74 @@ T_TEST("a name is listened to once")
     teardown();
 }
 
-T_TEST("a request nobody answers gets 503 at the end, and the late answer harms nobody")
+/* The server is freed while a request is kept aside; what its sender hears. */
+static int status_when_abandoned(const char *request, const char *want_body)
 {
     setup();
     struct raw_conn c = raw_connect(w.port);
-    raw_send(&c, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+    raw_send(&c, request);
     struct http_req *kept = take_aside();
     usec start_us = clock_boot_us();
     http_server_free(w.server, 50);
     t_check(clock_boot_us() - start_us >= 50000);
     struct raw_response r = {0};
     t_check(raw_read(&c, true, &r));
-    t_eq_int(r.status, 503);
-    t_contains(str_of(r.body), "{\"status\":503,");
+    t_contains(str_of(r.body), want_body);
     raw_response_done(&r);
     answer_echo(kept);
     raw_close(&c);
     t_check(close(w.fd) == 0);
+    return r.status;
+}
+
+T_TEST("a read nobody answers gets 503 at the end, and the late answer harms nobody")
+{
+    t_eq_int(status_when_abandoned("GET /later HTTP/1.1\r\nHost: h\r\n\r\n", "{\"status\":503,"), 503);
+}
+
+T_TEST("of a write nobody answers the server does not say that it was not done")
+{
+    t_eq_int(status_when_abandoned("PUT /later HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
+                                   "outcome is unknown"),
+             408);
+}
+
+static atomic_uint answered_count;
+static atomic_int answered_status;
+
+static void on_answered(void *ctx, const struct http_req *req, int status)
+{
+    UNUSED(ctx);
+    const char *listener = http_answer_header(req, "X-LISTENER");
+    if (status == 200 && listener && strcmp(listener, "east") == 0 &&
+        !http_answer_header(req, "x-none") && req->received_us != 0) {
+        atomic_fetch_add(&answered_count, 1);
+    }
+    atomic_store(&answered_status, status);
+}
+
+T_TEST("whoever counts hears of every answer, of refusals too, with its headers")
+{
+    setup();
+    http_server_free(w.server, 0);
+    struct http_server_opts opts = {
+        .handler = handler, .refuse = refuse, .answered = on_answered, .body_size_max = 10};
+    t_ok(http_server_new(&opts, &w.server, NULL));
+    t_ok(http_server_listen(w.server, w.fd, "east", NULL));
+    atomic_store(&answered_count, 0);
+    struct raw_conn c = raw_connect(w.port);
+    struct raw_response r = exchange(&c, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    raw_response_done(&r);
+    raw_send(&c, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+    answer_echo(take_aside());
+    t_check(raw_read(&c, true, &r));
+    raw_response_done(&r);
+    t_eq_u64(atomic_load(&answered_count), 2);
+    r = exchange(&c, "PUT /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n12345678901");
+    raw_response_done(&r);
+    t_eq_int(atomic_load(&answered_status), 413);
+    raw_close(&c);
+    teardown();
 }
 
 T_TEST("a client that goes away while its answer is made harms nobody")
