@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,7 +37,8 @@ enum {
     FORWARD_TIMEOUT_MS = 60000, /* as long as a client waits by default */
     CONNECT_TIMEOUT_MS = 500,
     HELD_PERIOD_MS = 50,
-    STOP_GRACE_MS = 500,
+    STOP_GRACE_MS = 500, /* for what is being forwarded when the front is to end */
+    STOP_PERIOD_MS = 10,
     FORWARD_HEADERS_MAX = 96,
 };
 
@@ -49,8 +51,12 @@ struct front_req {
     bool is_on_global; /* else a stand-in for `region` */
     size_t region;     /* index into opts.regions */
     region_id target;  /* being asked now */
-    uint64_t tried_mask;
-    coord_rev tried_rev; /* record revision when it was last tried: again only after a change */
+    uint64_t tried_mask; /* regions that were asked since it was last held */
+    /* A held request is looked at again when the world has changed since (struct front.changes), at
+     * `again_us` when a region refused it (which may know less of the record than we do), and at its
+     * deadline. */
+    uint64_t seen_changes;
+    usec again_us;
 };
 
 struct front {
@@ -59,26 +65,31 @@ struct front {
     struct coord_client *coord;
     struct http_client *client;
     struct http_server *http;
+    struct http_metrics *http_metrics; /* counted by HTTP threads */
     struct front_record rec;
     struct cosmos_auth *auth;
+    uint64_t changes; /* of the record, and of regions that we stand in for */
+    size_t open_count; /* requests that have no answer yet: held or being forwarded */
     struct list held;
     size_t held_count;
-    struct loop_timer *held_timer;
+    struct loop_timer *held_timer, *stop_timer;
     bool is_standing_in[FRONT_REGIONS_MAX];
     struct loop_fd *control;
     char control_line[256];
     size_t control_n;
-    uint64_t forwarded, stood_in, held_total, held_expired;
+    uint64_t forwarded, retried, unknown, stood_in, held_total, held_expired, refused_full;
     char prefix[RECORD_NAME_MAX + 64];
     bool is_synced, is_ready;
-    struct errinfo failure;
+    atomic_bool is_stopping; /* read by HTTP threads, too */
+    usec stopping_until_us;
 };
 
 /* ---- answers ---- */
 
 static void finish(struct front_req *r)
 {
-    list_remove(&r->link);
+    ASSERT(r->front->open_count > 0 && list_is_empty(&r->link));
+    r->front->open_count--;
     mem_free(r);
 }
 
@@ -104,14 +115,22 @@ static void answer_account(struct front_req *r)
 static void hold(struct front_req *r)
 {
     struct front *f = r->front;
-    if (f->held_count >= FRONT_HELD_MAX) {
-        answer_error(r, ERR_UNAVAILABLE, "no region can serve this now and too many requests wait already");
+    if (atomic_load(&f->is_stopping)) {
+        answer_error(r, ERR_UNAVAILABLE, "the front is stopping; nothing was applied");
         return;
     }
-    r->tried_rev = f->rec.rev;
+    r->seen_changes = f->changes;
+    r->again_us = r->tried_mask != 0 ? loop_now(f->loop) + HELD_PERIOD_MS * 1000U : UINT64_MAX;
     list_push_back(&f->held, &r->link);
     f->held_count++;
     f->held_total++;
+}
+
+static struct front_req *unhold(struct front *f, struct list *link)
+{
+    list_remove(link);
+    f->held_count--;
+    return LIST_ENTRY(link, struct front_req, link);
 }
 
 /* ---- forwarding ---- */
@@ -125,6 +144,17 @@ static bool can_serve(const struct account_record *rec, const struct record_regi
     return reg->state == REGION_ONLINE_WRITE || reg->state == REGION_ONLINE_READ;
 }
 
+/* Its address is ours now: forwarding there would come back to us. */
+static bool is_away(const struct front *f, const struct record_region *reg)
+{
+    for (size_t i = 0; i < f->opts->region_count; i++) {
+        if (f->is_standing_in[i] && strcmp(f->opts->regions[i].name, reg->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The writer when it can, else the first region by priority that was not tried yet. */
 static const struct record_region *choose(const struct front_req *r)
 {
@@ -133,7 +163,7 @@ static const struct record_region *choose(const struct front_req *r)
     for (size_t i = 0; i < rec->region_count; i++) {
         const struct record_region *reg = &rec->regions[i];
         bool is_tried = ((r->tried_mask >> reg->id) & 1) != 0;
-        if (is_tried || !can_serve(rec, reg, r->is_write)) {
+        if (is_tried || !can_serve(rec, reg, r->is_write) || is_away(r->front, reg)) {
             continue;
         }
         if (!best || reg->id == rec->writer) {
@@ -144,6 +174,7 @@ static const struct record_region *choose(const struct front_req *r)
 }
 
 static void serve(struct front_req *r);
+static void serve_held(struct front *f);
 
 static bool is_hop_header(struct str name)
 {
@@ -175,9 +206,9 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
 {
     struct front_req *r = ctx;
     struct front *f = r->front;
-    bool is_time_left = loop_now(f->loop) < r->deadline_us;
+    bool may_ask_again = r->is_on_global && loop_now(f->loop) < r->deadline_us;
     r->tried_mask |= UINT64_C(1) << r->target;
-    if (res->err == OK && !(says_not_me(res) && is_time_left)) {
+    if (res->err == OK && !(says_not_me(res) && may_ask_again)) {
         struct http_response out = {.status = res->status, .body_copy = res->body};
         for (size_t i = 0; i < res->header_count && out.header_count < HTTP_RESPONSE_HEADERS_MAX; i++) {
             if (!is_hop_header(res->headers[i].name) && !str_eq_nocase(res->headers[i].name, STR("date"))) {
@@ -191,9 +222,15 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
     }
     if (res->err != OK && res->was_sent && r->is_write) {
         /* It may have been applied: never say that it was not. */
+        f->unknown++;
         answer_error(r, ERR_UNKNOWN_OUTCOME, "the write region was lost before it answered");
         return;
     }
+    if (atomic_load(&f->is_stopping)) {
+        answer_error(r, ERR_UNAVAILABLE, "the front is stopping; nothing was applied");
+        return;
+    }
+    f->retried++;
     LOG_DEBUG("front", "forward_failed", "region=%u error=%s status=%d", r->target, err_name(res->err),
               res->status);
     serve(r);
@@ -241,13 +278,18 @@ static void serve_global(struct front_req *r)
 }
 
 /* The region's own server is away. While the record still calls it online a failover (or its return)
- * is near: hold, so that the client learns "not here" together with where to go. */
+ * is near: hold, so that the client learns "not here" together with where to go. When the server is
+ * back meanwhile, it answers what came to its address. */
 static void serve_stand_in(struct front_req *r)
 {
     struct front *f = r->front;
     const struct account_record *rec = &f->rec.record;
     const struct record_region *reg =
         record_region_by_name(&f->rec.record, str_of(f->opts->regions[r->region].name));
+    if (reg && !f->is_standing_in[r->region] && ((r->tried_mask >> reg->id) & 1) == 0) {
+        forward(r, reg);
+        return;
+    }
     bool is_writer = reg && rec->writer == reg->id;
     bool is_listed = reg && can_serve(rec, reg, false);
     bool is_settled = r->is_write ? !is_writer && rec->phase == PHASE_OPEN : !is_listed;
@@ -283,10 +325,9 @@ static void serve_held(struct front *f)
     list_init(&again);
     LIST_FOR_SAFE(l, &f->held)
     {
-        struct front_req *r = LIST_ENTRY(l, struct front_req, link);
-        if (r->tried_rev != f->rec.rev || now >= r->deadline_us) {
-            list_remove(l);
-            f->held_count--;
+        const struct front_req *r = LIST_ENTRY(l, struct front_req, link);
+        if (r->seen_changes != f->changes || now >= r->again_us || now >= r->deadline_us) {
+            (void)unhold(f, l);
             list_push_back(&again, l);
         }
     }
@@ -322,13 +363,42 @@ static bool is_write_request(const struct http_req *req)
     return !str_starts(http_header(req, STR("content-type")), STR("application/query+json"));
 }
 
+static void answer_admin(struct front *f, struct http_req *req)
+{
+    struct front_status status = {.is_ready = f->is_ready,
+                                  .is_synced = f->is_synced,
+                                  .forwarded = f->forwarded,
+                                  .retried = f->retried,
+                                  .unknown = f->unknown,
+                                  .stood_in = f->stood_in,
+                                  .open = f->open_count,
+                                  .held = f->held_count,
+                                  .held_total = f->held_total,
+                                  .held_expired = f->held_expired,
+                                  .refused_full = f->refused_full,
+                                  .region_count = f->opts->region_count,
+                                  .http_metrics = f->http_metrics,
+                                  .http = f->http};
+    for (size_t i = 0; i < f->opts->region_count; i++) {
+        status.regions[i].name = f->opts->regions[i].name;
+        status.regions[i].is_away = f->is_standing_in[i];
+    }
+    front_admin(req, &f->rec, f->auth, f->coord, f->loop, &status);
+}
+
 static void on_loop_request(void *ctx)
 {
     struct front_req *r = ctx;
     struct front *f = r->front;
+    if (admin_is_ours(r->http)) {
+        answer_admin(f, r->http);
+        mem_free(r);
+        return;
+    }
     list_init(&r->link);
+    f->open_count++;
     r->is_write = is_write_request(r->http);
-    r->deadline_us = r->http->received_us + FRONT_HOLD_MS * 1000U;
+    r->deadline_us = r->http->received_us + (f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000U;
     r->is_on_global = true;
     for (size_t i = 0; i < f->opts->region_count; i++) {
         if (strcmp(r->http->listener, f->opts->regions[i].name) == 0) {
@@ -336,16 +406,13 @@ static void on_loop_request(void *ctx)
             r->region = i;
         }
     }
-    if (admin_is_ours(r->http)) {
-        struct front_status status = {.is_ready = f->is_ready,
-                                      .is_synced = f->is_synced,
-                                      .forwarded = f->forwarded,
-                                      .stood_in = f->stood_in,
-                                      .held = f->held_count,
-                                      .held_total = f->held_total,
-                                      .held_expired = f->held_expired};
-        front_admin(r->http, &f->rec, f->auth, f->coord, f->loop, &status);
-        finish(r);
+    if (f->open_count > (f->opts->requests_max > 0 ? f->opts->requests_max : FRONT_REQUESTS_MAX)) {
+        f->refused_full++;
+        answer_error(r, ERR_UNAVAILABLE, "too many requests wait already; nothing was applied");
+        return;
+    }
+    if (atomic_load(&f->is_stopping)) {
+        answer_error(r, ERR_UNAVAILABLE, "the front is stopping; nothing was applied");
         return;
     }
     if (!f->rec.is_known) {
@@ -372,19 +439,27 @@ static void on_request(void *ctx, struct http_req *req)
     struct front_req *r = MEM_NEW(struct front_req);
     r->front = f;
     r->http = req;
-    if (!loop_post(f->loop, on_loop_request, r)) {
+    bool is_stopping = atomic_load(&f->is_stopping); /* the loop may have run for the last time */
+    if (is_stopping || !loop_post(f->loop, on_loop_request, r)) {
         struct errinfo ei = {0};
-        err_set(&ei, ERR_UNAVAILABLE, "too many requests wait already; nothing was applied");
+        err_set(&ei, ERR_UNAVAILABLE, "%s; nothing was applied",
+                is_stopping ? "the front is stopping" : "too many requests wait already");
         cosmos_respond_error(req, &ei);
         mem_free(r);
     }
+}
+
+static void on_answered(void *ctx, const struct http_req *req, int status)
+{
+    struct front *f = ctx;
+    http_metrics_answered(f->http_metrics, req, status);
 }
 
 /* ---- standing in ---- */
 
 static void set_stand_in(struct front *f, struct str name, bool is_down)
 {
-    for (size_t i = 0; i < f->opts->region_count; i++) {
+    for (size_t i = 0; i < f->opts->region_count && !atomic_load(&f->is_stopping); i++) {
         const char *region = f->opts->regions[i].name;
         if (!str_eq(name, str_of(region)) || f->is_standing_in[i] == is_down) {
             continue;
@@ -394,10 +469,12 @@ static void set_stand_in(struct front *f, struct str name, bool is_down)
         if (!is_down) {
             http_server_unlisten(f->http, region);
         } else if (http_server_listen(f->http, f->opts->regions[i].fd, region, &ei) != OK) {
-            LOG_ERROR("front", "cannot_stand_in", "region=%s error=\"%s\"", region, ei.message);
+            LOG_ERROR("front", "cannot_stand_in", "region=%s error=%s", region, ei.message);
             f->is_standing_in[i] = false;
         }
+        f->changes++;
         LOG_INFO("front", is_down ? "standing_in" : "stepping_back", "region=%s", region);
+        serve_held(f);
     }
 }
 
@@ -450,13 +527,14 @@ static void coord_changed(void *ctx, const struct coord_kv *kv)
     }
     struct errinfo ei = {0};
     if (front_record_set(&f->rec, kv, &ei) != OK) {
-        LOG_ERROR("front", "bad_record", "error=\"%s\"", ei.message);
+        LOG_ERROR("front", "bad_record", "error=%s", ei.message);
         return;
     }
     const char *keys[4] = {f->rec.record.key[0], f->rec.record.key[1], f->rec.record.key[2],
                            f->rec.record.key[3]};
     cosmos_auth_free(f->auth);
     f->auth = cosmos_auth_new(keys);
+    f->changes++;
     serve_held(f);
     say_when_ready(f);
 }
@@ -473,21 +551,71 @@ static void coord_lost(void *ctx)
     struct front *f = ctx;
     f->is_synced = false;
     /* The last document stays: a wrong writer entry costs a client one 403/3, none at all stops it. */
-    LOG_WARN("front", "coordinator_lost", "serving=\"the last known account document\"");
+    LOG_WARN("front", "coordinator_lost", "serving=%s", "the last known account document");
 }
 
 /* ---- life ---- */
 
+static void on_stop_timer(void *ctx)
+{
+    struct front *f = ctx;
+    if (f->open_count == 0 || loop_now(f->loop) >= f->stopping_until_us) {
+        loop_stop(f->loop);
+    }
+}
+
+/* No new work, what is held is refused, what is being forwarded gets a little time. */
 static void on_end_signal(void *ctx, int signum)
 {
     struct front *f = ctx;
-    LOG_INFO("front", "stopping", "signal=%d", signum);
-    loop_stop(f->loop);
+    LOG_INFO("front", "stopping", "signal=%d open=%zu", signum, f->open_count);
+    if (atomic_exchange(&f->is_stopping, true)) {
+        loop_stop(f->loop); /* asked twice: do not wait */
+        return;
+    }
+    http_server_unlisten(f->http, "global");
+    for (size_t i = 0; i < f->opts->region_count; i++) {
+        if (f->is_standing_in[i]) {
+            http_server_unlisten(f->http, f->opts->regions[i].name);
+        }
+    }
+    while (!list_is_empty(&f->held)) {
+        answer_error(unhold(f, f->held.next), ERR_UNAVAILABLE, "the front is stopping; nothing was applied");
+    }
+    f->stopping_until_us = loop_now(f->loop) + STOP_GRACE_MS * 1000U;
+    loop_timer_set(f->stop_timer, 1, STOP_PERIOD_MS);
+}
+
+static void on_last_post(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+static void front_stop(struct front *f)
+{
+    /* Requests that were handed over before HTTP threads saw is_stopping: each gets its 503. */
+    if (loop_post(f->loop, on_last_post, f->loop)) {
+        loop_run(f->loop);
+    }
+    http_client_free(f->client); /* ends what is being forwarded: 408 or 503, each truthful */
+    coord_client_free(f->coord); /* likewise changes of the account */
+    http_server_free(f->http, STOP_GRACE_MS);
+    loop_timer_free(f->held_timer);
+    loop_timer_free(f->stop_timer);
+    if (f->control) {
+        loop_fd_free(f->control);
+    }
 }
 
 static enum err front_start(struct front *f, struct errinfo *ei)
 {
-    struct http_server_opts ho = {.threads = f->opts->http_threads, .handler = on_request, .ctx = f};
+    struct http_server_opts ho = {
+        .threads = f->opts->http_threads,
+        .handler = on_request,
+        .refuse = cosmos_refuse,
+        .answered = on_answered,
+        .ctx = f,
+    };
     TRY(http_server_new(&ho, &f->http, ei));
     TRY(http_server_listen(f->http, f->opts->global_fd, "global", ei));
     f->client = http_client_new(f->loop);
@@ -497,6 +625,7 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     coord_client_watch(f->coord, str_of(f->prefix), &ev);
     f->held_timer = loop_timer_new(f->loop, on_held_timer, f);
     loop_timer_set(f->held_timer, HELD_PERIOD_MS, HELD_PERIOD_MS);
+    f->stop_timer = loop_timer_new(f->loop, on_stop_timer, f);
     if (f->opts->control_fd >= 0) {
         int flags = fcntl(f->opts->control_fd, F_GETFL);
         if (flags < 0 || fcntl(f->opts->control_fd, F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -515,25 +644,17 @@ enum err front_run(const struct front_opts *opts, struct errinfo *ei)
     f->opts = opts;
     f->loop = loop_new();
     list_init(&f->held);
+    f->http_metrics = http_metrics_new();
     front_record_init(&f->rec);
     (void)snprintf(f->prefix, sizeof(f->prefix), COORD_PREFIX "%s/", opts->account);
     enum err err = front_start(f, ei);
     if (err == OK) {
         loop_run(f->loop);
-        while (!list_is_empty(&f->held)) {
-            answer_error(LIST_ENTRY(f->held.next, struct front_req, link), ERR_UNAVAILABLE,
-                         "the front is stopping; nothing was applied");
-        }
-        http_client_free(f->client); /* ends what is being forwarded: 408 or 503, each truthful */
-        http_server_free(f->http, STOP_GRACE_MS);
-        coord_client_free(f->coord);
-        loop_timer_free(f->held_timer);
-        if (f->control) {
-            loop_fd_free(f->control);
-        }
+        front_stop(f);
     }
     cosmos_auth_free(f->auth);
     front_record_done(&f->rec);
+    http_metrics_free(f->http_metrics);
     loop_free(f->loop);
     mem_free(f);
     return err;

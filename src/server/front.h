@@ -12,13 +12,21 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { FRONT_REGIONS_MAX = 32, FRONT_HOLD_MS = 2500, FRONT_HELD_MAX = 10000 };
+enum {
+    FRONT_REGIONS_MAX = 32,
+    FRONT_HOLD_MS = 2500,
+    /* Held or being forwarded; more are refused with 503 at once. Below HTTP_CONNECTIONS_MAX, or the
+     * next client would wait for a connection instead of getting an answer. */
+    FRONT_REQUESTS_MAX = 3000,
+};
 
 struct front_opts {
     const char *account;
     const char *coordinator;
     struct str secret;
     unsigned http_threads;
+    unsigned hold_ms;      /* 0 = FRONT_HOLD_MS */
+    unsigned requests_max; /* 0 = FRONT_REQUESTS_MAX */
     int global_fd;
     int control_fd; /* "down NAME" and "up NAME" lines from the supervisor; -1 = none */
     size_t region_count;

@@ -14,6 +14,7 @@
 #include "cosmos/errors.h"
 #include "json/json.h"
 #include "server/admin.h"
+#include "server/metrics.h"
 
 enum { CHANGE_TIMEOUT_MS = 2000, KEY_BYTES = 64 };
 
@@ -168,31 +169,39 @@ static void answer_text(struct http_req *req, int status, const char *text, cons
     buf_done(&body);
 }
 
-static void metrics(struct http_req *req, const struct front_status *s)
+static void metrics(struct http_req *req, const struct front_record *rec, const struct front_status *s)
 {
     struct buf b;
-    buf_init(&b, 64 << 10);
-    buf_printf(&b, "# HELP holdfast_front_forwarded_total Requests forwarded to a region.\n"
-                   "# TYPE holdfast_front_forwarded_total counter\n"
-                   "holdfast_front_forwarded_total %" PRIu64 "\n",
-               s->forwarded);
-    buf_printf(&b, "# HELP holdfast_front_stood_in_total Requests answered in place of an absent region.\n"
-                   "# TYPE holdfast_front_stood_in_total counter\n"
-                   "holdfast_front_stood_in_total %" PRIu64 "\n",
-               s->stood_in);
-    buf_printf(&b, "# HELP holdfast_front_held Requests waiting for a failover to end.\n"
-                   "# TYPE holdfast_front_held gauge\n"
-                   "holdfast_front_held %" PRIu64 "\n",
-               s->held);
-    buf_printf(&b, "# HELP holdfast_front_held_expired_total Requests that waited in vain.\n"
-                   "# TYPE holdfast_front_held_expired_total counter\n"
-                   "holdfast_front_held_expired_total %" PRIu64 "\n",
+    buf_init(&b, 1 << 20);
+    metric_u64(&b, "holdfast_front_forwarded_total", METRIC_COUNTER, "Answers of a region passed on.", s->forwarded);
+    metric_u64(&b, "holdfast_front_retried_total", METRIC_COUNTER,
+               "Requests that a region refused or lost and that were asked again.", s->retried);
+    metric_u64(&b, "holdfast_front_unknown_outcome_total", METRIC_COUNTER,
+               "Writes whose region was lost before it answered (408).", s->unknown);
+    metric_u64(&b, "holdfast_front_stood_in_total", METRIC_COUNTER,
+               "Requests answered in place of an absent region.", s->stood_in);
+    metric_u64(&b, "holdfast_front_open", METRIC_GAUGE, "Requests without an answer: held or being forwarded.",
+               s->open);
+    metric_u64(&b, "holdfast_front_held", METRIC_GAUGE, "Requests waiting for a failover to end.", s->held);
+    metric_u64(&b, "holdfast_front_held_total", METRIC_COUNTER, "Times a request began to wait.", s->held_total);
+    metric_u64(&b, "holdfast_front_held_expired_total", METRIC_COUNTER, "Requests that waited in vain (503).",
                s->held_expired);
-    buf_printf(&b, "# HELP holdfast_front_coordinator_synced 1 while in touch with the coordinator.\n"
-                   "# TYPE holdfast_front_coordinator_synced gauge\n"
-                   "holdfast_front_coordinator_synced %d\n",
-               s->is_synced ? 1 : 0);
-    admin_respond(req, 200, &b, "text/plain; version=0.0.4");
+    metric_u64(&b, "holdfast_front_refused_full_total", METRIC_COUNTER,
+               "Requests refused because too many waited already (503).", s->refused_full);
+    metric_u64(&b, "holdfast_front_ready", METRIC_GAUGE, "1 once writes to the global endpoint were possible.",
+               s->is_ready);
+    metric_u64(&b, "holdfast_front_coordinator_synced", METRIC_GAUGE, "1 while in touch with the coordinator.",
+               s->is_synced);
+    metric_head(&b, "holdfast_front_standing_in", METRIC_GAUGE, "1 while the front answers for this region.");
+    for (size_t i = 0; i < s->region_count; i++) {
+        metric_row(&b, "holdfast_front_standing_in", "region", s->regions[i].name, s->regions[i].is_away);
+    }
+    if (rec->is_known) {
+        metric_u64(&b, "holdfast_front_generation", METRIC_GAUGE, "Generation of the account record known here.",
+                   rec->record.generation);
+    }
+    http_metrics_write(s->http_metrics, s->http, &b);
+    admin_respond(req, 200, &b, METRIC_CONTENT_TYPE);
     buf_done(&b);
 }
 
@@ -321,7 +330,7 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
         return;
     }
     if (str_eq(path, STR("/metrics"))) {
-        metrics(req, status);
+        metrics(req, rec, status);
         return;
     }
     struct errinfo ei = {0};

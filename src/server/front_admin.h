@@ -18,6 +18,8 @@
 #include "coord/coord_client.h"
 #include "cosmos/auth.h"
 #include "net/http_server.h"
+#include "server/front.h"
+#include "server/http_metrics.h"
 
 struct front_record {
     struct arena arena;
@@ -31,7 +33,14 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv, str
 
 struct front_status {
     bool is_ready, is_synced;
-    uint64_t forwarded, stood_in, held, held_total, held_expired;
+    size_t region_count;
+    struct {
+        const char *name;
+        bool is_away; /* the front stands in for it */
+    } regions[FRONT_REGIONS_MAX];
+    const struct http_metrics *http_metrics;
+    const struct http_server *http;
+    uint64_t forwarded, retried, unknown, stood_in, open, held, held_total, held_expired, refused_full;
 };
 void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,
                  struct coord_client *coord, struct loop *loop, const struct front_status *status);
