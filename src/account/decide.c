@@ -62,6 +62,15 @@ bool decide_lease_is_over(const struct region *r)
 
 /* ---- claiming the writer's role ---- */
 
+/* The writer of the newest epoch was put aside by a claim, and whoever claimed never opened: its
+ * log still has everything that was ever acknowledged, whatever the record calls its state. */
+static bool is_last_writer(const struct region *r)
+{
+    const struct record_epoch *reign = region_reign(r);
+    return r->role == ROLE_RECOVERING && reign != NULL && reign->writer == r->cfg.self &&
+           r->rec->phase == PHASE_PROMOTING && r->rec->generation > reign->generation;
+}
+
 /* Live candidates that go before us. */
 static unsigned better_candidates(const struct region *r)
 {
@@ -70,6 +79,9 @@ static unsigned better_candidates(const struct region *r)
     for (size_t i = 0; i < rec->region_count; i++) {
         const struct record_region *g = &rec->regions[i];
         if (g->id == r->cfg.self) {
+            if (is_last_writer(r)) {
+                continue; /* everyone goes before one that was put aside */
+            }
             return n;
         }
         bool in_q = (rec->q_mask & record_mask(g->id)) != 0;
@@ -85,6 +97,9 @@ static unsigned better_candidates(const struct region *r)
 static bool may_claim(const struct region *r)
 {
     const struct record_region *self = region_self(r);
+    if (is_last_writer(r)) {
+        return r->is_synced && repl_is_whole(r->repl);
+    }
     if ((r->role != ROLE_READER && r->role != ROLE_TAKING) || self == NULL || !r->is_synced ||
         !repl_is_whole(r->repl)) {
         return false;
@@ -646,6 +661,9 @@ void decide_tick(struct region *r)
         (void)try_recover(r);
         return;
     case ROLE_RECOVERING:
+        if (try_claim(r)) {
+            return;
+        }
         break;
     case ROLE_STARTING:
     case ROLE_FENCED:

@@ -374,13 +374,20 @@ void conflict_part_gone(struct partition *p)
     }
 }
 
-/* Conflict records being collected into one entry. */
+/* Entries of conflict records say in their vector which entry was lost: (region, epoch) and
+ * (region, lsn). */
+enum { LOST_EPOCH, LOST_LSN, LOST_PLACE_COUNT };
+
+/* Conflict records of one lost entry, being collected. */
 struct records {
     struct partition *p;
     struct arena a; /* keys and texts until the entry is written */
     struct entry_op *ops;
     size_t count, size;
     struct write_place place;
+    region_id from;
+    epoch lost_epoch; /* the lost entry that all of them are about */
+    lsn lost_lsn;
     lsn need; /* highest lsn that holds a record of this message */
 };
 
@@ -399,10 +406,13 @@ static void records_place(struct records *r)
     };
 }
 
-static void records_write(struct records *r)
+static enum err records_write(struct records *r)
 {
     if (r->count == 0) {
-        return;
+        return OK;
+    }
+    if (r->place.lsn >= r->p->repl->mode.lsn_limit) {
+        return ERR_UNAVAILABLE;
     }
     struct entry e = {.kind = ENTRY_WRITE,
                       .reason = REASON_CONFLICT,
@@ -411,6 +421,11 @@ static void records_write(struct records *r)
                       .ts = r->place.ts,
                       .op_count = r->count,
                       .ops = r->ops};
+    e.vector_count = LOST_PLACE_COUNT;
+    e.vector[LOST_EPOCH].region = r->from;
+    e.vector[LOST_EPOCH].count = r->lost_epoch;
+    e.vector[LOST_LSN].region = r->from;
+    e.vector[LOST_LSN].count = r->lost_lsn;
     part_write(r->p, &e);
     r->need = e.lsn;
     r->p->repl->stats.conflict_records += r->count;
@@ -419,6 +434,7 @@ static void records_write(struct records *r)
     arena_reset(&r->a);
     r->ops = ARENA_NEW_ARRAY(&r->a, struct entry_op, BATCH_OPS_MAX);
     records_place(r);
+    return OK;
 }
 
 /* The record's present version; lsn 0 = there is none. */
@@ -503,12 +519,29 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
         .old = old,
     };
     if (r->count == BATCH_OPS_MAX || r->size >= CONFLICT_ENTRY_SIZE_MAX) {
-        if (r->place.lsn + 1 >= R->mode.lsn_limit) {
-            return ERR_UNAVAILABLE;
-        }
-        records_write(r);
+        return records_write(r);
     }
     return OK;
+}
+
+/* Which entry is this about? A lost entry itself, or what a lost conflict entry was about. false:
+ * nothing to record. */
+static bool records_begin(struct records *r, const struct entry *lost, region_id from)
+{
+    r->from = from;
+    r->lost_epoch = lost->epoch;
+    r->lost_lsn = lost->lsn;
+    if (lost->reason == REASON_TTL) {
+        return false; /* decided again here */
+    }
+    if (lost->reason == REASON_CONFLICT && lost->vector_count == LOST_PLACE_COUNT) {
+        r->from = lost->vector[LOST_EPOCH].region;
+        r->lost_epoch = lost->vector[LOST_EPOCH].count;
+        r->lost_lsn = lost->vector[LOST_LSN].count;
+        /* Its region became writer before it had cut it: it is not lost after all. */
+        return !part_history_has(r->p, r->lost_epoch, r->lost_lsn);
+    }
+    return true;
 }
 
 static enum err record_all(struct records *r, const struct msg *m, region_id from,
@@ -531,19 +564,14 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
             break;
         }
         *ret_upto = (struct place){lost.epoch, lost.lsn, lost.ord, lost.chain};
-        if (lost.reason == REASON_TTL) {
-            continue; /* decided again here */
+        if (!records_begin(r, &lost, from)) {
+            continue;
         }
         bool was_acked = r->p->pid != 0 && (!R->mode.is_strong || lost.lsn <= m->commit_lsn);
         for (size_t op = 0; ret == OK && op < lost.op_count; op++) {
             ret = records_add(r, &lost, op, from, was_acked, &key, &text);
         }
-    }
-    if (ret == OK && r->count > 0 && r->place.lsn >= R->mode.lsn_limit) {
-        ret = ERR_UNAVAILABLE;
-    }
-    if (ret == OK) {
-        records_write(r);
+        KEEP_FIRST(ret, records_write(r));
     }
     buf_done(&key);
     buf_done(&text);
