@@ -27,6 +27,13 @@ void disk_done(struct disk *d)
     d->items = NULL;
 }
 
+static void kick_later(struct world *w, void *ctx, uint64_t arg)
+{
+    UNUSED(w);
+    UNUSED(arg);
+    disk_kick(ctx);
+}
+
 void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at)
 {
     ASSERT(d->count < DISK_QUEUE_MAX);
@@ -35,7 +42,12 @@ void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec r
         d->items = mem_realloc(d->items, d->cap * sizeof(struct disk_item));
     }
     d->items[d->count++] = (struct disk_item){.batch = b, .ticket = ticket, .ready_at = ready_at};
-    disk_kick(d);
+    struct world *w = node_world(d->node);
+    if (ready_at > w->now) {
+        world_at(w, ready_at, kick_later, d, 0);
+    } else {
+        disk_kick(d);
+    }
 }
 
 /* Applies items [0, n) to the engine; errors of guards per item. */

@@ -65,6 +65,8 @@ struct node {
     uint64_t pause_seq;
     usec round_at;     /* the present call into the core began */
     usec skew;         /* pauses inside it so far */
+    usec busy_until;   /* time goes on while the core works, a little with each look at the clock */
+    unsigned clock_reads;
     usec tick_at;      /* planned; 0 = none */
     uint32_t parts;    /* bit per partition of its catalog */
     lsn made_at[SIM_PARTS_MAX]; /* in the metadata log */
@@ -143,7 +145,8 @@ struct world *node_world(const struct node *n)
 
 usec node_out_time(const struct node *n)
 {
-    return n->w->now + n->skew;
+    usec t = n->w->now + n->skew;
+    return t > n->busy_until ? t : n->busy_until;
 }
 
 usec node_round_time(const struct node *n)
@@ -159,12 +162,12 @@ static usec clock_at(const struct node *n, usec t)
 
 usec node_boot_us(const struct node *n)
 {
-    return clock_at(n, n->w->now + n->skew);
+    return clock_at(n, node_out_time(n));
 }
 
 int64_t node_wall_ms(const struct node *n)
 {
-    return INT64_C(1700000000000) + (int64_t)((n->w->now + n->skew) / 1000) + n->wall_offset_ms;
+    return INT64_C(1700000000000) + (int64_t)(node_out_time(n) / 1000) + n->wall_offset_ms;
 }
 
 static void rebase_clock(struct node *n, usec value)
@@ -175,7 +178,7 @@ static void rebase_clock(struct node *n, usec value)
 
 void node_set_drift(struct node *n, int ppm)
 {
-    rebase_clock(n, clock_at(n, n->w->now));
+    rebase_clock(n, node_boot_us(n));
     n->ppm = ppm;
     trace(n->w, "drift", n->id, (uint64_t)(int64_t)ppm, 0, 0);
 }
@@ -289,6 +292,7 @@ static usec io_now(void *ctx)
 {
     struct node *n = ctx;
     trap_point(n, IO_NOW);
+    n->busy_until = node_out_time(n) + (++n->clock_reads % 3 == 0 ? 1 : 0);
     return node_boot_us(n);
 }
 
@@ -549,7 +553,7 @@ static void plan_run(struct node *n)
     if (n->is_up && !n->is_run_planned && n->paused_until == 0 && n->mail_count > 0) {
         n->is_run_planned = true;
         /* Threads wake when they wake: what comes meanwhile is one round. */
-        world_after(n->w, rng_below(&n->w->rng, 60), run_round, n, n->life);
+        world_at(n->w, node_out_time(n) + rng_below(&n->w->rng, 60), run_round, n, n->life);
     }
 }
 
@@ -697,7 +701,7 @@ static void plan_tick(struct node *n)
     usec now = n->w->now;
     usec next = now + TICK_US;
     usec want = region_next_tick(n->r);
-    usec boot = clock_at(n, now);
+    usec boot = node_boot_us(n);
     if (want <= boot) {
         next = now + 100;
     } else if (want - boot < TICK_US) {
