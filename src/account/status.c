@@ -167,18 +167,18 @@ static void lag_metrics(struct region *r, struct buf *out)
                        r->account, r->cfg.name, g->name, (unsigned long long)lag.ops);
         }
     }
-    buf_add_cstr(out, "# HELP holdfast_lag_milliseconds Age of the oldest entry a region lacks.\n"
-                      "# TYPE holdfast_lag_milliseconds gauge\n");
+    buf_add_cstr(out, "# HELP holdfast_lag_seconds Age of the oldest entry a region lacks.\n"
+                      "# TYPE holdfast_lag_seconds gauge\n");
     for (size_t i = 0; i < r->rec->region_count; i++) {
         const struct record_region *g = &r->rec->regions[i];
         if (g->id != r->cfg.self) {
             struct repl_lag lag;
             repl_lag(r->repl, g->id, &lag);
+            uint64_t ms = lag.since_us == 0 ? 0 : ms_since(region_now(r), lag.since_us);
             buf_printf(
-                out, "holdfast_lag_milliseconds{account=\"%s\",region=\"%s\",peer=\"%s\"} %llu\n",
-                r->account, r->cfg.name, g->name,
-                (unsigned long long)(lag.since_us == 0 ? 0
-                                                       : ms_since(region_now(r), lag.since_us)));
+                out, "holdfast_lag_seconds{account=\"%s\",region=\"%s\",peer=\"%s\"} %llu.%03llu\n",
+                r->account, r->cfg.name, g->name, (unsigned long long)(ms / 1000),
+                (unsigned long long)(ms % 1000));
         }
     }
 }

@@ -173,6 +173,7 @@ static void metrics(struct http_req *req, const struct front_record *rec, const 
 {
     struct buf b;
     buf_init(&b, 1 << 20);
+    metric_process(&b);
     metric_u64(&b, "holdfast_front_forwarded_total", METRIC_COUNTER, "Answers of a region passed on.", s->forwarded);
     metric_u64(&b, "holdfast_front_retried_total", METRIC_COUNTER,
                "Requests that a region refused or lost and that were asked again.", s->retried);
@@ -321,7 +322,7 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
         answer_text(req, 200, "{\"status\":\"live\"}\n", "application/json");
         return;
     }
-    if (str_starts(path, STR("/health/"))) {
+    if (str_eq(path, STR("/health/ready")) || str_eq(path, STR("/health/write"))) {
         bool is_write = str_eq(path, STR("/health/write"));
         bool is_fine = status->is_ready && rec->is_known &&
                        (!is_write || (rec->record.phase != PHASE_PROMOTING && rec->record.writer != 0));
@@ -335,7 +336,10 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
     }
     struct errinfo ei = {0};
     bool is_read_only = false;
-    if (!rec->is_known) {
+    if (str_starts(path, STR("/health/"))) {
+        err_set(&ei, ERR_NOT_FOUND, "no such health endpoint");
+        err_hint(&ei, "live, ready or write");
+    } else if (!rec->is_known) {
         err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
     } else if (cosmos_auth_check(auth, req, clock_wall_ms(), &is_read_only, &ei) != OK) {
         UNUSED(ei); /* filled */

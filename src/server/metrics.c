@@ -1,9 +1,12 @@
 /* Prometheus text. See metrics.h. */
 #include "server/metrics.h"
 
+#include <dirent.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "base/contract.h"
+#include "base/files.h"
 
 static const uint64_t bounds_us[METRIC_BUCKET_COUNT] = {
     100,   250,    500,    1000,   2500,    5000,    10000,   25000,
@@ -58,6 +61,45 @@ void metric_u64(struct buf *b, const char *name, enum metric_kind kind, const ch
 {
     metric_head(b, name, kind, help);
     metric_row(b, name, NULL, NULL, value);
+}
+
+static uint64_t open_descriptors(void)
+{
+    uint64_t count = 0;
+    DIR *d = opendir("/proc/self/fd");
+    /* One thread walks this handle; readdir is safe on handles of one's own. */
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe) */
+        count += e->d_name[0] != '.';
+    }
+    if (d) {
+        (void)closedir(d);
+    }
+    return count > 0 ? count - 1 : 0; /* not the one of the look itself */
+}
+
+static uint64_t resident_bytes(void)
+{
+    struct buf text;
+    uint64_t pages = 0;
+    buf_init(&text, 256);
+    if (files_read("/proc/self/statm", &text, NULL) == OK) {
+        struct str first;
+        struct str rest;
+        struct str second;
+        (void)str_split(buf_str(&text), ' ', &first, &rest);
+        (void)str_split(rest, ' ', &second, &rest);
+        (void)str_to_u64(second, &pages); /* 0 when it cannot be read */
+    }
+    buf_done(&text);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void metric_process(struct buf *b)
+{
+    metric_head(b, "holdfast_build_info", METRIC_GAUGE, "Always 1; the version is its label.");
+    metric_row(b, "holdfast_build_info", "version", HF_VERSION, 1);
+    metric_u64(b, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.", resident_bytes());
+    metric_u64(b, "process_open_fds", METRIC_GAUGE, "Open file descriptors.", open_descriptors());
 }
 
 void metric_histogram_add(struct metric_histogram *h, uint64_t took_us)

@@ -28,6 +28,9 @@ void metric_row_seconds(struct buf *b, const char *name, const char *label, cons
 void metric_u64(struct buf *b, const char *name, enum metric_kind kind, const char *help,
                 uint64_t value);
 
+/* Version, memory and open descriptors of this process. */
+void metric_process(struct buf *b);
+
 /* Latencies. Any thread may add. */
 enum { METRIC_BUCKET_COUNT = 16 };
 struct metric_histogram {

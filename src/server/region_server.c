@@ -19,11 +19,13 @@
 #include "account/region.h"
 #include "base/clock.h"
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "coord/coord_client.h"
+#include "cosmos/errors.h"
 #include "cosmos/service.h"
 #include "engine/commit.h"
 #include "engine/engine.h"
@@ -33,14 +35,15 @@
 #include "net/loop.h"
 #include "server/admin.h"
 #include "server/archive.h"
-#include "base/files.h"
+#include "server/http_metrics.h"
 #include "server/notify.h"
 #include "server/server_admin.h"
 
 enum {
     TICK_MS_MAX = 10,
-    STOP_GRACE_MS = 1500,
-    DRAIN_POLL_MS = 20,
+    STOP_GRACE_MS = 1500,       /* this region alone: to hand over */
+    STOP_GRACE_WRITES_MS = 300, /* for the answers of writes on their way */
+    DRAIN_POLL_MS = 10,
     SUBMIT_MAX = 4096, /* writes and waits taken from the HTTP threads in one round */
 };
 
@@ -75,6 +78,9 @@ struct server {
     struct cosmos_service *cosmos;
     struct cosmos_auth *auth;
     struct http_server *http;
+    struct http_metrics *http_metrics; /* counted by HTTP threads */
+    atomic_ulong writes_open; /* submitted by HTTP threads and not yet answered by the core */
+    uint64_t waits[2][2];     /* kind, 0 = in time */
     struct link_server *link_server;
     struct peer peers[SERVER_PEERS_MAX];
     size_t peer_count;
@@ -84,7 +90,7 @@ struct server {
     region_id self;
     uint64_t incarnation;
     char prefix[RECORD_NAME_MAX + 64];
-    bool is_synced, is_ready, is_ending;
+    bool is_synced, is_ready, is_ending, is_whole_account_ending, is_refusing;
     usec ending_until_us;
     struct errinfo failure;
 };
@@ -190,11 +196,13 @@ static void io_reply(void *ctx, struct region_write *w)
 {
     struct server *s = ctx;
     cosmos_write_done(s->cosmos, w);
+    atomic_fetch_sub_explicit(&s->writes_open, 1, memory_order_relaxed);
 }
 
 static void io_wait_done(void *ctx, struct region_wait *w)
 {
     struct server *s = ctx;
+    s->waits[w->kind == WAIT_COMMIT][w->err != OK]++;
     cosmos_wait_done(s->cosmos, w);
 }
 
@@ -290,7 +298,13 @@ static bool submit_post(struct server *s, struct region_write *write, struct reg
 
 static bool backend_write(void *ctx, struct region_write *w)
 {
-    return submit_post(ctx, w, NULL);
+    struct server *s = ctx;
+    atomic_fetch_add_explicit(&s->writes_open, 1, memory_order_relaxed);
+    if (!submit_post(s, w, NULL)) {
+        atomic_fetch_sub_explicit(&s->writes_open, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
 }
 
 static bool backend_wait(void *ctx, struct region_wait *w)
@@ -311,6 +325,8 @@ static void admin_arrived(void *ctx)
                                        .engine = s->engine,
                                        .committer = s->committer,
                                        .http = s->http,
+                                       .http_metrics = s->http_metrics,
+                                       .waits = s->waits,
                                        .auth = s->auth,
                                        .events = &s->events};
     server_admin_handle(&admin, call->req);
@@ -332,6 +348,12 @@ static void on_request(void *ctx, struct http_req *req)
         admin_respond_error(req, &ei);
         mem_free(call);
     }
+}
+
+static void on_answered(void *ctx, const struct http_req *req, int status)
+{
+    struct server *s = ctx;
+    http_metrics_answered(s->http_metrics, req, status);
 }
 
 /* ---- peers ---- */
@@ -500,7 +522,13 @@ static enum err begin_services(struct server *s, const struct account_record *re
     hello_text(s, hello, sizeof(hello));
     s->link_server =
         link_server_new(s->loop, s->opts->peer_fd, str_of(rec->peer_secret), str_of(hello), &ev);
-    struct http_server_opts ho = {.threads = s->opts->http_threads, .handler = on_request, .ctx = s};
+    struct http_server_opts ho = {
+        .threads = s->opts->http_threads,
+        .handler = on_request,
+        .refuse = cosmos_refuse,
+        .answered = on_answered,
+        .ctx = s,
+    };
     TRY(http_server_new(&ho, &s->http, ei));
     return http_server_listen(s->http, s->opts->http_fd, s->opts->region, ei);
 }
@@ -634,7 +662,13 @@ static void on_watchdog(void *ctx)
 static void on_drain_poll(void *ctx)
 {
     struct server *s = ctx;
-    if (!s->region || region_role(s->region) != ROLE_WRITER || loop_now(s->loop) >= s->ending_until_us) {
+    bool is_handed_over = s->is_whole_account_ending || region_role(s->region) != ROLE_WRITER;
+    if (is_handed_over && !s->is_refusing) {
+        s->is_refusing = true;
+        cosmos_stopping(s->cosmos); /* what comes from now on gets 503 */
+    }
+    bool is_done = is_handed_over && atomic_load(&s->writes_open) == 0;
+    if (is_done || loop_now(s->loop) >= s->ending_until_us) {
         loop_stop(s->loop);
     }
 }
@@ -642,17 +676,21 @@ static void on_drain_poll(void *ctx)
 static void on_end_signal(void *ctx, int signum)
 {
     struct server *s = ctx;
-    LOG_INFO("server", "stopping", "signal=%d", signum);
-    /* SIGTERM stops this region alone: a writer hands over first. SIGINT stops the whole account:
-     * there is nobody to hand over to. */
-    if (s->is_ending || !s->region || signum == SIGINT) {
-        loop_stop(s->loop);
+    LOG_INFO("server", "stopping", "signal=%d open_writes=%lu", signum, atomic_load(&s->writes_open));
+    if (s->is_ending || !s->region) {
+        loop_stop(s->loop); /* asked twice, or nothing to take care of */
         return;
     }
     s->is_ending = true;
-    s->ending_until_us = loop_now(s->loop) + STOP_GRACE_MS * 1000U;
-    region_drain(s->region);
-    loop_timer_set(s->drain_poll, DRAIN_POLL_MS, DRAIN_POLL_MS);
+    /* SIGTERM stops this region alone: a writer hands over first. SIGINT stops the whole account:
+     * there is nobody to hand over to. */
+    s->is_whole_account_ending = signum == SIGINT;
+    unsigned grace_ms = s->is_whole_account_ending ? STOP_GRACE_WRITES_MS : STOP_GRACE_MS;
+    s->ending_until_us = loop_now(s->loop) + grace_ms * 1000U;
+    if (!s->is_whole_account_ending) {
+        region_drain(s->region);
+    }
+    loop_timer_set(s->drain_poll, 1, DRAIN_POLL_MS);
 }
 
 /* ---- life ---- */
@@ -692,7 +730,7 @@ static void server_stop(struct server *s)
     if (s->cosmos) {
         cosmos_stopping(s->cosmos);
     }
-    http_server_free(s->http, 100);
+    http_server_free(s->http, 100); /* writes without an answer get 408 */
     for (size_t i = 0; i < s->peer_count; i++) {
         link_client_free(s->peers[i].client);
     }
@@ -731,6 +769,7 @@ enum err region_server_run(const struct region_server_opts *opts, struct errinfo
     s->loop = loop_new();
     s->incarnation = own_incarnation();
     map_init(&s->seen);
+    s->http_metrics = http_metrics_new();
     admin_events_init(&s->events);
     (void)snprintf(s->prefix, sizeof(s->prefix), COORD_PREFIX "%s/", opts->account);
     enum err err = server_start(s, ei);
@@ -746,6 +785,7 @@ enum err region_server_run(const struct region_server_opts *opts, struct errinfo
         engine_close(s->engine);
     }
     map_done(&s->seen);
+    http_metrics_free(s->http_metrics);
     loop_free(s->loop);
     mem_free(s);
     return err;

@@ -1,3 +1,4 @@
+/* Operator endpoints of a region server. See server_admin.h. */
 #include "server/server_admin.h"
 
 #include <inttypes.h>
@@ -5,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/contract.h"
+#include "server/metrics.h"
 
 static void answer(struct http_req *req, int status, struct str text)
 {
@@ -24,43 +26,78 @@ static void health(const struct server_admin *s, struct http_req *req)
                   role == ROLE_TAKING || role == ROLE_PROMOTING;
     } else if (str_eq(req->target, STR("/health/write"))) {
         is_fine = role == ROLE_WRITER && clock_boot_us() < atomic_load(&region_view(s->region)->fresh_until_us);
+    } else if (!is_fine) {
+        struct errinfo ei = {0};
+        err_set(&ei, ERR_NOT_FOUND, "no such health endpoint");
+        err_hint(&ei, "live, ready or write");
+        admin_respond_error(req, &ei);
+        return;
     }
     struct str text = arena_printf(&req->arena, "{\"status\":\"%s\",\"role\":\"%s\"}\n",
                                    is_fine ? "ok" : "not ready", region_role_name(role));
     answer(req, is_fine ? 200 : 503, text);
 }
 
-static void gauge(struct buf *b, const char *name, const char *type, const char *help, uint64_t value)
+static void engine_metrics(struct engine *engine, struct buf *b)
 {
-    buf_printf(b, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\nholdfast_%s %" PRIu64 "\n", name, help, name,
-               type, name, value);
+    struct engine_stats s = {0};
+    engine_stats_get(engine, &s);
+    metric_u64(b, "holdfast_engine_disk_bytes", METRIC_GAUGE, "Bytes the store uses on disk.", s.disk_size);
+    metric_u64(b, "holdfast_engine_disk_free_bytes", METRIC_GAUGE, "Bytes free on the store's disk.", s.disk_free);
+    metric_u64(b, "holdfast_engine_memory_bytes", METRIC_GAUGE, "Bytes the store holds in memory.", s.memory_size);
+    metric_u64(b, "holdfast_engine_syncs_total", METRIC_COUNTER, "Syncs of the store's log.", s.syncs);
+    metric_u64(b, "holdfast_engine_batches_total", METRIC_COUNTER, "Batches applied.", s.batches);
+    metric_u64(b, "holdfast_engine_written_bytes_total", METRIC_COUNTER, "Bytes applied.", s.bytes_written);
+}
+
+static void commit_metrics(const struct committer *committer, struct buf *b)
+{
+    struct committer_stats s = {0};
+    committer_stats_get(committer, &s);
+    metric_u64(b, "holdfast_commit_groups_total", METRIC_COUNTER,
+               "Groups made durable, each with one sync; batches per group is the grouping.", s.groups);
+    metric_u64(b, "holdfast_commit_batches_total", METRIC_COUNTER, "Batches in those groups.", s.batches);
+    metric_u64(b, "holdfast_commit_written_bytes_total", METRIC_COUNTER, "Bytes in those groups.", s.bytes);
+    metric_u64(b, "holdfast_commit_group_batches_max", METRIC_GAUGE, "Batches in the largest group.",
+               s.group_batches_max);
+    metric_u64(b, "holdfast_commit_queued", METRIC_GAUGE, "Batches waiting for the disk.", s.queued);
+    metric_u64(b, "holdfast_commit_queued_bytes", METRIC_GAUGE, "Bytes waiting for the disk.", s.queued_size);
+    static const char name[] = "holdfast_commit_seconds";
+    metric_head(b, name, METRIC_SUMMARY, "Write and sync of one group, since the start of the process.");
+    metric_row_seconds(b, name, "quantile", "0.5", s.apply_us_p50);
+    metric_row_seconds(b, name, "quantile", "0.99", s.apply_us_p99);
+    metric_row_seconds(b, name, "quantile", "1", s.apply_us_max);
+    metric_row(b, "holdfast_commit_seconds_count", NULL, NULL, s.groups);
+}
+
+static void wait_metrics(uint64_t (*waits)[2], struct buf *b)
+{
+    static const char *const kinds[] = {"session", "commit"};
+    static const char *const results[] = {"in_time", "too_late"};
+    static const char name[] = "holdfast_read_waits_total";
+    metric_head(b, name, METRIC_COUNTER,
+                "Reads that waited for a session token to be reached here, or for a commit (Strong).");
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t result = 0; result < 2; result++) {
+            buf_printf(b, "%s{kind=\"%s\",result=\"%s\"} %" PRIu64 "\n", name, kinds[kind], results[result],
+                       waits[kind][result]);
+        }
+    }
 }
 
 static void metrics(const struct server_admin *s, struct http_req *req)
 {
     struct buf b;
     buf_init(&b, 8 << 20);
+    metric_process(&b);
     if (s->region) {
         region_metrics(s->region, &b);
+        wait_metrics(s->waits, &b);
     }
-    struct engine_stats es = {0};
-    engine_stats_get(s->engine, &es);
-    gauge(&b, "engine_disk_bytes", "gauge", "Bytes the store uses on disk.", es.disk_size);
-    gauge(&b, "engine_disk_free_bytes", "gauge", "Bytes free on the store's disk.", es.disk_free);
-    gauge(&b, "engine_memory_bytes", "gauge", "Bytes the store holds in memory.", es.memory_size);
-    gauge(&b, "engine_syncs_total", "counter", "Syncs of the store's log.", es.syncs);
-    gauge(&b, "engine_batches_total", "counter", "Batches applied.", es.batches);
-    gauge(&b, "engine_written_bytes_total", "counter", "Bytes applied.", es.bytes_written);
-    if (s->http) {
-        struct http_server_stats hs = {0};
-        http_server_stats_get(s->http, &hs);
-        gauge(&b, "http_connections", "gauge", "Open client connections.", hs.connections);
-        gauge(&b, "http_requests_total", "counter", "Requests received.", hs.requests);
-        gauge(&b, "http_refused_total", "counter", "Requests refused by the HTTP layer.", hs.refused);
-        gauge(&b, "http_received_bytes_total", "counter", "Body bytes received.", hs.bytes_in);
-        gauge(&b, "http_sent_bytes_total", "counter", "Body bytes sent.", hs.bytes_out);
-    }
-    admin_respond(req, 200, &b, "text/plain; version=0.0.4");
+    engine_metrics(s->engine, &b);
+    commit_metrics(s->committer, &b);
+    http_metrics_write(s->http_metrics, s->http, &b);
+    admin_respond(req, 200, &b, METRIC_CONTENT_TYPE);
     buf_done(&b);
 }
 

@@ -12,12 +12,15 @@
 #include "engine/commit.h"
 #include "net/http_server.h"
 #include "server/admin.h"
+#include "server/http_metrics.h"
 
 struct server_admin {
     struct region *region; /* NULL until the record names this region */
     struct engine *engine;
     struct committer *committer;
-    struct http_server *http;
+    const struct http_server *http;
+    const struct http_metrics *http_metrics;
+    uint64_t (*waits)[2];  /* [enum WAIT_*][0 = in time, 1 = not] */
     struct cosmos_auth *auth; /* NULL until the record is known */
     const struct admin_events *events;
 };
