@@ -249,9 +249,24 @@ static void users(struct op *op, const struct database *db)
     }
 }
 
+/* Engine keys are made of names: longer than any can be, they are not even looked for. */
+static bool has_long_name(const struct target *t)
+{
+    for (size_t i = 1; i < t->count; i += 2) {
+        if (t->seg[i].n > ITEM_ID_SIZE_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void dispatch(struct op *op)
 {
     const struct target *t = &op->target;
+    if (has_long_name(t)) {
+        op_fail_with(op, 400, 0, "an id needs 1 to %d bytes", ITEM_ID_SIZE_MAX);
+        return;
+    }
     if (t->count == 0 && !str_eq(op->req->method, STR("GET"))) {
         op_fail_with(op, 405, 0, "the account can be read here; it is changed by its operator");
         return;

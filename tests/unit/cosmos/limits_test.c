@@ -23,12 +23,12 @@ static void begin(void)
 
 static char *repeat(const char *what, size_t n)
 {
-    size_t size = strlen(what);
-    char *s = mem_zalloc(n * size + 1);
+    struct buf b;
+    buf_init(&b, n * strlen(what) + 1);
     for (size_t i = 0; i < n; i++) {
-        memcpy(s + i * size, what, size);
+        buf_add_cstr(&b, what);
     }
-    return s;
+    return buf_take(&b, NULL);
 }
 
 /* Creates, reads, lists and deletes an item of this key and id; the status of the creation. */
@@ -322,6 +322,37 @@ T_TEST("wrong paths and methods get a JSON object and the right status")
     path[0] = '/';
     send_expect("GET", path, NULL, 400);
     mem_free(path);
+    served_end();
+}
+
+T_TEST("a name in a path may be too long for any resource: refused, whatever is done with it")
+{
+    static const char *const before[] = {"/dbs/",
+                                         "/dbs/db/colls/",
+                                         "/dbs/db/users/",
+                                         "/dbs/db/users/u/permissions/",
+                                         "/dbs/db/colls/c/docs/",
+                                         "/dbs/db/colls/c/conflicts/",
+                                         "/dbs/db/colls/c/sprocs/",
+                                         "/offers/"};
+    static const char *const methods[] = {"GET", "PUT", "PATCH", "DELETE"};
+    static const size_t sizes[] = {256, ITEM_ID_SIZE_MAX, ITEM_ID_SIZE_MAX + 1, 4096, 8100};
+    begin();
+    send_expect("POST", "/dbs/db/users", "{\"id\":\"u\"}", 201);
+    for (size_t i = 0; i < ARRAY_COUNT(before) * ARRAY_COUNT(methods) * ARRAY_COUNT(sizes); i++) {
+        size_t n = sizes[i % ARRAY_COUNT(sizes)];
+        const char *method = methods[i / ARRAY_COUNT(sizes) % ARRAY_COUNT(methods)];
+        const char *start = before[i / ARRAY_COUNT(sizes) / ARRAY_COUNT(methods)];
+        char *name = repeat("n", n);
+        char path[8300];
+        t_note("%s %s %zu", method, start, n);
+        (void)snprintf(path, sizeof(path), "%s%s", start, name);
+        fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
+        fake_send(f, method, path, "{\"id\":\"x\",\"pk\":\"a\",\"body\":\"\"}");
+        t_checkf(f->answer.status >= 400 && f->answer.status < 500, "%d", f->answer.status);
+        t_check(n <= ITEM_ID_SIZE_MAX || f->answer.status == 400);
+        mem_free(name);
+    }
     served_end();
 }
 
