@@ -183,7 +183,7 @@ static enum err find(struct op *op, struct conflict_op *c, size_t ordinal, struc
 {
     struct engine_doc doc;
     struct buf hold;
-    buf_init(&hold, ENGINE_DOC_SIZE_MAX * 3);
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX + ENGINE_KEY_SIZE_MAX);
     enum err err = engine_get(op->service->engine, NULL, op->coll->parts[ordinal]->pid,
                               SPACE_CONFLICT, key, true, &hold, &doc, ei);
     if (err == OK) {

@@ -22,7 +22,9 @@ static const struct json *make_string_array(struct arena *a, const struct json *
                                             size_t n)
 {
     const struct json **copy = ARENA_NEW_ARRAY(a, const struct json *, n);
-    memcpy(copy, items, n * sizeof(*copy));
+    for (size_t i = 0; i < n; i++) {
+        copy[i] = items[i];
+    }
     return json_array(a, copy, n);
 }
 

@@ -262,7 +262,7 @@ void epk_of(const struct pk *k, struct buf *out)
 
 enum err epk_parse(struct str hex, struct buf *out, struct errinfo *ei)
 {
-    if (hex.n > 2 * (EPK_SIZE_MAX + 1) || !codec_unhex(out, hex) || !buf_ok(out)) {
+    if (hex.n > 2 * ((size_t)EPK_SIZE_MAX + 1) || !codec_unhex(out, hex) || !buf_ok(out)) {
         return err_set(ei, ERR_INVALID, "bad effective partition key limit");
     }
     return OK;

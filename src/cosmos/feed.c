@@ -44,7 +44,7 @@ static void give(const struct scan *s, const struct engine_doc *doc, size_t ordi
 static void scan_open(struct scan *s, size_t ordinal, struct str above)
 {
     struct buf from;
-    buf_init(&from, ENGINE_KEY_SIZE_MAX * 4);
+    buf_init(&from, ENGINE_KEY_SIZE_MAX);
     /* The first key above `above`: itself with a zero byte behind it. */
     if (above.n > 0 && str_cmp(above, s->f->from) >= 0) {
         buf_add_str(&from, above);
@@ -239,7 +239,7 @@ static void run(struct op *op)
     struct cosmos_service *s = op->service;
     struct errinfo ei = {0};
     usec start = clock_boot_us();
-    usec until = start + PAGE_TIME_MS * 1000U;
+    usec until = start + PAGE_TIME_MS * UINT64_C(1000);
     struct scan scan = {.f = f,
                         .op = op,
                         .engine = s->engine,
@@ -337,8 +337,8 @@ enum err feed_over_container(struct op *op, struct feed *f, enum engine_space sp
     struct str range = http_header(op->req, STR("x-ms-documentdb-partitionkeyrangeid"));
     struct buf from;
     struct buf to;
-    buf_init(&from, ENGINE_KEY_SIZE_MAX * 4);
-    buf_init(&to, ENGINE_KEY_SIZE_MAX * 4);
+    buf_init(&from, ENGINE_KEY_SIZE_MAX);
+    buf_init(&to, ENGINE_KEY_SIZE_MAX);
     enum err err = OK;
     if (op->has_pk) {
         struct buf epk;
@@ -487,7 +487,7 @@ static void narrow_to_key(struct op *op, struct feed *f)
     item_op_key(&op->req->arena, &any);
     if (any.ordinal >= f->first && any.ordinal < f->end) {
         struct buf to;
-        buf_init(&to, ENGINE_KEY_SIZE_MAX * 4);
+        buf_init(&to, ENGINE_KEY_SIZE_MAX);
         key_after(any.key, &to);
         f->first = any.ordinal;
         f->end = any.ordinal + 1;

@@ -25,7 +25,7 @@ struct meta_write {
     struct write_user user;
     struct region_write w;
     struct write_op wops[META_OPS_MAX];
-    enum {
+    enum meta_do {
         DO_COUNT,
         DO_NEED,
         DO_CREATE,
@@ -281,6 +281,7 @@ static void prepare(struct region_write *w, size_t i, const struct write_place *
         plan_resource(m, a, place, current, ret);
         break;
     case DO_DELETE:
+        ASSERT(current);
         m->status = 204;
         m->number = current->rid;
         ret->action = WRITE_DELETE;
@@ -330,8 +331,8 @@ static struct meta_write *new_write(struct op *op, enum meta_kind kind)
     return m;
 }
 
-static void add(struct meta_write *m, int what, enum meta_kind kind, uint32_t x, uint32_t y,
-                struct str name)
+static void add(struct meta_write *m, enum meta_do what, enum meta_kind kind, uint32_t x,
+                uint32_t y, struct str name)
 {
     struct buf key;
     buf_init(&key, ENGINE_KEY_SIZE_MAX);
@@ -433,7 +434,7 @@ static void read_one(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y,
     struct buf hold;
     struct engine_doc doc;
     buf_init(&key, ENGINE_KEY_SIZE_MAX);
-    buf_init(&hold, ENGINE_DOC_SIZE_MAX * 2);
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX + ENGINE_KEY_SIZE_MAX);
     meta_key(&key, kind, x, y, name);
     enum err err =
         engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), true, &hold, &doc, &ei);
@@ -516,7 +517,7 @@ void meta_databases(struct op *op)
     }
     struct meta_write *m = new_write(op, META_DATABASE);
     const struct json *doc = NULL;
-    struct str id;
+    struct str id = STR("");
     enum err err = read_named(op, &doc, &id, &ei);
     if (err == OK) {
         err = read_throughput(op, m, &ei);
@@ -604,7 +605,7 @@ void meta_containers(struct op *op, const struct database *db)
     struct meta_write *m = new_write(op, META_CONTAINER);
     const struct json *doc = NULL;
     const struct json *full = NULL;
-    struct str id;
+    struct str id = STR("");
     enum err err = read_named(op, &doc, &id, &ei);
     if (err == OK) {
         err = read_throughput(op, m, &ei);
@@ -691,7 +692,7 @@ void meta_container(struct op *op)
     }
     const struct json *doc = NULL;
     const struct json *full = NULL;
-    struct str id;
+    struct str id = STR("");
     enum err err = read_named(op, &doc, &id, &ei);
     if (err == OK) {
         err = container_define(a, doc, c, &full, &ei);
@@ -772,7 +773,7 @@ void meta_children(struct op *op, enum meta_kind kind, const struct database *db
         return;
     }
     const struct json *doc = NULL;
-    struct str name;
+    struct str name = STR("");
     enum err err = read_named(op, &doc, &name, &ei);
     if (err == OK) {
         err = check_child(kind, doc, &ei);

@@ -107,7 +107,7 @@ void items_purge(struct op *op)
     }
     struct purge *p = ARENA_NEW(a, struct purge);
     struct buf key;
-    buf_init(&key, ENGINE_KEY_SIZE_MAX * 4);
+    buf_init(&key, ENGINE_KEY_SIZE_MAX);
     struct item_op any = {.coll = op->coll, .pk = op->pk, .id = STR("")};
     item_op_key(a, &any); /* the range that has the key */
     p->user = (struct write_user){purge_done, op};

@@ -77,7 +77,7 @@ struct op {
 /* ---- answering: each ends the op ---- */
 void op_header(struct op *op, struct str name, struct str value);
 void op_answer(struct op *op, int status, struct buf *body); /* body NULL = none; taken over */
-void op_answer_str(struct op *op, int status, struct str body);
+void op_answer_str(struct op *op, int status, struct str text);
 void op_fail(struct op *op, const struct errinfo *ei);
 void op_fail_with(struct op *op, int status, int substatus, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
@@ -142,7 +142,7 @@ void feed_changes(struct op *op);
 void conflicts_feed(struct op *op);
 void conflicts_item(struct op *op, struct str id);
 void ranges_feed(struct op *op);
-void meta_feed(struct op *op, enum meta_kind kind, uint32_t a, uint32_t b, struct str parent_rid,
+void meta_feed(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y, struct str parent_rid,
                const char *feed_key);
 void meta_databases(struct op *op);
 void meta_database(struct op *op, struct str db);

@@ -80,8 +80,9 @@ static enum err check(const char *key, const char *method, const char *target, c
     buf_done(&header);
     req.header_count = 2;
     char upper[16] = "";
-    for (size_t i = 0; method[i] && i < sizeof(upper) - 1; i++) {
-        upper[i] = (char)(method[i] - ('a' - 'A'));
+    struct str lower = str_of(method);
+    for (size_t i = 0; i < lower.n && i < sizeof(upper) - 1; i++) {
+        upper[i] = (char)(lower.p[i] - ('a' - 'A'));
     }
     req.method = arena_str(&req.arena, str_of(upper));
     req.target = str_of(target);
@@ -211,7 +212,7 @@ static enum err check_token(const char *claims, const char *behind, struct errin
     struct buf header;
     struct str got;
     buf_init(&token, AUTH_TOKEN_SIZE_MAX);
-    buf_init(&header, 4 * AUTH_TOKEN_SIZE_MAX);
+    buf_init(&header, (size_t)4 * AUTH_TOKEN_SIZE_MAX);
     cosmos_auth_make_token(auth, str_of(claims), &token);
     buf_add_cstr(&token, behind);
     codec_percent_encode(&header, buf_str(&token));

@@ -160,8 +160,8 @@ T_TEST("bodies that are no batch are 400")
         "[{\"operationType\":\"Dance\"}]",
         "[{\"operationType\":\"Create\"}]",
         "[{\"operationType\":\"Read\"}]",
-        "[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"b\\\"]\","
-        "\"resourceBody\":{\"id\":\"1\",\"pk\":\"b\"}}]"};
+        ("[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"b\\\"]\","
+         "\"resourceBody\":{\"id\":\"1\",\"pk\":\"b\"}}]")};
     begin();
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         t_note("%s", bad[i]);

@@ -265,15 +265,15 @@ T_TEST("a document that is too long as a string is kept as it is, never left out
 {
     enum { DOC_SIZE = 2 << 20 };
     begin_with("400");
-    char *doc = mem_zalloc(DOC_SIZE + 64);
-    size_t n = (size_t)snprintf(doc, 64, "{\"id\":\"1\",\"pk\":\"a\",\"s\":[0");
-    while (n < DOC_SIZE - 8) {
-        memcpy(doc + n, ",\"\"", 3);
-        n += 3;
+    struct buf doc;
+    buf_init(&doc, DOC_SIZE);
+    buf_add_cstr(&doc, "{\"id\":\"1\",\"pk\":\"a\",\"s\":[0");
+    while (doc.n < DOC_SIZE - 8) {
+        buf_add_cstr(&doc, ",\"\"");
     }
-    memcpy(doc + n, "]}", 2);
+    buf_add_cstr(&doc, "]}");
     struct buf key;
-    struct entry_op op = lost_op(&key, "[\"a\"]", "1", str_make(doc, n + 2));
+    struct entry_op op = lost_op(&key, "[\"a\"]", "1", buf_str(&doc));
     struct entry lost = lost_entry(&op, 1);
     t_check(record(0, &lost, 0));
     struct kept id = first_id();
@@ -284,9 +284,9 @@ T_TEST("a document that is too long as a string is kept as it is, never left out
     t_eq_lit(fake_answer_str(f, "content"), "");
     const struct json *kept = json_get(f->doc, STR("x_content"));
     t_check(kept != NULL);
-    t_eq_str(kept->src, str_make(doc, n + 2));
+    t_eq_str(kept->src, buf_str(&doc));
     buf_done(&key);
-    mem_free(doc);
+    buf_done(&doc);
     served_end();
 }
 

@@ -27,7 +27,7 @@ static void check_vector(const char *header, const char *want)
     struct buf hex;
     struct errinfo ei = {0};
     t_ok_info(pk_parse(&arena, str_of(header), &k, &ei), &ei);
-    buf_init(&hex, 2 * EPK_SIZE_MAX);
+    buf_init(&hex, (size_t)2 * EPK_SIZE_MAX);
     hex_of(&k, &hex);
     t_eq_str(buf_str(&hex), str_of(want));
     buf_done(&hex);

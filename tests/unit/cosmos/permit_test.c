@@ -67,7 +67,7 @@ static void permit(const char *id, const char *members)
 static void send(const char *method, const char *target, const char *pk, const char *body)
 {
     struct buf header;
-    buf_init(&header, 4 * AUTH_TOKEN_SIZE_MAX);
+    buf_init(&header, (size_t)4 * AUTH_TOKEN_SIZE_MAX);
     codec_percent_encode(&header, str_of(token));
     char *text = buf_take(&header, NULL);
     f->key = STR("");
