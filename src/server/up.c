@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ enum {
     FORMAT_NOW = 1,
     TXN_TIMEOUT_MS = 1000,
     RETRY_MS = 20,
+    BIND_WAIT_MS = 5000,
     STOP_GRACE_MS = 5000,
     PATH_SIZE = 4096,
     SECRET_BYTES = 32,
@@ -82,6 +84,7 @@ struct up {
     struct sup_child *coordinator, *front, *proxy;
     int front_control[2]; /* we write "down NAME" / "up NAME" lines to [0] */
     struct loop_timer *retry;
+    bool is_kept; /* the account was here before */
     bool is_record_ready, is_announced, is_ending;
     usec started_us;
     char prefix[RECORD_NAME_MAX + 64];
@@ -167,8 +170,8 @@ static enum err load_account(struct up *up, struct errinfo *ei)
     arena_init(&arena);
     const struct json *doc = NULL;
     enum err ret = OK;
-    bool is_kept = files_read(path, &text, NULL) == OK;
-    if (is_kept) {
+    up->is_kept = files_read(path, &text, NULL) == OK;
+    if (up->is_kept) {
         TRY_GOTO(json_parse(&arena, buf_str(&text), NULL, &doc, ei), out);
         struct str s;
         if (json_get_str(doc, STR("account"), &s)) {
@@ -283,12 +286,27 @@ static enum err save_account(struct up *up, struct errinfo *ei)
 
 /* ---- sockets ---- */
 
-static enum err listen_on(unsigned port, int *ret_fd, unsigned *ret_port, struct errinfo *ei)
+/* An account that ran here before may still be going down: after a SIGKILL of its supervisor its
+ * processes hold their sockets for a moment longer than it held the directory. */
+static enum err listen_on(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port, struct errinfo *ei)
 {
     char addr[32];
     uint16_t got = 0;
+    enum err err;
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", port);
-    enum err err = sockets_listen(addr, ret_fd, &got, ei);
+    for (;;) {
+        struct errinfo why = {0};
+        err = sockets_listen(addr, ret_fd, &got, &why);
+        bool is_worth_waiting = err == ERR_IN_USE && up->is_kept &&
+                                clock_boot_us() - up->started_us < BIND_WAIT_MS * UINT64_C(1000);
+        if (!is_worth_waiting) {
+            if (err != OK && ei) {
+                *ei = why;
+            }
+            break;
+        }
+        (void)poll(NULL, 0, RETRY_MS);
+    }
     if (err == ERR_IN_USE) {
         err_hint(ei, "choose another --port: the account uses it and one more for each region");
     }
@@ -298,18 +316,18 @@ static enum err listen_on(unsigned port, int *ret_fd, unsigned *ret_port, struct
 
 static enum err open_sockets(struct up *up, struct errinfo *ei)
 {
-    TRY(listen_on(up->opts.port, &up->global_fd, &up->opts.port, ei));
-    TRY(listen_on(0, &up->coord_fd, &up->coord_port, ei));
+    TRY(listen_on(up, up->opts.port, &up->global_fd, &up->opts.port, ei));
+    TRY(listen_on(up, 0, &up->coord_fd, &up->coord_port, ei));
     for (size_t i = 0; i < up->region_count; i++) {
         struct up_region *r = &up->regions[i];
         r->up = up;
-        TRY(listen_on(up->opts.port + 1 + (unsigned)i, &r->http_fd, &r->port, ei));
-        TRY(listen_on(0, &r->peer_fd, &r->peer_port, ei));
+        TRY(listen_on(up, up->opts.port + 1 + (unsigned)i, &r->http_fd, &r->port, ei));
+        TRY(listen_on(up, 0, &r->peer_fd, &r->peer_port, ei));
     }
     if (!up->opts.has_fault_proxy) {
         return OK;
     }
-    TRY(listen_on(0, &up->control_fd, &up->control_port, ei));
+    TRY(listen_on(up, 0, &up->control_fd, &up->control_port, ei));
     for (size_t from = 0; from < up->region_count; from++) {
         for (size_t to = 0; to <= up->region_count; to++) {
             if (from == to) {
@@ -322,7 +340,7 @@ static enum err open_sockets(struct up *up, struct errinfo *ei)
             p->from = from;
             p->to = to;
             p->upstream_port = is_coord ? up->coord_port : up->regions[to].peer_port;
-            TRY(listen_on(0, &p->fd, &p->port, ei));
+            TRY(listen_on(up, 0, &p->fd, &p->port, ei));
         }
     }
     return OK;
