@@ -164,7 +164,7 @@ async function drill({ inject, recovered, heal = async () => {}, reads, level, a
         if (recovered) {
             await until("the account has recovered", recovered, 60000);
         }
-        await after("the load runs on after the fault", 20);
+        await after("the load runs on after the fault", 60);
         await heal();
         await after("the load runs on after the repair", 20);
     } finally {
