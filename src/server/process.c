@@ -1,3 +1,4 @@
+/* Start of the processes. See process.h. */
 #include "server/process.h"
 
 #include <signal.h>
@@ -6,11 +7,11 @@
 
 #include "base/buf.h"
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "coord/server.h"
 #include "net/loop.h"
 #include "net/proxy.h"
-#include "base/files.h"
 #include "server/front.h"
 #include "server/notify.h"
 #include "server/region_server.h"
@@ -20,43 +21,121 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
     [PROC_COORDINATOR] = {"coordinator", CONF_STRING, "http://127.0.0.1:8070", 1, 1024, 0, "where the coordinator answers"},
     [PROC_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0, "file with the coordinator's secret"},
-    [PROC_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 4, 5, 0, "error, warn, info or debug"},
-    [PROC_PROFILE] = {"profile", CONF_STRING, "lan", 3, 3, 0, "timers: lan or wan; the same in every process"},
+    [PROC_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
+    [PROC_PROFILE] = {"profile", CONF_STRING, "lan", 1, 16, 0, "timers: lan or wan; the same in every process"},
     [PROC_REGION] = {"region", CONF_STRING, "", 0, 63, 0, "server: the region this process is"},
     [PROC_DIR] = {"dir", CONF_STRING, ".", 1, 3000, 0, "server, coordinator: where data lives"},
     [PROC_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0, "server: rocksdb (durable) or mem (forgets)"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0, "server: reach a region at another address, NAME=HOST:PORT"},
     [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0, "server, front: threads that serve clients"},
     [PROC_LINKS] = {"links", CONF_LIST, "", 0, 64, 0, "proxy: links as NAME=HOST:PORT; each needs an inherited socket NAME"},
-    [PROC_LISTEN] = {"listen", CONF_STRING, "127.0.0.1:8081", 3, 255, 0, "address when no socket is inherited"},
-    [PROC_LISTEN_PEER] = {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0, "server: address for other regions when no socket is inherited"},
+    [PROC_LISTEN] = {"listen", CONF_STRING, "", 0, 255, 0, "numeric HOST:PORT when no socket is inherited; else coordinator 127.0.0.1:8070, front :8081, server :8082, proxy (control) :8069"},
+    [PROC_LISTEN_PEER] = {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0, "server: numeric HOST:PORT for other regions when no socket is inherited"},
 };
+
+enum { SERVER = 1, FRONT = 2, COORDINATOR = 4, PROXY = 8, EVERYBODY = 15 };
+
+static const struct {
+    const char *name;
+    unsigned bit;
+    const char *listen_addr;
+} roles[] = {
+    {"server", SERVER, "127.0.0.1:8082"},
+    {"front", FRONT, "127.0.0.1:8081"},
+    {"coordinator", COORDINATOR, "127.0.0.1:8070"},
+    {"proxy", PROXY, "127.0.0.1:8069"},
+};
+
+static const unsigned row_roles[PROC_ROW_COUNT] = {
+    [PROC_CONFIG] = EVERYBODY,
+    [PROC_ACCOUNT] = SERVER | FRONT,
+    [PROC_COORDINATOR] = SERVER | FRONT,
+    [PROC_SECRET_FILE] = SERVER | FRONT | COORDINATOR,
+    [PROC_LOG_LEVEL] = EVERYBODY,
+    [PROC_PROFILE] = SERVER,
+    [PROC_REGION] = SERVER,
+    [PROC_DIR] = SERVER | COORDINATOR,
+    [PROC_ENGINE] = SERVER,
+    [PROC_PEER_OVERRIDE] = SERVER,
+    [PROC_HTTP_THREADS] = SERVER | FRONT,
+    [PROC_LINKS] = PROXY,
+    [PROC_LISTEN] = EVERYBODY,
+    [PROC_LISTEN_PEER] = SERVER,
+};
+
+static size_t role_index(const char *role)
+{
+    size_t i = 0;
+    while (i < ARRAY_COUNT(roles) && strcmp(roles[i].name, role) != 0) {
+        i++;
+    }
+    ASSERT(i < ARRAY_COUNT(roles));
+    return i;
+}
+
+bool process_row_is_for(unsigned row, const char *role)
+{
+    ASSERT(row < PROC_ROW_COUNT);
+    return (row_roles[row] & roles[role_index(role)].bit) != 0;
+}
+
+const char *process_listen_addr(const struct process *p, const char *role)
+{
+    return conf_str(p->conf, PROC_LISTEN).n > 0 ? conf_cstr(p->conf, PROC_LISTEN)
+                                                : roles[role_index(role)].listen_addr;
+}
+
+static enum err read_secret(struct process *p, struct errinfo *ei)
+{
+    const char *path = conf_cstr(p->conf, PROC_SECRET_FILE);
+    if (!path[0]) {
+        return OK; /* who needs one says so */
+    }
+    struct buf text;
+    buf_init(&text, sizeof(p->secret));
+    enum err err = files_read(path, &text, ei);
+    struct str secret = str_trim(buf_str(&text));
+    if (err == OK && secret.n == 0) {
+        err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", path);
+    }
+    if (err == OK) {
+        memcpy(p->secret, secret.p, secret.n);
+        p->secret_n = secret.n;
+    }
+    if (text.p) {
+        explicit_bzero(text.p, text.n);
+    }
+    buf_done(&text);
+    return err;
+}
+
+static enum err need_secret(const struct process *p, struct errinfo *ei)
+{
+    if (p->secret_n > 0) {
+        return OK;
+    }
+    err_set(ei, ERR_CONFIG, "the coordinator's secret is missing");
+    err_hint(ei, "give --secret-file F; servers, fronts and the coordinator use the same secret");
+    return ERR_CONFIG;
+}
 
 enum err process_init(struct process *p, const struct conf *c, const char *role, struct errinfo *ei)
 {
     memset(p, 0, sizeof(*p));
     p->conf = c;
+    p->role = role;
     enum log_level level;
     if (log_level_parse(conf_cstr(c, PROC_LOG_LEVEL), &level) != 0) {
-        return err_set(ei, ERR_CONFIG, "unknown log level '%s'", conf_cstr(c, PROC_LOG_LEVEL));
+        err_set(ei, ERR_CONFIG, "unknown log level '%s'", conf_cstr(c, PROC_LOG_LEVEL));
+        err_hint(ei, "one of error, warn, info, debug");
+        return ERR_CONFIG;
     }
     log_set_level(level);
     char name[128];
     struct str region = conf_str(c, PROC_REGION);
     (void)snprintf(name, sizeof(name), "%s%s" STR_FMT, role, region.n > 0 ? "/" : "", STR_ARG(region));
     log_set_name(name);
-    if (conf_str(c, PROC_SECRET_FILE).n > 0) {
-        struct buf text;
-        buf_init(&text, sizeof(p->secret));
-        enum err err = files_read(conf_cstr(c, PROC_SECRET_FILE), &text, ei);
-        if (err == OK) {
-            struct str secret = str_trim(buf_str(&text));
-            memcpy(p->secret, secret.p, secret.n);
-            p->secret_n = secret.n;
-        }
-        buf_done(&text);
-        TRY(err);
-    }
+    TRY(read_secret(p, ei));
     return sockets_inherit(p->sockets, &p->socket_count, ei);
 }
 
@@ -70,12 +149,17 @@ static int inherited(const struct process *p, const char *name)
     return -1;
 }
 
-enum err process_socket(const struct process *p, const char *name, unsigned row, int *ret_fd, struct errinfo *ei)
+enum err process_socket(const struct process *p, const char *name, const char *addr, int *ret_fd,
+                        struct errinfo *ei)
 {
     uint16_t port = 0;
     int fd = inherited(p, name);
     if (fd < 0) {
-        return sockets_listen(conf_cstr(p->conf, row), ret_fd, &port, ei);
+        enum err err = sockets_listen(addr, ret_fd, &port, ei);
+        if (err == ERR_IN_USE) {
+            err_hint(ei, "give another address with --listen%s", strcmp(name, "peer") == 0 ? "-peer" : "");
+        }
+        return err;
     }
     *ret_fd = fd;
     return OK;
@@ -94,23 +178,31 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .secret = str_make(p->secret, p->secret_n),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
     };
+    TRY(need_secret(p, ei));
     if (!o.region[0]) {
         err_set(ei, ERR_CONFIG, "which region is this server?");
         err_hint(ei, "give --region NAME, or region = NAME in the configuration file");
         return ERR_CONFIG;
     }
-    TRY(process_socket(p, "http", PROC_LISTEN, &o.http_fd, ei));
-    TRY(process_socket(p, "peer", PROC_LISTEN_PEER, &o.peer_fd, ei));
+    if (strcmp(o.profile, "lan") != 0 && strcmp(o.profile, "wan") != 0) {
+        err_set(ei, ERR_CONFIG, "unknown profile '%s'", o.profile);
+        err_hint(ei, "lan or wan, the same in every process");
+        return ERR_CONFIG;
+    }
     for (unsigned i = 0; i < conf_list_count(c, PROC_PEER_OVERRIDE); i++) {
         struct str item = conf_list_item(c, PROC_PEER_OVERRIDE, i);
         struct str addr = STR_NONE;
         if (!str_split(item, '=', &o.overrides[i].region, &addr) || addr.n == 0 ||
             addr.n >= sizeof(o.overrides[i].addr)) {
-            return err_set(ei, ERR_CONFIG, "bad peer-override '" STR_FMT "': NAME=HOST:PORT", STR_ARG(item));
+            err_set(ei, ERR_CONFIG, "bad peer-override '" STR_FMT "'", STR_ARG(item));
+            err_hint(ei, "NAME=HOST:PORT");
+            return ERR_CONFIG;
         }
         memcpy(o.overrides[i].addr, addr.p, addr.n);
         o.override_count++;
     }
+    TRY(process_socket(p, "http", process_listen_addr(p, p->role), &o.http_fd, ei));
+    TRY(process_socket(p, "peer", conf_cstr(c, PROC_LISTEN_PEER), &o.peer_fd, ei));
     return region_server_run(&o, ei);
 }
 
@@ -124,7 +216,8 @@ enum err process_front(struct process *p, struct errinfo *ei)
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
         .control_fd = inherited(p, "control"),
     };
-    TRY(process_socket(p, "global", PROC_LISTEN, &o.global_fd, ei));
+    TRY(need_secret(p, ei));
+    TRY(process_socket(p, "global", process_listen_addr(p, p->role), &o.global_fd, ei));
     struct str prefix = STR("region-");
     for (size_t i = 0; i < p->socket_count; i++) {
         struct str name = str_of(p->sockets[i].name);
@@ -140,12 +233,8 @@ enum err process_front(struct process *p, struct errinfo *ei)
 enum err process_coordinator(struct process *p, struct errinfo *ei)
 {
     struct coord_server_opts o = {.dir = conf_cstr(p->conf, PROC_DIR), .secret = str_make(p->secret, p->secret_n)};
-    if (p->secret_n == 0) {
-        err_set(ei, ERR_CONFIG, "the coordinator needs a secret");
-        err_hint(ei, "give --secret-file F with the secret that servers and fronts use");
-        return ERR_CONFIG;
-    }
-    TRY(process_socket(p, "coordinator", PROC_LISTEN, &o.listen_fd, ei));
+    TRY(need_secret(p, ei));
+    TRY(process_socket(p, "coordinator", process_listen_addr(p, p->role), &o.listen_fd, ei));
     notify_send("READY=1"); /* the socket listens already: early requests wait in its backlog */
     return coord_server_run(&o, ei);
 }
@@ -158,6 +247,11 @@ static void on_proxy_end(void *ctx, int signum)
 
 static enum err add_links(const struct process *p, struct proxy *proxy, struct errinfo *ei)
 {
+    if (conf_list_count(p->conf, PROC_LINKS) == 0) {
+        err_set(ei, ERR_CONFIG, "no links to carry");
+        err_hint(ei, "a proxy is started by `holdfast up --fault-proxy`, with --links and their sockets");
+        return ERR_CONFIG;
+    }
     for (unsigned i = 0; i < conf_list_count(p->conf, PROC_LINKS); i++) {
         struct str item = conf_list_item(p->conf, PROC_LINKS, i);
         struct str name = STR("");
@@ -165,7 +259,9 @@ static enum err add_links(const struct process *p, struct proxy *proxy, struct e
         char name_text[PROXY_NAME_SIZE];
         char upstream_text[128];
         if (!str_split(item, '=', &name, &upstream) || name.n >= sizeof(name_text) || upstream.n >= sizeof(upstream_text)) {
-            return err_set(ei, ERR_CONFIG, "bad link '" STR_FMT "': NAME=HOST:PORT", STR_ARG(item));
+            err_set(ei, ERR_CONFIG, "bad link '" STR_FMT "'", STR_ARG(item));
+            err_hint(ei, "NAME=HOST:PORT");
+            return ERR_CONFIG;
         }
         (void)snprintf(name_text, sizeof(name_text), STR_FMT, STR_ARG(name));
         (void)snprintf(upstream_text, sizeof(upstream_text), STR_FMT, STR_ARG(upstream));
@@ -185,7 +281,7 @@ enum err process_proxy(struct process *p, struct errinfo *ei)
     int control = -1;
     enum err err = add_links(p, proxy, ei);
     if (err == OK) {
-        err = process_socket(p, "control", PROC_LISTEN, &control, ei);
+        err = process_socket(p, "control", process_listen_addr(p, p->role), &control, ei);
     }
     if (err == OK) {
         proxy_control(proxy, control);

@@ -25,8 +25,12 @@ enum {
 };
 extern const struct conf_row process_rows[PROC_ROW_COUNT];
 
+/* Does `role` ("server", "front", "coordinator", "proxy") look at that option? */
+bool process_row_is_for(unsigned row, const char *role);
+
 struct process {
     const struct conf *conf;
+    const char *role;
     char secret[256];
     size_t secret_n;
     size_t socket_count;
@@ -34,8 +38,10 @@ struct process {
 };
 /* Log level and name, secret file, inherited sockets. */
 enum err process_init(struct process *p, const struct conf *c, const char *role, struct errinfo *ei) MUST_CHECK;
-/* The inherited socket of that name, or one bound to the address given by option `row`. */
-enum err process_socket(const struct process *p, const char *name, unsigned row, int *ret_fd,
+/* --listen, or where others expect a process of that role. */
+const char *process_listen_addr(const struct process *p, const char *role);
+/* The inherited socket of that name, or one bound to `addr`. */
+enum err process_socket(const struct process *p, const char *name, const char *addr, int *ret_fd,
                         struct errinfo *ei) MUST_CHECK;
 
 enum err process_server(struct process *p, struct errinfo *ei) MUST_CHECK;
