@@ -2,6 +2,7 @@
 
 #include "base/codec.h"
 #include "base/contract.h"
+#include "base/rng.h"
 #include "engine/engine.h"
 #include "lib/t.h"
 
@@ -44,6 +45,7 @@ T_TEST("hashes are those of the clients")
         {"[\"redmond\"]", "22E342F38A486A088463DFF7838A5963"},
         {"[\"\\u00e4\\u00f6\\u20ac\"]", "3BE446D9925F68C2D0E51B84717C65B6"},
         {"[0]", "155B95BEDAC4B1E9EC1CDC9BB0DDDE58"},
+        {"[-0]", "3D018BB1DF3DB27235766E81FD10406E"},
         {"[1]", "20CD98B339BA78A5D0CF6953B87070B0"},
         {"[-1]", "19938E7A936C1C5B9E3AE842BBC16839"},
         {"[5.5]", "0E2EE47829D1AF775EEFB6540FD1D0ED"},
@@ -288,6 +290,70 @@ T_TEST("a prefix of a hierarchical key covers all keys below it")
     buf_done(&prefix);
     buf_done(&key);
     arena_done(&arena);
+}
+
+/* Random keys in all three shapes: the order of keys is the order of their EPKs, keys of one logical
+ * partition are next to each other, and every key splits into what it was made of. */
+struct made_key {
+    struct pk pk;
+    struct buf epk, key;
+};
+
+static void random_key(struct rng *rng, size_t count, struct made_key *ret)
+{
+    static const char *const texts[] = {"", "a", "ab", "b", "\0", "a\0", "\xff"};
+    static const size_t sizes[] = {0, 1, 2, 1, 1, 2, 1};
+    ret->pk = (struct pk){.count = count};
+    for (size_t i = 0; i < count; i++) {
+        size_t pick = (size_t)(rng_u64(rng) % 7);
+        double numbers[] = {0, -0.0, 1, -1, 1e300, -1e300, 0.5};
+        ret->pk.values[i].type = (enum pk_type)(rng_u64(rng) % 6);
+        if (ret->pk.values[i].type == PK_STRING) {
+            ret->pk.values[i].text = str_make(texts[pick], sizes[pick]);
+        } else if (ret->pk.values[i].type == PK_NUMBER) {
+            ret->pk.values[i].number = numbers[pick];
+        }
+    }
+    char id[2] = {(char)('a' + rng_u64(rng) % 3), '\0'};
+    buf_init(&ret->epk, EPK_SIZE_MAX);
+    buf_init(&ret->key, KEY_SIZE_MAX);
+    epk_of(&ret->pk, &ret->epk);
+    key_item(&ret->pk, count, str_make(id, rng_u64(rng) % 3), &ret->key);
+}
+
+T_TEST("engine keys are in the order of their EPKs, whole partitions together")
+{
+    enum { ROUNDS = 20000 };
+    struct rng rng;
+    rng_init(&rng, t_seed());
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t count = 1 + (size_t)(rng_u64(&rng) % PK_PATHS_MAX);
+        struct made_key x;
+        struct made_key y;
+        struct made_key z;
+        struct pk got;
+        struct str id;
+        arena_init(&arena);
+        random_key(&rng, count, &x);
+        random_key(&rng, count, &y);
+        random_key(&rng, count, &z);
+        int by_epk = str_cmp(buf_str(&x.epk), buf_str(&y.epk));
+        int by_key = str_cmp(buf_str(&x.key), buf_str(&y.key));
+        t_checkf(IMPLIES(by_epk != 0, (by_epk < 0) == (by_key < 0)), "round %d", round);
+        t_check(key_split(buf_str(&x.key), count, &got, &id, &arena));
+        t_check(pk_eq(&got, &x.pk));
+        /* z between two keys of one partition is of that partition. */
+        bool is_between = str_cmp(buf_str(&x.key), buf_str(&z.key)) <= 0 &&
+                          str_cmp(buf_str(&z.key), buf_str(&y.key)) <= 0;
+        t_checkf(IMPLIES(is_between && pk_eq(&x.pk, &y.pk), pk_eq(&z.pk, &x.pk)), "round %d",
+                 round);
+        struct made_key *all[] = {&x, &y, &z};
+        for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+            buf_done(&all[i]->epk);
+            buf_done(&all[i]->key);
+        }
+        arena_done(&arena);
+    }
 }
 
 T_TEST("after the last key there is none")
