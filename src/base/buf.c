@@ -138,6 +138,18 @@ void buf_add_u64_text(struct buf *b, uint64_t v)
     buf_add(b, text + i, sizeof(text) - i);
 }
 
+void buf_add_hex_text(struct buf *b, uint64_t v, size_t digits)
+{
+    char text[16];
+    ASSERT(digits <= sizeof(text));
+    size_t i = sizeof(text);
+    while (v != 0 || sizeof(text) - i < digits) {
+        text[--i] = "0123456789abcdef"[v & 15];
+        v >>= 4;
+    }
+    buf_add(b, text + i, sizeof(text) - i);
+}
+
 static void add_le(struct buf *b, uint64_t v, size_t size)
 {
     if (make_room(b, size)) {

@@ -30,6 +30,7 @@ void buf_add_cstr(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_add_u64_text(struct buf *b, uint64_t v);
+void buf_add_hex_text(struct buf *b, uint64_t v, size_t digits); /* lower case, at least `digits` */
 
 /* Little-endian integers, and big-endian where memcmp order must be numeric order. */
 void buf_add_u8(struct buf *b, uint8_t v);

@@ -48,6 +48,7 @@ static bool unbase64_body(struct buf *out, struct str in)
 {
     uint32_t acc = 0;
     unsigned bits = 0;
+    buf_reserve(out, in.n / 4 * 3 + in.n % 4);
     for (size_t i = 0; i < in.n; i++) {
         int v = base64_value(in.p[i]);
         if (v < 0) {
@@ -127,20 +128,22 @@ bool codec_unhex(struct buf *out, struct str in)
 bool codec_percent_decode(struct buf *out, struct str in)
 {
     size_t before = out->n;
-    for (size_t i = 0; i < in.n; i++) {
-        if (in.p[i] != '%') {
-            buf_add_char(out, in.p[i]);
-            continue;
+    for (;;) { /* a run of plain text at a time: most texts have little to decode */
+        const char *escape = in.n > 0 ? (const char *)memchr(in.p, '%', in.n) : NULL;
+        size_t plain = escape == NULL ? in.n : (size_t)(escape - in.p);
+        buf_add(out, in.p, plain);
+        if (escape == NULL) {
+            return true;
         }
-        int v = in.n - i > 2 ? hex_pair(in.p + i + 1) : -1;
+        int v = in.n - plain > 2 ? hex_pair(escape + 1) : -1;
         if (v < 0) {
             out->n = before;
             return false;
         }
         buf_add_u8(out, (uint8_t)v);
-        i += 2;
+        in.p = escape + 3;
+        in.n -= plain + 3;
     }
-    return true;
 }
 
 static bool is_unreserved(char c)

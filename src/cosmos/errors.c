@@ -12,12 +12,23 @@ const char *cosmos_code_word(int status)
         int status;
         const char *word;
     } words[] = {
-        {400, "BadRequest"},       {401, "Unauthorized"},       {403, "Forbidden"},
-        {404, "NotFound"},         {405, "MethodNotAllowed"},   {408, "RequestTimeout"},
-        {409, "Conflict"},         {410, "Gone"},               {412, "PreconditionFailed"},
-        {413, "RequestEntityTooLarge"}, {424, "FailedDependency"}, {429, "TooManyRequests"},
-        {431, "RequestHeaderFieldsTooLarge"}, {449, "RetryWith"}, {500, "InternalServerError"},
-        {501, "NotImplemented"},   {503, "ServiceUnavailable"},
+        {400, "BadRequest"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "NotFound"},
+        {405, "MethodNotAllowed"},
+        {408, "RequestTimeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {412, "PreconditionFailed"},
+        {413, "RequestEntityTooLarge"},
+        {424, "FailedDependency"},
+        {429, "TooManyRequests"},
+        {431, "RequestHeaderFieldsTooLarge"},
+        {449, "RetryWith"},
+        {500, "InternalServerError"},
+        {501, "NotImplemented"},
+        {503, "ServiceUnavailable"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
         if (words[i].status == status) {
@@ -54,18 +65,46 @@ void cosmos_refuse(void *ctx, int status, const char *why, struct buf *json_body
     cosmos_error_body(status, &ei, json_body);
 }
 
+/* Ids of answers need to differ, not to be secret: one system call per thread, not per answer. */
+static uint64_t random_u64(void)
+{
+    static _Thread_local struct rng rng;
+    static _Thread_local bool is_seeded;
+    if (!is_seeded) {
+        uint64_t seed = 0;
+        rng_os_bytes(&seed, sizeof(seed));
+        rng_init(&rng, seed);
+        is_seeded = true;
+    }
+    return rng_u64(&rng);
+}
+
 static struct str activity_id(struct http_req *req)
 {
     struct str given = http_header(req, STR("x-ms-activity-id"));
     if (given.n > 0 && given.n <= 64) {
         return given;
     }
-    unsigned char b[16];
-    rng_os_bytes(b, sizeof(b));
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    return arena_printf(&req->arena, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-                        b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    uint64_t high = random_u64();
+    uint64_t low = random_u64();
+    /* Version 4, variant 1, as in RFC 9562. */
+    high = (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
+    low = (low & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62;
+    struct buf text;
+    buf_init(&text, 64);
+    buf_reserve(&text, 36);
+    buf_add_hex_text(&text, high >> 32, 8);
+    buf_add_char(&text, '-');
+    buf_add_hex_text(&text, high >> 16 & 0xffff, 4);
+    buf_add_char(&text, '-');
+    buf_add_hex_text(&text, high & 0xffff, 4);
+    buf_add_char(&text, '-');
+    buf_add_hex_text(&text, low >> 48, 4);
+    buf_add_char(&text, '-');
+    buf_add_hex_text(&text, low & UINT64_C(0xffffffffffff), 12);
+    struct str ret = arena_str(&req->arena, buf_str(&text));
+    buf_done(&text);
+    return ret;
 }
 
 void cosmos_common_headers(struct http_req *req, struct http_response *res)
@@ -87,7 +126,8 @@ void cosmos_respond_error(struct http_req *req, const struct errinfo *ei)
     cosmos_common_headers(req, &res);
     http_response_header(&res, STR("x-ms-request-charge"), STR("0"));
     if (err_substatus(ei->code) != 0) {
-        http_response_header(&res, STR("x-ms-substatus"), arena_printf(&req->arena, "%d", err_substatus(ei->code)));
+        http_response_header(&res, STR("x-ms-substatus"),
+                             arena_printf(&req->arena, "%d", err_substatus(ei->code)));
     }
     if (status == 429) {
         http_response_header(&res, STR("x-ms-retry-after-ms"), STR("20"));

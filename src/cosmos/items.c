@@ -1,7 +1,6 @@
 /* Items: single operations. See items.h. */
 #include "cosmos/items.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,10 +16,20 @@ const size_t system_key_count = ARRAY_COUNT(system_keys);
 
 /* ---- etags and system properties ---- */
 
+static void add_etag(const struct write_place *place, struct buf *out)
+{
+    buf_add_hex_text(out, place->epoch, 8);
+    buf_add_char(out, '-');
+    buf_add_hex_text(out, place->op_idx, 4);
+    buf_add_char(out, '-');
+    buf_add_hex_text(out, place->lsn, 12);
+}
+
 void etag_write(const struct write_place *place, struct buf *out)
 {
-    buf_printf(out, "\"%08" PRIx64 "-%04x-%012" PRIx64 "\"", place->epoch, place->op_idx,
-               place->lsn);
+    buf_add_char(out, '"');
+    add_etag(place, out);
+    buf_add_char(out, '"');
 }
 
 void system_props_write(const struct system_props *p, const struct write_place *place,
@@ -30,10 +39,12 @@ void system_props_write(const struct system_props *p, const struct write_place *
     buf_add_str(out, p->rid);
     buf_add_cstr(out, "\",\"_self\":\"");
     buf_add_str(out, p->self);
-    buf_printf(out, "\",\"_etag\":\"\\\"%08" PRIx64 "-%04x-%012" PRIx64 "\\\"\"", place->epoch,
-               place->op_idx, place->lsn);
+    buf_add_cstr(out, "\",\"_etag\":\"\\\"");
+    add_etag(place, out);
+    buf_add_cstr(out, "\\\"\"");
     buf_add_str(out, p->extra);
-    buf_printf(out, ",\"_ts\":%" PRIu64, place->ts);
+    buf_add_cstr(out, ",\"_ts\":");
+    buf_add_u64_text(out, place->ts);
 }
 
 static struct str bare(struct str etag)
@@ -74,7 +85,7 @@ void item_op_key(struct arena *a, struct item_op *op)
 {
     struct buf key;
     struct buf epk;
-    buf_init(&key, ENGINE_KEY_SIZE_MAX * 4);
+    buf_init(&key, ENGINE_KEY_SIZE_MAX);
     buf_init(&epk, EPK_SIZE_MAX);
     epk_of(&op->pk, &epk);
     op->ordinal = container_ordinal(op->coll, buf_str(&epk));
@@ -91,10 +102,10 @@ static struct str unique_digest(struct arena *a, const struct item_op *op, size_
 {
     const struct unique_set *set = &op->coll->uniques[which];
     struct buf b;
-    buf_init(&b, (4 << 20) + ENGINE_KEY_SIZE_MAX);
+    buf_init(&b, (UNIQUE_PATHS_MAX + 1) * (size_t)HTTP_BODY_SIZE_MAX); /* paths may overlap */
     buf_add_u8(&b, (uint8_t)which);
     struct buf prefix;
-    buf_init(&prefix, ENGINE_KEY_SIZE_MAX * 4);
+    buf_init(&prefix, ENGINE_KEY_SIZE_MAX);
     key_prefix(&op->pk, op->coll->path_count, &prefix);
     buf_add_lstr(&b, buf_str(&prefix));
     buf_done(&prefix);
@@ -116,6 +127,7 @@ static struct str unique_digest(struct arena *a, const struct item_op *op, size_
     }
     char *digest = arena_alloc(a, CRYPTO_SHA256_SIZE + 1);
     digest[0] = (char)which;
+    ASSERT(buf_ok(&b));
     crypto_sha256(buf_str(&b), (uint8_t *)digest + 1);
     buf_done(&b);
     return str_make(digest, CRYPTO_SHA256_SIZE + 1);

@@ -1,7 +1,6 @@
 /* Plumbing of the protocol layer: snapshots, answers, waits. See service.h. */
 #include "cosmos/service.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -167,6 +166,32 @@ static lsn token_place(const struct op *op, size_t ordinal)
     return ordinal == op->token_ordinal && op->token_lsn > at ? op->token_lsn : at;
 }
 
+/* Every answer has a few numbers in its headers: printf would be felt. */
+static struct str number_text(struct op *op, uint64_t v)
+{
+    struct buf text;
+    buf_init(&text, 32);
+    buf_add_u64_text(&text, v);
+    struct str ret = arena_str(&op->req->arena, buf_str(&text));
+    buf_done(&text);
+    return ret;
+}
+
+/* Two decimals. */
+static struct str charge_text(struct op *op)
+{
+    uint64_t hundredths = (uint64_t)(op->charge * 100 + 0.5);
+    struct buf text;
+    buf_init(&text, 32);
+    buf_add_u64_text(&text, hundredths / 100);
+    buf_add_char(&text, '.');
+    buf_add_char(&text, (char)('0' + hundredths / 10 % 10));
+    buf_add_char(&text, (char)('0' + hundredths % 10));
+    struct str ret = arena_str(&op->req->arena, buf_str(&text));
+    buf_done(&text);
+    return ret;
+}
+
 /* A token for each range that was read, so that the next read anywhere is not older. */
 static void add_token(struct op *op)
 {
@@ -189,10 +214,9 @@ static void add_token(struct op *op)
     }
     ASSERT(buf_ok(&token));
     op_header(op, STR("x-ms-session-token"), arena_str(&op->req->arena, buf_str(&token)));
-    op_header(op, STR("lsn"), arena_printf(&op->req->arena, "%" PRIu64, token_place(op, first)));
+    op_header(op, STR("lsn"), number_text(op, token_place(op, first)));
     op_header(op, STR("x-ms-global-committed-lsn"),
-              arena_printf(&op->req->arena, "%" PRIu64,
-                           (uint64_t)atomic_load(&op->coll->parts[first]->commit_lsn)));
+              number_text(op, atomic_load(&op->coll->parts[first]->commit_lsn)));
     buf_done(&token);
 }
 
@@ -211,7 +235,7 @@ void op_answer(struct op *op, int status, struct buf *body)
     op->res.status = status;
     op->res.body = body;
     cosmos_common_headers(op->req, &op->res);
-    op_header(op, STR("x-ms-request-charge"), arena_printf(&op->req->arena, "%.2f", op->charge));
+    op_header(op, STR("x-ms-request-charge"), charge_text(op));
     if (op->coll) {
         add_session_headers(op);
     }
@@ -347,7 +371,8 @@ static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *re
                                     .kind = WAIT_APPLIED,
                                     .lsn = need.lsn,
                                     .token_version = need.has_version ? need.version : 0,
-                                    .deadline_us = op->req->received_us + SESSION_WAIT_MS * 1000U};
+                                    .deadline_us =
+                                        op->req->received_us + SESSION_WAIT_MS * UINT64_C(1000)};
         *ret_needed = true;
     }
     return OK;
@@ -453,7 +478,7 @@ void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *o
     struct region_wait w = {.pid = view->pid,
                             .kind = WAIT_COMMIT,
                             .lsn = need,
-                            .deadline_us = clock_boot_us() + COMMIT_WAIT_MS * 1000U};
+                            .deadline_us = clock_boot_us() + COMMIT_WAIT_MS * UINT64_C(1000)};
     wait_submit(op, &w, true, go);
 }
 

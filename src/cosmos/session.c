@@ -1,6 +1,5 @@
 #include "cosmos/session.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 enum { SESSION_HEADER_SIZE_MAX = 64 << 10 };
@@ -32,7 +31,8 @@ static bool parse_vector(struct str vector, struct session_need *ret)
         struct str id = STR("");
         struct str local = STR("");
         uint64_t number = 0;
-        if (!str_split(item, '=', &id, &local) || !str_to_u64(id, &number) || !str_to_u64(local, &number)) {
+        if (!str_split(item, '=', &id, &local) || !str_to_u64(id, &number) ||
+            !str_to_u64(local, &number)) {
             return false;
         }
     }
@@ -41,11 +41,13 @@ static bool parse_vector(struct str vector, struct session_need *ret)
     return true;
 }
 
-enum err session_parse(struct str header, size_t range, struct session_need *ret, struct errinfo *ei)
+enum err session_parse(struct str header, size_t range, struct session_need *ret,
+                       struct errinfo *ei)
 {
     memset(ret, 0, sizeof(*ret));
     if (header.n > SESSION_HEADER_SIZE_MAX) {
-        return err_set(ei, ERR_INVALID, "the session token is longer than %d bytes", SESSION_HEADER_SIZE_MAX);
+        return err_set(ei, ERR_INVALID, "the session token is longer than %d bytes",
+                       SESSION_HEADER_SIZE_MAX);
     }
     struct str rest = str_trim(header);
     while (rest.n > 0) {
@@ -57,7 +59,8 @@ enum err session_parse(struct str header, size_t range, struct session_need *ret
         struct str vector = STR("");
         uint64_t number = 0;
         struct session_need one = {0};
-        if (!str_split(str_trim(item), ':', &id, &vector) || !str_to_u64(id, &number) || !parse_vector(vector, &one)) {
+        if (!str_split(str_trim(item), ':', &id, &vector) || !str_to_u64(id, &number) ||
+            !parse_vector(vector, &one)) {
             return err_set(ei, ERR_INVALID, "The session token provided '" STR_FMT "' is invalid",
                            STR_ARG(str_slice(item, 0, 100)));
         }
@@ -70,9 +73,13 @@ enum err session_parse(struct str header, size_t range, struct session_need *ret
 
 void session_write(size_t range, bool is_single_region, uint64_t version, lsn at, struct buf *out)
 {
+    buf_add_u64_text(out, range);
+    buf_add_char(out, ':');
     if (is_single_region) {
-        buf_printf(out, "%zu:-1#%" PRIu64, range, at);
+        buf_add_cstr(out, "-1");
     } else {
-        buf_printf(out, "%zu:%" PRIu64 "#%" PRIu64, range, version, at);
+        buf_add_u64_text(out, version);
     }
+    buf_add_char(out, '#');
+    buf_add_u64_text(out, at);
 }

@@ -47,8 +47,11 @@ def as_user(user):
 
 def run_quiet(argv, timeout=600, env=None, cwd=ROOT, user=None):
     """Standard output; an error shows what the program said."""
-    done = subprocess.run([str(a) for a in argv], cwd=cwd, env=env, timeout=timeout, check=False,
-                          **as_user(user), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        done = subprocess.run([str(a) for a in argv], cwd=cwd, env=env, timeout=timeout, check=False,
+                              **as_user(user), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except FileNotFoundError as e:
+        raise BenchError(f"{argv[0]} is not there: run `./test bench` once, or set HF_BUILD") from e
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         raise BenchError(f"{argv[0]} failed ({done.returncode}):\n{tail}")

@@ -69,6 +69,22 @@ T_TEST("numbers print as text at both ends of the range")
     buf_done(&b);
 }
 
+T_TEST("hexadecimal text has at least the digits asked for, and all that are needed")
+{
+    struct buf b;
+    buf_init(&b, 100);
+    buf_add_hex_text(&b, 0, 0);
+    buf_add_hex_text(&b, 0, 1);
+    buf_add_char(&b, ' ');
+    buf_add_hex_text(&b, 0xbeef, 8);
+    buf_add_char(&b, ' ');
+    buf_add_hex_text(&b, 0xabcde, 4);
+    buf_add_char(&b, ' ');
+    buf_add_hex_text(&b, UINT64_MAX, 16);
+    t_eq_lit(buf_str(&b), "0 0000beef abcde ffffffffffffffff");
+    buf_done(&b);
+}
+
 T_TEST("integers and strings are read back as written, in the documented byte order")
 {
     struct buf b;
