@@ -227,6 +227,16 @@ static bool is_clean(struct str text)
     return true;
 }
 
+/* What a value may look like; "" when there is nothing to say. */
+static const char *type_example(enum conf_type type)
+{
+    return type == CONF_DURATION ? "like 500ms, 5s or 2m; a plain number is milliseconds"
+           : type == CONF_SIZE   ? "like 64k, 16M or 1G; a plain number is bytes"
+           : type == CONF_BOOL   ? "yes or no"
+           : type == CONF_LIST   ? "items separated by commas"
+                                 : "";
+}
+
 static enum err check_value(const struct conf_row *row, struct str text, enum err code,
                             const char *where, uint64_t *ret, struct errinfo *ei)
 {
@@ -238,16 +248,23 @@ static enum err check_value(const struct conf_row *row, struct str text, enum er
                        row->name);
     }
     if (!parse_number(row, text, &v)) {
-        return err_set(ei, code, "%s: %s: '" STR_FMT "' is not a %s", where, row->name,
-                       STR_ARG(shown), type_name(row->type));
+        err_set(ei, code, "%s: %s: '" STR_FMT "' is not a %s", where, row->name, STR_ARG(shown),
+                type_name(row->type));
+        err_hint(ei, "%s", type_example(row->type));
+        return code;
     }
     if (row->type != CONF_BOOL && (v < row->min || v > max_of(row))) {
         const char *what = row->type == CONF_STRING ? "its length "
                            : row->type == CONF_LIST ? "its number of items "
                                                     : "";
-        return err_set(ei, code, "%s: %s: '" STR_FMT "' is out of range: %smust be %llu to %llu",
-                       where, row->name, STR_ARG(shown), what, (unsigned long long)row->min,
-                       (unsigned long long)max_of(row));
+        const char *unit = row->type == CONF_DURATION ? " milliseconds"
+                           : row->type == CONF_SIZE   ? " bytes"
+                                                      : "";
+        err_set(ei, code, "%s: %s: '" STR_FMT "' is out of range: %smust be %llu to %llu%s", where,
+                row->name, STR_ARG(shown), what, (unsigned long long)row->min,
+                (unsigned long long)max_of(row), unit);
+        err_hint(ei, "%s", type_example(row->type));
+        return code;
     }
     *ret = v;
     return OK;
@@ -605,7 +622,9 @@ void conf_help(const struct conf_row *rows, unsigned row_count, struct buf *out)
     for (unsigned i = 0; i < row_count; i++) {
         const struct conf_row *row = &rows[i];
         size_t from = out->n;
-        buf_printf(out, "  --%s", row->name);
+        bool is_on = row->type == CONF_BOOL && (row->def[0] == 'y' || row->def[0] == 't' || row->def[0] == '1' ||
+                                                strcmp(row->def, "on") == 0);
+        buf_printf(out, "  --%s%s", is_on ? "[no-]" : "", row->name);
         if (row->type != CONF_BOOL) {
             buf_printf(out, " %s", type_name(row->type));
         }
@@ -620,8 +639,10 @@ void conf_help(const struct conf_row *rows, unsigned row_count, struct buf *out)
         }
         buf_add_char(out, '\n');
     }
-    buf_add_cstr(out, "Each option can also be set by an environment variable (--a-b: " ENV_PREFIX
-                      "A_B)\nor in the configuration file (a-b = value).\n");
+    bool has_file = find_row(rows, row_count, STR("config"), /* any_case= */ false) >= 0;
+    buf_printf(out,
+               "Each option can also be set by an environment variable (--a-b: " ENV_PREFIX "A_B)%s",
+               has_file ? "\nor in the file that --config names (a-b = value).\n" : ".\n");
 }
 
 void conf_reference(const struct conf_row *rows, unsigned row_count, struct buf *out)

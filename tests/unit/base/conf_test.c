@@ -244,7 +244,12 @@ T_TEST("help and reference list each option with its default")
     buf_init(&b, 65536);
     conf_help(rows, ROW_COUNT, &b);
     t_contains(buf_str(&b), "  --data-dir text             where data lives (default: data)\n");
-    t_contains(buf_str(&b), "  --tls                       encrypt connections (default: yes)\n");
+    t_contains(buf_str(&b), "  --[no-]tls                  encrypt connections (default: yes)\n");
+    t_check(str_ends(buf_str(&b), STR("(--a-b: HOLDFAST_A_B).\n")));
+    static const struct conf_row with_file[] = {{"config", CONF_STRING, "", 0, 0, 0, "file"}};
+    buf_clear(&b);
+    conf_help(with_file, 1, &b);
+    t_contains(buf_str(&b), "or in the file that --config names (a-b = value).\n");
     buf_clear(&b);
     conf_reference(rows, ROW_COUNT, &b);
     t_contains(buf_str(&b),
