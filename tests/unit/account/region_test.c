@@ -1,0 +1,325 @@
+/* Whole regions, scripted: what must happen in each of the great stories. Random schedules of the
+ * same core are tests/sim. */
+#include "account/region.h"
+
+#include <stdio.h>
+
+#include "lib/t.h"
+#include "world.h"
+
+static void fill(struct world *w, region_id id, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char key[16], text[32];
+        (void)snprintf(key, sizeof(key), "k%u", i);
+        (void)snprintf(text, sizeof(text), "{\"v\":%u}", i);
+        t_err(world_answer(w, world_put(w, id, 1, key, text)), OK);
+    }
+}
+
+T_TEST("one region: a write is durable when it is answered")
+{
+    struct world *w = world_new(1, CONSISTENCY_SESSION);
+    world_hold_commits(w, 1, true);
+    struct world_write *x = world_put(w, 1, 1, "a", "{\"v\":1}");
+    world_run(w, 100);
+    t_check(!x->is_done); /* ordered, not stored */
+    t_check(world_get(w, 1, 1, "a") == NULL);
+    world_hold_commits(w, 1, false);
+    t_err(world_answer(w, x), OK);
+    t_eq_cstr(world_get(w, 1, 1, "a"), "{\"v\":1}");
+    t_check(x->w.lsn > 1 && x->w.epoch == 1);
+    world_free(w);
+}
+
+T_TEST("the next write of a document sees the version that is not stored yet")
+{
+    struct world *w = world_new(1, CONSISTENCY_SESSION);
+    world_hold_commits(w, 1, true);
+    struct world_write *a = world_create(w, 1, 1, "a", "{\"v\":1}");
+    struct world_write *again = world_create(w, 1, 1, "a", "{\"v\":2}");
+    world_run(w, 50);
+    t_check(!again->is_done); /* the refusal rests on a write that may still be lost */
+    world_hold_commits(w, 1, false);
+    t_err(world_answer(w, a), OK);
+    t_err(world_answer(w, again), ERR_PRECONDITION);
+    t_eq_u64(again->w.lsn, 0);
+    t_err(world_answer(w, world_delete(w, 1, 1, "a")), OK);
+    t_err(world_answer(w, world_delete(w, 1, 1, "a")), ERR_PRECONDITION);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("entries reach the other regions and leave them identical")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 30);
+    t_err(world_answer(w, world_delete(w, 1, 1, "k3")), OK);
+    t_err(world_answer(w, world_put(w, 2, 1, "k3", "{}")), ERR_NOT_WRITER);
+    world_run(w, 500);
+    t_eq_cstr(world_get(w, 3, 1, "k29"), "{\"v\":29}");
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("Strong: answered only when the others have it durable")
+{
+    struct world *w = world_new(2, CONSISTENCY_STRONG);
+    world_hold_commits(w, 2, true);
+    struct world_write *x = world_put(w, 1, 1, "a", "{}");
+    world_run(w, 300);
+    t_check(world_get(w, 1, 1, "a") != NULL); /* here it is durable */
+    t_check(!x->is_done);
+    world_hold_commits(w, 2, false);
+    t_err(world_answer(w, x), OK);
+    t_check(world_get(w, 2, 1, "a") != NULL);
+    world_free(w);
+}
+
+T_TEST("a confirmed stop of the writer is taken over without waiting")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_run(w, 300);
+    world_stop(w, 1, /* confirm= */ true);
+    usec from = w->now;
+    world_until_role(w, 2, ROLE_WRITER);
+    t_checkf(w->now - from < 300000, "took %llu us", (unsigned long long)(w->now - from));
+    struct world_write *x = world_put(w, 2, 1, "new", "{}");
+    t_err(world_answer(w, x), OK);
+    t_eq_u64(x->w.epoch, 2);
+    t_check(x->w.lsn > 1000000); /* a fresh block */
+    const struct account_record *rec = world_record(w);
+    t_eq_u64(rec->epochs[1].rule, 310);
+    t_eq_int(record_region_const(rec, 1)->state, REGION_OFFLINE);
+    world_free(w);
+}
+
+T_TEST("a writer that cannot be reached is replaced when its lease is certainly over")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_run(w, 300);
+    world_cut_coord(w, 1, true);
+    world_cut_peers(w, 1, true);
+    usec cut = w->now;
+    struct world_write *late = world_put(w, 1, 1, "late", "{}");
+    world_until_role(w, 2, ROLE_WRITER);
+    usec took = w->now - cut;
+    t_checkf(took > 1000000 && took < 2000000, "took %llu us", (unsigned long long)took);
+    /* The old writer had stopped before: it noticed by itself. */
+    t_check(world_has_event(w, 1, EVENT_LEASE_LOST));
+    t_err(world_answer(w, world_put(w, 1, 1, "x", "{}")), ERR_NOT_WRITER);
+    t_check(late->is_done && late->w.err == OK); /* answered while the lease was good */
+    t_err(world_answer(w, world_put(w, 2, 1, "y", "{}")), OK);
+    world_cut_coord(w, 1, false);
+    world_cut_peers(w, 1, false);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    /* What only it had is in the feed, once, and gone from its documents. */
+    t_eq_u64(world_conflicts(w, 2, 1), 1);
+    t_check(world_get(w, 1, 1, "late") == NULL);
+    t_check(world_archived(w, 1) > 0);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a write that is waiting when the lease ends has an unknown outcome")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 2);
+    world_hold_commits(w, 1, true);
+    struct world_write *x = world_put(w, 1, 1, "x", "{}");
+    world_cut_coord(w, 1, true);
+    world_run(w, 1500);
+    world_hold_commits(w, 1, false); /* durable now, but the lease is over */
+    t_err(world_answer(w, x), ERR_UNKNOWN_OUTCOME);
+    world_free(w);
+}
+
+T_TEST("a restarted writer takes a new generation and a new epoch")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    generation before = world_record(w)->generation;
+    world_stop(w, 1, false);
+    world_start(w, 1);
+    world_until_role(w, 1, ROLE_WRITER);
+    const struct account_record *rec = world_record(w);
+    t_check(rec->generation > before);
+    t_eq_u64(rec->epoch, 2);
+    t_eq_u64(rec->epochs[1].rule, 312);
+    t_eq_cstr(world_get(w, 1, 1, "k4"), "{\"v\":4}");
+    t_err(world_answer(w, world_put(w, 1, 1, "z", "{}")), OK);
+    world_run(w, 1000);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a graceful change loses nothing, holds writes and keeps tokens")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 10);
+    uint64_t version = world_record(w)->token_version;
+    world_failover(w, "west");
+    world_until_role(w, 1, ROLE_HOLDING);
+    struct world_write *held = world_put(w, 1, 1, "held", "{}");
+    t_check(!held->is_done);
+    world_until_role(w, 2, ROLE_WRITER);
+    t_err(world_answer(w, held), ERR_NOT_WRITER); /* to be repeated at the new writer */
+    t_err(world_answer(w, world_put(w, 2, 1, "held", "{}")), OK);
+    const struct account_record *rec = world_record(w);
+    t_eq_u64(rec->token_version, version);
+    t_check(!rec->epochs[1].is_lossy);
+    t_eq_u64(rec->epochs[1].rule, 320);
+    t_eq_u64(rec->regions[0].id, 2); /* priority 0 now */
+    t_eq_int(record_region_const(rec, 1)->state, REGION_ONLINE_READ);
+    world_run(w, 500);
+    t_eq_u64(world_conflicts(w, 2, 1), 0);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a graceful change whose target is gone is rolled back with a new generation")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 3);
+    generation before = world_record(w)->generation;
+    world_hold_commits(w, 2, true); /* it can never prove that it has everything */
+    struct world_write *x = world_put(w, 1, 1, "x", "{}");
+    t_err(world_answer(w, x), OK);
+    world_failover(w, "west");
+    world_until_role(w, 1, ROLE_HOLDING);
+    struct world_write *held = world_put(w, 1, 1, "h", "{}");
+    world_until_role(w, 1, ROLE_WRITER);
+    t_err(world_answer(w, held), ERR_UNAVAILABLE); /* held longer than hold_ms */
+    t_check(world_record(w)->generation > before);
+    t_eq_int(world_record(w)->phase, PHASE_OPEN);
+    t_err(world_answer(w, world_put(w, 1, 1, "y", "{}")), OK);
+    world_hold_commits(w, 2, false);
+    world_run(w, 2000);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("an operator takes the writer offline and brings it back as a reader")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_offline(w, "east");
+    usec from = w->now;
+    world_until_role(w, 2, ROLE_WRITER);
+    t_checkf(w->now - from < 500000, "took %llu us", (unsigned long long)(w->now - from));
+    t_eq_int(region_role(world_region(w, 1)), ROLE_OFFLINE);
+    world_run(w, 3000);
+    t_eq_int(region_role(world_region(w, 1)), ROLE_OFFLINE); /* not by itself */
+    t_err(world_answer(w, world_put(w, 2, 1, "while", "{}")), OK);
+    world_online(w, "east");
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    t_eq_int(region_role(world_region(w, 2)), ROLE_WRITER);
+    t_eq_cstr(world_get(w, 1, 1, "while"), "{}");
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a dead reader is taken offline and comes back")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    fill(w, 1, 3);
+    world_stop(w, 3, false);
+    struct world_write *x = world_put(w, 1, 1, "x", "{}");
+    world_run(w, 500);
+    t_check(!x->is_done); /* it might still serve reads under its lease */
+    t_err(world_answer(w, x), OK);
+    t_eq_int(record_region_const(world_record(w), 3)->state, REGION_OFFLINE);
+    world_start(w, 3);
+    world_until_state(w, 3, REGION_ONLINE_READ);
+    t_check((world_record(w)->q_mask & record_mask(3)) != 0);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
+/* Suffix of many operations on few keys: creates, replaces, deletes; the others were changed by the
+ * new writer meanwhile. */
+T_TEST("a long diverged suffix becomes conflict records and leaves identical regions")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 10);
+    world_run(w, 300);
+    world_cut_peers(w, 1, true);
+    for (unsigned i = 0; i < 40; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%u", i % 15);
+        t_err(world_answer(w, world_put(w, 1, 1, key, "{\"lost\":1}")), OK);
+    }
+    t_err(world_answer(w, world_delete(w, 1, 1, "k1")), OK);
+    world_stop(w, 1, true);
+    world_until_role(w, 2, ROLE_WRITER);
+    t_err(world_answer(w, world_put(w, 2, 1, "k2", "{\"won\":1}")), OK);
+    t_err(world_answer(w, world_delete(w, 2, 1, "k3")), OK);
+    world_cut_peers(w, 1, false);
+    world_start(w, 1);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    t_eq_u64(world_conflicts(w, 1, 1), 41);
+    t_eq_cstr(world_get(w, 1, 1, "k1"), "{\"v\":1}"); /* the lost delete is undone */
+    t_eq_cstr(world_get(w, 1, 1, "k2"), "{\"won\":1}");
+    t_check(world_get(w, 1, 1, "k3") == NULL);
+    t_check(world_get(w, 1, 1, "k12") == NULL);
+    t_check(world_has_event(w, 1, EVENT_DIVERGED) && world_has_event(w, 1, EVENT_FEED_SENT));
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("session waits are released by the lsn, and commit waits by the commit")
+{
+    struct world *w = world_new(2, CONSISTENCY_STRONG);
+    world_hold_commits(w, 2, true);
+    struct world_write *x = world_put(w, 1, 1, "a", "{}");
+    world_run(w, 50);
+    lsn at = atomic_load(&region_part(world_region(w, 1), 1)->applied_lsn);
+    bool applied = false, committed = false, late = false;
+    struct region_wait a = {
+        .pid = 1, .kind = WAIT_APPLIED, .lsn = at, .deadline_us = UINT64_MAX, .user = &applied};
+    struct region_wait c = {
+        .pid = 1, .kind = WAIT_COMMIT, .lsn = at, .deadline_us = UINT64_MAX, .user = &committed};
+    struct region_wait d = {.pid = 1,
+                            .kind = WAIT_APPLIED,
+                            .lsn = at + 1000,
+                            .deadline_us = w->now + 100000,
+                            .user = &late};
+    region_wait(world_region(w, 2), &a);
+    region_wait(world_region(w, 1), &c);
+    region_wait(world_region(w, 2), &d);
+    world_run(w, 300);
+    t_check(!applied && !committed);
+    t_check(late && d.err == ERR_SESSION_BEHIND);
+    world_hold_commits(w, 2, false);
+    t_err(world_answer(w, x), OK);
+    world_run(w, 100);
+    t_check(applied && a.err == OK);
+    t_check(committed && c.err == OK);
+    world_free(w);
+}
+
+T_TEST("the status and the metrics can be read in every role")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 2);
+    for (region_id id = 1; id <= 2; id++) {
+        struct buf out;
+        buf_init(&out, 1 << 20);
+        region_status_json(world_region(w, id), &out);
+        t_contains(buf_str(&out), id == 1 ? "\"WRITER\"" : "\"READER\"");
+        buf_clear(&out);
+        region_metrics(world_region(w, id), &out);
+        t_contains(buf_str(&out), "holdfast_generation");
+        t_check(buf_ok(&out));
+        buf_done(&out);
+    }
+    world_free(w);
+}
+
+T_MAIN()
