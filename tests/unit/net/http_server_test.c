@@ -318,6 +318,17 @@ T_TEST("too many or too large headers are refused in JSON")
     r = exchange(&c, "\r\n\r\n");
     t_eq_int(r.status, 200);
     raw_response_done(&r);
+    /* As many fields and as many bytes as are allowed: the most that the library must hold. */
+    value[(HTTP_HEADERS_SIZE_MAX - 64) / (HTTP_HEADER_COUNT_MAX - 1) - 3] = '\0';
+    raw_send(&c, "GET /h HTTP/1.1\r\nHost: h\r\n");
+    for (int i = 1; i < HTTP_HEADER_COUNT_MAX; i++) {
+        raw_send(&c, "x-a: ");
+        raw_send(&c, value);
+        raw_send(&c, "\r\n");
+    }
+    r = exchange(&c, "\r\n");
+    t_eq_int(r.status, 200);
+    raw_response_done(&r);
     raw_close(&c);
     teardown();
 }
@@ -469,7 +480,8 @@ static int status_when_abandoned(const char *request, const char *want_body)
 
 T_TEST("a read nobody answers gets 503 at the end, and the late answer harms nobody")
 {
-    t_eq_int(status_when_abandoned("GET /later HTTP/1.1\r\nHost: h\r\n\r\n", "{\"status\":503,"), 503);
+    t_eq_int(status_when_abandoned("GET /later HTTP/1.1\r\nHost: h\r\n\r\n", "{\"status\":503,"),
+             503);
 }
 
 T_TEST("of a write nobody answers the server does not say that it was not done")
