@@ -119,9 +119,15 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
     const struct json *doc = NULL;
     char path[128];
     (void)snprintf(path, sizeof(path), "/_holdfast/account/%s", op);
-    struct str body = arena_printf(a, "{\"region\":\"%s\",\"force\":%s}", region, conf_bool(c, A_FORCE) ? "true" : "false");
+    struct buf body;
+    buf_init(&body, 64 << 10);
+    buf_add_cstr(&body, "{\"region\":");
+    json_write_string(&body, str_of(region));
+    buf_printf(&body, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
     usec start = clock_boot_us();
-    TRY(call(acc, a, "POST", path, body, &doc, ei));
+    enum err err = call(acc, a, "POST", path, buf_str(&body), &doc, ei);
+    buf_done(&body);
+    TRY(err);
     uint64_t wait_us = conf_u64(c, A_WAIT) * 1000;
     bool is_shown = false;
     while (wait_us > 0 && !is_complete(doc, op, region)) {
@@ -150,8 +156,14 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
 {
     const struct json *doc = NULL;
     if (conf_str(c, A_REGENERATE).n > 0) {
-        struct str body = arena_printf(a, "{\"key\":\"%s\"}", conf_cstr(c, A_REGENERATE));
-        TRY(call(acc, a, "POST", "/_holdfast/account/keys/regenerate", body, &doc, ei));
+        struct buf body;
+        buf_init(&body, 4096);
+        buf_add_cstr(&body, "{\"key\":");
+        json_write_string(&body, conf_str(c, A_REGENERATE));
+        buf_add_char(&body, '}');
+        enum err err = call(acc, a, "POST", "/_holdfast/account/keys/regenerate", buf_str(&body), &doc, ei);
+        buf_done(&body);
+        TRY(err);
     } else {
         TRY(call(acc, a, "GET", "/_holdfast/account/keys", STR(""), &doc, ei));
     }
@@ -170,8 +182,12 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     const char *op = argc > 1 ? argv[1] : "show";
     bool needs_region = strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
     bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
-    if (!is_known || argc > 3 || (needs_region && argc != 3)) {
-        err_set(ei, ERR_USAGE, is_known ? "account %s needs the name of one region" : "unknown operation '%s'", op);
+    if (!is_known || argc > 3 || needs_region != (argc == 3)) {
+        err_set(ei, ERR_USAGE,
+                !is_known      ? "unknown operation '%s'"
+                : needs_region ? "account %s needs the name of one region"
+                               : "account %s takes no further argument",
+                op);
         err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | keys");
         return ERR_USAGE;
     }

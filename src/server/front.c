@@ -309,9 +309,34 @@ static void serve_stand_in(struct front_req *r)
     }
 }
 
+/* What a front answers itself is no data: the account document, and that a region is away. Data
+ * requests to the global endpoint are authenticated by the region that serves them. */
+static bool is_admitted(struct front_req *r)
+{
+    struct errinfo ei = {0};
+    bool is_own_answer = str_eq(r->http->target, STR("/")) || r->http->target.n == 0 || !r->is_on_global;
+    if (is_own_answer && cosmos_auth_check_account(r->front->auth, r->http, clock_wall_ms(), &ei) != OK) {
+        cosmos_respond_error(r->http, &ei);
+        finish(r);
+        return false;
+    }
+    return true;
+}
+
 static void serve(struct front_req *r)
 {
-    if (r->is_on_global) {
+    struct front *f = r->front;
+    if (!f->rec.is_known) { /* just started: the coordinator is about to say */
+        if (loop_now(f->loop) < r->deadline_us) {
+            hold(r);
+        } else {
+            answer_error(r, ERR_UNAVAILABLE, "the account is not known here yet; nothing was applied");
+        }
+    } else if (!is_admitted(r)) {
+        return;
+    } else if (str_eq(r->http->target, STR("/")) && !r->is_write) {
+        answer_account(r);
+    } else if (r->is_on_global) {
         serve_global(r);
     } else {
         serve_stand_in(r);
@@ -415,22 +440,7 @@ static void on_loop_request(void *ctx)
         answer_error(r, ERR_UNAVAILABLE, "the front is stopping; nothing was applied");
         return;
     }
-    if (!f->rec.is_known) {
-        answer_error(r, ERR_UNAVAILABLE, "the account is not known here yet; nothing was applied");
-        return;
-    }
-    struct errinfo ei = {0};
-    bool is_own_answer = str_eq(r->http->target, STR("/")) || r->http->target.n == 0 || !r->is_on_global;
-    /* What a front answers itself is no data: the account document, and that a region is away. */
-    if (is_own_answer &&
-        cosmos_auth_check_account(f->auth, r->http, clock_wall_ms(), &ei) != OK) {
-        cosmos_respond_error(r->http, &ei);
-        finish(r);
-    } else if (str_eq(r->http->target, STR("/")) && !r->is_write) {
-        answer_account(r);
-    } else {
-        serve(r);
-    }
+    serve(r);
 }
 
 static void on_request(void *ctx, struct http_req *req)
