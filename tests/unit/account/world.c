@@ -393,6 +393,9 @@ void world_free(struct world *w)
         if (n->region != NULL) {
             world_stop(w, (region_id)id, false);
         }
+    }
+    for (size_t id = 1; id <= w->count; id++) {
+        struct world_node *n = w->nodes[id];
         engine_close(n->engine);
         mem_free(n->queue);
         mem_free(n);
