@@ -53,6 +53,12 @@ static void set_catalog(struct cosmos_service *s, struct catalog *fresh)
 
 static void add_drop(struct cosmos_service *s, pid p, lsn gone_at)
 {
+    for (size_t i = 0; i < s->drop_count; i++) {
+        if (s->drops[i].p == p) { /* gone, there again, gone again: the last removal counts */
+            s->drops[i].gone_at = gone_at > s->drops[i].gone_at ? gone_at : s->drops[i].gone_at;
+            return;
+        }
+    }
     if (s->drop_count == s->drop_cap) {
         s->drop_cap = s->drop_cap ? s->drop_cap * 2 : 16;
         s->drops = mem_realloc(s->drops, s->drop_cap * sizeof(s->drops[0]));
@@ -106,14 +112,24 @@ enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
     return OK;
 }
 
-/* A removal that a failover could still take back must not take the data with it. */
+/* A removal that a failover could still take back must not take the data with it; nor one that it has
+ * taken back: the container is in the catalog again, and later commits say nothing about it. While the
+ * metadata may not be served here (a lost suffix is being taken out and what is right fetched), a
+ * definition may be missing for an instant. */
 static void do_drops(struct cosmos_service *s)
 {
-    lsn commit = atomic_load(&region_part(s->region, 0)->commit_lsn);
+    lsn commit = atomic_load(&s->metadata->commit_lsn);
     size_t kept = 0;
+    if ((atomic_load(&s->metadata->flags) & PART_READABLE) == 0) {
+        return;
+    }
     for (size_t i = 0; i < s->drop_count; i++) {
+        pid p = s->drops[i].p;
+        if (catalog_by_pid(s->catalog, p)) {
+            continue;
+        }
         if (s->drops[i].gone_at <= commit) {
-            region_drop_part(s->region, s->drops[i].p);
+            region_drop_part(s->region, p);
         } else {
             s->drops[kept++] = s->drops[i];
         }

@@ -263,7 +263,9 @@ static void finish_batch(struct ordering *o, size_t part)
     atomic_store(&v->item_size, meta.item_size);
     atomic_store(&v->epoch, f->epoch);
     atomic_store(&v->applied_lsn, o->lsn);
-    atomic_store(&v->commit_lsn, o->lsn);
+    if (!f->is_commit_held) {
+        atomic_store(&v->commit_lsn, o->lsn);
+    }
     buf_done(&hold);
 }
 

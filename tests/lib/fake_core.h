@@ -47,6 +47,7 @@ struct fake {
     enum err write_err; /* not OK: writes end with this and are not applied */
     bool is_write_queue_full;
     bool is_wait_queue_full;
+    bool is_commit_held; /* writes are applied but could still be lost */
     enum err wait_err;                                      /* what waits end with */
     void (*on_wait)(struct fake *f, struct region_wait *w); /* before a wait ends */
     void (*on_write)(
