@@ -48,7 +48,7 @@ struct fake {
     bool is_write_queue_full;
     bool is_wait_queue_full;
     bool is_commit_held; /* writes are applied but could still be lost */
-    enum err wait_err;                                      /* what waits end with */
+    enum err wait_err;   /* what waits end with */
     void (*on_wait)(struct fake *f, struct region_wait *w); /* before a wait ends */
     void (*on_write)(
         struct fake *f); /* before a write is ordered: another request may come between */
