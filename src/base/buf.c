@@ -103,6 +103,18 @@ void buf_add_char(struct buf *b, char c)
     }
 }
 
+void buf_add_lower(struct buf *b, struct str s)
+{
+    if (s.n > 0 && make_room(b, s.n)) {
+        char *to = b->p + b->n;
+        for (size_t i = 0; i < s.n; i++) {
+            char c = s.p[i];
+            to[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+        }
+        b->n += s.n;
+    }
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     if (b->overflow) {

@@ -29,6 +29,7 @@ void buf_add_str(struct buf *b, struct str s);
 void buf_add_cstr(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf_add_lower(struct buf *b, struct str s); /* A-Z as a-z, all else as it is */
 void buf_add_u64_text(struct buf *b, uint64_t v);
 void buf_add_hex_text(struct buf *b, uint64_t v, size_t digits); /* lower case, at least `digits` */
 

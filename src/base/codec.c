@@ -48,7 +48,8 @@ static bool unbase64_body(struct buf *out, struct str in)
 {
     uint32_t acc = 0;
     unsigned bits = 0;
-    buf_reserve(out, in.n / 4 * 3 + in.n % 4);
+    uint8_t some[48] = {0}; /* handed over when full: a call per byte would be most of the work */
+    size_t n = 0;
     for (size_t i = 0; i < in.n; i++) {
         int v = base64_value(in.p[i]);
         if (v < 0) {
@@ -58,9 +59,14 @@ static bool unbase64_body(struct buf *out, struct str in)
         bits += 6;
         if (bits >= 8) {
             bits -= 8;
-            buf_add_char(out, (char)(uint8_t)(acc >> bits));
+            some[n++] = (uint8_t)(acc >> bits);
+        }
+        if (n == sizeof(some)) {
+            buf_add(out, some, n);
+            n = 0;
         }
     }
+    buf_add(out, some, n);
     return bits != 6 && (acc & ((1U << bits) - 1)) == 0;
 }
 

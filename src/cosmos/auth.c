@@ -129,13 +129,6 @@ struct attempt {
     int matched; /* index of the key, or -1 */
 };
 
-static void add_lower(struct buf *b, struct str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        buf_add_char(b, (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]));
-    }
-}
-
 static bool try_link(struct attempt *t, struct str type, struct str link, bool is_lower)
 {
     if (t->matched >= 0) {
@@ -143,17 +136,18 @@ static bool try_link(struct attempt *t, struct str type, struct str link, bool i
     }
     struct buf text;
     buf_init(&text, SIGN_TEXT_MAX);
-    add_lower(&text, t->verb);
+    buf_reserve(&text, t->verb.n + type.n + link.n + t->date.n + 5);
+    buf_add_lower(&text, t->verb);
     buf_add_char(&text, '\n');
-    add_lower(&text, type);
+    buf_add_lower(&text, type);
     buf_add_char(&text, '\n');
     if (is_lower) {
-        add_lower(&text, link);
+        buf_add_lower(&text, link);
     } else {
         buf_add_str(&text, link);
     }
     buf_add_char(&text, '\n');
-    add_lower(&text, t->date);
+    buf_add_lower(&text, t->date);
     buf_add_cstr(&text, "\n\n");
     for (int i = 0; i < KEYS && buf_ok(&text) && t->matched < 0; i++) {
         uint8_t mac[CRYPTO_SHA256_SIZE];
@@ -213,41 +207,55 @@ static void try_path(struct attempt *t, struct str path, size_t count)
     }
 }
 
-enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
-                           bool *ret_is_read_only, struct errinfo *ei)
+static struct str date_of(const struct http_req *req)
+{
+    struct str date = http_header(req, STR("x-ms-date"));
+    return date.n > 0 ? date : http_header(req, STR("date"));
+}
+
+static enum err check_signature(const struct cosmos_auth *a, const struct http_req *req,
+                                const struct target *target, struct str signature,
+                                bool *ret_is_read_only, struct errinfo *ei)
+{
+    struct attempt t = {a, req->method, date_of(req), signature, -1};
+    /* An execution is POSTed to a resource but signed like the resource: covered by even counts. */
+    try_path(&t, target->decoded, target->count);
+    try_path(&t, target->raw, target->count);
+    if (t.matched < 0) {
+        return err_set(
+            ei, ERR_UNAUTHORIZED,
+            "The input authorization token can't serve the request. The wrong key is being "
+            "used or the expected payload is not built as per the protocol. Server used "
+            "the following payload to sign: '" STR_FMT "', link '" STR_FMT "'",
+            STR_ARG(req->method), STR_ARG(str_slice(target->decoded, 0, 200)));
+    }
+    *ret_is_read_only = t.matched >= READ_ONLY_FROM;
+    return OK;
+}
+
+enum err cosmos_auth_check_target(const struct cosmos_auth *a, struct http_req *req,
+                                  const struct target *target, int64_t wall_ms,
+                                  bool *ret_is_read_only, struct errinfo *ei)
 {
     struct buf signature;
     buf_init(&signature, 256);
-    struct str date = http_header(req, STR("x-ms-date"));
-    if (date.n == 0) {
-        date = http_header(req, STR("date"));
-    }
-    struct target target;
     enum err err = read_header(req, &signature, ei);
     if (err == OK) {
-        err = check_date(date, wall_ms, ei);
+        err = check_date(date_of(req), wall_ms, ei);
     }
     if (err == OK) {
-        err = target_parse(&req->arena, req->target, &target, ei);
-    }
-    if (err == OK) {
-        struct attempt t = {a, req->method, date, buf_str(&signature), -1};
-        /* An execution is POSTed to a resource but signed like the resource: covered by even counts. */
-        try_path(&t, target.decoded, target.count);
-        try_path(&t, target.raw, target.count);
-        if (t.matched < 0) {
-            err_set(ei, ERR_UNAUTHORIZED,
-                    "The input authorization token can't serve the request. The wrong key is being "
-                    "used or the expected payload is not built as per the protocol. Server used "
-                    "the following payload to sign: '" STR_FMT "', link '" STR_FMT "'",
-                    STR_ARG(req->method), STR_ARG(str_slice(target.decoded, 0, 200)));
-            err = ERR_UNAUTHORIZED;
-        } else {
-            *ret_is_read_only = t.matched >= READ_ONLY_FROM;
-        }
+        err = check_signature(a, req, target, buf_str(&signature), ret_is_read_only, ei);
     }
     buf_done(&signature);
     return err;
+}
+
+enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
+                           bool *ret_is_read_only, struct errinfo *ei)
+{
+    struct target target;
+    TRY(target_parse(&req->arena, req->target, &target, ei));
+    return cosmos_auth_check_target(a, req, &target, wall_ms, ret_is_read_only, ei);
 }
 
 /* ---- resource tokens ---- */

@@ -20,6 +20,11 @@ void cosmos_auth_free(struct cosmos_auth *a);
  * than 15 minutes. */
 enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,
                            bool *ret_is_read_only, struct errinfo *ei) MUST_CHECK;
+/* The same with the target already taken apart. */
+struct target;
+enum err cosmos_auth_check_target(const struct cosmos_auth *a, struct http_req *req,
+                                  const struct target *target, int64_t wall_ms,
+                                  bool *ret_is_read_only, struct errinfo *ei) MUST_CHECK;
 
 /* ---- resource tokens (permit.h says what is in them) ---- */
 

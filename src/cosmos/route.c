@@ -353,7 +353,8 @@ static enum err authenticate(struct op *op, struct errinfo *ei)
     struct permit permit;
     struct str claims;
     if (!cosmos_auth_is_token(op->req)) {
-        return cosmos_auth_check(auth, op->req, clock_wall_ms(), &op->is_read_only, ei);
+        return cosmos_auth_check_target(auth, op->req, &op->target, clock_wall_ms(),
+                                        &op->is_read_only, ei);
     }
     TRY(cosmos_auth_token(auth, op->req, clock_wall_ms(), &claims, ei));
     TRY(permit_parse(&op->req->arena, claims, &permit, ei));

@@ -69,6 +69,18 @@ T_TEST("numbers print as text at both ends of the range")
     buf_done(&b);
 }
 
+T_TEST("only A to Z become lower case")
+{
+    struct buf b;
+    buf_init(&b, 12);
+    buf_add_lower(&b, STR("@AZ[`az{\xc3\x84"));
+    t_eq_lit(buf_str(&b), "@az[`az{\xc3\x84");
+    buf_add_lower(&b, STR_NONE);
+    buf_add_lower(&b, STR("123"));
+    t_check(!buf_ok(&b));
+    buf_done(&b);
+}
+
 T_TEST("hexadecimal text has at least the digits asked for, and all that are needed")
 {
     struct buf b;
