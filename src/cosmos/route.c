@@ -340,10 +340,13 @@ static enum err check_level(struct op *op, struct errinfo *ei)
  * nothing: clients leave stray ones on every request, and a read-only key must not get by with them. */
 static bool is_writing(const struct op *op)
 {
+    const struct target *t = &op->target;
     struct str method = op->req->method;
-    bool is_feed = op->target.count % 2 == 1;
-    bool is_query = op_is_query(op) || op_flag(op, STR("x-ms-cosmos-is-query-plan-request"));
-    return !str_eq(method, STR("GET")) && !(str_eq(method, STR("POST")) && is_feed && is_query);
+    bool is_feed = t->count % 2 == 1;
+    bool is_docs = t->count == 5 && str_eq(t->seg[4], STR("docs"));
+    bool is_plan = is_docs && op_flag(op, STR("x-ms-cosmos-is-query-plan-request"));
+    bool is_query = is_feed && (op_is_query(op) || is_plan);
+    return !str_eq(method, STR("GET")) && !(str_eq(method, STR("POST")) && is_query);
 }
 
 /* By a key of the account, or by a resource token. */

@@ -356,6 +356,51 @@ T_TEST("a name in a path may be too long for any resource: refused, whatever is 
     served_end();
 }
 
+T_TEST("no header makes a read-only key write")
+{
+    static const char *const flags[] = {
+        "x-ms-documentdb-isquery",           "x-ms-documentdb-query",
+        "x-ms-cosmos-is-query-plan-request", "x-ms-cosmos-is-batch-request",
+        "x-ms-documentdb-is-upsert",         "x-ms-documentdb-query-enablecrosspartition"};
+    static const struct {
+        const char *method, *target, *body;
+    } writes[] = {
+        {"POST", "/dbs", "{\"id\":\"new\"}"},
+        {"POST", "/dbs/db/colls", "{\"id\":\"new\",\"partitionKey\":{\"paths\":[\"/pk\"]}}"},
+        {"POST", "/dbs/db/users", "{\"id\":\"new\"}"},
+        {"POST", "/dbs/db/colls/c/sprocs", "{\"id\":\"new\",\"body\":\"\"}"},
+        {"POST", DOCS, "{\"id\":\"new\",\"pk\":\"a\"}"},
+        {"POST", DOCS,
+         "[{\"operationType\":\"Delete\",\"id\":\"1\",\"partitionKey\":\"[\\\"a\\\"]\"}]"},
+        {"PUT", DOCS "/1", "{\"id\":\"1\",\"pk\":\"a\",\"v\":2}"},
+        {"PATCH", DOCS "/1", "[{\"op\":\"set\",\"path\":\"/v\",\"value\":2}]"},
+        {"DELETE", DOCS "/1", ""},
+        {"DELETE", "/dbs/db/colls/c", ""},
+        {"DELETE", "/dbs/db", ""},
+        {"POST", "/dbs/db/colls/c/operations/partitionkeydelete", ""},
+    };
+    begin();
+    fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
+    send_expect("POST", DOCS, "{\"id\":\"1\",\"pk\":\"a\"}", 201);
+    f->key = str_of(f->rec.key[2]);
+    lsn before = f->next_lsn;
+    for (size_t i = 0; i < ARRAY_COUNT(writes); i++) {
+        for (unsigned set = 0; set < 1U << ARRAY_COUNT(flags); set++) {
+            for (size_t k = 0; k < ARRAY_COUNT(flags); k++) {
+                if ((set >> k & 1) != 0) {
+                    fake_header(f, flags[k], "true");
+                }
+            }
+            fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
+            fake_send(f, writes[i].method, writes[i].target, writes[i].body);
+            t_checkf(f->next_lsn == before, "%s %s, headers %x", writes[i].method, writes[i].target,
+                     set);
+            t_check(f->answer.status != 201 && f->answer.status != 204);
+        }
+    }
+    served_end();
+}
+
 T_TEST("slashes may be doubled and trail")
 {
     begin();
