@@ -15,16 +15,24 @@
 #include "sim/ledger.h"
 
 /* ---- linear ---- */
-enum lin_kind { LIN_READ, LIN_WRITE, LIN_CREATE, LIN_REPLACE, LIN_DELETE, LIN_SAW_PRESENT,
-                LIN_SAW_ABSENT, LIN_SAW_OTHER };
+enum lin_kind {
+    LIN_READ,
+    LIN_WRITE,
+    LIN_CREATE,
+    LIN_REPLACE,
+    LIN_DELETE,
+    LIN_SAW_PRESENT,
+    LIN_SAW_ABSENT,
+    LIN_SAW_OTHER
+};
 struct lin_op {
     enum lin_kind kind;
-    bool is_unknown;  /* may have happened at any time after `from`, or never */
-    usec from, to;    /* begin and end; `to` counts only when the outcome is known */
-    uint64_t value;   /* written or read; 0 = absent */
-    uint64_t expect;  /* REPLACE, DELETE: value that must be there, 0 = any; SAW_OTHER: value that
+    bool is_unknown; /* may have happened at any time after `from`, or never */
+    usec from, to;   /* begin and end; `to` counts only when the outcome is known */
+    uint64_t value;  /* written or read; 0 = absent */
+    uint64_t expect; /* REPLACE, DELETE: value that must be there, 0 = any; SAW_OTHER: value that
                          was not there */
-    uint64_t op_id;   /* for messages */
+    uint64_t op_id;  /* for messages */
 };
 enum lin_verdict { LIN_OK, LIN_BAD, LIN_UNDECIDED };
 /* The register begins absent. ops in any order. */

@@ -27,7 +27,7 @@ struct search {
     struct memo memo;
     uint64_t hash[2]; /* of the set of placed operations */
     uint64_t value;
-    size_t open;      /* operations of known outcome not yet placed */
+    size_t open; /* operations of known outcome not yet placed */
 };
 
 static uint64_t scramble(uint64_t v)
@@ -240,8 +240,7 @@ static bool may_have_happened(const struct history *h, const struct op *op)
         return false;
     }
     const struct hist_entry *e = history_find(h, op->pid, op->planned.lsn);
-    return e != NULL && e->at.epoch == op->planned.epoch &&
-           (e->op_id == op->id || e->op_id == 0);
+    return e != NULL && e->at.epoch == op->planned.epoch && (e->op_id == op->id || e->op_id == 0);
 }
 
 static bool convert_write(const struct op *op, const struct sub_op *s, struct lin_op *ret)

@@ -20,11 +20,12 @@ bool session_ok(const struct history *h, pid p, const struct token *floor, uint6
     }
     struct spot need = history_surviving(h, p, floor->at, floor->version, version);
     if (!history_contains(h, p, at, need)) {
-        (void)snprintf(why, 256,
-                       "partition %llu: client has seen %llu/%llu (version %llu, of which %llu/%llu "
-                       "survives), the answer at %llu/%llu (version %llu) lacks it",
-                       U(p), U(floor->at.epoch), U(floor->at.lsn), U(floor->version),
-                       U(need.epoch), U(need.lsn), U(at.epoch), U(at.lsn), U(version));
+        (void)snprintf(
+            why, 256,
+            "partition %llu: client has seen %llu/%llu (version %llu, of which %llu/%llu "
+            "survives), the answer at %llu/%llu (version %llu) lacks it",
+            U(p), U(floor->at.epoch), U(floor->at.lsn), U(floor->version), U(need.epoch),
+            U(need.lsn), U(at.epoch), U(at.lsn), U(version));
         return false;
     }
     return true;
@@ -62,10 +63,11 @@ bool prefix_ok(const struct history *h, const struct op *read, char why[256])
 bool writer_ok(struct writer_track *t, const struct op *op, char why[256])
 {
     if (op->generation < t->newest) {
-        (void)snprintf(why, 256,
-                       "operation %llu acknowledged by region %u under generation %llu after region "
-                       "%u acknowledged under %llu",
-                       U(op->id), op->region, U(op->generation), t->region, U(t->newest));
+        (void)snprintf(
+            why, 256,
+            "operation %llu acknowledged by region %u under generation %llu after region "
+            "%u acknowledged under %llu",
+            U(op->id), op->region, U(op->generation), t->region, U(t->newest));
         return false;
     }
     if (op->generation == t->newest && (op->region != t->region || op->life != t->life)) {
@@ -101,9 +103,11 @@ static bool acknowledged_ok(const struct history *h, const struct op *op, char w
 {
     const struct hist_entry *e = history_find(h, op->pid, op->at.lsn);
     if (e == NULL || e->at.epoch != op->at.epoch || !entry_is_op(e, op)) {
-        (void)snprintf(why, 256, "operation %llu (%s) is acknowledged at %llu/%llu of partition "
-                       "%llu, where no log ever had it", U(op->id), op_kind_name(op->kind),
-                       U(op->at.epoch), U(op->at.lsn), U(op->pid));
+        (void)snprintf(why, 256,
+                       "operation %llu (%s) is acknowledged at %llu/%llu of partition "
+                       "%llu, where no log ever had it",
+                       U(op->id), op_kind_name(op->kind), U(op->at.epoch), U(op->at.lsn),
+                       U(op->pid));
         return false;
     }
     return true;
@@ -125,8 +129,8 @@ static bool applied_entry_ok(const struct ledger *l, pid p, const struct hist_en
         return false;
     }
     if (applied[op->id - 1].lsn != 0) {
-        (void)snprintf(why, 256, "operation %llu is in the logs twice: at %llu and %llu",
-                       U(op->id), U(applied[op->id - 1].lsn), U(e->at.lsn));
+        (void)snprintf(why, 256, "operation %llu is in the logs twice: at %llu and %llu", U(op->id),
+                       U(applied[op->id - 1].lsn), U(e->at.lsn));
         return false;
     }
     applied[op->id - 1] = e->at;
@@ -176,8 +180,8 @@ static bool in_feed_once(const struct final_state *f, pid p, const struct hist_e
                          bool was_acknowledged, char why[256])
 {
     for (size_t i = 0; i < e->op_count; i++) {
-        struct conflict_id id = {.pid = p, .epoch = e->at.epoch, .lsn = e->at.lsn,
-                                 .op_idx = (unsigned)i};
+        struct conflict_id id = {
+            .pid = p, .epoch = e->at.epoch, .lsn = e->at.lsn, .op_idx = (unsigned)i};
         const struct feed_record *rec = NULL;
         size_t n = feed_find(f, &id, &rec);
         if (n != 1) {
@@ -189,9 +193,11 @@ static bool in_feed_once(const struct final_state *f, pid p, const struct hist_e
             return false;
         }
         if (rec->pid != p || (was_acknowledged && !rec->was_acknowledged)) {
-            (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu/%zu: partition %llu, "
-                           "was_acknowledged %d", U(p), U(e->at.epoch), U(e->at.lsn), i,
-                           U(rec->pid), rec->was_acknowledged);
+            (void)snprintf(why, 256,
+                           "conflict record of %llu/%llu/%llu/%zu: partition %llu, "
+                           "was_acknowledged %d",
+                           U(p), U(e->at.epoch), U(e->at.lsn), i, U(rec->pid),
+                           rec->was_acknowledged);
             return false;
         }
     }
@@ -206,9 +212,11 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
         return e != NULL; /* NULL: errors_ok says it better */
     }
     if (f->level == CONSISTENCY_STRONG || op->pid == 0) {
-        (void)snprintf(why, 256, "operation %llu, acknowledged %s at %llu/%llu of partition %llu, "
-                       "is lost", U(op->id), op->pid == 0 ? "metadata" : "at Strong",
-                       U(op->at.epoch), U(op->at.lsn), U(op->pid));
+        (void)snprintf(why, 256,
+                       "operation %llu, acknowledged %s at %llu/%llu of partition %llu, "
+                       "is lost",
+                       U(op->id), op->pid == 0 ? "metadata" : "at Strong", U(op->at.epoch),
+                       U(op->at.lsn), U(op->pid));
         return false;
     }
     return !f->is_everyone_back || in_feed_once(f, op->pid, e, true, why);
@@ -221,13 +229,13 @@ static bool record_ok(const struct history *h, const struct final_state *f,
     const struct hist_entry *e =
         rec->id.pid < SIM_PARTS_MAX ? history_find(h, rec->id.pid, at.lsn) : NULL;
     if (e == NULL || e->at.epoch != at.epoch || rec->id.op_idx >= e->op_count) {
-        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which never was", U(rec->id.pid),
-                       U(at.epoch), U(at.lsn));
+        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which never was",
+                       U(rec->id.pid), U(at.epoch), U(at.lsn));
         return false;
     }
     if (history_contains(h, rec->id.pid, f->tails[rec->id.pid], at)) {
-        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which survived", U(rec->id.pid),
-                       U(at.epoch), U(at.lsn));
+        (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which survived",
+                       U(rec->id.pid), U(at.epoch), U(at.lsn));
         return false;
     }
     if (f->level == CONSISTENCY_STRONG && rec->was_acknowledged) {
@@ -261,8 +269,7 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
         for (size_t i = 0; i < h->parts[p].count; i++) {
             const struct hist_entry *e = h->parts[p].entries[i];
             if (e->kind == ENTRY_WRITE && e->reason == REASON_CLIENT &&
-                !history_contains(h, p, f->tails[p], e->at) &&
-                !in_feed_once(f, p, e, false, why)) {
+                !history_contains(h, p, f->tails[p], e->at) && !in_feed_once(f, p, e, false, why)) {
                 return false;
             }
         }

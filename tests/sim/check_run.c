@@ -102,9 +102,9 @@ static bool roles_are_settled(struct world *w, char why[256])
 
 bool check_is_converged(struct world *w, char why[256])
 {
-    for (pid p = 0; p <= w->cfg.part_count; p++) {
-        if (p == w->cfg.part_count && w->history->parts[p].count == 0) {
-            continue; /* no client has created the last one */
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
+        if (w->history->parts[p].count == 0) {
+            continue; /* its container was never made */
         }
         struct engine_part_meta first = {0};
         region_id first_id = 0;
@@ -125,9 +125,11 @@ bool check_is_converged(struct world *w, char why[256])
                 first = m;
                 first_id = id;
             } else if (m.tail_lsn != first.tail_lsn || m.tail_chain != first.tail_chain) {
-                (void)snprintf(why, 256, "partition %llu ends at %llu/%llu in region %u, at "
-                               "%llu/%llu in region %u", U(p), U(first.tail_epoch),
-                               U(first.tail_lsn), first_id, U(m.tail_epoch), U(m.tail_lsn), id);
+                (void)snprintf(why, 256,
+                               "partition %llu ends at %llu/%llu in region %u, at "
+                               "%llu/%llu in region %u",
+                               U(p), U(first.tail_epoch), U(first.tail_lsn), first_id,
+                               U(m.tail_epoch), U(m.tail_lsn), id);
                 return false;
             }
         }
@@ -138,8 +140,15 @@ bool check_is_converged(struct world *w, char why[256])
 static uint64_t hash_row(uint64_t h, const struct engine_row *row)
 {
     const struct engine_doc *d = &row->doc;
-    uint64_t v[] = {d->version.lsn, d->version.op_idx, d->version.expire_at,
-                    d->version.unique_count, d->epoch, d->rid, d->ts, d->hlc, d->origin};
+    uint64_t v[] = {d->version.lsn,
+                    d->version.op_idx,
+                    d->version.expire_at,
+                    d->version.unique_count,
+                    d->epoch,
+                    d->rid,
+                    d->ts,
+                    d->hlc,
+                    d->origin};
     h = str_hash(row->key, h);
     h = str_hash(str_make(v, sizeof(v)), h);
     for (size_t i = 0; i < d->version.unique_count; i++) {
@@ -193,7 +202,7 @@ static void check_engine(struct world *w, struct node *n)
         world_fail(w, "verify", "region %u: engine_verify: %llu findings %s", node_id(n),
                    U(findings), ei.message);
     }
-    for (pid p = 0; p <= w->cfg.part_count; p++) {
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
         struct engine_iter *it = engine_scan_dirty(node_engine(n), NULL, p);
         struct engine_row row;
         if (engine_iter_next(it, &row)) {
@@ -208,8 +217,7 @@ static void check_engine(struct world *w, struct node *n)
 static void check_replay(struct world *w, struct node *n, pid p, struct spot tail)
 {
     uint64_t have[SIM_KEYS] = {0};
-    struct engine_iter *it =
-        engine_scan(node_engine(n), NULL, p, SPACE_ITEM, STR_NONE, STR_NONE);
+    struct engine_iter *it = engine_scan(node_engine(n), NULL, p, SPACE_ITEM, STR_NONE, STR_NONE);
     struct engine_row row;
     while (engine_iter_next(it, &row)) {
         uint16_t key = 0;
@@ -220,9 +228,11 @@ static void check_replay(struct world *w, struct node *n, pid p, struct spot tai
         (void)text_parse(row.doc.text, &have[key]);
         (void)history_value(w->history, p, key, tail, &at);
         if (row.doc.version.lsn != at.lsn || row.doc.epoch != at.epoch) {
-            world_fail(w, "replay", "region %u partition %llu key %u is of %llu/%llu, history says "
-                       "%llu/%llu", node_id(n), U(p), key, U(row.doc.epoch),
-                       U(row.doc.version.lsn), U(at.epoch), U(at.lsn));
+            world_fail(w, "replay",
+                       "region %u partition %llu key %u is of %llu/%llu, history says "
+                       "%llu/%llu",
+                       node_id(n), U(p), key, U(row.doc.epoch), U(row.doc.version.lsn), U(at.epoch),
+                       U(at.lsn));
         }
     }
     engine_iter_free(it);
@@ -244,7 +254,7 @@ static void check_regions(struct world *w)
             continue;
         }
         check_engine(w, n);
-        for (pid p = 0; p <= w->cfg.part_count; p++) {
+        for (pid p = 0; p < SIM_PARTS_MAX; p++) {
             struct engine_part_meta m;
             (void)part_meta(n, p, &m); /* convergence has seen it */
             if (p > 0) {
@@ -264,7 +274,7 @@ static void check_regions(struct world *w)
 static size_t read_feed(struct world *w, struct node *n, struct feed_record *out)
 {
     size_t count = 0;
-    for (pid p = 0; p <= w->cfg.part_count; p++) {
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
         struct engine_iter *it =
             engine_scan(node_engine(n), NULL, p, SPACE_CONFLICT, STR_NONE, STR_NONE);
         struct engine_row row;
@@ -290,10 +300,10 @@ static void check_losses(struct world *w)
     }
     ASSERT(n != NULL);
     struct feed_record *feed = MEM_NEW_ARRAY(struct feed_record, FEED_MAX);
-    struct final_state f = {.level = w->cfg.level, .is_everyone_back = w->dead_mask == 0,
-                            .feed = feed};
+    struct final_state f = {
+        .level = w->cfg.level, .is_everyone_back = w->dead_mask == 0, .feed = feed};
     f.feed_count = read_feed(w, n, feed);
-    for (pid p = 0; p <= w->cfg.part_count; p++) {
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
         struct engine_part_meta m;
         (void)part_meta(n, p, &m);
         f.tails[p] = (struct spot){m.tail_epoch, m.tail_lsn};
@@ -311,8 +321,8 @@ static void check_losses(struct world *w)
 
 static void describe(struct world *w, pid p, uint16_t key, const struct lin_op *ops, size_t n)
 {
-    static const char *const names[] = {"read", "write", "create", "replace", "delete",
-                                        "saw-present", "saw-absent", "saw-other"};
+    static const char *const names[] = {"read",   "write",       "create",     "replace",
+                                        "delete", "saw-present", "saw-absent", "saw-other"};
     trace(w, "not-linear", 0, p, key, n);
     for (size_t i = 0; i < n; i++) {
         char text[TRACE_TEXT];
@@ -327,7 +337,7 @@ static void describe(struct world *w, pid p, uint16_t key, const struct lin_op *
 static size_t linear_items(struct world *w, bool is_failure)
 {
     size_t bad = 0;
-    for (pid p = 1; p <= w->cfg.part_count; p++) {
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
         for (uint16_t key = 0; key < SIM_TTL_KEY_FIRST; key++) {
             struct lin_op *ops = NULL;
             size_t n = lin_collect(w->ledger, w->history, p, key, w->cfg.level, &ops);

@@ -19,8 +19,8 @@ struct client {
     uint64_t known[SIM_PARTS_MAX][SIM_KEYS]; /* value last seen, for ETag conditions; 0 = none */
     struct op *current;                      /* waiting for this; NULL = between operations */
     uint64_t seq;                            /* of its planned events; older ones are stale */
-    uint32_t probed_parts;                   /* bit per partition written; 0: container made */
-    uint32_t probed_reads;                   /* bit per region and partition read */
+    uint32_t probed_parts;                   /* bit per partition written */
+    uint64_t probed_reads;                   /* bit per region and partition read */
 };
 
 enum { CLIENT_TIMEOUT_MIN_US = 1500000, CLIENT_TIMEOUT_SPREAD_US = 5000000 };
@@ -83,22 +83,52 @@ void client_probe(struct client *c)
     }
 }
 
-static uint32_t wanted_parts(const struct world *w)
-{
-    return (1u << (w->cfg.part_count + 1)) - 1; /* 0: the last container itself */
-}
-
-static uint32_t read_bit(region_id id, pid p)
-{
-    return 1u << (id * SIM_PARTS_MAX + p);
-}
-
-static uint32_t wanted_reads(const struct world *w)
+static uint32_t open_parts(const struct world *w)
 {
     uint32_t mask = 0;
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        mask |= w->part_states[p] == PART_OPEN ? 1u << p : 0;
+    }
+    return mask;
+}
+
+/* A random one of the containers' partitions. */
+static pid draw_part(struct world *w)
+{
+    uint32_t mask = open_parts(w);
+    ASSERT(mask != 0);
+    pid p = 1 + rng_below(&w->client_rng, SIM_PARTS_MAX - 1);
+    while ((mask & (1u << p)) == 0) {
+        p = p % (SIM_PARTS_MAX - 1) + 1;
+    }
+    return p;
+}
+
+/* A number for the next container; 0: enough are there or under way, or no number is left. */
+static pid next_part(const struct world *w)
+{
+    size_t have = 0;
+    pid next = 0;
+    for (pid p = SIM_PARTS_MAX - 1; p >= 1; p--) {
+        have += w->part_states[p] == PART_OPEN || w->part_states[p] == PART_TRIED;
+        next = w->part_states[p] == PART_FREE ? p : next;
+    }
+    return have < w->cfg.part_count ? next : 0;
+}
+
+static uint64_t read_bit(region_id id, pid p)
+{
+    STATIC_ASSERT((SIM_REGIONS_MAX + 1) * SIM_PARTS_MAX <= 64, "a bit for each");
+    return UINT64_C(1) << (id * SIM_PARTS_MAX + p);
+}
+
+static uint64_t wanted_reads(const struct world *w)
+{
+    uint64_t mask = 0;
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        for (pid p = 1; p <= w->cfg.part_count; p++) {
-            if (node_is_up(w->nodes[id]) && (w->dead_mask & (1u << id)) == 0) {
+        for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+            if (w->part_states[p] == PART_OPEN && node_is_up(w->nodes[id]) &&
+                (w->dead_mask & (1u << id)) == 0) {
                 mask |= read_bit(id, p);
             }
         }
@@ -108,7 +138,7 @@ static uint32_t wanted_reads(const struct world *w)
 
 bool client_has_probed(const struct client *c)
 {
-    return c->is_probing && (wanted_parts(c->w) & ~c->probed_parts) == 0 &&
+    return c->is_probing && (open_parts(c->w) & ~c->probed_parts) == 0 &&
            (wanted_reads(c->w) & ~c->probed_reads) == 0;
 }
 
@@ -211,8 +241,11 @@ static void begin_write(struct node *n, void *ctx)
 static void build_write(struct op *op)
 {
     struct region_write *write = &op->write;
-    *write = (struct region_write){.pid = op->pid, .op_count = op->sub_count,
-                                   .ops = op->write_ops, .prepare = prepare, .user = op};
+    *write = (struct region_write){.pid = op->pid,
+                                   .op_count = op->sub_count,
+                                   .ops = op->write_ops,
+                                   .prepare = prepare,
+                                   .user = op};
     for (size_t i = 0; i < op->sub_count; i++) {
         size_t n;
         if (op->kind == OP_CONTAINER) {
@@ -220,8 +253,7 @@ static void build_write(struct op *op)
         } else {
             n = key_format(op->keys[i], op->subs[i].key);
         }
-        op->write_ops[i] =
-            (struct write_op){.space = SPACE_ITEM, .key = str_make(op->keys[i], n)};
+        op->write_ops[i] = (struct write_op){.space = SPACE_ITEM, .key = str_make(op->keys[i], n)};
     }
 }
 
@@ -240,6 +272,11 @@ void ledger_answer(struct world *w, struct op *op, enum outcome outcome, enum er
     } else {
         op->decided_at = w->now;
         op->ended_at = w->now;
+    }
+    if (op->kind == OP_CONTAINER) {
+        w->part_states[op->subs[0].key] = outcome == OUT_OK        ? PART_OPEN
+                                          : outcome == OUT_REFUSED ? PART_FREE
+                                                                   : PART_BURNT;
     }
     trace(w, outcome_name(outcome), op->region, op->id, (uint64_t)err, op->at.lsn);
     if (op->answered != NULL) {
@@ -335,8 +372,8 @@ static void learn(struct client *c, const struct op *op)
 {
     struct token *t = &c->tokens[op->pid];
     struct spot at = op_is_write(op->kind) ? op->at : op->snapshot;
-    if (at.lsn != 0 && (op->version > t->version ||
-                        (op->version == t->version && at.lsn > t->at.lsn))) {
+    if (at.lsn != 0 &&
+        (op->version > t->version || (op->version == t->version && at.lsn > t->at.lsn))) {
         *t = (struct token){.version = op->version, .at = at};
     }
     if (op->kind == OP_READ) {
@@ -499,24 +536,21 @@ static struct op *draw_read(struct client *c, pid p)
     return op;
 }
 
-static struct op *container_op(struct world *w, unsigned client, uint16_t part)
+static struct op *container_op(struct world *w, unsigned client, pid part)
 {
+    w->part_states[part] = PART_TRIED;
     struct op *op = ledger_add(w, client, OP_CONTAINER, 0);
     op->sub_count = 1;
-    op->subs[0] = (struct sub_op){.kind = OP_CONTAINER, .key = part};
+    op->subs[0] = (struct sub_op){.kind = OP_CONTAINER, .key = (uint16_t)part};
     return op;
 }
 
 static void probe_op(struct client *c)
 {
     struct world *w = c->w;
-    uint32_t parts = wanted_parts(w) & ~c->probed_parts;
-    uint32_t reads = wanted_reads(w) & ~c->probed_reads;
-    if ((parts & 1u) != 0) {
-        send(c, container_op(w, c->id, (uint16_t)w->cfg.part_count), c->writer);
-        return;
-    }
-    for (pid p = 1; p <= w->cfg.part_count; p++) {
+    uint32_t parts = open_parts(w) & ~c->probed_parts;
+    uint64_t reads = wanted_reads(w) & ~c->probed_reads;
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
         if ((parts & (1u << p)) != 0) {
             struct op *op = ledger_add(w, c->id, OP_UPSERT, p);
             op->sub_count = 1;
@@ -526,7 +560,7 @@ static void probe_op(struct client *c)
         }
     }
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        for (pid p = 1; p <= w->cfg.part_count; p++) {
+        for (pid p = 1; p < SIM_PARTS_MAX; p++) {
             if ((reads & read_bit(id, p)) != 0) {
                 struct op *op = ledger_add(w, c->id, OP_SCAN, p);
                 op->token = op->level == CONSISTENCY_SESSION ? c->tokens[p] : op->token;
@@ -554,50 +588,54 @@ static void next_op(struct world *w, void *ctx, uint64_t seq)
     if (rng_chance(r, 1, 12)) {
         refresh(c);
     }
-    pid p = 1 + rng_below(r, w->cfg.part_count);
+    pid p = draw_part(w);
     uint64_t d = rng_below(r, 100);
     if (d < 45) {
         struct op *op = draw_read(c, p);
         send(c, op, rng_chance(r, 7, 10) ? c->home : random_region(c));
     } else {
-        struct op *op = d < 46 ? container_op(w, c->id, (uint16_t)w->cfg.part_count)
-                               : draw_write(c, p);
+        pid made = d < 47 ? next_part(w) : 0;
+        struct op *op = made != 0 ? container_op(w, c->id, made) : draw_write(c, p);
         send(c, op, rng_chance(r, 1, 25) ? random_region(c) : c->writer);
     }
 }
 
 /* ---- bootstrap ---- */
 
-static void bootstrap_step(struct world *w, void *ctx, uint64_t part);
+static void bootstrap_step(struct world *w, void *ctx, uint64_t arg);
 
 static void bootstrap_answered(struct world *w, struct op *op)
 {
-    bool is_there = op->outcome == OUT_OK || op->outcome == OUT_REJECTED;
-    uint64_t next = op->subs[0].key + (is_there ? 1u : 0u);
-    world_after(w, is_there ? 1000 : 50000, bootstrap_step, NULL, next);
+    world_after(w, op->outcome == OUT_OK ? 1000 : 50000, bootstrap_step, NULL, 0);
 }
 
-static void bootstrap_step(struct world *w, void *ctx, uint64_t part)
+static void bootstrap_step(struct world *w, void *ctx, uint64_t arg)
 {
     UNUSED(ctx);
-    /* The last partition is left to the clients: it appears while faults happen. */
-    if (part > w->cfg.part_count || (part == w->cfg.part_count && part > 1)) {
-        for (size_t i = 0; i < w->cfg.client_count; i++) {
-            client_start(w->clients[i], 1000 + rng_below(&w->client_rng, 50000));
-        }
-        w->is_bootstrapped = true;
-        trace(w, "bootstrapped", 0, part, 0, 0);
+    UNUSED(arg);
+    size_t have = 0;
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        have += w->part_states[p] == PART_OPEN;
+    }
+    /* The last one is left to the clients: it appears while faults happen. */
+    size_t want = w->cfg.part_count > 1 ? w->cfg.part_count - 1 : 1;
+    if (have < want && next_part(w) != 0) {
+        struct op *op = container_op(w, 0, next_part(w));
+        op->answered = bootstrap_answered;
+        op->region = 1;
+        world_after(w, 500, arrive, op, 0);
         return;
     }
-    struct op *op = container_op(w, 0, (uint16_t)part);
-    op->answered = bootstrap_answered;
-    op->region = 1;
-    world_after(w, 500, arrive, op, 0);
+    for (size_t i = 0; i < w->cfg.client_count; i++) {
+        client_start(w->clients[i], 1000 + rng_below(&w->client_rng, 50000));
+    }
+    w->is_bootstrapped = have == want;
+    trace(w, "bootstrapped", 0, have, 0, 0);
 }
 
 void bootstrap_start(struct world *w)
 {
-    world_after(w, 100000, bootstrap_step, NULL, 1);
+    world_after(w, 100000, bootstrap_step, NULL, 0);
 }
 
 bool bootstrap_is_done(struct world *w)

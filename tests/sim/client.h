@@ -9,9 +9,10 @@ struct client;
 struct client *client_new(struct world *w, unsigned id);
 void client_free(struct client *c);
 void client_start(struct client *c, usec delay);
-void client_stop(struct client *c);                  /* no new operations */
+void client_stop(struct client *c); /* no new operations */
 bool client_is_idle(const struct client *c);
-void client_cut(struct client *c, region_id region, bool is_cut); /* requests and answers get lost */
+void client_cut(struct client *c, region_id region,
+                bool is_cut); /* requests and answers get lost */
 void client_heal(struct client *c);
 /* From now on: one write of every partition and one read in every region must succeed, retried
  * as long as it takes; client_has_probed when all did. */

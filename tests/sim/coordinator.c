@@ -20,14 +20,14 @@ struct durable { /* one record of the file */
 };
 
 struct request {
-    struct list link;        /* in coord_node.requests until its fate is settled */
+    struct list link; /* in coord_node.requests until its fate is settled */
     region_id from;
     uint64_t life, ticket;
-    uint64_t boot;           /* of the coordinator that executed it */
-    bool is_answered;        /* the sender has heard, or gave up */
-    bool is_done;            /* executed, or lost for good */
-    unsigned events;         /* pending events that hold it */
-    struct coord_txn txn;    /* strs point into arena */
+    uint64_t boot;        /* of the coordinator that executed it */
+    bool is_answered;     /* the sender has heard, or gave up */
+    bool is_done;         /* executed, or lost for good */
+    unsigned events;      /* pending events that hold it */
+    struct coord_txn txn; /* strs point into arena */
     struct arena arena;
     struct coord_txn_result result;
 };
@@ -88,8 +88,7 @@ void coordinator_free(struct coord_node *c)
     if (c == NULL) {
         return;
     }
-    LIST_FOR_SAFE(l, &c->requests)
-    {
+    LIST_FOR_SAFE(l, &c->requests) {
         request_free(LIST_ENTRY(l, struct request, link));
     }
     for (size_t i = 0; i < c->log_count; i++) {
@@ -209,8 +208,8 @@ static void send_kv(struct world *w, region_id to, const struct coord_kv *kv)
     size_t key_n = kv != NULL ? kv->key.n : 0;
     size_t value_n = kv != NULL ? kv->value.n : 0;
     struct kv_event *e = mem_alloc(sizeof(struct kv_event) + key_n + value_n);
-    *e = (struct kv_event){.to = to, .conn = wt->conn, .is_synced = kv == NULL, .key_n = key_n,
-                           .value_n = value_n};
+    *e = (struct kv_event){
+        .to = to, .conn = wt->conn, .is_synced = kv == NULL, .key_n = key_n, .value_n = value_n};
     if (kv != NULL) {
         e->rev = kv->rev;
         e->is_deleted = kv->is_deleted;
@@ -355,8 +354,8 @@ static void stream_check(struct world *w, void *ctx, uint64_t arg)
     UNUSED(ctx);
     region_id id = (region_id)(arg & 0xff);
     struct watch *wt = &w->coord->watches[id];
-    if (wt->is_connected && (!net_is_open(w, 0, id) || !net_is_open(w, id, 0) ||
-                             (wt->conn & 0xffffff) != arg >> 8)) {
+    if (wt->is_connected &&
+        (!net_is_open(w, 0, id) || !net_is_open(w, id, 0) || (wt->conn & 0xffffff) != arg >> 8)) {
         lose_watch(w, id);
     }
 }

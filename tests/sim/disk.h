@@ -9,7 +9,7 @@
 struct disk_item {
     struct engine_batch *batch; /* owned; NULL: an archive file */
     uint64_t ticket;
-    usec ready_at;              /* submitted by a process that was then paused until here */
+    usec ready_at; /* submitted by a process that was then paused until here */
 };
 
 enum { DISK_QUEUE_MAX = 1 << 16, DISK_GROUP_MAX = 64 };
@@ -18,7 +18,7 @@ struct disk {
     struct node *node;
     struct disk_item *items; /* owned; [0, writing) is the group on its way to the platter */
     size_t count, cap, writing;
-    uint64_t write_seq;      /* of the group; a crash makes the pending event stale */
+    uint64_t write_seq; /* of the group; a crash makes the pending event stale */
     unsigned slow_factor;
     bool fails_next, is_full;
     bool was_bad;
@@ -28,6 +28,6 @@ struct disk {
 void disk_init(struct disk *d, struct node *n);
 void disk_done(struct disk *d);
 void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at);
-void disk_kick(struct disk *d);  /* start the next group if none is on its way */
+void disk_kick(struct disk *d);   /* start the next group if none is on its way */
 void disk_resume(struct disk *d); /* the process goes on after a pause */
-void disk_crash(struct disk *d); /* the process ended */
+void disk_crash(struct disk *d);  /* the process ended */

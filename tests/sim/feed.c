@@ -203,9 +203,10 @@ void feed_reader_finish(struct feed_reader *f)
         uint16_t key = 0;
         if (key_parse(row.key, &key) && f->seen[key] < row.doc.version.lsn &&
             !had_lost_change(w, f->pid, key, tail, row.doc.version.lsn)) {
-            world_fail(w, "feed", "partition %llu: key %u at %llu never came in the change feed "
-                       "(newest seen: %llu, continuation %llu/%llu)", (unsigned long long)f->pid,
-                       key, (unsigned long long)row.doc.version.lsn,
+            world_fail(w, "feed",
+                       "partition %llu: key %u at %llu never came in the change feed "
+                       "(newest seen: %llu, continuation %llu/%llu)",
+                       (unsigned long long)f->pid, key, (unsigned long long)row.doc.version.lsn,
                        (unsigned long long)f->seen[key], (unsigned long long)f->at.epoch,
                        (unsigned long long)f->at.lsn);
         }

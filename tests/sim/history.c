@@ -127,7 +127,7 @@ bool history_creates_after(const struct history *h, pid p, lsn after)
 }
 
 struct spot history_surviving(const struct history *h, pid p, struct spot at, uint64_t from,
-                               uint64_t to)
+                              uint64_t to)
 {
     for (size_t i = 0; i < h->reign_count; i++) {
         const struct hist_reign *r = &h->reigns[i];

@@ -22,11 +22,11 @@ struct conflict_id { /* of one lost operation; names its conflict record */
 struct hist_op {
     enum engine_space space;
     bool is_delete;
-    uint16_t key;            /* HIST_KEY_NONE: metadata or a conflict record */
-    uint64_t value;          /* id of the writing operation; 0 for deletes */
+    uint16_t key;   /* HIST_KEY_NONE: metadata or a conflict record */
+    uint64_t value; /* id of the writing operation; 0 for deletes */
     bool is_conflict;
     struct conflict_id conflict;
-    pid creates;             /* metadata: partition of the container that is made; 0 = none */
+    pid creates; /* metadata: partition of the container that is made; 0 = none */
 };
 
 struct hist_entry {
@@ -35,20 +35,20 @@ struct hist_entry {
     uint64_t ord, chain, bytes_hash;
     enum entry_kind kind;
     enum entry_reason reason;
-    uint64_t op_id;          /* client operation that wrote it, from its texts; 0 = not known */
+    uint64_t op_id; /* client operation that wrote it, from its texts; 0 = not known */
     size_t op_count;
-    struct hist_op *ops;     /* owned */
+    struct hist_op *ops; /* owned */
 };
 
 struct hist_version { /* one change of one key */
     struct spot at;
-    uint64_t value;       /* 0 = deleted */
+    uint64_t value; /* 0 = deleted */
 };
 
 struct hist_epoch {
     epoch epoch;
     lsn first_lsn;
-    struct spot prev;    /* branch: last place of the history before it */
+    struct spot prev; /* branch: last place of the history before it */
 };
 
 struct hist_part {
@@ -65,7 +65,7 @@ struct hist_part {
 /* A record's epoch as it was put into the coordinator. */
 struct hist_reign {
     epoch epoch;
-    uint64_t version;    /* token version since */
+    uint64_t version; /* token version since */
     bool is_lossy;
     region_id writer;
     size_t branch_count;
@@ -76,13 +76,13 @@ struct history {
     struct hist_part parts[SIM_PARTS_MAX];
     struct hist_reign reigns[HIST_EPOCHS_MAX]; /* ascending epochs */
     size_t reign_count;
-    uint64_t version;    /* newest token version in any record */
-    struct {             /* tail that was last read from a region's engine */
+    uint64_t version; /* newest token version in any record */
+    struct {          /* tail that was last read from a region's engine */
         struct spot at;
         uint64_t chain;
     } seen[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
-    struct arena arena;  /* scratch */
-    struct buf hold;     /* scratch */
+    struct arena arena; /* scratch */
+    struct buf hold;    /* scratch */
 };
 
 struct history *history_new(void);
@@ -106,7 +106,7 @@ uint64_t history_value(const struct history *h, pid p, uint16_t key, struct spot
                        struct spot *ret_at);
 /* What is left of `at`, seen under token version `from`, in the history that version `to` began. */
 struct spot history_surviving(const struct history *h, pid p, struct spot at, uint64_t from,
-                               uint64_t to);
+                              uint64_t to);
 
 /* Was a container with partition p made at a place of the metadata log above `after`? */
 bool history_creates_after(const struct history *h, pid p, lsn after);

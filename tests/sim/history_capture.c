@@ -26,8 +26,10 @@ void history_record(struct world *w, struct str text)
         if (e->epoch <= newest) {
             continue;
         }
-        struct hist_reign r = {.epoch = e->epoch, .version = rec->token_version,
-                               .is_lossy = e->is_lossy, .writer = e->writer};
+        struct hist_reign r = {.epoch = e->epoch,
+                               .version = rec->token_version,
+                               .is_lossy = e->is_lossy,
+                               .writer = e->writer};
         for (size_t b = 0; b < e->branch_count && r.branch_count < SIM_PARTS_MAX; b++) {
             r.branches[r.branch_count++] = e->branches[b];
         }
@@ -42,8 +44,8 @@ void history_record(struct world *w, struct str text)
 
 static void convert_op(const struct entry_op *from, struct hist_op *to)
 {
-    *to = (struct hist_op){.space = from->space, .is_delete = from->is_delete,
-                           .key = HIST_KEY_NONE};
+    *to =
+        (struct hist_op){.space = from->space, .is_delete = from->is_delete, .key = HIST_KEY_NONE};
     if (from->space == SPACE_CONFLICT) {
         to->is_conflict = conflict_key_parse(from->key, &to->conflict);
         return;

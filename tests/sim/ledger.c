@@ -7,9 +7,9 @@
 #include "base/mem.h"
 
 static const char *const kind_names[] = {
-    [OP_READ] = "read",       [OP_SCAN] = "scan",     [OP_UPSERT] = "upsert",
-    [OP_CREATE] = "create",   [OP_REPLACE] = "replace", [OP_DELETE] = "delete",
-    [OP_BATCH] = "batch",     [OP_CONTAINER] = "container",
+    [OP_READ] = "read",     [OP_SCAN] = "scan",           [OP_UPSERT] = "upsert",
+    [OP_CREATE] = "create", [OP_REPLACE] = "replace",     [OP_DELETE] = "delete",
+    [OP_BATCH] = "batch",   [OP_CONTAINER] = "container",
 };
 static const char *const outcome_names[] = {
     [OUT_PENDING] = "pending", [OUT_OK] = "ok",           [OUT_REJECTED] = "rejected",

@@ -7,7 +7,16 @@
 #include "base/list.h"
 #include "sim/world.h"
 
-enum op_kind { OP_READ, OP_SCAN, OP_UPSERT, OP_CREATE, OP_REPLACE, OP_DELETE, OP_BATCH, OP_CONTAINER };
+enum op_kind {
+    OP_READ,
+    OP_SCAN,
+    OP_UPSERT,
+    OP_CREATE,
+    OP_REPLACE,
+    OP_DELETE,
+    OP_BATCH,
+    OP_CONTAINER
+};
 const char *op_kind_name(enum op_kind k);
 
 enum outcome {
@@ -34,48 +43,48 @@ struct token { /* one partition's session token */
 enum { OP_SUBS_MAX = 5, OP_KEY_SIZE = 16, OP_TEXT_SIZE = 64, OP_UNIQUES_MAX = 1 };
 
 struct sub_op {
-    enum op_kind kind;       /* UPSERT, CREATE, REPLACE, DELETE */
-    uint16_t key;            /* 0..SIM_KEYS-1; OP_CONTAINER: the new partition */
-    uint64_t expect;         /* REPLACE and DELETE: id of the operation whose value must be there
+    enum op_kind kind; /* UPSERT, CREATE, REPLACE, DELETE */
+    uint16_t key;      /* 0..SIM_KEYS-1; OP_CONTAINER: the new partition */
+    uint64_t expect;   /* REPLACE and DELETE: id of the operation whose value must be there
                                 (the ETag); 0 = any */
-    unsigned unique;         /* 1.. = value of the unique key; 0 = document has none */
-    unsigned ttl_s;          /* 0 = never expires */
+    unsigned unique;   /* 1.. = value of the unique key; 0 = document has none */
+    unsigned ttl_s;    /* 0 = never expires */
 };
 
 struct op {
-    uint64_t id;             /* 1..; also the value a write writes */
+    uint64_t id; /* 1..; also the value a write writes */
     unsigned client;
     enum op_kind kind;
     pid pid;
-    enum consistency level;  /* asked for */
+    enum consistency level; /* asked for */
     size_t sub_count;
     struct sub_op subs[OP_SUBS_MAX];
 
     region_id region;
-    uint64_t life;           /* process that got it */
-    usec sent_at;            /* client */
-    usec arrived_at;         /* process; 0 = never arrived */
-    usec decided_at;         /* the core's call that answered began */
-    usec ended_at;           /* the answer left the core */
-    usec seen_at;            /* client got the answer; 0 = never */
+    uint64_t life;   /* process that got it */
+    usec sent_at;    /* client */
+    usec arrived_at; /* process; 0 = never arrived */
+    usec decided_at; /* the core's call that answered began */
+    usec ended_at;   /* the answer left the core */
+    usec seen_at;    /* client got the answer; 0 = never */
     enum outcome outcome;
     enum err err;
     size_t failed_sub;
     enum reject_why why;
-    generation generation;   /* the process's when it answered */
+    generation generation; /* the process's when it answered */
 
-    struct spot at;         /* writes: where it was acknowledged, or where prepare saw it go */
+    struct spot at; /* writes: where it was acknowledged, or where prepare saw it go */
     struct spot planned;
     uint64_t version;        /* token version of the answer */
     uint64_t record_version; /* newest anywhere then */
 
-    struct token token;      /* presented; version/at 0 = none */
-    struct spot snapshot;   /* reads: the state that was read */
+    struct token token;        /* presented; version/at 0 = none */
+    struct spot snapshot;      /* reads: the state that was read */
     uint64_t values[SIM_KEYS]; /* reads: values[key], 0 = absent (scan: all keys of its lp) */
-    unsigned lp;             /* scan */
+    unsigned lp;               /* scan */
 
     /* plumbing of the request, used by client.c and reader.c */
-    struct list node_link;   /* in the process's list while it is there */
+    struct list node_link; /* in the process's list while it is there */
     struct node *node;
     struct region_write write;
     struct write_op write_ops[OP_SUBS_MAX];
@@ -86,8 +95,8 @@ struct op {
     struct region_wait wait;
     unsigned read_step, read_tries;
     uint64_t read_generation, read_epoch, read_version;
-    usec read_deadline;      /* on the node's clock */
-    bool is_client_gone;     /* the client does not wait any more */
+    usec read_deadline;                               /* on the node's clock */
+    bool is_client_gone;                              /* the client does not wait any more */
     void (*answered)(struct world *w, struct op *op); /* called once, in the process's time */
 };
 
@@ -109,8 +118,8 @@ static inline bool op_is_write(enum op_kind k)
 }
 
 /* ---- names of things ---- */
-size_t key_format(char out[OP_KEY_SIZE], uint16_t key);      /* "a/0" */
+size_t key_format(char out[OP_KEY_SIZE], uint16_t key); /* "a/0" */
 bool key_parse(struct str key, uint16_t *ret);
-unsigned key_lp(uint16_t key);                                /* 0, 1; 2 = expiring keys */
+unsigned key_lp(uint16_t key); /* 0, 1; 2 = expiring keys */
 size_t text_format(char out[OP_TEXT_SIZE], uint64_t op_id, unsigned client);
 bool text_parse(struct str text, uint64_t *ret_op_id);

@@ -28,11 +28,11 @@ enum { JOBS_MAX = 16, FAILURES_MAX = 64, PRINT_LAST = 80, TEXT = 400 };
 struct options {
     uint64_t seed;
     bool has_seed;
-    uint64_t seeds;       /* 0 = until the time is over */
+    uint64_t seeds; /* 0 = until the time is over */
     unsigned seconds;
     const char *scenario;
-    int variant;          /* -1 = all */
-    int level;            /* -1 = all, or drawn */
+    int variant; /* -1 = all */
+    int level;   /* -1 = all, or drawn */
     unsigned jobs;
     bool is_verbose, only_random, stops_at_first;
     uint32_t fault_mask;
@@ -87,6 +87,14 @@ struct plan {
     bool has_random;
 };
 
+static size_t runs_of(const struct options *o, const struct scenario *s)
+{
+    if (o->scenario != NULL && strcmp(o->scenario, s->name) != 0) {
+        return 0;
+    }
+    return (o->variant >= 0 ? 1 : s->variants) * (o->level >= 0 ? 1 : (size_t)2);
+}
+
 static struct plan plan_of(const struct options *o)
 {
     struct plan p = {.has_random = o->scenario == NULL};
@@ -95,46 +103,51 @@ static struct plan plan_of(const struct options *o)
         return p;
     }
     for (size_t i = 0; i < scenario_count(); i++) {
-        const struct scenario *s = scenario_get(i);
-        if (o->scenario == NULL || strcmp(o->scenario, s->name) == 0) {
-            size_t levels = o->level >= 0 ? 1 : 2;
-            p.scripted += (o->variant >= 0 ? 1 : s->variants) * levels;
-        }
+        p.scripted += runs_of(o, scenario_get(i));
     }
     return p;
 }
 
+/* The idx-th scripted run: the first of each scenario, then the second of each, and so on, so that
+ * a short time has seen a little of everything. */
 static bool scripted_run(const struct options *o, size_t idx, struct run_options *ret,
                          size_t *ret_scenario)
 {
-    for (size_t i = 0; i < scenario_count(); i++) {
-        const struct scenario *s = scenario_get(i);
-        if (o->scenario != NULL && strcmp(o->scenario, s->name) != 0) {
-            continue;
+    size_t levels = o->level >= 0 ? 1 : 2;
+    for (size_t round = 0;; round++) {
+        bool is_any = false;
+        for (size_t i = 0; i < scenario_count(); i++) {
+            const struct scenario *s = scenario_get(i);
+            if (round >= runs_of(o, s)) {
+                continue;
+            }
+            is_any = true;
+            if (idx-- > 0) {
+                continue;
+            }
+            ret->scenario = s->name;
+            ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(round / levels);
+            ret->level = o->level >= 0         ? o->level
+                         : round % levels == 0 ? (int)CONSISTENCY_SESSION
+                                               : (int)CONSISTENCY_STRONG;
+            *ret_scenario = i;
+            return true;
         }
-        size_t levels = o->level >= 0 ? 1 : 2;
-        size_t n = (o->variant >= 0 ? 1 : s->variants) * levels;
-        if (idx >= n) {
-            idx -= n;
-            continue;
+        if (!is_any) {
+            return false;
         }
-        ret->scenario = s->name;
-        ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(idx / levels);
-        ret->level = o->level >= 0                ? o->level
-                     : idx % levels == 0          ? (int)CONSISTENCY_SESSION
-                                                  : (int)CONSISTENCY_STRONG;
-        *ret_scenario = i;
-        return true;
     }
-    return false;
 }
 
 static bool run_of(const struct options *o, uint64_t idx, struct run_options *ret,
                    size_t *ret_scenario)
 {
     struct plan p = plan_of(o);
-    *ret = (struct run_options){.seed = o->seed, .level = o->level, .fault_mask = o->fault_mask,
-                                .is_verbose = o->is_verbose, .print_last = PRINT_LAST,
+    *ret = (struct run_options){.seed = o->seed,
+                                .level = o->level,
+                                .fault_mask = o->fault_mask,
+                                .is_verbose = o->is_verbose,
+                                .print_last = PRINT_LAST,
                                 .wants_teeth = true};
     *ret_scenario = SIZE_MAX;
     if (idx < p.scripted) {
@@ -390,8 +403,7 @@ static void report(const struct options *o)
     }
     (void)printf("# %llu runs (Eventual %llu, ConsistentPrefix %llu, Session %llu, Strong %llu), "
                  "each twice; %.0f s virtual in %.0f s: %.0f x real time\n",
-                 (unsigned long long)t.runs,
-                 (unsigned long long)t.level_runs[CONSISTENCY_EVENTUAL],
+                 (unsigned long long)t.runs, (unsigned long long)t.level_runs[CONSISTENCY_EVENTUAL],
                  (unsigned long long)t.level_runs[CONSISTENCY_CONSISTENT_PREFIX],
                  (unsigned long long)t.level_runs[CONSISTENCY_SESSION],
                  (unsigned long long)t.level_runs[CONSISTENCY_STRONG], (double)t.virtual_us / 1e6,
@@ -482,8 +494,8 @@ static int list(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .seconds = 200, .variant = -1, .level = -1, .jobs = 2,
-                        .fault_mask = UINT32_MAX};
+    struct options o = {
+        .seed = 1, .seconds = 200, .variant = -1, .level = -1, .jobs = 2, .fault_mask = UINT32_MAX};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--verbose") == 0) {
             o.is_verbose = true;

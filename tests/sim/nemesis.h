@@ -15,7 +15,7 @@ void nemesis_heal(struct world *w, bool may_keep_dead);
 
 /* The supervisor's orders: what happens after a process has ended. */
 struct supervision {
-    bool is_scripted;    /* else drawn each time */
+    bool is_scripted; /* else drawn each time */
     bool restarts;
     usec restart_us;
     bool confirms_stop;

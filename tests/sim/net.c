@@ -23,10 +23,10 @@ struct stream {
     bool is_up;
     bool is_clogged;
     bool is_connecting;
-    uint64_t conn;     /* counts connections; frames of older ones are lost */
-    uint64_t to_life;  /* the process it reaches */
-    usec last_at;      /* FIFO: no frame arrives before this */
-    struct list held;  /* arrived while blocked or clogged, in order */
+    uint64_t conn;    /* counts connections; frames of older ones are lost */
+    uint64_t to_life; /* the process it reaches */
+    usec last_at;     /* FIFO: no frame arrives before this */
+    struct list held; /* arrived while blocked or clogged, in order */
 };
 
 struct net {

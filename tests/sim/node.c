@@ -51,10 +51,10 @@ struct node {
 
     /* process */
     bool is_up;
-    bool is_dying;     /* the core is being freed: its outputs go nowhere */
-    bool is_cut_off;   /* a crash trap fired in this call: outputs go nowhere */
+    bool is_dying;   /* the core is being freed: its outputs go nowhere */
+    bool is_cut_off; /* a crash trap fired in this call: outputs go nowhere */
     bool has_fatal;
-    bool must_reload;  /* metadata was applied: look for new partitions */
+    bool must_reload; /* metadata was applied: look for new partitions */
     uint64_t life, incarnation;
     struct region *r;
     struct region_io io;
@@ -63,12 +63,12 @@ struct node {
     bool is_run_planned;
     usec paused_until; /* 0 = running */
     uint64_t pause_seq;
-    usec round_at;     /* the present call into the core began */
-    usec skew;         /* pauses inside it so far */
-    usec busy_until;   /* time goes on while the core works, a little with each look at the clock */
+    usec round_at;   /* the present call into the core began */
+    usec skew;       /* pauses inside it so far */
+    usec busy_until; /* time goes on while the core works, a little with each look at the clock */
     unsigned clock_reads;
-    usec tick_at;      /* planned; 0 = none */
-    uint32_t parts;    /* bit per partition of its catalog */
+    usec tick_at;               /* planned; 0 = none */
+    uint32_t parts;             /* bit per partition of its catalog */
     lsn made_at[SIM_PARTS_MAX]; /* in the metadata log */
     lsn gone_at[SIM_PARTS_MAX]; /* its container is gone since; 0 = it is not */
     uint32_t dropping; /* dropped by the core, its rows are removed when the disk is idle */
@@ -390,8 +390,8 @@ static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t
                               struct buf *out_text, uint64_t *ret_rid)
 {
     UNUSED(ctx);
-    struct conflict_id id = {.pid = p, .epoch = lost->epoch, .lsn = lost->lsn,
-                             .op_idx = (unsigned)op_idx};
+    struct conflict_id id = {
+        .pid = p, .epoch = lost->epoch, .lsn = lost->lsn, .op_idx = (unsigned)op_idx};
     char key[64];
     size_t n = conflict_key_format(key, &id);
     buf_add(out_key, key, n);
@@ -444,8 +444,7 @@ static const struct region_io node_io = {
 static uint32_t read_catalog(struct node *n)
 {
     uint32_t parts = 1; /* metadata */
-    struct engine_iter *it =
-        engine_scan(n->engine, NULL, 0, SPACE_ITEM, STR("c/"), STR("c0"));
+    struct engine_iter *it = engine_scan(n->engine, NULL, 0, SPACE_ITEM, STR("c/"), STR("c0"));
     struct engine_row row;
     while (engine_iter_next(it, &row)) {
         uint64_t p = 0;
@@ -468,6 +467,25 @@ static lsn metadata_tail(struct node *n)
     return is_there ? m.tail_lsn : 0;
 }
 
+/* Partitions without a container: one that a crash left between the loss of the container and the
+ * drop, or that the writer of a lost epoch had told us of. One that our metadata may not know yet
+ * stays. */
+static void find_orphans(struct node *n)
+{
+    lsn tail = metadata_tail(n);
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        struct engine_part_meta m;
+        struct buf hold;
+        buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+        bool is_there = engine_part_meta_get(n->engine, NULL, p, &hold, &m, NULL) == OK;
+        buf_done(&hold);
+        if (is_there && n->gone_at[p] == 0 && (n->parts & (1u << p)) == 0 &&
+            !history_creates_after(n->w->history, p, tail)) {
+            n->gone_at[p] = tail;
+        }
+    }
+}
+
 /* As the server does: new containers' partitions are made known to the core; those of containers
  * that are gone (their making was lost in a failover) are dropped, once that cannot be taken back. */
 static void reload_catalog(struct node *n)
@@ -484,25 +502,7 @@ static void reload_catalog(struct node *n)
             n->gone_at[p] = metadata_tail(n);
         }
     }
-}
-
-/* Left over by a crash between the loss of the container and the drop. One that our metadata may
- * not know yet stays. */
-static void find_orphans(struct node *n)
-{
-    lsn tail = metadata_tail(n);
-    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        struct engine_part_meta m;
-        struct buf hold;
-        buf_init(&hold, ENGINE_DOC_SIZE_MAX);
-        bool is_there = engine_part_meta_get(n->engine, NULL, p, &hold, &m, NULL) == OK;
-        buf_done(&hold);
-        n->gone_at[p] = 0;
-        if (is_there && (n->parts & (1u << p)) == 0 &&
-            !history_creates_after(n->w->history, p, tail)) {
-            n->gone_at[p] = tail;
-        }
-    }
+    find_orphans(n);
 }
 
 static void drop_partitions(struct node *n)
@@ -738,8 +738,10 @@ void node_post_link(struct node *n, region_id peer, bool is_up)
 
 static struct coord_kv copy_kv(struct arena *a, const struct coord_kv *kv)
 {
-    return (struct coord_kv){.key = arena_str(a, kv->key), .value = arena_str(a, kv->value),
-                             .rev = kv->rev, .is_deleted = kv->is_deleted};
+    return (struct coord_kv){.key = arena_str(a, kv->key),
+                             .value = arena_str(a, kv->value),
+                             .rev = kv->rev,
+                             .is_deleted = kv->is_deleted};
 }
 
 void node_post_kv(struct node *n, const struct coord_kv *kv)
@@ -845,8 +847,8 @@ void node_start(struct node *n)
         return;
     }
     n->is_up = true;
+    memset(n->gone_at, 0, sizeof(n->gone_at));
     reload_catalog(n);
-    find_orphans(n);
     region_check(n->r);
     coordinator_watch(w, n->id);
     net_node_up(w, n->id);

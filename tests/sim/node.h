@@ -22,7 +22,7 @@ void node_start(struct node *n);
 enum stop_kind { STOP_CRASH, STOP_FATAL, STOP_DRAINED };
 void node_stop(struct node *n, enum stop_kind kind);
 void node_pause(struct node *n, usec duration);
-void node_resume(struct node *n); /* also when the disk let go; ignored when not paused */
+void node_resume(struct node *n);       /* also when the disk let go; ignored when not paused */
 void node_reboot_clock(struct node *n); /* the machine restarts: only while no process runs */
 void node_wall_jump(struct node *n, int64_t ms);
 void node_set_drift(struct node *n, int ppm);
@@ -78,9 +78,9 @@ void node_post_call(struct node *n, node_call_fn *fn, void *ctx);
 void node_post_drain(struct node *n);
 
 /* ---- client work inside the process ---- */
-void node_track(struct node *n, struct op *op);   /* told by ledger_process_ended when it ends */
-usec node_out_time(const struct node *n);         /* now, or the end of a pause that is on */
-usec node_round_time(const struct node *n);       /* when the present call into the core began */
+void node_track(struct node *n, struct op *op); /* told by ledger_process_ended when it ends */
+usec node_out_time(const struct node *n);       /* now, or the end of a pause that is on */
+usec node_round_time(const struct node *n);     /* when the present call into the core began */
 
 /* ---- disk ---- */
 void node_disk_is_idle(struct node *n); /* called by the disk: nothing is queued or under way */

@@ -79,8 +79,11 @@ static bool may_serve(struct node *n, struct op *op, const struct part_view *vie
 
 static void wait_for(struct node *n, struct op *op, int kind, lsn at, uint64_t version)
 {
-    op->wait = (struct region_wait){.pid = op->pid, .lsn = at, .token_version = version,
-                                    .deadline_us = op->read_deadline, .user = op};
+    op->wait = (struct region_wait){.pid = op->pid,
+                                    .lsn = at,
+                                    .token_version = version,
+                                    .deadline_us = op->read_deadline,
+                                    .user = op};
     op->wait.kind = kind == WAIT_COMMIT ? WAIT_COMMIT : WAIT_APPLIED;
     region_wait(node_region(n), &op->wait);
 }
@@ -101,9 +104,9 @@ void reader_begin(struct node *n, void *ctx)
     }
     const struct region_view *rv = region_view(node_region(n));
     uint64_t version = atomic_load(&rv->token_version);
-    bool is_behind = op->token.version > version ||
-                     (op->token.version == version &&
-                      op->token.at.lsn > atomic_load(&view->applied_lsn));
+    bool is_behind =
+        op->token.version > version ||
+        (op->token.version == version && op->token.at.lsn > atomic_load(&view->applied_lsn));
     if (op->level == CONSISTENCY_SESSION && is_behind) {
         op->read_step = 1;
         wait_for(n, op, WAIT_APPLIED, op->token.at.lsn, op->token.version);

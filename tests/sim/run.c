@@ -83,7 +83,7 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
     *c = (struct sim_cfg){.seed = o->seed, .scenario = o->scenario, .variant = o->variant};
     c->level = draw_consistency(&r);
     c->region_count = draw_region_count(&r);
-    c->part_count = (size_t)rng_range(&r, 1, SIM_PARTS_MAX - 1);
+    c->part_count = (size_t)rng_range(&r, 1, SIM_PARTS_WANTED_MAX);
     c->client_count = (size_t)rng_range(&r, 2, SIM_CLIENTS_MAX);
     c->auto_failover = draw_percent(&r, 88);
     c->fault_mask = draw_faults(&r);
@@ -284,6 +284,16 @@ static void count_ops(const struct world *w, struct run_result *ret)
     }
 }
 
+static void print_repeat(const struct sim_cfg *c)
+{
+    (void)fprintf(stderr, "# repeat: ./test sim --seed %llu", (unsigned long long)c->seed);
+    if (c->scenario != NULL) {
+        (void)fprintf(stderr, " --scenario %s --variant %u --level %s", c->scenario, c->variant,
+                      consistency_name(c->level));
+    }
+    (void)fprintf(stderr, "\n");
+}
+
 static void print_status(const struct world *w)
 {
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
@@ -305,9 +315,8 @@ static void report_failure(const struct world *w, const struct run_options *o)
     (void)fprintf(stderr, "# ---- last events ----\n");
     trace_print(w, o->print_last);
     print_status(w);
-    (void)fprintf(stderr, "# %s\n# FAILED %s: %s\n# repeat: ./test sim --seed %llu%s%s\n", text,
-                  w->failed_check, w->failure, (unsigned long long)w->cfg.seed,
-                  o->scenario != NULL ? " --scenario " : "", o->scenario != NULL ? o->scenario : "");
+    (void)fprintf(stderr, "# %s\n# FAILED %s: %s\n", text, w->failed_check, w->failure);
+    print_repeat(&w->cfg);
 }
 
 void run_report_abort(void)
@@ -317,10 +326,8 @@ void run_report_abort(void)
         trace_print(w, 60);
         char text[512];
         run_describe(&w->cfg, text);
-        (void)fprintf(stderr, "# %s\n# ABORTED at %.6f; repeat: ./test sim --seed %llu%s%s\n", text,
-                      (double)w->now / 1e6, (unsigned long long)w->cfg.seed,
-                      w->cfg.scenario != NULL ? " --scenario " : "",
-                      w->cfg.scenario != NULL ? w->cfg.scenario : "");
+        (void)fprintf(stderr, "# %s\n# ABORTED at %.6f\n", text, (double)w->now / 1e6);
+        print_repeat(&w->cfg);
     }
 }
 

@@ -17,13 +17,13 @@ struct run_result {
 
 struct run_options {
     uint64_t seed;
-    int level;               /* enum consistency, -1 = drawn */
-    uint32_t fault_mask;     /* of the drawn faults only these; UINT32_MAX = all */
-    const char *scenario;    /* NULL = random faults */
+    int level;            /* enum consistency, -1 = drawn */
+    uint32_t fault_mask;  /* of the drawn faults only these; UINT32_MAX = all */
+    const char *scenario; /* NULL = random faults */
     unsigned variant;
     bool is_verbose;
-    size_t print_last;       /* trace lines printed when it fails */
-    bool wants_teeth;        /* also judge by the next stronger level, and count */
+    size_t print_last; /* trace lines printed when it fails */
+    bool wants_teeth;  /* also judge by the next stronger level, and count */
 };
 
 void run_configure(const struct run_options *o, struct sim_cfg *ret);

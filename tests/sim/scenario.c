@@ -74,8 +74,8 @@ static void restart_now(struct world *w, region_id id)
 
 static struct trap trap_of(unsigned step, bool is_crash, usec pause_ms)
 {
-    static const unsigned kinds[] = {IO_COMMIT, IO_COMMITTED, IO_SEND,  IO_TXN,
-                                     IO_TXN_DONE, IO_REPLY,   IO_ARCHIVE, IO_NOW};
+    static const unsigned kinds[] = {IO_COMMIT,   IO_COMMITTED, IO_SEND,    IO_TXN,
+                                     IO_TXN_DONE, IO_REPLY,     IO_ARCHIVE, IO_NOW};
     return (struct trap){.kinds = kinds[step % ARRAY_COUNT(kinds)],
                          .countdown = 1 + step / ARRAY_COUNT(kinds),
                          .is_crash = is_crash,
@@ -125,7 +125,7 @@ static void cut_writer(struct world *w, unsigned variant)
     static const struct {
         uint32_t mask;
         enum cut_direction direction;
-    } cuts[] = {{1, CUT_BOTH}, {1, CUT_OUT}, {1, CUT_IN}, {~1u, CUT_BOTH}, {~1u, CUT_OUT},
+    } cuts[] = {{1, CUT_BOTH}, {1, CUT_OUT},    {1, CUT_IN},    {~1u, CUT_BOTH}, {~1u, CUT_OUT},
                 {~1u, CUT_IN}, {~0u, CUT_BOTH}, {~0u, CUT_OUT}, {~0u, CUT_IN}};
     pass(w, 1500);
     region_id a = writer(w);
@@ -339,6 +339,35 @@ static void evict_reader(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 5);
 }
 
+/* Clients go on reading where nobody can be told that the region is out: its read lease must end
+ * before anything is acknowledged without it. */
+static void evict_by_operator(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    switch (variant % 3) {
+    case 0:
+        nemesis_cut(w, b, ~0u, CUT_BOTH, true);
+        break;
+    case 1:
+        nemesis_cut(w, b, 1u | 1u << a, CUT_IN, true);
+        break;
+    default:
+        nemesis_cut(w, b, 1, CUT_BOTH, true);
+        break;
+    }
+    pass(w, 30 * (variant / 3));
+    (void)nemesis_offline(w, b, true); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 3);
+    nemesis_cut(w, b, ~0u, CUT_BOTH, false);
+    (void)nemesis_online(w, b);
+    pass(w, lease_ms(w) * 3);
+}
+
 static void forced_offline(struct world *w, unsigned variant)
 {
     pass(w, 1500);
@@ -471,6 +500,8 @@ static const struct scenario scenarios[] = {
     {"evict-reader", "a region leaves the strong quorum without stale reads", 12, 3, false,
      evict_reader},
     {"evict-reader-of-two", "the same with two regions", 8, 2, false, evict_reader},
+    {"evict-by-operator", "a region taken out by an operator serves nothing stale", 12, 3, false,
+     evict_by_operator},
     {"forced-offline", "an operator takes the writer offline, running, paused or cut off", 6, 3,
      false, forced_offline},
     {"bad-disk", "a disk that fails, is full or slow", 12, 3, false, bad_disk},
@@ -525,5 +556,6 @@ void scenario_configure(struct sim_cfg *c)
 void scenario_run(struct world *w)
 {
     const struct scenario *s = scenario_find(w->cfg.scenario);
+    ASSERT(s != NULL);
     s->run(w, w->cfg.variant % s->variants);
 }

@@ -6,10 +6,10 @@
 
 struct scenario {
     const char *name;
-    const char *holds;      /* the title of its test */
+    const char *holds; /* the title of its test */
     unsigned variants;
     size_t region_count;
-    bool expects_loss;      /* below Strong something must be found in the conflict feed */
+    bool expects_loss; /* below Strong something must be found in the conflict feed */
     void (*run)(struct world *w, unsigned variant);
 };
 

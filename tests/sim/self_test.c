@@ -50,9 +50,18 @@ T_TEST("the trace's hash depends on every part of every line")
 
 /* ---- linear ---- */
 
-#define R(v, a, b) {.kind = LIN_READ, .value = (v), .from = (a), .to = (b)}
-#define W(v, a, b) {.kind = LIN_WRITE, .value = (v), .from = (a), .to = (b)}
-#define W_UNKNOWN(v, a) {.kind = LIN_WRITE, .value = (v), .from = (a), .is_unknown = true}
+#define R(v, a, b)                                                                                 \
+    {                                                                                              \
+        .kind = LIN_READ, .value = (v), .from = (a), .to = (b)                                     \
+    }
+#define W(v, a, b)                                                                                 \
+    {                                                                                              \
+        .kind = LIN_WRITE, .value = (v), .from = (a), .to = (b)                                    \
+    }
+#define W_UNKNOWN(v, a)                                                                            \
+    {                                                                                              \
+        .kind = LIN_WRITE, .value = (v), .from = (a), .is_unknown = true                           \
+    }
 #define VERDICT(ops) lin_check((ops), sizeof(ops) / sizeof((ops)[0]), 1000000)
 
 T_TEST("linear: a register that is read and written one after the other")
@@ -209,10 +218,14 @@ static struct history *branched(void)
     add(h, 2, 101, 2, 100, 1, 0);
     add(h, 3, 200, 2, 101, 0, 31);
     history_add_reign(h, &(struct hist_reign){.epoch = 1, .version = 0});
-    history_add_reign(h, &(struct hist_reign){.epoch = 2, .version = 1, .is_lossy = true,
-                                              .branch_count = 1, .branches = {{1, 1, 2}}});
-    history_add_reign(h, &(struct hist_reign){.epoch = 3, .version = 1, .branch_count = 1,
-                                              .branches = {{1, 2, 101}}});
+    history_add_reign(h, &(struct hist_reign){.epoch = 2,
+                                              .version = 1,
+                                              .is_lossy = true,
+                                              .branch_count = 1,
+                                              .branches = {{1, 1, 2}}});
+    history_add_reign(h,
+                      &(struct hist_reign){
+                          .epoch = 3, .version = 1, .branch_count = 1, .branches = {{1, 2, 101}}});
     return h;
 }
 
@@ -410,8 +423,8 @@ T_TEST("loss: what did not survive is in the feed exactly once, and nothing else
         {.pid = 1, .id = {1, 1, 3, 0}, .was_acknowledged = true},
         {.pid = 1, .id = {1, 1, 4, 0}},
     };
-    struct final_state f = {.level = CONSISTENCY_SESSION, .is_everyone_back = true, .feed = feed,
-                            .feed_count = 2};
+    struct final_state f = {
+        .level = CONSISTENCY_SESSION, .is_everyone_back = true, .feed = feed, .feed_count = 2};
     f.tails[1] = (struct spot){3, 200};
     t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
     f.feed_count = 1; /* the one of unknown outcome was durable as well */

@@ -17,7 +17,8 @@
 
 enum {
     SIM_REGIONS_MAX = 5,
-    SIM_PARTS_MAX = 4,   /* with the metadata partition 0 */
+    SIM_PARTS_MAX = 8, /* with the metadata partition 0; numbers are never used again */
+    SIM_PARTS_WANTED_MAX = 3,
     SIM_CLIENTS_MAX = 8,
     SIM_KEYS = 10,       /* item keys in one partition */
     SIM_KEYS_PER_LP = 4, /* logical partitions a and b; the last two keys are t's, which expire */
@@ -31,11 +32,11 @@ enum fault {
     FAULT_MID_PAUSE,    /* ... in the middle of one, at a call of the clock or of any output */
     FAULT_CUT,          /* both directions between two places */
     FAULT_CUT_ONE_WAY,
-    FAULT_CUT_COORD,    /* region and coordinator, one or both directions */
-    FAULT_ISOLATE,      /* region from everybody, clients included or not */
-    FAULT_CLOG,         /* frames pile up and come at once */
-    FAULT_LINK_BREAK,   /* stream breaks, frames in flight are lost */
-    FAULT_LATE_FRAMES,  /* frames of a broken stream still arrive */
+    FAULT_CUT_COORD,   /* region and coordinator, one or both directions */
+    FAULT_ISOLATE,     /* region from everybody, clients included or not */
+    FAULT_CLOG,        /* frames pile up and come at once */
+    FAULT_LINK_BREAK,  /* stream breaks, frames in flight are lost */
+    FAULT_LATE_FRAMES, /* frames of a broken stream still arrive */
     FAULT_DISK_SLOW,
     FAULT_DISK_FAIL,
     FAULT_DISK_FULL,
@@ -43,7 +44,7 @@ enum fault {
     FAULT_DRIFT,
     FAULT_COORD_CRASH,
     FAULT_COORD_PAUSE,
-    FAULT_GRACEFUL,     /* operators */
+    FAULT_GRACEFUL, /* operators */
     FAULT_FORCED,
     FAULT_DRAIN,
     FAULT_COUNT,
@@ -54,22 +55,22 @@ struct sim_cfg {
     uint64_t seed;
     enum consistency level;
     size_t region_count;
-    size_t part_count;           /* containers' partitions, without the metadata partition */
+    size_t part_count; /* containers that clients want, each of one partition */
     size_t client_count;
     bool auto_failover;
-    uint32_t fault_mask;         /* bit per enum fault that may happen */
-    usec safety_us;              /* length of the phase with faults */
-    usec fault_gap_us;           /* average time between faults */
+    uint32_t fault_mask; /* bit per enum fault that may happen */
+    usec safety_us;      /* length of the phase with faults */
+    usec fault_gap_us;   /* average time between faults */
     usec net_delay_us, net_jitter_us;
     usec coord_delay_us;
-    usec sync_us;                /* a normal file sync */
-    usec think_us;               /* average pause of a client between operations */
+    usec sync_us;  /* a normal file sync */
+    usec think_us; /* average pause of a client between operations */
     int drift_ppm[SIM_REGIONS_MAX + 1];
     struct region_timers timers;
     bool is_wan;
-    const char *scenario;        /* NULL: random faults */
-    unsigned variant;            /* of the scenario */
-    const char *plant;           /* planted fault that is on, NULL = none */
+    const char *scenario; /* NULL: random faults */
+    unsigned variant;     /* of the scenario */
+    const char *plant;    /* planted fault that is on, NULL = none */
 };
 
 enum { TRACE_RING = 4096, TRACE_TEXT = 200 };
@@ -109,19 +110,25 @@ struct world {
     size_t heap_count, heap_cap;
     uint64_t event_count;
 
-    struct rng rng;         /* the world itself: delays of processes and disks */
+    struct rng rng; /* the world itself: delays of processes and disks */
     struct rng net_rng;
     struct rng client_rng;
     struct rng nemesis_rng;
 
     struct trace_entry *ring; /* owned, TRACE_RING */
     uint64_t trace_count;
-    uint64_t trace_hash;      /* over every trace call: equal runs have equal hashes */
+    uint64_t trace_hash; /* over every trace call: equal runs have equal hashes */
     bool is_verbose;
 
     bool has_failed;
+    enum part_state {            /* by partition: what became of making its container */
+                      PART_FREE, /* not tried, or certainly not made */
+                      PART_TRIED,
+                      PART_OPEN,  /* acknowledged: clients use it */
+                      PART_BURNT, /* outcome unknown: may be there, nobody uses it */
+    } part_states[SIM_PARTS_MAX];
     bool is_bootstrapped;
-    bool is_safety_over;      /* faults have ended, liveness is being watched */
+    bool is_safety_over; /* faults have ended, liveness is being watched */
     char failure[2048];
     char failed_check[64];
 
@@ -135,7 +142,7 @@ struct world {
     struct feed_reader *feed_readers[SIM_PARTS_MAX * 2];
     struct nemesis *nemesis;
 
-    struct writer_track {      /* newest acknowledgement, for the checker `writer` */
+    struct writer_track { /* newest acknowledgement, for the checker `writer` */
         generation newest;
         region_id region;
         uint64_t life;
@@ -170,7 +177,7 @@ void world_fail(struct world *w, const char *check, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Draws. */
-usec draw_around(struct rng *r, usec mean);           /* exponential-like, 0..8 x mean */
+usec draw_around(struct rng *r, usec mean); /* exponential-like, 0..8 x mean */
 bool draw_percent(struct rng *r, unsigned percent);
 static inline bool world_has_fault(const struct world *w, enum fault f)
 {
