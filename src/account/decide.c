@@ -204,10 +204,8 @@ static size_t fill_branches(struct region *r, struct arena *a, const struct reco
 
 static void copy_text(char *out, size_t size, const char *text)
 {
-    size_t n = strlen(text);
-    n = n < size ? n : size - 1;
     memset(out, 0, size);
-    memcpy(out, text, n);
+    (void)snprintf(out, size, "%s", text); /* cut to fit: for people only */
 }
 
 static const char *rule_text(enum rule rule)

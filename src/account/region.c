@@ -732,7 +732,7 @@ void region_on_tick(struct region *r)
 
 usec region_next_tick(const struct region *r)
 {
-    return region_now(r) + 10 * 1000;
+    return region_now(r) + UINT64_C(10000);
 }
 
 void region_flush(struct region *r)

@@ -622,8 +622,8 @@ void conf_help(const struct conf_row *rows, unsigned row_count, struct buf *out)
     for (unsigned i = 0; i < row_count; i++) {
         const struct conf_row *row = &rows[i];
         size_t from = out->n;
-        bool is_on = row->type == CONF_BOOL && (row->def[0] == 'y' || row->def[0] == 't' || row->def[0] == '1' ||
-                                                strcmp(row->def, "on") == 0);
+        bool is_on = row->type == CONF_BOOL && (row->def[0] == 'y' || row->def[0] == 't' ||
+                                                row->def[0] == '1' || strcmp(row->def, "on") == 0);
         buf_printf(out, "  --%s%s", is_on ? "[no-]" : "", row->name);
         if (row->type != CONF_BOOL) {
             buf_printf(out, " %s", type_name(row->type));
@@ -640,9 +640,9 @@ void conf_help(const struct conf_row *rows, unsigned row_count, struct buf *out)
         buf_add_char(out, '\n');
     }
     bool has_file = find_row(rows, row_count, STR("config"), /* any_case= */ false) >= 0;
-    buf_printf(out,
-               "Each option can also be set by an environment variable (--a-b: " ENV_PREFIX "A_B)%s",
-               has_file ? "\nor in the file that --config names (a-b = value).\n" : ".\n");
+    buf_printf(
+        out, "Each option can also be set by an environment variable (--a-b: " ENV_PREFIX "A_B)%s",
+        has_file ? "\nor in the file that --config names (a-b = value).\n" : ".\n");
 }
 
 void conf_reference(const struct conf_row *rows, unsigned row_count, struct buf *out)

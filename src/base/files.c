@@ -34,8 +34,8 @@ enum err files_mkdirs(const char *path, struct errinfo *ei)
             }
             why = ENOTDIR;
         }
-        return err_set(ei, why == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot make directory %s: %s: %s",
-                       path, partial, err_errno_text(why));
+        return err_set(ei, why == ENOSPC ? ERR_DISK_FULL : ERR_IO,
+                       "cannot make directory %s: %s: %s", path, partial, err_errno_text(why));
     }
     return OK;
 }
@@ -111,8 +111,8 @@ enum err files_write_durable(const char *path, struct str text, mode_t mode, str
     (void)unlink(temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
-        return err_set(ei, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot create %s: %s", temporary,
-                       err_errno_text(errno));
+        return err_set(ei, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot create %s: %s",
+                       temporary, err_errno_text(errno));
     }
     enum err ret = write_all(fd, text);
     int why = errno;

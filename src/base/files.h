@@ -12,6 +12,7 @@ enum err files_mkdirs(const char *path, struct errinfo *ei) MUST_CHECK;
 /* Reads all of it into `out` (ERR_LIMIT past its cap, ERR_NOT_FOUND, ERR_IO). */
 enum err files_read(const char *path, struct buf *out, struct errinfo *ei) MUST_CHECK;
 /* Writes to a temporary name, syncs, renames, syncs the folder: old or new, never half. */
-enum err files_write_durable(const char *path, struct str text, mode_t mode, struct errinfo *ei) MUST_CHECK;
+enum err files_write_durable(const char *path, struct str text, mode_t mode,
+                             struct errinfo *ei) MUST_CHECK;
 /* Removes a folder and everything below it, not following links. First error, after trying all. */
 enum err files_remove_tree(const char *path);

@@ -23,8 +23,7 @@ void log_write(enum log_level level, const char *module, const char *event, cons
 void log_write_fields(enum log_level level, const char *module, const char *event,
                       const char *fields);
 extern enum log_level log_level_now;
-#define LOG_IS_ON(level)                                                                           \
-    ((int)(level) <= (int)__atomic_load_n(&log_level_now, __ATOMIC_RELAXED))
+#define LOG_IS_ON(level) ((int)(level) <= (int)__atomic_load_n(&log_level_now, __ATOMIC_RELAXED))
 
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \

@@ -6,22 +6,69 @@
 
 #include "base/buf.h"
 #include "base/contract.h"
-#include "base/log.h"
+#include "base/str.h"
 
 extern char **environ;
 
 static const struct cli_command commands[] = {
-    {"up", "[--regions east,west,north] [--dir D] [--port P]", "start an account on this machine", cmd_up},
-    {"status", "[--watch] [--json]", "roles, lag, and what would be lost now", cmd_status},
-    {"account", "show|failover|offline|online|keys", "look at and steer the account's regions", cmd_account},
-    {"conflicts", "list|show|export", "writes that a failover could not keep in place", cmd_conflicts},
-    {"drill", "--fault kill|pause|cut|graceful", "break it on purpose, measure and count", cmd_drill},
-    {"inspect", "fsm|store|log ...", "look inside tables and files", cmd_inspect},
-    {"server", "--config F", "one region of an account", cmd_server},
-    {"front", "--config F", "the global endpoint, and stand-in for regions that are gone", cmd_front},
-    {"coordinator", "--config F", "the built-in coordinator (one process: not highly available)", cmd_coordinator},
-    {"proxy", "--config F", "links between processes that a drill can cut", cmd_proxy},
-    {"version", "", "print the version", cmd_version},
+    {"up", "[--regions east,west,north] [--dir D] [--port P]", "start an account on this machine",
+     "Runs a coordinator, a front and one server for each region, and starts again what ends. Data "
+     "is kept\n"
+     "in --dir; the same command takes it up again. Ctrl-C stops everything.\n\n"
+     "  holdfast up\n"
+     "  holdfast up --dir /srv/shop --port 9000 --regions paris,london --consistency Strong\n",
+     cmd_up},
+    {"status", "[--watch] [--json]", "roles, lag, and what would be lost now",
+     "One line for each region: its state in the account record, the role of its server, and how "
+     "far it\n"
+     "is behind the write region (marked with *).\n",
+     cmd_status},
+    {"account", "[show | failover REGION | offline REGION | online REGION | keys]",
+     "look at and steer the account's regions",
+     "  show              the account record: who writes, since when and why (the default)\n"
+     "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
+     "  offline REGION    take REGION out; --force when writes would be lost\n"
+     "  online REGION     let it back in; it catches up first\n"
+     "  keys              print the keys; --regenerate WHICH makes a new one\n",
+     cmd_account},
+    {"conflicts", "[list | show --id ID | export --out FILE]",
+     "writes that a failover could not keep in place",
+     "  list              every record of the conflict feed, over all containers (the default)\n"
+     "  show --id ID      one record with the document as it was written\n"
+     "  export            all of them as JSON lines, to --out FILE or standard output\n",
+     cmd_conflicts},
+    {"drill", "[--fault kill|pause|cut|graceful] [--repeat N]",
+     "break it on purpose, measure and count",
+     "Writes and reads at a steady rate, breaks the write region, waits until writes flow and the "
+     "region is\n"
+     "back, and compares every acknowledged write with what is left. Uses the account in --dir "
+     "when one\n"
+     "runs there, else starts one of its own. cut needs `up --fault-proxy` (its own account has "
+     "that).\n"
+     "Exit status 0: no write was lost and the objectives were met; 1: not.\n\n"
+     "  holdfast drill --fault kill --repeat 10 --max-rto-ms 1000\n"
+     "  holdfast drill --start --fault cut --level Strong --max-rpo-writes 0\n",
+     cmd_drill},
+    {"inspect", "fsm [region] | store --store FOLDER | log --store FOLDER --partition N",
+     "look inside tables and files",
+     "  fsm               the state machine that decides about failover, with its rule numbers\n"
+     "  store             partitions of a stopped region, and whether everything in it agrees\n"
+     "  log               entries of one partition's log (0 = metadata)\n",
+     cmd_inspect},
+    {"server", "--config F", "one region of an account",
+     "Started by `holdfast up`, or by systemd with socket activation (sockets \"http\" and "
+     "\"peer\").\n",
+     cmd_server},
+    {"front", "--config F", "the global endpoint, and stand-in for regions that are gone",
+     "Started by `holdfast up`, or by systemd with socket activation (sockets \"global\", "
+     "\"region-NAME\").\n",
+     cmd_front},
+    {"coordinator", "--config F", "the built-in coordinator (one process: not highly available)",
+     "Started by `holdfast up`, or by systemd with socket activation (socket \"coordinator\").\n",
+     cmd_coordinator},
+    {"proxy", "--config F", "links between processes that a drill can cut",
+     "Started by `holdfast up --fault-proxy`.\n", cmd_proxy},
+    {"version", "", "print the version", "", cmd_version},
 };
 
 const struct cli_command *cli_command(const char *name)
@@ -34,36 +81,65 @@ const struct cli_command *cli_command(const char *name)
     return NULL;
 }
 
-static void print_help(FILE *to)
+static void print_overview(FILE *to)
 {
-    fprintf(to, "holdfast keeps data platforms available through the loss of a zone or a region.\n\n"
-                "usage: holdfast COMMAND [OPTIONS]\n\ncommands:\n");
+    fprintf(to,
+            "holdfast keeps data platforms available through the loss of a zone or a region.\n\n"
+            "usage: holdfast COMMAND [OPTIONS]\n\ncommands:\n");
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].summary);
     }
-    fprintf(to, "\nholdfast COMMAND --help describes one. Options may also be given in the environment\n"
-                "as HOLDFAST_NAME, and for processes in a file by --config.\n");
+    fprintf(
+        to,
+        "\nholdfast COMMAND --help describes one. Options may also be given in the environment\n"
+        "as HOLDFAST_NAME, and for processes in a file by --config.\n\n"
+        "Exit status: 0 done; 1 the answer is no (not found, objective missed); 2 wrong usage;\n"
+        "69 not reachable or not implemented; 73 in use; 74 input/output; 75 try again; 77 wrong "
+        "key;\n"
+        "78 configuration.\n");
+}
+
+static int unknown_command(const char *name)
+{
+    struct errinfo ei = {0};
+    unsigned best = STR_DISTANCE_MAX;
+    const char *nearest = "";
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        unsigned d = str_distance(str_of(name), str_of(commands[i].name));
+        if (d < best) {
+            best = d;
+            nearest = commands[i].name;
+        }
+    }
+    err_set(&ei, ERR_USAGE, "unknown command '%s'", name);
+    if (best <= 2) {
+        err_hint(&ei, "did you mean '%s'? holdfast --help lists all", nearest);
+    } else {
+        err_hint(&ei, "holdfast --help lists them");
+    }
+    return cli_fail(&ei);
 }
 
 int cli_main(int argc, char **argv)
 {
     if (argc < 2) {
-        print_help(stderr);
+        print_overview(stderr);
         return err_exit_code(ERR_USAGE);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
+    bool is_help = strcmp(argv[1], "help") == 0;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (is_help && argc == 2)) {
+        print_overview(stdout);
         return 0;
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        return cmd_version(argc - 1, argv + 1);
-    }
-    const struct cli_command *cmd = cli_command(argv[1]);
+    const char *name = is_help ? argv[2] : strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    const struct cli_command *cmd = cli_command(name);
     if (!cmd) {
-        struct errinfo ei = {0};
-        err_set(&ei, ERR_USAGE, "unknown command '%s'", argv[1]);
-        err_hint(&ei, "holdfast --help lists them");
-        return cli_fail(&ei);
+        return unknown_command(name);
+    }
+    if (is_help) {
+        char help[] = "--help";
+        char *help_argv[] = {argv[2], help, NULL};
+        return cmd->run(2, help_argv);
     }
     return cmd->run(argc - 1, argv + 1);
 }
@@ -78,26 +154,40 @@ int cli_fail(const struct errinfo *ei)
     return err_exit_code(ei->code);
 }
 
-static void print_command_help(const struct cli_command *cmd, const struct conf_row *rows, unsigned row_count)
+bool cli_wants_help(int argc, char **argv)
 {
-    struct buf text;
-    buf_init(&text, 1 << 20);
-    conf_help(rows, row_count, &text);
-    printf("usage: holdfast %s %s\n\n%s\n\noptions:\n" STR_FMT, cmd->name, cmd->args, cmd->summary,
-           STR_ARG(buf_str(&text)));
-    buf_done(&text);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void cli_print_help(const struct cli_command *cmd, const struct conf_row *rows, unsigned row_count)
+{
+    printf("usage: holdfast %s%s%s\n\n%s\n", cmd->name, cmd->args[0] ? " " : "", cmd->args,
+           cmd->summary);
+    if (cmd->details[0]) {
+        printf("\n%s", cmd->details);
+    }
+    if (row_count > 0) {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        conf_help(rows, row_count, &text);
+        printf("\noptions:\n" STR_FMT, STR_ARG(buf_str(&text)));
+        buf_done(&text);
+    }
 }
 
 bool cli_options(struct conf *c, const struct conf_row *rows, unsigned row_count, int config_row,
                  const struct cli_command *cmd, int *argc, char **argv, int *ret_status)
 {
     ASSERT(cmd != NULL);
-    for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_command_help(cmd, rows, row_count);
-            *ret_status = 0;
-            return false;
-        }
+    if (cli_wants_help(*argc, argv)) {
+        cli_print_help(cmd, rows, row_count);
+        *ret_status = 0;
+        return false;
     }
     struct errinfo ei = {0};
     enum err err = conf_load_args(c, *argc, argv, argc, &ei);
@@ -116,8 +206,15 @@ bool cli_options(struct conf *c, const struct conf_row *rows, unsigned row_count
 
 int cmd_version(int argc, char **argv)
 {
-    UNUSED(argc);
-    UNUSED(argv);
+    if (cli_wants_help(argc, argv)) {
+        cli_print_help(cli_command("version"), NULL, 0);
+        return 0;
+    }
+    if (argc > 1) {
+        struct errinfo ei = {0};
+        err_set(&ei, ERR_USAGE, "version takes no argument '%s'", argv[1]);
+        return cli_fail(&ei);
+    }
     printf("holdfast %s\n", HF_VERSION);
     return 0;
 }

@@ -10,6 +10,7 @@ struct cli_command {
     const char *name;    /* "account" */
     const char *args;    /* "show|failover|offline|online|keys ..." */
     const char *summary; /* one line */
+    const char *details; /* operations and examples, for its --help; lines end in \n */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
@@ -18,6 +19,9 @@ int cli_main(int argc, char **argv);
 /* Prints "holdfast: MESSAGE" and the hint to stderr; returns the exit status of ei->code. */
 int cli_fail(const struct errinfo *ei);
 
+/* --help or -h among the options. */
+bool cli_wants_help(int argc, char **argv);
+void cli_print_help(const struct cli_command *cmd, const struct conf_row *rows, unsigned row_count);
 /* Flags, then HOLDFAST_* environment, then --config file, then defaults. `conf_row` is the row of
  * --config or -1. Prints help and returns false with *ret_status when there is nothing left to do. */
 bool cli_options(struct conf *c, const struct conf_row *rows, unsigned row_count, int config_row,

@@ -12,19 +12,23 @@
 enum { A_DIR, A_ENDPOINT, A_KEY, A_JSON, A_FORCE, A_WAIT, A_REGENERATE, A_ROW_COUNT };
 
 static const struct conf_row rows[A_ROW_COUNT] = {
-    [A_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "directory of a running `holdfast up`"},
+    [A_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
+               "directory of a running `holdfast up`"},
     [A_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [A_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
     [A_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON"},
     [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0, "offline: accept the loss that is printed"},
-    [A_WAIT] = {"wait", CONF_DURATION, "30s", 0, 3600000, 0, "wait this long for the change to be complete; 0 = do not wait"},
-    [A_REGENERATE] = {"regenerate", CONF_STRING, "", 0, 32, 0, "keys: make a new primary, secondary, primaryReadonly or secondaryReadonly"},
+    [A_WAIT] = {"wait", CONF_DURATION, "30s", 0, 3600000, 0,
+                "wait this long for the change to be complete; 0 = do not wait"},
+    [A_REGENERATE] = {"regenerate", CONF_STRING, "", 0, 32, 0,
+                      "keys: make a new primary, secondary, primaryReadonly or secondaryReadonly"},
 };
 
-static enum err call(const struct client_account *acc, struct arena *a, const char *method, const char *path,
-                     struct str body, const struct json **ret, struct errinfo *ei)
+static enum err call(const struct client_account *acc, struct arena *a, const char *method,
+                     const char *path, struct str body, const struct json **ret, struct errinfo *ei)
 {
-    struct client_request req = {.method = method, .base = acc->endpoint, .path = path, .body = body};
+    struct client_request req = {
+        .method = method, .base = acc->endpoint, .path = path, .body = body};
     int status = 0;
     TRY(client_call(acc, &req, a, &status, NULL, ret, ei));
     return client_answer_err(status, *ret, ei);
@@ -49,9 +53,11 @@ static void print_account(const struct json *doc)
     struct str writer = text_of(doc, "writer");
     bool is_auto = false;
     (void)json_get_bool(doc, STR("automaticFailover"), &is_auto);
-    printf("account %-20.*s level " STR_FMT ", automatic failover %s\n", STR_ARG(text_of(doc, "account")),
-           STR_ARG(text_of(doc, "consistency")), is_auto ? "on" : "off");
-    printf("phase " STR_FMT ", generation %" PRIu64 ", epoch %" PRIu64 ", token version %" PRIu64 "\n\n",
+    printf("account %-20.*s level " STR_FMT ", automatic failover %s\n",
+           STR_ARG(text_of(doc, "account")), STR_ARG(text_of(doc, "consistency")),
+           is_auto ? "on" : "off");
+    printf("phase " STR_FMT ", generation %" PRIu64 ", epoch %" PRIu64 ", token version %" PRIu64
+           "\n\n",
            STR_ARG(text_of(doc, "phase")), number_of(doc, "generation"), number_of(doc, "epoch"),
            number_of(doc, "tokenVersion"));
     printf("  %-12s %-8s %-14s %-25s %s\n", "region", "priority", "state", "since", "endpoint");
@@ -59,17 +65,19 @@ static void print_account(const struct json *doc)
     for (size_t i = 0; regions && i < regions->count; i++) {
         const struct json *r = regions->items[i];
         struct str name = text_of(r, "name");
-        printf("%s %-12.*s %-8" PRIu64 " %-14.*s %-25.*s " STR_FMT "\n", str_eq(name, writer) ? "*" : " ",
-               STR_ARG(name), number_of(r, "priority"), STR_ARG(text_of(r, "state")),
-               STR_ARG(text_of(r, "since")), STR_ARG(text_of(r, "endpoint")));
+        printf("%s %-12.*s %-8" PRIu64 " %-14.*s %-25.*s " STR_FMT "\n",
+               str_eq(name, writer) ? "*" : " ", STR_ARG(name), number_of(r, "priority"),
+               STR_ARG(text_of(r, "state")), STR_ARG(text_of(r, "since")),
+               STR_ARG(text_of(r, "endpoint")));
     }
     const struct json *epochs = json_get(doc, STR("epochs"));
     if (epochs && epochs->count > 0) {
         const struct json *e = epochs->items[epochs->count - 1];
         printf("\nlast change of writer: to " STR_FMT " at " STR_FMT " (" STR_FMT "; rule %" PRIu64
                "; detected in %" PRIu64 " ms, waited %" PRIu64 " ms, promoted in %" PRIu64 " ms)\n",
-               STR_ARG(text_of(e, "writer")), STR_ARG(text_of(e, "time")), STR_ARG(text_of(e, "reason")),
-               number_of(e, "rule"), number_of(e, "detectMs"), number_of(e, "waitMs"), number_of(e, "promoteMs"));
+               STR_ARG(text_of(e, "writer")), STR_ARG(text_of(e, "time")),
+               STR_ARG(text_of(e, "reason")), number_of(e, "rule"), number_of(e, "detectMs"),
+               number_of(e, "waitMs"), number_of(e, "promoteMs"));
     }
     printf("\n* takes writes\n");
 }
@@ -113,8 +121,8 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     return false;
 }
 
-static enum err operate(const struct conf *c, const struct client_account *acc, struct arena *a, const char *op,
-                        const char *region, struct errinfo *ei)
+static enum err operate(const struct conf *c, const struct client_account *acc, struct arena *a,
+                        const char *op, const char *region, struct errinfo *ei)
 {
     const struct json *doc = NULL;
     char path[128];
@@ -132,7 +140,8 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
     bool is_shown = false;
     while (wait_us > 0 && !is_complete(doc, op, region)) {
         if (clock_boot_us() - start > wait_us) {
-            err_set(ei, ERR_TIMEOUT, "%s of %s was started but is not complete after %" PRIu64 " ms", op, region,
+            err_set(ei, ERR_TIMEOUT,
+                    "%s of %s was started but is not complete after %" PRIu64 " ms", op, region,
                     wait_us / 1000);
             err_hint(ei, "`holdfast status` shows what it waits for");
             return ERR_TIMEOUT;
@@ -152,7 +161,8 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
     return OK;
 }
 
-static enum err keys(const struct conf *c, const struct client_account *acc, struct arena *a, struct errinfo *ei)
+static enum err keys(const struct conf *c, const struct client_account *acc, struct arena *a,
+                     struct errinfo *ei)
 {
     const struct json *doc = NULL;
     if (conf_str(c, A_REGENERATE).n > 0) {
@@ -161,7 +171,8 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
         buf_add_cstr(&body, "{\"key\":");
         json_write_string(&body, conf_str(c, A_REGENERATE));
         buf_add_char(&body, '}');
-        enum err err = call(acc, a, "POST", "/_holdfast/account/keys/regenerate", buf_str(&body), &doc, ei);
+        enum err err =
+            call(acc, a, "POST", "/_holdfast/account/keys/regenerate", buf_str(&body), &doc, ei);
         buf_done(&body);
         TRY(err);
     } else {
@@ -172,7 +183,8 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
         return OK;
     }
     for (size_t i = 0; i < doc->count; i++) {
-        printf("%-18.*s " STR_FMT "\n", STR_ARG(doc->members[i].key), STR_ARG(doc->members[i].value->text));
+        printf("%-18.*s " STR_FMT "\n", STR_ARG(doc->members[i].key),
+               STR_ARG(doc->members[i].value->text));
     }
     return OK;
 }
@@ -180,7 +192,8 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
 static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
 {
     const char *op = argc > 1 ? argv[1] : "show";
-    bool needs_region = strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
+    bool needs_region =
+        strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
     bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
     if (!is_known || argc > 3 || needs_region != (argc == 3)) {
         err_set(ei, ERR_USAGE,
@@ -188,11 +201,13 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
                 : needs_region ? "account %s needs the name of one region"
                                : "account %s takes no further argument",
                 op);
-        err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | keys");
+        err_hint(ei,
+                 "holdfast account show | failover REGION | offline REGION | online REGION | keys");
         return ERR_USAGE;
     }
     struct client_account acc;
-    TRY(client_account_find(conf_cstr(c, A_DIR), conf_cstr(c, A_ENDPOINT), conf_cstr(c, A_KEY), &acc, ei));
+    TRY(client_account_find(conf_cstr(c, A_DIR), conf_cstr(c, A_ENDPOINT), conf_cstr(c, A_KEY),
+                            &acc, ei));
     struct arena a;
     arena_init(&a);
     const struct json *doc = NULL;

@@ -1,4 +1,5 @@
 /* `holdfast conflicts`: the conflict feed, over all databases and containers. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,14 +11,16 @@
 enum { C_DIR, C_ENDPOINT, C_KEY, C_JSON, C_DATABASE, C_CONTAINER, C_ID, C_OUT, C_ROW_COUNT };
 
 static const struct conf_row rows[C_ROW_COUNT] = {
-    [C_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "directory of a running `holdfast up`"},
+    [C_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
+               "directory of a running `holdfast up`"},
     [C_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [C_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
     [C_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "list: print JSON lines"},
     [C_DATABASE] = {"database", CONF_STRING, "", 0, 255, 0, "only this database"},
     [C_CONTAINER] = {"container", CONF_STRING, "", 0, 255, 0, "only this container"},
     [C_ID] = {"id", CONF_STRING, "", 0, 255, 0, "show: id of the record"},
-    [C_OUT] = {"out", CONF_STRING, "", 0, 3000, 0, "export: file to write; standard output when not given"},
+    [C_OUT] = {"out", CONF_STRING, "", 0, 3000, 0,
+               "export: file to write; standard output when not given"},
 };
 
 struct walk {
@@ -35,10 +38,12 @@ static struct str text_of(const struct json *v, const char *key)
     return s;
 }
 
-typedef enum err row_fn(struct walk *w, const char *path, const struct json *row, struct errinfo *ei);
+typedef enum err row_fn(struct walk *w, const char *path, const struct json *row,
+                        struct errinfo *ei);
 
 /* Calls fn for every element of a feed, page by page. */
-static enum err each(struct walk *w, const char *path, const char *feed_key, row_fn *fn, struct errinfo *ei)
+static enum err each(struct walk *w, const char *path, const char *feed_key, row_fn *fn,
+                     struct errinfo *ei)
 {
     struct arena a;
     arena_init(&a);
@@ -48,10 +53,10 @@ static enum err each(struct walk *w, const char *path, const char *feed_key, row
         struct http_header headers[] = {{STR("x-ms-max-item-count"), STR("500")},
                                         {STR("x-ms-continuation"), continuation}};
         struct client_request req = {.method = "GET",
-                                  .base = w->acc.endpoint,
-                                  .path = path,
-                                  .headers = headers,
-                                  .header_count = continuation.n > 0 ? 2 : 1};
+                                     .base = w->acc.endpoint,
+                                     .path = path,
+                                     .headers = headers,
+                                     .header_count = continuation.n > 0 ? 2 : 1};
         int status = 0;
         struct str answer_headers = STR("");
         const struct json *doc = NULL;
@@ -82,7 +87,8 @@ static void write_json(FILE *out, const char *path, const struct json *row)
     buf_done(&text);
 }
 
-static enum err on_conflict(struct walk *w, const char *path, const struct json *row, struct errinfo *ei)
+static enum err on_conflict(struct walk *w, const char *path, const struct json *row,
+                            struct errinfo *ei)
 {
     UNUSED(ei);
     struct str id = text_of(row, "id");
@@ -95,18 +101,21 @@ static enum err on_conflict(struct walk *w, const char *path, const struct json 
         write_json(w->out, path, row);
     } else {
         if (w->count == 0) {
-            fprintf(w->out, "%-44s %-8s %-10s %-5s %s\n", "id", "was", "region", "acked", "container");
+            fprintf(w->out, "%-44s %-8s %-10s %-5s %s\n", "id", "was", "region", "acked",
+                    "container");
         }
         bool is_acked = false;
         (void)json_get_bool(row, STR("x_acknowledged"), &is_acked);
-        fprintf(w->out, "%-44.*s %-8.*s %-10.*s %-5s %s\n", STR_ARG(id), STR_ARG(text_of(row, "operationType")),
-                STR_ARG(text_of(row, "x_region")), is_acked ? "yes" : "no", path);
+        fprintf(w->out, "%-44.*s %-8.*s %-10.*s %-5s %s\n", STR_ARG(id),
+                STR_ARG(text_of(row, "operationType")), STR_ARG(text_of(row, "x_region")),
+                is_acked ? "yes" : "no", path);
     }
     w->count++;
     return OK;
 }
 
-static enum err on_container(struct walk *w, const char *path, const struct json *row, struct errinfo *ei)
+static enum err on_container(struct walk *w, const char *path, const struct json *row,
+                             struct errinfo *ei)
 {
     struct str id = text_of(row, "id");
     if (conf_str(w->conf, C_CONTAINER).n > 0 && !str_eq(id, conf_str(w->conf, C_CONTAINER))) {
@@ -117,7 +126,8 @@ static enum err on_container(struct walk *w, const char *path, const struct json
     return each(w, feed, "Conflicts", on_conflict, ei);
 }
 
-static enum err on_database(struct walk *w, const char *path, const struct json *row, struct errinfo *ei)
+static enum err on_database(struct walk *w, const char *path, const struct json *row,
+                            struct errinfo *ei)
 {
     struct str id = text_of(row, "id");
     if (conf_str(w->conf, C_DATABASE).n > 0 && !str_eq(id, conf_str(w->conf, C_DATABASE))) {
@@ -133,8 +143,10 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     struct walk w = {.conf = c, .out = stdout};
     const char *op = argc > 1 ? argv[1] : "list";
     bool is_export = strcmp(op, "export") == 0;
-    if (argc > 2 || (!is_export && strcmp(op, "list") != 0 && strcmp(op, "show") != 0)) {
-        err_set(ei, ERR_USAGE, "unknown operation '%s'", op);
+    bool is_known = is_export || strcmp(op, "list") == 0 || strcmp(op, "show") == 0;
+    if (argc > 2 || !is_known) {
+        err_set(ei, ERR_USAGE,
+                is_known ? "conflicts %s takes no further argument" : "unknown operation '%s'", op);
         err_hint(ei, "holdfast conflicts list | show --id ID | export --out FILE");
         return ERR_USAGE;
     }
@@ -142,28 +154,35 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     if (strcmp(op, "show") == 0) {
         w.how = WALK_SHOW;
         if (conf_str(c, C_ID).n == 0) {
-            return err_set(ei, ERR_USAGE, "conflicts show needs --id");
+            err_set(ei, ERR_USAGE, "conflicts show needs --id");
+            err_hint(ei, "holdfast conflicts list shows the ids");
+            return ERR_USAGE;
         }
     }
-    TRY(client_account_find(conf_cstr(c, C_DIR), conf_cstr(c, C_ENDPOINT), conf_cstr(c, C_KEY), &w.acc, ei));
+    TRY(client_account_find(conf_cstr(c, C_DIR), conf_cstr(c, C_ENDPOINT), conf_cstr(c, C_KEY),
+                            &w.acc, ei));
     if (is_export && conf_str(c, C_OUT).n > 0) {
         w.out = fopen(conf_cstr(c, C_OUT), "we");
         if (!w.out) {
-            return err_set(ei, ERR_IO, "cannot write %s", conf_cstr(c, C_OUT));
+            return err_set(ei, ERR_IO, "cannot write %s: %s", conf_cstr(c, C_OUT),
+                           err_errno_text(errno));
         }
     }
     enum err err = each(&w, "/dbs", "Databases", on_database, ei);
     if (w.out != stdout && fclose(w.out) != 0) {
-        KEEP_FIRST(err, err_set(ei, ERR_IO, "cannot write %s", conf_cstr(c, C_OUT)));
+        KEEP_FIRST(err, err_set(ei, ERR_IO, "cannot write %s: %s", conf_cstr(c, C_OUT),
+                                err_errno_text(errno)));
     }
     if (err == OK && w.how == WALK_SHOW && w.count == 0) {
         err = err_set(ei, ERR_NOT_FOUND, "no conflict record with id '%s'", conf_cstr(c, C_ID));
     }
     if (err == OK && w.how == WALK_LIST) {
-        printf("%s%" PRIu64 " conflict record%s\n", w.count > 0 ? "\n" : "", w.count, w.count == 1 ? "" : "s");
+        printf("%s%" PRIu64 " conflict record%s\n", w.count > 0 ? "\n" : "", w.count,
+               w.count == 1 ? "" : "s");
     }
     if (err == OK && is_export && w.out != stdout) {
-        fprintf(stderr, "%" PRIu64 " conflict records written to %s\n", w.count, conf_cstr(c, C_OUT));
+        fprintf(stderr, "%" PRIu64 " conflict records written to %s\n", w.count,
+                conf_cstr(c, C_OUT));
     }
     explicit_bzero(&w.acc, sizeof(w.acc));
     return err;

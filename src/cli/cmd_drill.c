@@ -44,22 +44,32 @@ enum {
 
 static const struct conf_row rows[D_ROW_COUNT] = {
     [D_FAULT] = {"fault", CONF_STRING, "kill", 1, 16, 0, "kill, pause, cut or graceful"},
-    [D_REGION] = {"region", CONF_STRING, "", 0, 63, 0, "region to break; the write region when not given"},
-    [D_LEVEL] = {"level", CONF_STRING, "Session", 1, 32, 0, "consistency level of an account started for the drill"},
+    [D_REGION] = {"region", CONF_STRING, "", 0, 63, 0,
+                  "region to break; the write region when not given"},
+    [D_LEVEL] = {"level", CONF_STRING, "Session", 1, 32, 0,
+                 "consistency level of an account started for the drill"},
     [D_LOAD] = {"load", CONF_U64, "200", 1, 20000, 0, "writes a second"},
     [D_CONNECTIONS] = {"connections", CONF_U64, "16", 1, 256, 0, "writes in flight at most"},
     [D_REPEAT] = {"repeat", CONF_U64, "1", 1, DRILL_REPEATS_MAX, 0, "how often"},
-    [D_MAX_RTO] = {"max-rto-ms", CONF_U64, "0", 0, 0, 0, "fail when writes are away longer than this; 0 = no objective"},
-    [D_MAX_RPO] = {"max-rpo-writes", CONF_STRING, "", 0, 20, 0, "fail when more acknowledged writes than this left the data (in the feed or lost)"},
+    [D_MAX_RTO] = {"max-rto-ms", CONF_U64, "0", 0, 0, 0,
+                   "fail when writes are away longer than this; 0 = no objective"},
+    [D_MAX_RPO] =
+        {"max-rpo-writes", CONF_STRING, "", 0, 20, 0,
+         "fail when more acknowledged writes than this left the data (in the feed or lost)"},
     [D_WARM] = {"warm", CONF_DURATION, "1s", 100, 600000, 0, "load before the fault"},
     [D_HOLD] = {"hold", CONF_DURATION, "3s", 0, 600000, 0, "pause, cut: lasts at least this long"},
-    [D_SETTLE] = {"settle", CONF_DURATION, "60s", 1000, 3600000, 0, "longest wait for a healthy account before, and for the region's return"},
-    [D_WRITE_TIMEOUT] = {"write-timeout", CONF_DURATION, "1s", 50, 60000, 0, "the load client gives an answer up after this"},
-    [D_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "directory of a running `holdfast up`"},
+    [D_SETTLE] = {"settle", CONF_DURATION, "60s", 1000, 3600000, 0,
+                  "longest wait for a healthy account before, and for the region's return"},
+    [D_WRITE_TIMEOUT] = {"write-timeout", CONF_DURATION, "1s", 50, 60000, 0,
+                         "the load client gives an answer up after this"},
+    [D_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
+               "directory of a running `holdfast up`"},
     [D_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [D_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
-    [D_START] = {"start", CONF_BOOL, "no", 0, 0, 0, "start an account for the drill even when one runs in --dir"},
-    [D_REGIONS] = {"regions", CONF_STRING, "east,west,north", 1, 255, 0, "regions of an account started for the drill"},
+    [D_START] = {"start", CONF_BOOL, "no", 0, 0, 0,
+                 "start an account for the drill even when one runs in --dir"},
+    [D_REGIONS] = {"regions", CONF_STRING, "east,west,north", 1, 255, 0,
+                   "regions of an account started for the drill"},
     [D_PORT] = {"port", CONF_U64, "0", 0, 65000, 0, "its port; 0 = find free ones"},
     [D_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0, "its engine"},
     [D_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print the results as JSON"},
@@ -107,7 +117,8 @@ static enum err wait_for_file(const struct own_account *own, const char *path, s
         }
         (void)poll(NULL, 0, 5);
     }
-    return err_set(ei, ERR_TIMEOUT, "the account for the drill did not become ready in 30 s; see %s/run", own->dir);
+    return err_set(ei, ERR_TIMEOUT,
+                   "the account for the drill did not become ready in 30 s; see %s/run", own->dir);
 }
 
 static enum err own_start(const struct conf *c, struct own_account *own, struct errinfo *ei)
@@ -125,10 +136,22 @@ static enum err own_start(const struct conf *c, struct own_account *own, struct 
     (void)snprintf(port_text, sizeof(port_text), "%u", port);
     (void)snprintf(ready, sizeof(ready), "%s/ready.json", own->dir);
     const char *level = conf_cstr(c, D_LEVEL);
-    const char *argv[] = {"holdfast",       "up",          "--dir",         own->dir,
-                          "--port",         port_text,     "--regions",     conf_cstr(c, D_REGIONS),
-                          "--consistency",  level,         "--engine",      conf_cstr(c, D_ENGINE),
-                          "--ready-file",   ready,         "--fault-proxy", "--quiet",
+    const char *argv[] = {"holdfast",
+                          "up",
+                          "--dir",
+                          own->dir,
+                          "--port",
+                          port_text,
+                          "--regions",
+                          conf_cstr(c, D_REGIONS),
+                          "--consistency",
+                          level,
+                          "--engine",
+                          conf_cstr(c, D_ENGINE),
+                          "--ready-file",
+                          ready,
+                          "--fault-proxy",
+                          "--quiet",
                           NULL};
     own->child = fork();
     if (own->child == 0) {
@@ -209,7 +232,8 @@ static int64_t over_repeats(const struct drill_result *res, unsigned n, size_t i
     return ret;
 }
 
-static void print_json(const struct conf *c, const struct drill_result *res, unsigned n, bool is_met)
+static void print_json(const struct conf *c, const struct drill_result *res, unsigned n,
+                       bool is_met)
 {
     struct buf text;
     struct json_out o;
@@ -239,8 +263,9 @@ static void print_json(const struct conf *c, const struct drill_result *res, uns
         const struct {
             const char *name;
             uint64_t value;
-        } counts[] = {{"acked", r->acked},   {"surviving", r->surviving}, {"in_feed", r->in_feed},
-                      {"lost", r->lost},     {"unknown", r->unknown},     {"unknown_surviving", r->unknown_surviving},
+        } counts[] = {{"acked", r->acked},     {"surviving", r->surviving},
+                      {"in_feed", r->in_feed}, {"lost", r->lost},
+                      {"unknown", r->unknown}, {"unknown_surviving", r->unknown_surviving},
                       {"errors", r->errors}};
         for (size_t i = 0; i < ARRAY_COUNT(counts); i++) {
             json_out_key(&o, counts[i].name);
@@ -271,18 +296,21 @@ static void print_ms(int64_t ms)
     }
 }
 
-static void print_table(const struct conf *c, const struct drill_result *res, unsigned n, bool is_met)
+static void print_table(const struct conf *c, const struct drill_result *res, unsigned n,
+                        bool is_met)
 {
-    printf("%-4s %-9s %-8s %-8s %9s %9s %9s %9s %8s %9s %7s %5s %7s\n", "no.", "fault", "region", "writer", "rto_ms",
-           "client_ms", "read_ms", "rejoin_ms", "acked", "surviving", "in_feed", "lost", "unknown");
+    printf("%-4s %-9s %-8s %-8s %9s %9s %9s %9s %8s %9s %7s %5s %7s\n", "no.", "fault", "region",
+           "writer", "rto_ms", "client_ms", "read_ms", "rejoin_ms", "acked", "surviving", "in_feed",
+           "lost", "unknown");
     for (unsigned k = 0; k < n; k++) {
         const struct drill_result *r = &res[k];
-        printf("%-4u %-9s %-8s %-8s", k + 1, conf_cstr(c, D_FAULT), r->region, r->new_writer[0] ? r->new_writer : "-");
+        printf("%-4u %-9s %-8s %-8s", k + 1, conf_cstr(c, D_FAULT), r->region,
+               r->new_writer[0] ? r->new_writer : "-");
         for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
             print_ms(time_of(r, i));
         }
-        printf(" %8" PRIu64 " %9" PRIu64 " %7" PRIu64 " %5" PRIu64 " %7" PRIu64 "\n", r->acked, r->surviving, r->in_feed,
-               r->lost, r->unknown);
+        printf(" %8" PRIu64 " %9" PRIu64 " %7" PRIu64 " %5" PRIu64 " %7" PRIu64 "\n", r->acked,
+               r->surviving, r->in_feed, r->lost, r->unknown);
     }
     for (unsigned p = 50; p <= 100 && n > 1; p += 50) {
         printf("%-32s", p == 50 ? "p50" : "worst");
@@ -297,8 +325,8 @@ static void print_table(const struct conf *c, const struct drill_result *res, un
         lost += res[k].lost;
         acked += res[k].acked;
     }
-    printf("\n%" PRIu64 " writes were acknowledged, %" PRIu64 " of them are lost. %s\n", acked, lost,
-           is_met ? "Objectives met." : "OBJECTIVES MISSED.");
+    printf("\n%" PRIu64 " writes were acknowledged, %" PRIu64 " of them are lost. %s\n", acked,
+           lost, is_met ? "Objectives met." : "OBJECTIVES MISSED.");
 }
 
 /* ---- command ---- */
@@ -309,7 +337,8 @@ static void on_progress(void *ctx, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
-static enum err run_drill(const struct conf *c, const struct client_account *acc, bool *ret_is_met, struct errinfo *ei)
+static enum err run_drill(const struct conf *c, const struct client_account *acc, bool *ret_is_met,
+                          struct errinfo *ei)
 {
     struct drill_opts o = {
         .account = *acc,
@@ -362,10 +391,12 @@ static int run(const struct conf *c, int argc, char **argv)
     }
     if (err == OK) {
         struct errinfo none = {0};
-        bool is_found = !conf_bool(c, D_START) && client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT),
-                                                                      conf_cstr(c, D_KEY), &acc, &none) == OK;
+        bool is_found = !conf_bool(c, D_START) &&
+                        client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT),
+                                            conf_cstr(c, D_KEY), &acc, &none) == OK;
         if (!is_found) {
-            fprintf(stderr, "starting an account for the drill (level %s)\n", conf_cstr(c, D_LEVEL));
+            fprintf(stderr, "starting an account for the drill (level %s)\n",
+                    conf_cstr(c, D_LEVEL));
             err = own_start(c, &own, &ei);
             if (err == OK) {
                 err = client_account_find(own.dir, "", "", &acc, &ei);

@@ -1,7 +1,9 @@
 /* `holdfast inspect`: tables of the program and files of a stopped region. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "account/region.h"
 #include "base/arena.h"
@@ -15,7 +17,8 @@ enum { I_FORMAT, I_STORE, I_PARTITION, I_FROM, I_LIMIT, I_ROW_COUNT };
 
 static const struct conf_row rows[I_ROW_COUNT] = {
     [I_FORMAT] = {"format", CONF_STRING, "table", 1, 16, 0, "fsm: table, diagram or dot"},
-    [I_STORE] = {"store", CONF_STRING, "", 0, 3000, 0, "store, log: folder of a stopped region, e.g. holdfast-data/regions/east/store"},
+    [I_STORE] = {"store", CONF_STRING, "", 0, 3000, 0,
+                 "store, log: folder of a stopped region, e.g. holdfast-data/regions/east/store"},
     [I_PARTITION] = {"partition", CONF_U64, "0", 0, 0, 0, "log: partition id (0 = metadata)"},
     [I_FROM] = {"from", CONF_U64, "0", 0, 0, 0, "log: first lsn"},
     [I_LIMIT] = {"limit", CONF_U64, "100", 1, 0, 0, "log: entries at most"},
@@ -33,7 +36,8 @@ static enum err inspect_fsm(const struct conf *c, struct errinfo *ei)
     } else if (strcmp(conf_cstr(c, I_FORMAT), "dot") == 0) {
         fsm_dump_dot(region_fsm(), &text);
     } else {
-        err = err_set(ei, ERR_USAGE, "unknown format '%s': table, diagram or dot", conf_cstr(c, I_FORMAT));
+        err = err_set(ei, ERR_USAGE, "unknown format '%s'", conf_cstr(c, I_FORMAT));
+        err_hint(ei, "one of table, diagram, dot");
     }
     printf(STR_FMT, STR_ARG(buf_str(&text)));
     buf_done(&text);
@@ -43,7 +47,18 @@ static enum err inspect_fsm(const struct conf *c, struct errinfo *ei)
 static enum err open_store(const struct conf *c, struct engine **ret, struct errinfo *ei)
 {
     if (conf_str(c, I_STORE).n == 0) {
-        return err_set(ei, ERR_USAGE, "which store? give --store FOLDER");
+        err_set(ei, ERR_USAGE, "which store?");
+        err_hint(ei, "give --store FOLDER, e.g. --store holdfast-data/regions/east/store");
+        return ERR_USAGE;
+    }
+    /* Opening makes what is not there: a look must not. */
+    char format[3100];
+    (void)snprintf(format, sizeof(format), "%s/FORMAT", conf_cstr(c, I_STORE));
+    if (access(format, R_OK) != 0) {
+        err_set(ei, ERR_NOT_FOUND, "no store in %s: %s", conf_cstr(c, I_STORE),
+                err_errno_text(errno));
+        err_hint(ei, "the store of a region is DIR/regions/NAME/store");
+        return ERR_NOT_FOUND;
     }
     struct engine_opts opts = {.driver = STR("rocksdb"), .dir = conf_str(c, I_STORE)};
     return engine_open(&opts, ret, ei);
@@ -61,13 +76,15 @@ static enum err inspect_store(const struct conf *c, bool *ret_clean, struct erri
     uint64_t findings = 0;
     TRY(open_store(c, &e, ei));
     printf("generation %" PRIu64 "\n", engine_generation(e));
-    printf("%-18s %10s %12s %10s %12s %12s %10s\n", "partition", "epoch", "tail", "entries", "items", "bytes", "conflicts");
+    printf("%-18s %10s %12s %10s %12s %12s %10s\n", "partition", "epoch", "tail", "entries",
+           "items", "bytes", "conflicts");
     struct engine_iter *it = engine_scan_partitions(e, NULL);
     struct engine_row row;
     while (engine_iter_next(it, &row)) {
-        printf("%-18" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 "\n",
-               row.pid, row.meta.tail_epoch, row.meta.tail_lsn, row.meta.tail_ord, row.meta.item_count,
-               row.meta.item_size, row.meta.conflict_count);
+        printf("%-18" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10" PRIu64 " %12" PRIu64 " %12" PRIu64
+               " %10" PRIu64 "\n",
+               row.pid, row.meta.tail_epoch, row.meta.tail_lsn, row.meta.tail_ord,
+               row.meta.item_count, row.meta.item_size, row.meta.conflict_count);
     }
     enum err err = engine_iter_err(it, ei);
     engine_iter_free(it);
@@ -85,15 +102,16 @@ static enum err inspect_store(const struct conf *c, bool *ret_clean, struct erri
 static void print_entry(const struct entry *e, size_t size)
 {
     static const char *const reasons[] = {"client", "ttl", "conflict", "purge"};
-    printf("%12" PRIu64 " epoch=%" PRIu64 " generation=%" PRIu64 " ord=%" PRIu64 " prev=%" PRIu64 "/%" PRIu64
-           " chain=%016" PRIx64 " origin=%u %s reason=%s ops=%zu bytes=%zu\n",
+    printf("%12" PRIu64 " epoch=%" PRIu64 " generation=%" PRIu64 " ord=%" PRIu64 " prev=%" PRIu64
+           "/%" PRIu64 " chain=%016" PRIx64 " origin=%u %s reason=%s ops=%zu bytes=%zu\n",
            e->lsn, e->epoch, e->generation, e->ord, e->prev_epoch, e->prev_lsn, e->chain, e->origin,
-           e->kind == ENTRY_EPOCH ? "EPOCH" : "WRITE", e->reason < ARRAY_COUNT(reasons) ? reasons[e->reason] : "?",
-           e->op_count, size);
+           e->kind == ENTRY_EPOCH ? "EPOCH" : "WRITE",
+           e->reason < ARRAY_COUNT(reasons) ? reasons[e->reason] : "?", e->op_count, size);
     for (size_t i = 0; i < e->op_count; i++) {
         const struct entry_op *op = &e->ops[i];
-        printf("             %s %s key_bytes=%zu doc_bytes=%zu replaces=%" PRIu64 "\n", op->is_delete ? "delete" : "put",
-               op->space == SPACE_ITEM ? "item" : "conflict", op->key.n, op->doc.text.n, op->old.lsn);
+        printf("             %s %s key_bytes=%zu doc_bytes=%zu replaces=%" PRIu64 "\n",
+               op->is_delete ? "delete" : "put", op->space == SPACE_ITEM ? "item" : "conflict",
+               op->key.n, op->doc.text.n, op->old.lsn);
     }
 }
 
@@ -105,7 +123,8 @@ static enum err inspect_log(const struct conf *c, struct errinfo *ei)
     arena_init(&a);
     enum err err = OK;
     struct engine_row row;
-    struct engine_iter *it = engine_scan_log(e, NULL, conf_u64(c, I_PARTITION), conf_u64(c, I_FROM));
+    struct engine_iter *it =
+        engine_scan_log(e, NULL, conf_u64(c, I_PARTITION), conf_u64(c, I_FROM));
     for (uint64_t n = 0; err == OK && n < conf_u64(c, I_LIMIT) && engine_iter_next(it, &row); n++) {
         struct entry entry;
         arena_reset(&a);
@@ -134,8 +153,10 @@ static int run(const struct conf *c, int argc, char **argv)
     } else if (strcmp(what, "log") == 0 && argc == 2) {
         err = inspect_log(c, &ei);
     } else {
-        err = err_set(&ei, ERR_USAGE, "inspect what?");
-        err_hint(&ei, "holdfast inspect fsm region | store --store FOLDER | log --store FOLDER --partition N");
+        err = what[0] == '\0' ? err_set(&ei, ERR_USAGE, "inspect what?")
+                              : err_set(&ei, ERR_USAGE, "cannot inspect '%s'", argv[argc - 1]);
+        err_hint(&ei, "holdfast inspect fsm region | store --store FOLDER | log --store FOLDER "
+                      "--partition N");
     }
     if (err != OK) {
         return cli_fail(&ei);

@@ -3,12 +3,30 @@
 #include "cli/cli.h"
 #include "server/process.h"
 
+/* The table is shared, so that one file can serve several processes; help shows what matters here. */
+static void print_role_help(const char *role)
+{
+    struct conf_row used[PROC_ROW_COUNT];
+    unsigned count = 0;
+    for (unsigned row = 0; row < PROC_ROW_COUNT; row++) {
+        if (process_row_is_for(row, role)) {
+            used[count++] = process_rows[row];
+        }
+    }
+    cli_print_help(cli_command(role), used, count);
+}
+
 static int run_process(int argc, char **argv, enum err (*run)(struct process *, struct errinfo *))
 {
     const char *role = argv[0];
+    if (cli_wants_help(argc, argv)) {
+        print_role_help(role);
+        return 0;
+    }
     struct conf *c = conf_new(process_rows, PROC_ROW_COUNT);
     int status = 0;
-    if (cli_options(c, process_rows, PROC_ROW_COUNT, PROC_CONFIG, cli_command(role), &argc, argv, &status)) {
+    if (cli_options(c, process_rows, PROC_ROW_COUNT, PROC_CONFIG, cli_command(role), &argc, argv,
+                    &status)) {
         struct process p;
         struct errinfo ei = {0};
         enum err err = OK;

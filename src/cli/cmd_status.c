@@ -13,12 +13,14 @@
 enum { S_DIR, S_ENDPOINT, S_KEY, S_JSON, S_WATCH, S_INTERVAL, S_ROW_COUNT };
 
 static const struct conf_row rows[S_ROW_COUNT] = {
-    [S_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "directory of a running `holdfast up`"},
+    [S_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
+               "directory of a running `holdfast up`"},
     [S_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [S_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
     [S_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON; with --watch one object a line"},
     [S_WATCH] = {"watch", CONF_BOOL, "no", 0, 0, 0, "go on until interrupted"},
-    [S_INTERVAL] = {"interval", CONF_DURATION, "1s", 100, 3600000, 0, "between two looks with --watch"},
+    [S_INTERVAL] = {"interval", CONF_DURATION, "1s", 100, 3600000, 0,
+                    "between two looks with --watch"},
 };
 
 struct region_look {
@@ -40,8 +42,8 @@ static struct str text_of(const struct json *v, const char *key)
     return s;
 }
 
-static enum err get(const struct client_account *acc, struct arena *a, const char *base, const char *path,
-                    const struct json **ret, struct errinfo *ei)
+static enum err get(const struct client_account *acc, struct arena *a, const char *base,
+                    const char *path, const struct json **ret, struct errinfo *ei)
 {
     struct client_request req = {.method = "GET", .base = base, .path = path};
     int status = 0;
@@ -131,13 +133,15 @@ static void print_table(const struct look *l)
     uint64_t generation_now = 0;
     (void)json_get_u64(l->account, STR("epoch"), &epoch_now);
     (void)json_get_u64(l->account, STR("generation"), &generation_now);
-    printf("%.*s  level " STR_FMT "  phase " STR_FMT "  epoch %" PRIu64 "  generation %" PRIu64 "\n",
+    printf("%.*s  level " STR_FMT "  phase " STR_FMT "  epoch %" PRIu64 "  generation %" PRIu64
+           "\n",
            STR_ARG(text_of(l->account, "account")), STR_ARG(text_of(l->account, "consistency")),
            STR_ARG(text_of(l->account, "phase")), epoch_now, generation_now);
     printf("  %-12s %-14s %-11s %10s %9s\n", "region", "state", "role", "lag (ops)", "lag (s)");
     for (size_t i = 0; i < l->count; i++) {
         struct str name = text_of(l->regions[i].in_account, "name");
-        struct str role = l->regions[i].status ? text_of(l->regions[i].status, "role") : STR("no answer");
+        struct str role =
+            l->regions[i].status ? text_of(l->regions[i].status, "role") : STR("no answer");
         printf("%s %-12.*s %-14.*s %-11.*s", str_eq(name, writer) ? "*" : " ", STR_ARG(name),
                STR_ARG(text_of(l->regions[i].in_account, "state")), STR_ARG(role));
         print_lag(writer_status, name);
@@ -145,7 +149,8 @@ static void print_table(const struct look *l)
     }
     uint64_t loss = 0;
     if (json_get_u64(writer_status, STR("lossIfWriterFailsNowOperations"), &loss)) {
-        printf("if the write region were lost now: %" PRIu64 " write%s would leave the data (they return to the conflict feed with it)\n",
+        printf("if the write region were lost now: %" PRIu64
+               " write%s would leave the data (they return to the conflict feed with it)\n",
                loss, loss == 1 ? "" : "s");
     }
     (void)fflush(stdout);
@@ -154,7 +159,8 @@ static void print_table(const struct look *l)
 static enum err run(const struct conf *c, struct errinfo *ei)
 {
     struct client_account acc;
-    TRY(client_account_find(conf_cstr(c, S_DIR), conf_cstr(c, S_ENDPOINT), conf_cstr(c, S_KEY), &acc, ei));
+    TRY(client_account_find(conf_cstr(c, S_DIR), conf_cstr(c, S_ENDPOINT), conf_cstr(c, S_KEY),
+                            &acc, ei));
     enum err err = OK;
     do {
         struct look l = {0};

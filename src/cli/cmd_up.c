@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/codec.h"
 #include "base/contract.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -30,22 +31,36 @@ enum {
 };
 
 static const struct conf_row rows[UP_ROW_COUNT] = {
-    [UP_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0, "where the account's data lives"},
-    [UP_PORT] = {"port", CONF_U64, "8081", 1, 65000, 0, "port of the global endpoint; regions get the next ones"},
-    [UP_REGIONS] = {"regions", CONF_LIST, "east,west,north", 1, UP_REGIONS_MAX, 0, "regions in priority order; the first one writes"},
-    [UP_CONSISTENCY] = {"consistency", CONF_STRING, "Session", 1, 32, 0, "account level: Strong, Session, ConsistentPrefix or Eventual"},
+    [UP_DIR] = {"dir", CONF_STRING, UP_DIR_DEFAULT, 1, 3000, 0, "where the account's data lives"},
+    [UP_PORT] = {"port", CONF_U64, "8081", 1, 65000, 0,
+                 "port of the global endpoint; regions get the next ones"},
+    [UP_REGIONS] = {"regions", CONF_LIST, "east,west,north", 1, UP_REGIONS_MAX, 0,
+                    "regions in priority order; the first one writes"},
+    [UP_CONSISTENCY] =
+        {"consistency", CONF_STRING, "Session", 1, 32, 0,
+         "account level, fixed at the first start: Strong, Session, ConsistentPrefix or Eventual"},
     [UP_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
-    [UP_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "primary key in base64; made at the first start when not given"},
-    [UP_WELL_KNOWN_KEY] = {"well-known-key", CONF_BOOL, "no", 0, 0, 0, "use the public emulator key (everybody knows it; loopback only)"},
-    [UP_READY_FILE] = {"ready-file", CONF_STRING, "", 0, 3000, 0, "write endpoint, key and regions as JSON here once requests are served"},
-    [UP_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0, "rocksdb (durable) or mem (forgets)"},
-    [UP_PROFILE] = {"profile", CONF_STRING, "lan", 3, 3, 0, "timers: lan or wan"},
-    [UP_AUTO_FAILOVER] = {"auto-failover", CONF_BOOL, "yes", 0, 0, 0, "promote by priority when the write region is lost"},
-    [UP_FAULT_PROXY] = {"fault-proxy", CONF_BOOL, "no", 0, 0, 0, "send links between processes through a proxy that drills can cut"},
-    [UP_WATCHDOG] = {"watchdog", CONF_DURATION, "1s", 0, 600000, 0, "stand in for a server frozen this long; 0 = never"},
-    [UP_KILL] = {"kill-frozen", CONF_DURATION, "2s", 0, 3600000, 0, "kill a server frozen this long (its clients hang on open connections); 0 = never"},
+    [UP_KEY] = {"key", CONF_STRING, "", 0, 200, CONF_SECRET,
+                "primary key: base64 of 64 bytes; made at the first start when not given "
+                "(HOLDFAST_KEY hides it from the process list)"},
+    [UP_WELL_KNOWN_KEY] = {"well-known-key", CONF_BOOL, "no", 0, 0, 0,
+                           "use the public emulator key (everybody knows it; loopback only)"},
+    [UP_READY_FILE] = {"ready-file", CONF_STRING, "", 0, 3000, 0,
+                       "write endpoint, key and regions as JSON here once requests are served"},
+    [UP_ENGINE] = {"engine", CONF_STRING, "rocksdb", 1, 16, 0,
+                   "rocksdb (durable) or mem (forgets)"},
+    [UP_PROFILE] = {"profile", CONF_STRING, "lan", 1, 16, 0, "timers: lan or wan"},
+    [UP_AUTO_FAILOVER] = {"auto-failover", CONF_BOOL, "yes", 0, 0, 0,
+                          "promote by priority when the write region is lost"},
+    [UP_FAULT_PROXY] = {"fault-proxy", CONF_BOOL, "no", 0, 0, 0,
+                        "send links between processes through a proxy that drills can cut"},
+    [UP_WATCHDOG] = {"watchdog", CONF_DURATION, "1s", 0, 600000, 0,
+                     "stand in for a server frozen this long; 0 = never"},
+    [UP_KILL] =
+        {"kill-frozen", CONF_DURATION, "2s", 0, 3600000, 0,
+         "kill a server frozen this long (its clients hang on open connections); 0 = never"},
     [UP_QUIET] = {"quiet", CONF_BOOL, "no", 0, 0, 0, "print no summary"},
-    [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 4, 5, 0, "error, warn, info or debug"},
+    [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
     [UP_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
 };
 
@@ -53,7 +68,9 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
 static enum err check_name(struct str name, const char *what, struct errinfo *ei)
 {
     if (name.n == 0 || name.n >= RECORD_NAME_MAX || name.p[0] == '-') {
-        return err_set(ei, ERR_USAGE, "bad %s name '" STR_FMT "'", what, STR_ARG(name));
+        err_set(ei, ERR_USAGE, "bad %s name '" STR_FMT "'", what, STR_ARG(name));
+        err_hint(ei, "1 to %d characters, the first one no hyphen", RECORD_NAME_MAX - 1);
+        return ERR_USAGE;
     }
     for (size_t i = 0; i < name.n; i++) {
         char ch = name.p[i];
@@ -70,6 +87,39 @@ static enum err check_name(struct str name, const char *what, struct errinfo *ei
         return ERR_USAGE;
     }
     return OK;
+}
+
+/* Clients refuse what is not base64, and a short key would be guessed. */
+static enum err check_key(const char *key, struct errinfo *ei)
+{
+    struct buf raw;
+    buf_init(&raw, 256);
+    bool is_base64 = codec_unbase64(&raw, str_of(key)) && buf_ok(&raw);
+    size_t size = raw.n;
+    if (raw.p) {
+        explicit_bzero(raw.p, raw.n);
+    }
+    buf_done(&raw);
+    if (is_base64 && size == UP_KEY_BYTES) {
+        return OK;
+    }
+    if (is_base64) {
+        err_set(ei, ERR_USAGE, "the key is base64 of %zu bytes, it must be of %d", size,
+                UP_KEY_BYTES);
+    } else {
+        err_set(ei, ERR_USAGE, "the key is not base64");
+    }
+    err_hint(ei,
+             "leave --key out and one is made, or make one: head -c 64 /dev/urandom | base64 -w0");
+    return ERR_USAGE;
+}
+
+static enum err unknown_word(const char *option, const char *given, const char *choices,
+                             struct errinfo *ei)
+{
+    err_set(ei, ERR_USAGE, "unknown %s '%s'", option, given);
+    err_hint(ei, "one of %s", choices);
+    return ERR_USAGE;
 }
 
 static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei)
@@ -89,38 +139,52 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
         }
         memcpy(o->regions[i], name.p, name.n);
     }
+    o->has_fault_proxy = conf_bool(c, UP_FAULT_PROXY);
+    if (o->has_fault_proxy && o->region_count > UP_PROXY_REGIONS_MAX) {
+        return err_set(ei, ERR_USAGE, "--fault-proxy carries the links of %d regions at most",
+                       UP_PROXY_REGIONS_MAX);
+    }
+    o->has_account = conf_source(c, UP_ACCOUNT) != CONF_FROM_DEFAULT;
+    o->has_engine = conf_source(c, UP_ENGINE) != CONF_FROM_DEFAULT;
     o->has_regions = conf_source(c, UP_REGIONS) != CONF_FROM_DEFAULT;
     o->has_level = conf_source(c, UP_CONSISTENCY) != CONF_FROM_DEFAULT;
     if (!consistency_parse(conf_str(c, UP_CONSISTENCY), &o->level)) {
-        err_set(ei, ERR_USAGE, "unknown consistency level '%s'", conf_cstr(c, UP_CONSISTENCY));
-        err_hint(ei, "one of Strong, Session, ConsistentPrefix, Eventual");
-        return ERR_USAGE;
+        return unknown_word("consistency level", conf_cstr(c, UP_CONSISTENCY),
+                            "Strong, Session, ConsistentPrefix, Eventual", ei);
     }
     if (o->level == CONSISTENCY_BOUNDED_STALENESS) {
-        return err_set(ei, ERR_UNSUPPORTED, "BoundedStaleness is not implemented yet");
+        err_set(ei, ERR_UNSUPPORTED, "consistency level BoundedStaleness is not implemented yet");
+        err_hint(ei, "Strong promises more, Session less: one of Strong, Session, "
+                     "ConsistentPrefix, Eventual");
+        return ERR_UNSUPPORTED;
     }
     o->key = conf_str(c, UP_KEY).n > 0 ? conf_cstr(c, UP_KEY) : NULL;
     if (conf_bool(c, UP_WELL_KNOWN_KEY)) {
+        if (o->key) {
+            return err_set(ei, ERR_USAGE, "--key and --well-known-key exclude each other");
+        }
         o->key = up_well_known_key;
+    }
+    if (o->key) {
+        TRY(check_key(o->key, ei));
     }
     o->ready_file = conf_str(c, UP_READY_FILE).n > 0 ? conf_cstr(c, UP_READY_FILE) : NULL;
     o->engine = conf_cstr(c, UP_ENGINE);
     if (strcmp(o->engine, "rocksdb") != 0 && strcmp(o->engine, "mem") != 0) {
-        return err_set(ei, ERR_USAGE, "unknown engine '%s': rocksdb or mem", o->engine);
+        return unknown_word("engine", o->engine, "rocksdb, mem", ei);
     }
     o->profile = conf_cstr(c, UP_PROFILE);
     if (strcmp(o->profile, "lan") != 0 && strcmp(o->profile, "wan") != 0) {
-        return err_set(ei, ERR_USAGE, "unknown profile '%s': lan or wan", o->profile);
+        return unknown_word("profile", o->profile, "lan, wan", ei);
     }
     o->auto_failover = conf_bool(c, UP_AUTO_FAILOVER);
-    o->has_fault_proxy = conf_bool(c, UP_FAULT_PROXY);
     o->watchdog_ms = (unsigned)conf_u64(c, UP_WATCHDOG);
     o->kill_ms = (unsigned)conf_u64(c, UP_KILL);
     o->is_quiet = conf_bool(c, UP_QUIET);
     o->log_level = conf_cstr(c, UP_LOG_LEVEL);
     enum log_level level;
     if (log_level_parse(o->log_level, &level) != 0) {
-        return err_set(ei, ERR_USAGE, "unknown log level '%s'", o->log_level);
+        return unknown_word("log level", o->log_level, "error, warn, info, debug", ei);
     }
     /* Our terminal is for people; the processes' logs are in files. */
     log_set_level(level == LOG_LEVEL_INFO ? LOG_LEVEL_WARN : level);

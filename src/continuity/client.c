@@ -1,3 +1,4 @@
+/* Signed requests of our own tools. See client.h. */
 #include "continuity/client.h"
 
 #include <stdio.h>
@@ -50,6 +51,7 @@ struct client_signer *client_signer_new(const char *key_base64, struct errinfo *
         s->hmac = crypto_hmac_new(buf_str(&key));
     } else {
         err_set(ei, ERR_INVALID, "the key is not base64");
+        err_hint(ei, "`holdfast account keys` prints the keys of an account");
     }
     if (key.p) {
         explicit_bzero(key.p, key.n);
@@ -74,8 +76,8 @@ static void add_lower(struct buf *b, struct str s)
     buf_add_char(b, '\n');
 }
 
-struct str client_sign(const struct client_signer *s, struct arena *a, const char *method, struct str path,
-                       const char *date)
+struct str client_sign(const struct client_signer *s, struct arena *a, const char *method,
+                       struct str path, const char *date)
 {
     struct str type;
     struct str link;
@@ -125,8 +127,9 @@ static const char *build_url(struct arena *a, const char *base, struct str path)
     return ret;
 }
 
-enum err client_call(const struct client_account *acc, const struct client_request *req, struct arena *a, int *ret_status,
-                  struct str *ret_headers, const struct json **ret_doc, struct errinfo *ei)
+enum err client_call(const struct client_account *acc, const struct client_request *req,
+                     struct arena *a, int *ret_status, struct str *ret_headers,
+                     const struct json **ret_doc, struct errinfo *ei)
 {
     ASSERT(req->header_count + 3 <= CLIENT_HEADERS_MAX);
     char date[CLOCK_RFC1123_SIZE];
@@ -216,14 +219,19 @@ enum err client_answer_err(int status, const struct json *doc, struct errinfo *e
     err_set(ei, err, STR_FMT " (" STR_FMT ", HTTP %d)", STR_ARG(message), STR_ARG(code), status);
     if (hint.n > 0) {
         err_hint(ei, STR_FMT, STR_ARG(hint));
+    } else if (status == 401) {
+        err_hint(ei, "the key is not one of this account's: check --key, HOLDFAST_KEY, or --dir");
     }
     return err;
 }
 
 enum err client_account_find(const char *dir, const char *endpoint, const char *key,
-                          struct client_account *ret, struct errinfo *ei)
+                             struct client_account *ret, struct errinfo *ei)
 {
     memset(ret, 0, sizeof(*ret));
+    if (strlen(endpoint) >= sizeof(ret->endpoint) || strlen(key) >= sizeof(ret->key)) {
+        return err_set(ei, ERR_INVALID, "the endpoint or the key is too long");
+    }
     if (endpoint[0] && key[0]) {
         (void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", endpoint);
         (void)snprintf(ret->key, sizeof(ret->key), "%s", key);
@@ -236,12 +244,19 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
     buf_init(&text, 1 << 20);
     arena_init(&arena);
     const struct json *doc = NULL;
-    enum err err = files_read(path, &text, NULL);
-    if (err != OK) {
-        err = err_set(ei, ERR_NOT_FOUND, "no running account found: cannot read %s", path);
-        err_hint(ei, "start one with `holdfast up`, or name it with --dir, or --endpoint and --key");
-    } else {
-        err = json_parse(&arena, buf_str(&text), NULL, &doc, ei);
+    struct errinfo why = {0};
+    enum err err = files_read(path, &text, &why);
+    if (err == OK && json_parse(&arena, buf_str(&text), NULL, &doc, &why) != OK) {
+        err = err_set(ei, ERR_CORRUPT, "%s is damaged: %s", path, why.message);
+        err_hint(ei, "give --endpoint and --key instead");
+    } else if (err != OK && endpoint[0]) {
+        err = err_set(ei, ERR_NOT_FOUND, "no key for %s", endpoint);
+        err_hint(ei, "give --key as well, or set HOLDFAST_KEY");
+    } else if (err != OK) {
+        err = err_set(ei, err == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO,
+                      "no running account found: %s", why.message);
+        err_hint(ei,
+                 "start one with `holdfast up`, or name it with --dir, or --endpoint and --key");
     }
     struct {
         const char *name;
@@ -267,6 +282,7 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
     }
     if (err == OK && (!ret->endpoint[0] || !ret->key[0])) {
         err = err_set(ei, ERR_CONFIG, "%s lacks the endpoint or the key", path);
+        err_hint(ei, "give --endpoint and --key instead");
     }
     arena_done(&arena);
     buf_done(&text);

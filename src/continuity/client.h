@@ -6,8 +6,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
 enum { CLIENT_TIMEOUT_MS = 5000, CLIENT_HEADERS_MAX = 16 };
 
@@ -20,19 +20,20 @@ struct client_account {
     char fault_proxy[64]; /* empty: started without --fault-proxy */
 };
 enum err client_account_find(const char *dir, const char *endpoint, const char *key,
-                          struct client_account *ret, struct errinfo *ei) MUST_CHECK;
+                             struct client_account *ret, struct errinfo *ei) MUST_CHECK;
 
 struct client_request {
     const char *method;
-    const char *base;   /* "http://127.0.0.1:8081/" */
-    const char *path;   /* "/dbs/db1", not escaped; resource type and link are derived from it */
+    const char *base; /* "http://127.0.0.1:8081/" */
+    const char *path; /* "/dbs/db1", not escaped; resource type and link are derived from it */
     const struct http_header *headers;
     size_t header_count;
     struct str body;
 };
 /* *ret_doc and what it points to live in `a`; NULL when the answer has no JSON body. */
-enum err client_call(const struct client_account *acc, const struct client_request *req, struct arena *a, int *ret_status,
-                  struct str *ret_headers, const struct json **ret_doc, struct errinfo *ei) MUST_CHECK;
+enum err client_call(const struct client_account *acc, const struct client_request *req,
+                     struct arena *a, int *ret_status, struct str *ret_headers,
+                     const struct json **ret_doc, struct errinfo *ei) MUST_CHECK;
 /* Value of a header in the block that client_call returns; empty when absent. */
 struct str client_header(struct str headers, struct str name);
 /* For an answer >= 400: sets ei from its code, message and hint. */
@@ -41,7 +42,8 @@ enum err client_answer_err(int status, const struct json *doc, struct errinfo *e
 /* For clients that send by themselves: authorization header value for a request on `path`, signed
  * for the date text given in x-ms-date. */
 struct client_signer;
-struct client_signer *client_signer_new(const char *key_base64, struct errinfo *ei); /* NULL: not base64 */
+struct client_signer *client_signer_new(const char *key_base64,
+                                        struct errinfo *ei); /* NULL: not base64 */
 void client_signer_free(struct client_signer *s);
-struct str client_sign(const struct client_signer *s, struct arena *a, const char *method, struct str path,
-                       const char *date);
+struct str client_sign(const struct client_signer *s, struct arena *a, const char *method,
+                       struct str path, const char *date);

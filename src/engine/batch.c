@@ -9,13 +9,19 @@
 #include "base/mem.h"
 #include "engine/engine_int.h"
 
-enum { SCRATCH_SIZE_MAX = RECORD_META_FIXED_SIZE + RECORD_META_EXTRA_MAX };
+enum {
+    SCRATCH_SIZE_MAX = RECORD_META_FIXED_SIZE + RECORD_META_EXTRA_MAX,
+    /* Room made beforehand: a document of 1 KiB, its log entry and its change row need no more.
+     * Growing to there by doubling copies the entry twice. */
+    OPS_FIRST_SIZE = 3 << 10,
+};
 
 struct engine_batch *engine_batch_new(struct engine *e)
 {
     UNUSED(e); /* one form for all drivers */
     struct engine_batch *b = MEM_NEW(struct engine_batch);
     kv_batch_init(&b->ops);
+    buf_reserve(&b->ops.ops, OPS_FIRST_SIZE);
     kv_batch_init(&b->metas);
     STATIC_ASSERT((int)SCRATCH_SIZE_MAX >= (int)RECORD_DOC_HEAD_SIZE_MAX, "holds any head");
     buf_init(&b->scratch, SCRATCH_SIZE_MAX);

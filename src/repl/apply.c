@@ -145,7 +145,10 @@ void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
     if (m->is_unknown && p->tail.lsn != 0 && (p->pid == 0 || !metadata_is_current(R))) {
         return; /* asked again by the tick */
     }
-    struct place branch = m->is_unknown ? (struct place){0} : m->place;
+    struct place branch = {0};
+    if (!m->is_unknown) {
+        branch = m->place;
+    }
     if (place_same(branch, p->tail)) {
         set_matched(p);
     } else if (branch.lsn < p->tail.lsn && part_history_has(p, branch.epoch, branch.lsn)) {

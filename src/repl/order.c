@@ -99,7 +99,8 @@ static struct engine_version replaced(const struct order *o, size_t i)
 {
     const struct entry_op *mine = planned(o, o->req->ops[i].space, o->req->ops[i].key);
     if (mine != NULL) {
-        return mine->is_delete ? (struct engine_version){0} : mine->doc.version;
+        struct engine_version none = {0};
+        return mine->is_delete ? none : mine->doc.version;
     }
     const struct current *c = &o->current[i];
     return c->exists ? c->doc.version : (struct engine_version){0};

@@ -349,8 +349,8 @@ static void leave_writer(struct repl *R)
     for (size_t i = 0; i < R->peer_count; i++) {
         ship_peer_reset(R, R->peers[i]);
     }
-    struct list *l;
-    while ((l = list_pop_front(&R->commit_due)) != NULL) {
+    while (list_pop_front(&R->commit_due) != NULL) {
+        /* detached, nothing else */
     }
 }
 

@@ -102,7 +102,7 @@ void repl_add_peer(struct repl *R, region_id id);
 
 void repl_on_tick(struct repl *R);
 void repl_on_commit(struct repl *R, uint64_t ticket, enum err err);
-void repl_on_link(struct repl *R, region_id peer, bool is_up);
+void repl_on_link(struct repl *R, region_id id, bool is_up);
 void repl_on_frame(struct repl *R, region_id from, struct str frame);
 void repl_on_archived(struct repl *R, uint64_t ticket, enum err err);
 void repl_flush(struct repl *R);
@@ -110,7 +110,7 @@ void repl_send(struct repl *R, region_id to, const struct msg *m); /* goes out w
 bool repl_link_is_up(const struct repl *R, region_id peer);
 
 /* ---- partitions ---- */
-struct partition *repl_part(struct repl *R, pid p);       /* creates it */
+struct partition *repl_part(struct repl *R, pid id);      /* creates it */
 struct partition *repl_find(const struct repl *R, pid p); /* NULL: unknown or dropped */
 void repl_drop_part(struct repl *R, pid p);
 struct part_view *repl_part_view(struct partition *p);

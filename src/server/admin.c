@@ -109,7 +109,8 @@ static bool under(const struct http_req *req, struct str prefix)
 
 bool admin_is_ours(const struct http_req *req)
 {
-    return under(req, STR("/health/")) || str_eq(req->target, STR("/metrics")) || admin_needs_key(req);
+    return under(req, STR("/health/")) || str_eq(req->target, STR("/metrics")) ||
+           admin_needs_key(req);
 }
 
 bool admin_needs_key(const struct http_req *req)

@@ -14,9 +14,9 @@
 
 #include "account/region.h"
 #include "base/buf.h"
-#include "json/json.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "json/json.h"
 
 enum { ADMIN_EVENTS_MAX = 512 };
 

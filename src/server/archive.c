@@ -48,8 +48,8 @@ static enum err job_write(const struct archiver *a, const struct job *j)
 {
     struct errinfo ei = {0};
     char path[4096];
-    (void)snprintf(path, sizeof(path), "%s/%016" PRIx64 "-%" PRId64 "-%" PRIu64 ".hfar", a->dir, j->p,
-                   clock_wall_ms(), j->ticket);
+    (void)snprintf(path, sizeof(path), "%s/%016" PRIx64 "-%" PRId64 "-%" PRIu64 ".hfar", a->dir,
+                   j->p, clock_wall_ms(), j->ticket);
     struct buf b;
     buf_init(&b, j->size + 64);
     buf_add_u32(&b, (uint32_t)ARCHIVE_MAGIC);

@@ -25,13 +25,13 @@
 #include "cosmos/account_doc.h"
 #include "cosmos/auth.h"
 #include "cosmos/errors.h"
-#include "json/json.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "server/admin.h"
 #include "server/front_admin.h"
 #include "server/notify.h"
+#include "json/json.h"
 
 enum {
     FORWARD_TIMEOUT_MS = 60000, /* as long as a client waits by default */
@@ -48,9 +48,9 @@ struct front_req {
     struct list link; /* in front.held while held */
     usec deadline_us;
     bool is_write;
-    bool is_on_global; /* else a stand-in for `region` */
-    size_t region;     /* index into opts.regions */
-    region_id target;  /* being asked now */
+    bool is_on_global;   /* else a stand-in for `region` */
+    size_t region;       /* index into opts.regions */
+    region_id target;    /* being asked now */
     uint64_t tried_mask; /* regions that were asked since it was last held */
     /* A held request is looked at again when the world has changed since (struct front.changes), at
      * `again_us` when a region refused it (which may know less of the record than we do), and at its
@@ -68,7 +68,7 @@ struct front {
     struct http_metrics *http_metrics; /* counted by HTTP threads */
     struct front_record rec;
     struct cosmos_auth *auth;
-    uint64_t changes; /* of the record, and of regions that we stand in for */
+    uint64_t changes;  /* of the record, and of regions that we stand in for */
     size_t open_count; /* requests that have no answer yet: held or being forwarded */
     struct list held;
     size_t held_count;
@@ -135,7 +135,8 @@ static struct front_req *unhold(struct front *f, struct list *link)
 
 /* ---- forwarding ---- */
 
-static bool can_serve(const struct account_record *rec, const struct record_region *reg, bool is_write)
+static bool can_serve(const struct account_record *rec, const struct record_region *reg,
+                      bool is_write)
 {
     bool is_writer = reg->id == rec->writer;
     if (is_write) {
@@ -178,8 +179,9 @@ static void serve_held(struct front *f);
 
 static bool is_hop_header(struct str name)
 {
-    static const char *const hop[] = {"connection", "host",    "content-length", "transfer-encoding",
-                                      "keep-alive", "upgrade", "expect"};
+    static const char *const hop[] = {
+        "connection", "host",    "content-length", "transfer-encoding",
+        "keep-alive", "upgrade", "expect"};
     for (size_t i = 0; i < ARRAY_COUNT(hop); i++) {
         if (str_eq_nocase(name, str_of(hop[i]))) {
             return true;
@@ -196,7 +198,8 @@ static bool says_not_me(const struct http_client_result *res)
     }
     for (size_t i = 0; i < res->header_count; i++) {
         if (str_eq_nocase(res->headers[i].name, STR("x-ms-substatus"))) {
-            return str_eq(res->headers[i].value, STR("3")) || str_eq(res->headers[i].value, STR("1008"));
+            return str_eq(res->headers[i].value, STR("3")) ||
+                   str_eq(res->headers[i].value, STR("1008"));
         }
     }
     return false;
@@ -210,8 +213,10 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
     r->tried_mask |= UINT64_C(1) << r->target;
     if (res->err == OK && !(says_not_me(res) && may_ask_again)) {
         struct http_response out = {.status = res->status, .body_copy = res->body};
-        for (size_t i = 0; i < res->header_count && out.header_count < HTTP_RESPONSE_HEADERS_MAX; i++) {
-            if (!is_hop_header(res->headers[i].name) && !str_eq_nocase(res->headers[i].name, STR("date"))) {
+        for (size_t i = 0; i < res->header_count && out.header_count < HTTP_RESPONSE_HEADERS_MAX;
+             i++) {
+            if (!is_hop_header(res->headers[i].name) &&
+                !str_eq_nocase(res->headers[i].name, STR("date"))) {
                 http_response_header(&out, res->headers[i].name, res->headers[i].value);
             }
         }
@@ -231,8 +236,8 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
         return;
     }
     f->retried++;
-    LOG_DEBUG("front", "forward_failed", "region=%u error=%s status=%d", r->target, err_name(res->err),
-              res->status);
+    LOG_DEBUG("front", "forward_failed", "region=%u error=%s status=%d", r->target,
+              err_name(res->err), res->status);
     serve(r);
 }
 
@@ -249,7 +254,8 @@ static void forward(struct front_req *r, const struct record_region *reg)
     if (base.n > 0 && base.p[base.n - 1] == '/') {
         base.n--;
     }
-    struct str url = arena_printf(&r->http->arena, STR_FMT STR_FMT, STR_ARG(base), STR_ARG(r->http->target));
+    struct str url =
+        arena_printf(&r->http->arena, STR_FMT STR_FMT, STR_ARG(base), STR_ARG(r->http->target));
     struct http_client_req req = {
         .method = arena_cstr(&r->http->arena, r->http->method),
         .url = arena_cstr(&r->http->arena, url),
@@ -273,7 +279,8 @@ static void serve_global(struct front_req *r)
         hold(r);
     } else {
         f->held_expired++;
-        answer_error(r, ERR_UNAVAILABLE, "no region can serve this request now; nothing was applied");
+        answer_error(r, ERR_UNAVAILABLE,
+                     "no region can serve this request now; nothing was applied");
     }
 }
 
@@ -303,7 +310,8 @@ static void serve_stand_in(struct front_req *r)
         f->held_expired++;
         answer_error(r, ERR_UNAVAILABLE, "this region does not answer now; nothing was applied");
     } else if (r->is_write) {
-        answer_error(r, ERR_NOT_WRITER, "this region does not take writes now; nothing was applied");
+        answer_error(r, ERR_NOT_WRITER,
+                     "this region does not take writes now; nothing was applied");
     } else {
         answer_error(r, ERR_REGION_GONE, "this region is not part of the account now");
     }
@@ -314,8 +322,10 @@ static void serve_stand_in(struct front_req *r)
 static bool is_admitted(struct front_req *r)
 {
     struct errinfo ei = {0};
-    bool is_own_answer = str_eq(r->http->target, STR("/")) || r->http->target.n == 0 || !r->is_on_global;
-    if (is_own_answer && cosmos_auth_check_account(r->front->auth, r->http, clock_wall_ms(), &ei) != OK) {
+    bool is_own_answer =
+        str_eq(r->http->target, STR("/")) || r->http->target.n == 0 || !r->is_on_global;
+    if (is_own_answer &&
+        cosmos_auth_check_account(r->front->auth, r->http, clock_wall_ms(), &ei) != OK) {
         cosmos_respond_error(r->http, &ei);
         finish(r);
         return false;
@@ -330,7 +340,8 @@ static void serve(struct front_req *r)
         if (loop_now(f->loop) < r->deadline_us) {
             hold(r);
         } else {
-            answer_error(r, ERR_UNAVAILABLE, "the account is not known here yet; nothing was applied");
+            answer_error(r, ERR_UNAVAILABLE,
+                         "the account is not known here yet; nothing was applied");
         }
     } else if (!is_admitted(r)) {
         return;
@@ -348,8 +359,7 @@ static void serve_held(struct front *f)
     usec now = loop_now(f->loop);
     struct list again;
     list_init(&again);
-    LIST_FOR_SAFE(l, &f->held)
-    {
+    LIST_FOR_SAFE(l, &f->held) {
         const struct front_req *r = LIST_ENTRY(l, struct front_req, link);
         if (r->seen_changes != f->changes || now >= r->again_us || now >= r->deadline_us) {
             (void)unhold(f, l);
@@ -423,7 +433,8 @@ static void on_loop_request(void *ctx)
     list_init(&r->link);
     f->open_count++;
     r->is_write = is_write_request(r->http);
-    r->deadline_us = r->http->received_us + (f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000U;
+    r->deadline_us =
+        r->http->received_us + (f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000U;
     r->is_on_global = true;
     for (size_t i = 0; i < f->opts->region_count; i++) {
         if (strcmp(r->http->listener, f->opts->regions[i].name) == 0) {
@@ -510,7 +521,8 @@ static void on_control(void *ctx)
             rest = tail;
         }
         memmove(f->control_line, rest.p, rest.n);
-        f->control_n = rest.n == sizeof(f->control_line) ? 0 : rest.n; /* a line cannot be that long */
+        f->control_n =
+            rest.n == sizeof(f->control_line) ? 0 : rest.n; /* a line cannot be that long */
     }
 }
 
@@ -519,7 +531,8 @@ static void on_control(void *ctx)
 /* Ready means that a write sent to the global endpoint would be taken. */
 static void say_when_ready(struct front *f)
 {
-    bool is_open = f->rec.is_known && f->rec.record.phase == PHASE_OPEN && f->rec.record.writer != 0;
+    bool is_open =
+        f->rec.is_known && f->rec.record.phase == PHASE_OPEN && f->rec.record.writer != 0;
     if (f->is_synced && is_open && !f->is_ready) {
         f->is_ready = true;
         notify_send("READY=1");
@@ -590,7 +603,8 @@ static void on_end_signal(void *ctx, int signum)
         }
     }
     while (!list_is_empty(&f->held)) {
-        answer_error(unhold(f, f->held.next), ERR_UNAVAILABLE, "the front is stopping; nothing was applied");
+        answer_error(unhold(f, f->held.next), ERR_UNAVAILABLE,
+                     "the front is stopping; nothing was applied");
     }
     f->stopping_until_us = loop_now(f->loop) + STOP_GRACE_MS * 1000U;
     loop_timer_set(f->stop_timer, 1, STOP_PERIOD_MS);

@@ -12,13 +12,14 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "cosmos/errors.h"
-#include "json/json.h"
 #include "server/admin.h"
 #include "server/metrics.h"
+#include "json/json.h"
 
 enum { CHANGE_TIMEOUT_MS = 2000, KEY_BYTES = 64 };
 
-static const char *const key_names[4] = {"primary", "secondary", "primaryReadonly", "secondaryReadonly"};
+static const char *const key_names[4] = {"primary", "secondary", "primaryReadonly",
+                                         "secondaryReadonly"};
 
 /* ---- the record as the front knows it ---- */
 
@@ -169,37 +170,43 @@ static void answer_text(struct http_req *req, int status, const char *text, cons
     buf_done(&body);
 }
 
-static void metrics(struct http_req *req, const struct front_record *rec, const struct front_status *s)
+static void metrics(struct http_req *req, const struct front_record *rec,
+                    const struct front_status *s)
 {
     struct buf b;
     buf_init(&b, 1 << 20);
     metric_process(&b);
-    metric_u64(&b, "holdfast_front_forwarded_total", METRIC_COUNTER, "Answers of a region passed on.", s->forwarded);
+    metric_u64(&b, "holdfast_front_forwarded_total", METRIC_COUNTER,
+               "Answers of a region passed on.", s->forwarded);
     metric_u64(&b, "holdfast_front_retried_total", METRIC_COUNTER,
                "Requests that a region refused or lost and that were asked again.", s->retried);
     metric_u64(&b, "holdfast_front_unknown_outcome_total", METRIC_COUNTER,
                "Writes whose region was lost before it answered (408).", s->unknown);
     metric_u64(&b, "holdfast_front_stood_in_total", METRIC_COUNTER,
                "Requests answered in place of an absent region.", s->stood_in);
-    metric_u64(&b, "holdfast_front_open", METRIC_GAUGE, "Requests without an answer: held or being forwarded.",
-               s->open);
-    metric_u64(&b, "holdfast_front_held", METRIC_GAUGE, "Requests waiting for a failover to end.", s->held);
-    metric_u64(&b, "holdfast_front_held_total", METRIC_COUNTER, "Times a request began to wait.", s->held_total);
-    metric_u64(&b, "holdfast_front_held_expired_total", METRIC_COUNTER, "Requests that waited in vain (503).",
-               s->held_expired);
+    metric_u64(&b, "holdfast_front_open", METRIC_GAUGE,
+               "Requests without an answer: held or being forwarded.", s->open);
+    metric_u64(&b, "holdfast_front_held", METRIC_GAUGE, "Requests waiting for a failover to end.",
+               s->held);
+    metric_u64(&b, "holdfast_front_held_total", METRIC_COUNTER, "Times a request began to wait.",
+               s->held_total);
+    metric_u64(&b, "holdfast_front_held_expired_total", METRIC_COUNTER,
+               "Requests that waited in vain (503).", s->held_expired);
     metric_u64(&b, "holdfast_front_refused_full_total", METRIC_COUNTER,
                "Requests refused because too many waited already (503).", s->refused_full);
-    metric_u64(&b, "holdfast_front_ready", METRIC_GAUGE, "1 once writes to the global endpoint were possible.",
-               s->is_ready);
-    metric_u64(&b, "holdfast_front_coordinator_synced", METRIC_GAUGE, "1 while in touch with the coordinator.",
-               s->is_synced);
-    metric_head(&b, "holdfast_front_standing_in", METRIC_GAUGE, "1 while the front answers for this region.");
+    metric_u64(&b, "holdfast_front_ready", METRIC_GAUGE,
+               "1 once writes to the global endpoint were possible.", s->is_ready);
+    metric_u64(&b, "holdfast_front_coordinator_synced", METRIC_GAUGE,
+               "1 while in touch with the coordinator.", s->is_synced);
+    metric_head(&b, "holdfast_front_standing_in", METRIC_GAUGE,
+                "1 while the front answers for this region.");
     for (size_t i = 0; i < s->region_count; i++) {
-        metric_row(&b, "holdfast_front_standing_in", "region", s->regions[i].name, s->regions[i].is_away);
+        metric_row(&b, "holdfast_front_standing_in", "region", s->regions[i].name,
+                   s->regions[i].is_away);
     }
     if (rec->is_known) {
-        metric_u64(&b, "holdfast_front_generation", METRIC_GAUGE, "Generation of the account record known here.",
-                   rec->record.generation);
+        metric_u64(&b, "holdfast_front_generation", METRIC_GAUGE,
+                   "Generation of the account record known here.", rec->record.generation);
     }
     http_metrics_write(s->http_metrics, s->http, &b);
     admin_respond(req, 200, &b, METRIC_CONTENT_TYPE);
@@ -219,7 +226,8 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
     struct change *c = ctx;
     struct errinfo ei = {0};
     if (res->err != OK) {
-        err_set(&ei, ERR_UNKNOWN_OUTCOME, "the coordinator did not answer: the change may have been made");
+        err_set(&ei, ERR_UNKNOWN_OUTCOME,
+                "the coordinator did not answer: the change may have been made");
         err_hint(&ei, "look at `holdfast account show` before trying again");
         admin_respond_error(c->req, &ei);
     } else if (!res->succeeded) {
@@ -251,11 +259,14 @@ static enum err plan_key(struct account_record *rec, struct str which, struct er
         buf_done(&text);
         return OK;
     }
-    return err_set(ei, ERR_INVALID, "unknown key '" STR_FMT "': primary, secondary, primaryReadonly or secondaryReadonly",
+    return err_set(ei, ERR_INVALID,
+                   "unknown key '" STR_FMT
+                   "': primary, secondary, primaryReadonly or secondaryReadonly",
                    STR_ARG(which));
 }
 
-static enum err plan(struct http_req *req, struct str op, struct account_record *rec, struct errinfo *ei)
+static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
+                     struct errinfo *ei)
 {
     const struct json *body = NULL;
     struct str region = STR_NONE;
@@ -281,7 +292,8 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
     return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
 }
 
-static void operate(struct http_req *req, struct str op, const struct front_record *known, struct coord_client *coord)
+static void operate(struct http_req *req, struct str op, const struct front_record *known,
+                    struct coord_client *coord)
 {
     struct errinfo ei = {0};
     struct account_record *rec = ARENA_NEW(&req->arena, struct account_record);
@@ -324,9 +336,11 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
     }
     if (str_eq(path, STR("/health/ready")) || str_eq(path, STR("/health/write"))) {
         bool is_write = str_eq(path, STR("/health/write"));
-        bool is_fine = status->is_ready && rec->is_known &&
-                       (!is_write || (rec->record.phase != PHASE_PROMOTING && rec->record.writer != 0));
-        answer_text(req, is_fine ? 200 : 503, is_fine ? "{\"status\":\"ok\"}\n" : "{\"status\":\"not ready\"}\n",
+        bool is_fine =
+            status->is_ready && rec->is_known &&
+            (!is_write || (rec->record.phase != PHASE_PROMOTING && rec->record.writer != 0));
+        answer_text(req, is_fine ? 200 : 503,
+                    is_fine ? "{\"status\":\"ok\"}\n" : "{\"status\":\"not ready\"}\n",
                     "application/json");
         return;
     }

@@ -29,7 +29,8 @@ struct front_record {
 };
 void front_record_init(struct front_record *r);
 void front_record_done(struct front_record *r);
-enum err front_record_set(struct front_record *r, const struct coord_kv *kv, struct errinfo *ei) MUST_CHECK;
+enum err front_record_set(struct front_record *r, const struct coord_kv *kv,
+                          struct errinfo *ei) MUST_CHECK;
 
 struct front_status {
     bool is_ready, is_synced;
@@ -40,7 +41,8 @@ struct front_status {
     } regions[FRONT_REGIONS_MAX];
     const struct http_metrics *http_metrics;
     const struct http_server *http;
-    uint64_t forwarded, retried, unknown, stood_in, open, held, held_total, held_expired, refused_full;
+    uint64_t forwarded, retried, unknown, stood_in, open, held, held_total, held_expired,
+        refused_full;
 };
 void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,
                  struct coord_client *coord, struct loop *loop, const struct front_status *status);

@@ -18,9 +18,15 @@ static const struct {
     int substatus; /* -1 = any */
     const char *reason;
 } special[] = {
-    {403, 3, "not_writer"},       {403, 1008, "region_gone"}, {404, 1002, "session_behind"},
-    {408, -1, "unknown_outcome"}, {412, -1, "precondition"},  {413, -1, "too_large"},
-    {429, -1, "busy"},            {503, -1, "unavailable"},   {401, -1, "unauthorized"},
+    {403, 3, "not_writer"},
+    {403, 1008, "region_gone"},
+    {404, 1002, "session_behind"},
+    {408, -1, "unknown_outcome"},
+    {412, -1, "precondition"},
+    {413, -1, "too_large"},
+    {429, -1, "busy"},
+    {503, -1, "unavailable"},
+    {401, -1, "unauthorized"},
     {500, -1, "internal_error"},
 };
 
@@ -142,7 +148,8 @@ static void count_special(struct http_metrics *m, const struct http_req *req, in
     const char *text = http_answer_header(req, "x-ms-substatus");
     long substatus = text ? strtol(text, NULL, 10) : 0;
     for (size_t i = 0; i < ARRAY_COUNT(special); i++) {
-        if (special[i].status == status && (special[i].substatus < 0 || special[i].substatus == substatus)) {
+        if (special[i].status == status &&
+            (special[i].substatus < 0 || special[i].substatus == substatus)) {
             atomic_fetch_add_explicit(&m->special[i], 1, memory_order_relaxed);
             return;
         }
@@ -178,7 +185,8 @@ static void write_answers(const struct http_metrics *m, struct buf *out)
     }
     static const char refusals[] = "holdfast_http_refusals_total";
     metric_head(out, refusals, METRIC_COUNTER,
-                "Answers that are errors, by reason: not_writer is 403/3, region_gone 403/1008, session_behind "
+                "Answers that are errors, by reason: not_writer is 403/3, region_gone 403/1008, "
+                "session_behind "
                 "404/1002, unknown_outcome 408.");
     for (size_t i = 0; i < ARRAY_COUNT(special); i++) {
         metric_row(out, refusals, "reason", special[i].reason,
@@ -203,10 +211,12 @@ void http_metrics_write(const struct http_metrics *m, const struct http_server *
     http_server_stats_get(http, &s);
     metric_u64(out, "holdfast_http_connections", METRIC_GAUGE, "Open client connections.",
                s.connections);
-    metric_u64(out, "holdfast_http_requests_total", METRIC_COUNTER, "Requests received.", s.requests);
+    metric_u64(out, "holdfast_http_requests_total", METRIC_COUNTER, "Requests received.",
+               s.requests);
     metric_u64(out, "holdfast_http_refused_total", METRIC_COUNTER,
                "Requests refused by the HTTP layer: malformed or too large.", s.refused);
     metric_u64(out, "holdfast_http_received_bytes_total", METRIC_COUNTER, "Body bytes received.",
                s.bytes_in);
-    metric_u64(out, "holdfast_http_sent_bytes_total", METRIC_COUNTER, "Body bytes sent.", s.bytes_out);
+    metric_u64(out, "holdfast_http_sent_bytes_total", METRIC_COUNTER, "Body bytes sent.",
+               s.bytes_out);
 }

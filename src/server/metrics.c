@@ -68,7 +68,8 @@ static uint64_t open_descriptors(void)
     uint64_t count = 0;
     DIR *d = opendir("/proc/self/fd");
     /* One thread walks this handle; readdir is safe on handles of one's own. */
-    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe) */
+    for (struct dirent *e = d ? readdir(d) : NULL; e;
+         e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe) */
         count += e->d_name[0] != '.';
     }
     if (d) {
@@ -98,7 +99,8 @@ void metric_process(struct buf *b)
 {
     metric_head(b, "holdfast_build_info", METRIC_GAUGE, "Always 1; the version is its label.");
     metric_row(b, "holdfast_build_info", "version", HF_VERSION, 1);
-    metric_u64(b, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.", resident_bytes());
+    metric_u64(b, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory.",
+               resident_bytes());
     metric_u64(b, "process_open_fds", METRIC_GAUGE, "Open file descriptors.", open_descriptors());
 }
 

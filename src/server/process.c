@@ -19,18 +19,29 @@
 const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
     [PROC_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
-    [PROC_COORDINATOR] = {"coordinator", CONF_STRING, "http://127.0.0.1:8070", 1, 1024, 0, "where the coordinator answers"},
-    [PROC_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0, "file with the coordinator's secret"},
+    [PROC_COORDINATOR] = {"coordinator", CONF_STRING, "http://127.0.0.1:8070", 1, 1024, 0,
+                          "where the coordinator answers"},
+    [PROC_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
+                          "file with the coordinator's secret"},
     [PROC_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
-    [PROC_PROFILE] = {"profile", CONF_STRING, "lan", 1, 16, 0, "timers: lan or wan; the same in every process"},
+    [PROC_PROFILE] = {"profile", CONF_STRING, "lan", 1, 16, 0,
+                      "timers: lan or wan; the same in every process"},
     [PROC_REGION] = {"region", CONF_STRING, "", 0, 63, 0, "server: the region this process is"},
     [PROC_DIR] = {"dir", CONF_STRING, ".", 1, 3000, 0, "server, coordinator: where data lives"},
-    [PROC_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0, "server: rocksdb (durable) or mem (forgets)"},
-    [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0, "server: reach a region at another address, NAME=HOST:PORT"},
-    [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0, "server, front: threads that serve clients"},
-    [PROC_LINKS] = {"links", CONF_LIST, "", 0, 64, 0, "proxy: links as NAME=HOST:PORT; each needs an inherited socket NAME"},
-    [PROC_LISTEN] = {"listen", CONF_STRING, "", 0, 255, 0, "numeric HOST:PORT when no socket is inherited; else coordinator 127.0.0.1:8070, front :8081, server :8082, proxy (control) :8069"},
-    [PROC_LISTEN_PEER] = {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0, "server: numeric HOST:PORT for other regions when no socket is inherited"},
+    [PROC_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0,
+                     "server: rocksdb (durable) or mem (forgets)"},
+    [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
+                            "server: reach a region at another address, NAME=HOST:PORT"},
+    [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0,
+                           "server, front: threads that serve clients"},
+    [PROC_LINKS] = {"links", CONF_LIST, "", 0, 64, 0,
+                    "proxy: links as NAME=HOST:PORT; each needs an inherited socket NAME"},
+    [PROC_LISTEN] = {"listen", CONF_STRING, "", 0, 255, 0,
+                     "numeric HOST:PORT when no socket is inherited; else coordinator "
+                     "127.0.0.1:8070, front :8081, server :8082, proxy (control) :8069"},
+    [PROC_LISTEN_PEER] =
+        {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0,
+         "server: numeric HOST:PORT for other regions when no socket is inherited"},
 };
 
 enum { SERVER = 1, FRONT = 2, COORDINATOR = 4, PROXY = 8, EVERYBODY = 15 };
@@ -133,7 +144,8 @@ enum err process_init(struct process *p, const struct conf *c, const char *role,
     log_set_level(level);
     char name[128];
     struct str region = conf_str(c, PROC_REGION);
-    (void)snprintf(name, sizeof(name), "%s%s" STR_FMT, role, region.n > 0 ? "/" : "", STR_ARG(region));
+    (void)snprintf(name, sizeof(name), "%s%s" STR_FMT, role, region.n > 0 ? "/" : "",
+                   STR_ARG(region));
     log_set_name(name);
     TRY(read_secret(p, ei));
     return sockets_inherit(p->sockets, &p->socket_count, ei);
@@ -157,7 +169,8 @@ enum err process_socket(const struct process *p, const char *name, const char *a
     if (fd < 0) {
         enum err err = sockets_listen(addr, ret_fd, &port, ei);
         if (err == ERR_IN_USE) {
-            err_hint(ei, "give another address with --listen%s", strcmp(name, "peer") == 0 ? "-peer" : "");
+            err_hint(ei, "give another address with --listen%s",
+                     strcmp(name, "peer") == 0 ? "-peer" : "");
         }
         return err;
     }
@@ -232,11 +245,16 @@ enum err process_front(struct process *p, struct errinfo *ei)
 
 enum err process_coordinator(struct process *p, struct errinfo *ei)
 {
-    struct coord_server_opts o = {.dir = conf_cstr(p->conf, PROC_DIR), .secret = str_make(p->secret, p->secret_n)};
+    struct coord_server_opts o = {.dir = conf_cstr(p->conf, PROC_DIR),
+                                  .secret = str_make(p->secret, p->secret_n)};
     TRY(need_secret(p, ei));
     TRY(process_socket(p, "coordinator", process_listen_addr(p, p->role), &o.listen_fd, ei));
     notify_send("READY=1"); /* the socket listens already: early requests wait in its backlog */
-    return coord_server_run(&o, ei);
+    enum err err = coord_server_run(&o, ei);
+    if (err == ERR_CORRUPT && ei && !ei->hint[0]) {
+        err_hint(ei, "its file is %s/coordinator.log; put back a copy of it", o.dir);
+    }
+    return err;
 }
 
 static void on_proxy_end(void *ctx, int signum)
@@ -249,7 +267,9 @@ static enum err add_links(const struct process *p, struct proxy *proxy, struct e
 {
     if (conf_list_count(p->conf, PROC_LINKS) == 0) {
         err_set(ei, ERR_CONFIG, "no links to carry");
-        err_hint(ei, "a proxy is started by `holdfast up --fault-proxy`, with --links and their sockets");
+        err_hint(
+            ei,
+            "a proxy is started by `holdfast up --fault-proxy`, with --links and their sockets");
         return ERR_CONFIG;
     }
     for (unsigned i = 0; i < conf_list_count(p->conf, PROC_LINKS); i++) {
@@ -258,7 +278,8 @@ static enum err add_links(const struct process *p, struct proxy *proxy, struct e
         struct str upstream = STR("");
         char name_text[PROXY_NAME_SIZE];
         char upstream_text[128];
-        if (!str_split(item, '=', &name, &upstream) || name.n >= sizeof(name_text) || upstream.n >= sizeof(upstream_text)) {
+        if (!str_split(item, '=', &name, &upstream) || name.n >= sizeof(name_text) ||
+            upstream.n >= sizeof(upstream_text)) {
             err_set(ei, ERR_CONFIG, "bad link '" STR_FMT "'", STR_ARG(item));
             err_hint(ei, "NAME=HOST:PORT");
             return ERR_CONFIG;

@@ -37,7 +37,8 @@ struct process {
     struct sockets_inherited sockets[SOCKETS_INHERITED_MAX];
 };
 /* Log level and name, secret file, inherited sockets. */
-enum err process_init(struct process *p, const struct conf *c, const char *role, struct errinfo *ei) MUST_CHECK;
+enum err process_init(struct process *p, const struct conf *c, const char *role,
+                      struct errinfo *ei) MUST_CHECK;
 /* --listen, or where others expect a process of that role. */
 const char *process_listen_addr(const struct process *p, const char *role);
 /* The inherited socket of that name, or one bound to `addr`. */

@@ -29,7 +29,6 @@
 #include "cosmos/service.h"
 #include "engine/commit.h"
 #include "engine/engine.h"
-#include "json/json.h"
 #include "net/http_server.h"
 #include "net/link.h"
 #include "net/loop.h"
@@ -38,6 +37,7 @@
 #include "server/http_metrics.h"
 #include "server/notify.h"
 #include "server/server_admin.h"
+#include "json/json.h"
 
 enum {
     TICK_MS_MAX = 10,
@@ -52,7 +52,7 @@ struct peer {
     region_id id;
     char addr[128];
     struct link_client *client;
-    struct link *out;  /* our outgoing link while it is up */
+    struct link *out; /* our outgoing link while it is up */
 };
 
 /* Ready batches of durable tickets, posted from the commit thread. */
@@ -142,11 +142,13 @@ static void durable_arrived(void *ctx)
 }
 
 /* On the commit thread. */
-static void on_durable(void *ctx, const struct committer_done *done, size_t n, const struct errinfo *ei)
+static void on_durable(void *ctx, const struct committer_done *done, size_t n,
+                       const struct errinfo *ei)
 {
     struct server *s = ctx;
     if (ei->code != OK) {
-        LOG_ERROR("server", "storage_failed", "error=%s message=%s", err_name(ei->code), ei->message);
+        LOG_ERROR("server", "storage_failed", "error=%s message=%s", err_name(ei->code),
+                  ei->message);
     }
     struct durable *d = mem_alloc(sizeof(*d) + n * sizeof(d->each[0]));
     d->server = s;
@@ -257,13 +259,14 @@ static void io_metadata_applied(void *ctx, lsn upto)
     cosmos_metadata_applied(s->cosmos, upto);
 }
 
-static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx, region_id from,
-                              bool was_acknowledged, const struct write_place *place, struct buf *out_key,
+static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx,
+                              region_id from, bool was_acknowledged,
+                              const struct write_place *place, struct buf *out_key,
                               struct buf *out_text, uint64_t *ret_rid)
 {
     struct server *s = ctx;
-    return cosmos_conflict_build(s->cosmos, p, lost, op_idx, from, was_acknowledged, place, out_key, out_text,
-                                 ret_rid);
+    return cosmos_conflict_build(s->cosmos, p, lost, op_idx, from, was_acknowledged, place, out_key,
+                                 out_text, ret_rid);
 }
 
 /* ---- from the HTTP threads ---- */
@@ -461,7 +464,8 @@ static void sync_peers(struct server *s)
             struct link_events ev = {.ctx = p, .up = out_up, .frame = out_frame, .down = out_down};
             char hello[256];
             hello_text(s, hello, sizeof(hello));
-            p->client = link_client_new(s->loop, addr, str_of(rec->peer_secret), str_of(hello), &ev);
+            p->client =
+                link_client_new(s->loop, addr, str_of(rec->peer_secret), str_of(hello), &ev);
         } else if (strcmp(p->addr, addr) != 0) {
             link_client_set_addr(p->client, addr);
         }
@@ -533,7 +537,8 @@ static enum err begin_services(struct server *s, const struct account_record *re
     return http_server_listen(s->http, s->opts->http_fd, s->opts->region, ei);
 }
 
-static enum err begin(struct server *s, const struct account_record *rec, const struct record_region *me)
+static enum err begin(struct server *s, const struct account_record *rec,
+                      const struct record_region *me)
 {
     static const struct region_io io = {
         .now = io_now,
@@ -592,7 +597,8 @@ static void try_begin(struct server *s)
     if (err == OK) {
         const struct record_region *me = record_region_by_name(rec, str_of(s->opts->region));
         if (!me) {
-            LOG_WARN("server", "not_in_account", "region=%s account=%s", s->opts->region, s->opts->account);
+            LOG_WARN("server", "not_in_account", "region=%s account=%s", s->opts->region,
+                     s->opts->account);
         } else {
             err = begin(s, rec, me);
         }
@@ -676,7 +682,8 @@ static void on_drain_poll(void *ctx)
 static void on_end_signal(void *ctx, int signum)
 {
     struct server *s = ctx;
-    LOG_INFO("server", "stopping", "signal=%d open_writes=%lu", signum, atomic_load(&s->writes_open));
+    LOG_INFO("server", "stopping", "signal=%d open_writes=%lu", signum,
+             atomic_load(&s->writes_open));
     if (s->is_ending || !s->region) {
         loop_stop(s->loop); /* asked twice, or nothing to take care of */
         return;
@@ -686,7 +693,7 @@ static void on_end_signal(void *ctx, int signum)
      * there is nobody to hand over to. */
     s->is_whole_account_ending = signum == SIGINT;
     unsigned grace_ms = s->is_whole_account_ending ? STOP_GRACE_WRITES_MS : STOP_GRACE_MS;
-    s->ending_until_us = loop_now(s->loop) + grace_ms * 1000U;
+    s->ending_until_us = loop_now(s->loop) + (usec)grace_ms * 1000;
     if (!s->is_whole_account_ending) {
         region_drain(s->region);
     }
@@ -753,7 +760,8 @@ static void server_stop(struct server *s)
 
 static uint64_t own_incarnation(void)
 {
-    const char *given = getenv("HOLDFAST_INCARNATION"); /* NOLINT(concurrency-mt-unsafe): start-up */
+    const char *given =
+        getenv("HOLDFAST_INCARNATION"); /* NOLINT(concurrency-mt-unsafe): start-up */
     uint64_t id = 0;
     if (!given || !str_to_u64(str_of(given), &id) || id == 0) {
         rng_os_bytes(&id, sizeof(id));

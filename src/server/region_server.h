@@ -16,10 +16,10 @@ struct region_server_opts {
     const char *account;
     const char *region;
     const char *dir;
-    const char *engine;       /* "rocksdb" or "mem" */
-    const char *profile;      /* "lan" or "wan" */
-    const char *coordinator;  /* urls */
-    struct str secret;        /* of the coordinator */
+    const char *engine;      /* "rocksdb" or "mem" */
+    const char *profile;     /* "lan" or "wan" */
+    const char *coordinator; /* urls */
+    struct str secret;       /* of the coordinator */
     unsigned http_threads;
     int http_fd;
     int peer_fd;

@@ -25,7 +25,8 @@ static void health(const struct server_admin *s, struct http_req *req)
         is_fine = role == ROLE_READER || role == ROLE_WRITER || role == ROLE_HOLDING ||
                   role == ROLE_TAKING || role == ROLE_PROMOTING;
     } else if (str_eq(req->target, STR("/health/write"))) {
-        is_fine = role == ROLE_WRITER && clock_boot_us() < atomic_load(&region_view(s->region)->fresh_until_us);
+        is_fine = role == ROLE_WRITER &&
+                  clock_boot_us() < atomic_load(&region_view(s->region)->fresh_until_us);
     } else if (!is_fine) {
         struct errinfo ei = {0};
         err_set(&ei, ERR_NOT_FOUND, "no such health endpoint");
@@ -42,12 +43,17 @@ static void engine_metrics(struct engine *engine, struct buf *b)
 {
     struct engine_stats s = {0};
     engine_stats_get(engine, &s);
-    metric_u64(b, "holdfast_engine_disk_bytes", METRIC_GAUGE, "Bytes the store uses on disk.", s.disk_size);
-    metric_u64(b, "holdfast_engine_disk_free_bytes", METRIC_GAUGE, "Bytes free on the store's disk.", s.disk_free);
-    metric_u64(b, "holdfast_engine_memory_bytes", METRIC_GAUGE, "Bytes the store holds in memory.", s.memory_size);
-    metric_u64(b, "holdfast_engine_syncs_total", METRIC_COUNTER, "Syncs of the store's log.", s.syncs);
+    metric_u64(b, "holdfast_engine_disk_bytes", METRIC_GAUGE, "Bytes the store uses on disk.",
+               s.disk_size);
+    metric_u64(b, "holdfast_engine_disk_free_bytes", METRIC_GAUGE,
+               "Bytes free on the store's disk.", s.disk_free);
+    metric_u64(b, "holdfast_engine_memory_bytes", METRIC_GAUGE, "Bytes the store holds in memory.",
+               s.memory_size);
+    metric_u64(b, "holdfast_engine_syncs_total", METRIC_COUNTER, "Syncs of the store's log.",
+               s.syncs);
     metric_u64(b, "holdfast_engine_batches_total", METRIC_COUNTER, "Batches applied.", s.batches);
-    metric_u64(b, "holdfast_engine_written_bytes_total", METRIC_COUNTER, "Bytes applied.", s.bytes_written);
+    metric_u64(b, "holdfast_engine_written_bytes_total", METRIC_COUNTER, "Bytes applied.",
+               s.bytes_written);
 }
 
 static void commit_metrics(const struct committer *committer, struct buf *b)
@@ -55,15 +61,21 @@ static void commit_metrics(const struct committer *committer, struct buf *b)
     struct committer_stats s = {0};
     committer_stats_get(committer, &s);
     metric_u64(b, "holdfast_commit_groups_total", METRIC_COUNTER,
-               "Groups made durable, each with one sync; batches per group is the grouping.", s.groups);
-    metric_u64(b, "holdfast_commit_batches_total", METRIC_COUNTER, "Batches in those groups.", s.batches);
-    metric_u64(b, "holdfast_commit_written_bytes_total", METRIC_COUNTER, "Bytes in those groups.", s.bytes);
-    metric_u64(b, "holdfast_commit_group_batches_max", METRIC_GAUGE, "Batches in the largest group.",
-               s.group_batches_max);
-    metric_u64(b, "holdfast_commit_queued", METRIC_GAUGE, "Batches waiting for the disk.", s.queued);
-    metric_u64(b, "holdfast_commit_queued_bytes", METRIC_GAUGE, "Bytes waiting for the disk.", s.queued_size);
+               "Groups made durable, each with one sync; batches per group is the grouping.",
+               s.groups);
+    metric_u64(b, "holdfast_commit_batches_total", METRIC_COUNTER, "Batches in those groups.",
+               s.batches);
+    metric_u64(b, "holdfast_commit_written_bytes_total", METRIC_COUNTER, "Bytes in those groups.",
+               s.bytes);
+    metric_u64(b, "holdfast_commit_group_batches_max", METRIC_GAUGE,
+               "Batches in the largest group.", s.group_batches_max);
+    metric_u64(b, "holdfast_commit_queued", METRIC_GAUGE, "Batches waiting for the disk.",
+               s.queued);
+    metric_u64(b, "holdfast_commit_queued_bytes", METRIC_GAUGE, "Bytes waiting for the disk.",
+               s.queued_size);
     static const char name[] = "holdfast_commit_seconds";
-    metric_head(b, name, METRIC_SUMMARY, "Write and sync of one group, since the start of the process.");
+    metric_head(b, name, METRIC_SUMMARY,
+                "Write and sync of one group, since the start of the process.");
     metric_row_seconds(b, name, "quantile", "0.5", s.apply_us_p50);
     metric_row_seconds(b, name, "quantile", "0.99", s.apply_us_p99);
     metric_row_seconds(b, name, "quantile", "1", s.apply_us_max);
@@ -75,12 +87,13 @@ static void wait_metrics(uint64_t (*waits)[2], struct buf *b)
     static const char *const kinds[] = {"session", "commit"};
     static const char *const results[] = {"in_time", "too_late"};
     static const char name[] = "holdfast_read_waits_total";
-    metric_head(b, name, METRIC_COUNTER,
-                "Reads that waited for a session token to be reached here, or for a commit (Strong).");
+    metric_head(
+        b, name, METRIC_COUNTER,
+        "Reads that waited for a session token to be reached here, or for a commit (Strong).");
     for (size_t kind = 0; kind < 2; kind++) {
         for (size_t result = 0; result < 2; result++) {
-            buf_printf(b, "%s{kind=\"%s\",result=\"%s\"} %" PRIu64 "\n", name, kinds[kind], results[result],
-                       waits[kind][result]);
+            buf_printf(b, "%s{kind=\"%s\",result=\"%s\"} %" PRIu64 "\n", name, kinds[kind],
+                       results[result], waits[kind][result]);
         }
     }
 }
@@ -106,7 +119,8 @@ static void events(const struct server_admin *s, struct http_req *req)
     struct str base = STR("/_holdfast/events/");
     uint64_t since = 0;
     if (str_starts(req->target, base)) {
-        (void)str_to_u64(str_slice(req->target, base.n, req->target.n), &since); /* no number: from the start */
+        (void)str_to_u64(str_slice(req->target, base.n, req->target.n),
+                         &since); /* no number: from the start */
     }
     struct buf body;
     struct json_out o;

@@ -49,7 +49,7 @@ struct sup_child {
     bool is_silent;
     bool is_killed_for_silence;
     usec started_us;
-    usec heard_us;                /* last sign of life */
+    usec heard_us; /* last sign of life */
     unsigned backoff_ms;
     struct loop_timer *restart;
 };
@@ -119,7 +119,8 @@ static void child_start(void *ctx)
     }
     ASSERT(c->pid == 0);
     rng_os_bytes(&c->incarnation, sizeof(c->incarnation));
-    c->incarnation = (c->incarnation & INT64_C(0x1fffffffffffff)) | 1; /* fits a JSON number; not 0 */
+    c->incarnation =
+        (c->incarnation & INT64_C(0x1fffffffffffff)) | 1; /* fits a JSON number; not 0 */
 
     char *env[ENV_MAX + 8];
     size_t n = 0;
@@ -135,7 +136,8 @@ static void child_start(void *ctx)
     char incarnation_text[64];
     sockets_env_make(c->fd_names, c->fd_count, &sockets);
     (void)snprintf(notify_text, sizeof(notify_text), "NOTIFY_SOCKET=%s", s->notify_name);
-    (void)snprintf(watchdog_text, sizeof(watchdog_text), "WATCHDOG_USEC=%u", c->watchdog_ms * 1000U);
+    (void)snprintf(watchdog_text, sizeof(watchdog_text), "WATCHDOG_USEC=%u",
+                   c->watchdog_ms * 1000U);
     (void)snprintf(incarnation_text, sizeof(incarnation_text), "HOLDFAST_INCARNATION=%" PRIu64,
                    c->incarnation);
     env[n++] = sockets.fds;
@@ -320,8 +322,8 @@ static void on_watch(void *ctx)
         if (c->kill_ms > 0 && quiet_ms > c->kill_ms && !c->is_killed_for_silence) {
             /* Its clients hang on open connections that only its end can break. */
             c->is_killed_for_silence = true;
-            LOG_ERROR("supervisor", "child_killed", "child=%s reason=frozen quiet_ms=%" PRIu64, c->name,
-                      quiet_ms);
+            LOG_ERROR("supervisor", "child_killed", "child=%s reason=frozen quiet_ms=%" PRIu64,
+                      c->name, quiet_ms);
             kill(c->pid, SIGKILL);
         }
     }
@@ -333,8 +335,8 @@ static enum err notify_open(struct supervisor *s, struct errinfo *ei)
 {
     uint64_t nonce = 0;
     rng_os_bytes(&nonce, sizeof(nonce));
-    (void)snprintf(s->notify_name, sizeof(s->notify_name), "@holdfast-%d-%016" PRIx64, (int)getpid(),
-                   nonce);
+    (void)snprintf(s->notify_name, sizeof(s->notify_name), "@holdfast-%d-%016" PRIx64,
+                   (int)getpid(), nonce);
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     size_t n = strlen(s->notify_name);
     memcpy(addr.sun_path, s->notify_name, n);

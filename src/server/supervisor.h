@@ -38,9 +38,9 @@ struct sup_spec {
     const char *const *argv; /* after the program itself; NULL-terminated; copied */
     const struct sup_fd *fds;
     size_t fd_count;
-    const char *log_path;    /* appended to; NULL = our stderr */
-    unsigned watchdog_ms;    /* silence that means frozen; 0 = not watched */
-    unsigned kill_ms;        /* silence after which it is killed; 0 = never */
+    const char *log_path; /* appended to; NULL = our stderr */
+    unsigned watchdog_ms; /* silence that means frozen; 0 = not watched */
+    unsigned kill_ms;     /* silence after which it is killed; 0 = never */
     void *user;
 };
 

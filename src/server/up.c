@@ -22,15 +22,15 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "coord/coord_client.h"
-#include "json/json.h"
 #include "net/loop.h"
 #include "net/sockets.h"
-#include "base/files.h"
 #include "server/supervisor.h"
+#include "json/json.h"
 
 const char up_well_known_key[] =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
@@ -41,6 +41,7 @@ enum {
     RETRY_MS = 20,
     BIND_WAIT_MS = 5000,
     STOP_GRACE_MS = 5000,
+    PATIENCE_MS = 5000, /* then an unfinished start is explained */
     PATH_SIZE = 4096,
     SECRET_BYTES = 32,
     KEY_BYTES = 64,
@@ -58,7 +59,7 @@ struct up_region {
     bool is_confirming;
 };
 
-struct up_proxy { /* one directed link through the fault proxy */
+struct up_proxy {                       /* one directed link through the fault proxy */
     char name[2 * RECORD_NAME_MAX + 8]; /* "east>west", "east>coordinator" */
     size_t from;
     size_t to; /* region index, or region_count for the coordinator */
@@ -84,6 +85,7 @@ struct up {
     struct sup_child *coordinator, *front, *proxy;
     int front_control[2]; /* we write "down NAME" / "up NAME" lines to [0] */
     struct loop_timer *retry;
+    struct loop_timer *patience;
     bool is_kept; /* the account was here before */
     bool is_record_ready, is_announced, is_ending;
     usec started_us;
@@ -97,18 +99,26 @@ static enum err open_dir(struct up *up, struct errinfo *ei)
 {
     const char *dir = up->opts.dir;
     char path[PATH_SIZE];
-    TRY(files_mkdirs(dir, ei));
+    enum err made = files_mkdirs(dir, ei);
+    if (made != OK) {
+        err_hint(ei, "give a directory that can be written with --dir");
+        return made;
+    }
     char *resolved = realpath(dir, NULL);
     if (!resolved || strlen(resolved) >= sizeof(up->dir)) {
+        err_set(ei, ERR_IO, "cannot resolve directory %s: %s", dir,
+                resolved ? "too long" : err_errno_text(errno));
         free(resolved);
-        return err_set(ei, ERR_IO, "cannot resolve directory %s: errno %d", dir, errno);
+        return ERR_IO;
     }
     memcpy(up->dir, resolved, strlen(resolved) + 1);
     free(resolved);
     (void)snprintf(path, sizeof(path), "%s/LOCK", up->dir);
     up->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (up->lock_fd < 0) {
-        return err_set(ei, ERR_IO, "cannot open %s: errno %d", path, errno);
+        err_set(ei, ERR_IO, "cannot open %s: %s", path, err_errno_text(errno));
+        err_hint(ei, "give a directory that can be written with --dir");
+        return ERR_IO;
     }
     if (flock(up->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         err_set(ei, ERR_IN_USE, "directory %s is in use by another holdfast", up->dir);
@@ -125,10 +135,14 @@ static enum err open_dir(struct up *up, struct errinfo *ei)
         uint64_t format = 0;
         if (!str_split(str_trim(buf_str(&text)), ' ', &word, &number) ||
             !str_eq(word, STR("holdfast-data")) || !str_to_u64(number, &format)) {
-            err = err_set(ei, ERR_CONFIG, "%s is not a holdfast directory (FORMAT is unreadable)", up->dir);
+            err = err_set(ei, ERR_CONFIG,
+                          "%s is not a directory of `holdfast up`: its FORMAT is of something else",
+                          up->dir);
+            err_hint(ei, "give another directory with --dir");
         } else if (format > FORMAT_NOW) {
-            err = err_set(ei, ERR_FORMAT_NEWER, "%s has format %" PRIu64 ", this program knows up to %d",
-                          up->dir, format, FORMAT_NOW);
+            err = err_set(ei, ERR_FORMAT_NEWER,
+                          "%s has format %" PRIu64 ", this program knows up to %d", up->dir, format,
+                          FORMAT_NOW);
             err_hint(ei, "run the newer version that wrote it");
         }
     } else {
@@ -159,6 +173,18 @@ static void random_base64(char *ret, size_t size, size_t bytes)
     explicit_bzero(raw, sizeof(raw));
 }
 
+static enum err check_kept(const struct up *up, const char *what, const char *option,
+                           struct str kept, struct str asked, bool is_given, struct errinfo *ei)
+{
+    if (!is_given || str_eq(kept, asked)) {
+        return OK;
+    }
+    err_set(ei, ERR_CONFIG, "%s has %s '" STR_FMT "', not '" STR_FMT "'", up->dir, what,
+            STR_ARG(kept), STR_ARG(asked));
+    err_hint(ei, "leave %s out, or start another account with another --dir", option);
+    return ERR_CONFIG;
+}
+
 /* What an earlier start decided is kept; options may repeat it but not contradict it. */
 static enum err load_account(struct up *up, struct errinfo *ei)
 {
@@ -172,10 +198,27 @@ static enum err load_account(struct up *up, struct errinfo *ei)
     enum err ret = OK;
     up->is_kept = files_read(path, &text, NULL) == OK;
     if (up->is_kept) {
-        TRY_GOTO(json_parse(&arena, buf_str(&text), NULL, &doc, ei), out);
+        struct errinfo why = {0};
         struct str s;
-        if (json_get_str(doc, STR("account"), &s)) {
-            up->opts.account = mem_strdup(arena_cstr(&arena, s));
+        if (json_parse(&arena, buf_str(&text), NULL, &doc, &why) != OK ||
+            !json_get_str(doc, STR("account"), &s) || json_get(doc, STR("regions")) == NULL) {
+            ret = err_set(ei, ERR_CORRUPT, "%s is damaged: %s", path,
+                          why.message[0] ? why.message : "parts are missing");
+            err_hint(
+                ei,
+                "put back a copy of it: it has the names of the account and its regions, and the "
+                "coordinator's secret");
+            goto out;
+        }
+        TRY_GOTO(check_kept(up, "account", "--account", s, str_of(up->opts.account),
+                            up->opts.has_account, ei),
+                 out);
+        up->opts.account = mem_strdup(arena_cstr(&arena, s)); /* lives as long as the process */
+        if (json_get_str(doc, STR("engine"), &s)) {
+            TRY_GOTO(check_kept(up, "engine", "--engine", s, str_of(up->opts.engine),
+                                up->opts.has_engine, ei),
+                     out);
+            up->opts.engine = mem_strdup(arena_cstr(&arena, s));
         }
         if (json_get_str(doc, STR("coordinatorSecret"), &s) && s.n < sizeof(up->coord_secret)) {
             memcpy(up->coord_secret, s.p, s.n);
@@ -192,11 +235,13 @@ static enum err load_account(struct up *up, struct errinfo *ei)
                 ret = err_set(ei, ERR_CORRUPT, "%s: region %zu has no name", path, i);
                 goto out;
             }
-            is_same = is_same && i < up->opts.region_count && str_eq(name, str_of(up->opts.regions[i]));
+            is_same =
+                is_same && i < up->opts.region_count && str_eq(name, str_of(up->opts.regions[i]));
             memcpy(up->regions[i].name, name.p, name.n);
         }
         if (up->opts.has_regions && (!is_same || up->opts.region_count != count)) {
-            ret = err_set(ei, ERR_CONFIG, "the account in %s has other regions than --regions says", up->dir);
+            ret = err_set(ei, ERR_CONFIG, "the account in %s has other regions than --regions says",
+                          up->dir);
             err_hint(ei, "leave --regions out, or start another account with another --dir");
             goto out;
         }
@@ -259,6 +304,8 @@ static enum err save_account(struct up *up, struct errinfo *ei)
     json_out_cstr(&o, endpoint);
     json_out_key(&o, "key");
     json_out_cstr(&o, up->key);
+    json_out_key(&o, "engine");
+    json_out_cstr(&o, up->opts.engine);
     json_out_key(&o, "coordinator");
     (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", up->coord_port);
     json_out_cstr(&o, endpoint);
@@ -288,7 +335,8 @@ static enum err save_account(struct up *up, struct errinfo *ei)
 
 /* An account that ran here before may still be going down: after a SIGKILL of its supervisor its
  * processes hold their sockets for a moment longer than it held the directory. */
-static enum err listen_on(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port, struct errinfo *ei)
+static enum err listen_on(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port,
+                          struct errinfo *ei)
 {
     char addr[32];
     uint16_t got = 0;
@@ -358,8 +406,8 @@ static const struct up_proxy *find_proxy(const struct up *up, size_t from, size_
 
 /* ---- configuration of the processes ---- */
 
-static enum err write_conf(struct up *up, const char *name, const struct buf *text, char ret_path[PATH_SIZE],
-                           struct errinfo *ei)
+static enum err write_conf(struct up *up, const char *name, const struct buf *text,
+                           char ret_path[PATH_SIZE], struct errinfo *ei)
 {
     (void)snprintf(ret_path, PATH_SIZE, "%s/run/%s.conf", up->dir, name);
     ASSERT(buf_ok(text));
@@ -439,7 +487,8 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir, path,
                up->opts.log_level);
     struct sup_fd coord_fd = {up->coord_fd, "coordinator"};
-    TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL, &up->coordinator, ei),
+    TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL,
+                       &up->coordinator, ei),
              out);
 
     struct sup_fd fds[UP_REGIONS_MAX + 2];
@@ -467,8 +516,8 @@ static enum err add_children(struct up *up, struct errinfo *ei)
             proxy_fds[i + 1] = (struct sup_fd){p->fd, p->name};
         }
         buf_add_char(&b, '\n');
-        TRY_GOTO(add_child(up, "proxy", "proxy", &b, proxy_fds, up->proxy_count + 1, false, NULL, &up->proxy,
-                           ei),
+        TRY_GOTO(add_child(up, "proxy", "proxy", &b, proxy_fds, up->proxy_count + 1, false, NULL,
+                           &up->proxy, ei),
                  out);
     }
 out:
@@ -495,15 +544,18 @@ static enum err fill_record(struct up *up, struct account_record *rec, bool is_n
             char peer[64];
             (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
             (void)snprintf(peer, sizeof(peer), "127.0.0.1:%u", up->regions[i].peer_port);
-            TRY(account_add_region(rec, up->regions[i].name, endpoint, peer, clock_wall_ms(), &up->failure));
+            TRY(account_add_region(rec, up->regions[i].name, endpoint, peer, clock_wall_ms(),
+                                   &up->failure));
         }
     }
     for (size_t i = 0; i < up->region_count; i++) {
         struct record_region *r = record_region_by_name(rec, str_of(up->regions[i].name));
         if (r) {
             up->regions[i].id = r->id;
-            (void)snprintf(r->endpoint, sizeof(r->endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
-            (void)snprintf(r->peer_addr, sizeof(r->peer_addr), "127.0.0.1:%u", up->regions[i].peer_port);
+            (void)snprintf(r->endpoint, sizeof(r->endpoint), "http://127.0.0.1:%u/",
+                           up->regions[i].port);
+            (void)snprintf(r->peer_addr, sizeof(r->peer_addr), "127.0.0.1:%u",
+                           up->regions[i].peer_port);
         }
     }
     if (up->opts.key) {
@@ -542,7 +594,8 @@ static void on_record_put(void *ctx, const struct coord_txn_result *res)
     if (res->err == OK && res->succeeded) {
         start_rest(up);
     } else {
-        loop_timer_set(up->retry, RETRY_MS, 0); /* read again: somebody else changed it, or no answer */
+        loop_timer_set(up->retry, RETRY_MS,
+                       0); /* read again: somebody else changed it, or no answer */
     }
 }
 
@@ -570,12 +623,14 @@ static void on_record_read(void *ctx, enum err err, const struct coord_kv *kvs, 
     if (err == OK) {
         err = fill_record(up, rec, rev == 0);
     }
+    if (err == OK && rev != 0) {
+        err = check_kept(
+            up, "consistency level", "--consistency", str_of(consistency_name(rec->level)),
+            str_of(consistency_name(up->opts.level)), up->opts.has_level, &up->failure);
+    }
     if (err != OK) {
         up_fail(up);
     } else {
-        if (rev != 0 && up->opts.has_level && rec->level != up->opts.level) {
-            LOG_WARN("up", "level_kept", "account=%s level=%s", rec->name, consistency_name(rec->level));
-        }
         record_encode(rec, &text);
         ASSERT(buf_ok(&text));
         txn->compare_count = 1;
@@ -592,6 +647,36 @@ static void record_retry(void *ctx)
 {
     struct up *up = ctx;
     coord_client_read(up->coord, str_of(up->prefix), TXN_TIMEOUT_MS, on_record_read, up);
+}
+
+/* Keys may be rotated while we run: tools find the present one in account.json. */
+static void on_record_changed(void *ctx, const struct coord_kv *kv)
+{
+    struct up *up = ctx;
+    char key[sizeof(up->prefix) + 16];
+    (void)snprintf(key, sizeof(key), "%srecord", up->prefix);
+    if (!up->is_record_ready || kv->is_deleted || !str_eq(kv->key, str_of(key))) {
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena);
+    struct account_record *rec = ARENA_NEW(&arena, struct account_record);
+    struct errinfo ei = {0};
+    enum err err = record_decode(&arena, kv->value, rec, &ei);
+    if (err == OK && strcmp(rec->key[0], up->key) != 0) {
+        (void)snprintf(up->key, sizeof(up->key), "%s", rec->key[0]);
+        err = save_account(up, &ei);
+    }
+    if (err != OK) {
+        LOG_ERROR("up", "key_not_saved", "error=%s", ei.message);
+    }
+    explicit_bzero(rec, sizeof(*rec));
+    arena_done(&arena);
+}
+
+static void on_coord_contact(void *ctx)
+{
+    UNUSED(ctx); /* servers and fronts say what they think of it */
 }
 
 /* ---- deaths ---- */
@@ -691,6 +776,19 @@ static enum err write_ready_file(struct up *up, struct errinfo *ei)
     return err;
 }
 
+enum { EXAMPLE_WIDTH = 22 };
+
+/* How the reader of the summary starts us: the wrapper says its own name. */
+static void print_example(const struct up *up, const char *args, const char *what)
+{
+    const char *program =
+        getenv("HOLDFAST_PROGRAM"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    bool is_elsewhere = strcmp(up->opts.dir, UP_DIR_DEFAULT) != 0;
+    const char *dir = is_elsewhere ? up->opts.dir : "";
+    printf("  %s %s%s%s%*s   %s\n", program ? program : "holdfast", args,
+           is_elsewhere ? " --dir " : "", dir, EXAMPLE_WIDTH - (int)strlen(args), "", what);
+}
+
 static void print_summary(const struct up *up)
 {
     printf("Holdfast account \"%s\" is up (%.2f s).\n\n", up->opts.account,
@@ -703,9 +801,14 @@ static void print_summary(const struct up *up)
     }
     printf("  data       %s   (logs in run/)\n\n", up->dir);
     printf("Try in another terminal:\n");
-    printf("  ./run status --watch            who writes, lag, what would be lost now\n");
-    printf("  ./run drill --fault kill        kill the write region and count every write\n");
-    printf("  ./run account failover west     move the write region, gracefully\n\n");
+    print_example(up, "status --watch", "who writes, lag, what would be lost now");
+    print_example(up, "drill --fault kill", "kill the write region and count every write");
+    if (up->region_count > 1) {
+        char failover[RECORD_NAME_MAX + 32];
+        (void)snprintf(failover, sizeof(failover), "account failover %s", up->regions[1].name);
+        print_example(up, failover, "move the write region, gracefully");
+    }
+    printf("\n");
     printf("Stop with Ctrl-C.\n");
     (void)fflush(stdout);
 }
@@ -720,6 +823,7 @@ static void announce_when_ready(struct up *up)
         return;
     }
     up->is_announced = true;
+    loop_timer_set(up->patience, 0, 0);
     if (up->opts.ready_file && write_ready_file(up, &up->failure) != OK) {
         up_fail(up);
         return;
@@ -727,6 +831,28 @@ static void announce_when_ready(struct up *up)
     if (!up->opts.is_quiet) {
         print_summary(up);
     }
+}
+
+/* A start that takes long is explained: which process is missing, and where it says why. */
+static void on_patience_lost(void *ctx)
+{
+    struct up *up = ctx;
+    fprintf(stderr, "still waiting for:");
+    if (!sup_child_is_ready(up->coordinator)) {
+        fprintf(stderr, " the coordinator (%s/run/coordinator.log)", up->dir);
+    } else if (!up->is_record_ready) {
+        fprintf(stderr, " the account record");
+    }
+    for (size_t i = 0; up->is_record_ready && i < up->region_count; i++) {
+        if (!sup_child_is_ready(up->regions[i].child)) {
+            fprintf(stderr, " server %s (%s/run/%s.log)", up->regions[i].name, up->dir,
+                    up->regions[i].name);
+        }
+    }
+    if (up->is_record_ready && !sup_child_is_ready(up->front)) {
+        fprintf(stderr, " a write region (%s/run/front.log)", up->dir);
+    }
+    fprintf(stderr, "\n");
 }
 
 static void on_child_ready(void *ctx, struct sup_child *c)
@@ -775,16 +901,23 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->front_control) != 0) {
         return err_set(ei, ERR_IO, "cannot make a socket pair: errno %d", errno);
     }
-    struct sup_events ev = {.ctx = up,
-                            .ready = on_child_ready,
-                            .stopped = on_child_stopped,
-                            .silent = on_child_silent};
+    struct sup_events ev = {
+        .ctx = up, .ready = on_child_ready, .stopped = on_child_stopped, .silent = on_child_silent};
     TRY(supervisor_new(up->loop, &ev, &up->sup, ei));
     TRY(add_children(up, ei));
     char url[64];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", up->coord_port);
     up->coord = coord_client_new(up->loop, url, str_of(up->coord_secret));
+    struct coord_events watch = {.ctx = up,
+                                 .changed = on_record_changed,
+                                 .synced = on_coord_contact,
+                                 .lost = on_coord_contact};
+    char record_key[sizeof(up->prefix) + 16];
+    (void)snprintf(record_key, sizeof(record_key), "%srecord", up->prefix);
+    coord_client_watch(up->coord, str_of(record_key), &watch); /* not the heartbeats beside it */
     up->retry = loop_timer_new(up->loop, record_retry, up);
+    up->patience = loop_timer_new(up->loop, on_patience_lost, up);
+    loop_timer_set(up->patience, PATIENCE_MS, PATIENCE_MS);
     loop_on_signal(up->loop, SIGTERM, on_end_signal, up);
     loop_on_signal(up->loop, SIGINT, on_end_signal, up);
     supervisor_start(up->coordinator);
@@ -814,6 +947,7 @@ enum err up_run(const struct up_opts *opts, struct errinfo *ei)
     if (up->coord) {
         coord_client_free(up->coord);
         loop_timer_free(up->retry);
+        loop_timer_free(up->patience);
     }
     supervisor_free(up->sup);
     loop_free(up->loop);

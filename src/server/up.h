@@ -15,26 +15,34 @@
 #include "account/region.h"
 #include "base/err.h"
 
-enum { UP_REGIONS_MAX = 8 };
+#define UP_DIR_DEFAULT "./holdfast-data"
+
+enum {
+    UP_REGIONS_MAX = 8,
+    UP_PROXY_REGIONS_MAX = 7, /* more links than one process can be handed sockets for */
+    UP_KEY_BYTES = 64,
+};
 
 struct up_opts {
     const char *dir;
-    unsigned port;              /* global endpoint; regions get the next ones */
-    const char *account;        /* account name */
+    unsigned port;       /* global endpoint; regions get the next ones */
+    const char *account; /* account name */
     size_t region_count;
     char regions[UP_REGIONS_MAX][RECORD_NAME_MAX]; /* in priority order */
     enum consistency level;
-    bool has_level;             /* given, rather than defaulted */
+    bool has_level; /* given, rather than defaulted */
     bool has_regions;
-    const char *key;            /* base64 primary key; NULL = kept or made */
-    const char *ready_file;     /* NULL = none */
-    const char *engine;         /* "rocksdb" or "mem" */
-    const char *profile;        /* "lan" or "wan" */
+    bool has_account;
+    bool has_engine;
+    const char *key;        /* base64 primary key; NULL = kept or made */
+    const char *ready_file; /* NULL = none */
+    const char *engine;     /* "rocksdb" or "mem" */
+    const char *profile;    /* "lan" or "wan" */
     bool auto_failover;
-    bool has_fault_proxy;       /* links between processes go through a proxy that drills can cut */
-    bool is_quiet;              /* no summary */
-    unsigned watchdog_ms;       /* a frozen server's address is taken over after this; 0 = never */
-    unsigned kill_ms;           /* ... and it is killed after this; 0 = never */
+    bool has_fault_proxy; /* links between processes go through a proxy that drills can cut */
+    bool is_quiet;        /* no summary */
+    unsigned watchdog_ms; /* a frozen server's address is taken over after this; 0 = never */
+    unsigned kill_ms;     /* ... and it is killed after this; 0 = never */
     const char *log_level;
 };
 

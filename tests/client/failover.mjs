@@ -4,15 +4,16 @@
  * Clients are used as documented: preferredLocations, request timeout 5 s, nothing else. The gaps
  * are printed; what is asserted is a generous functional bound, far below the five minutes after
  * which an SDK would look for itself. */
-import { Account, assert, before, comment, isLong, makeContainer, pause, run, test, unique, until } from "./lib.mjs";
+import { Account, assert, before, comment, cosmos, isLong, makeContainer, pause, run, test, unique, until } from "./lib.mjs";
 
 const GAP_MAX_MS = 15000;
 const PACE_MS = 20;
+const level = process.env.HF_LEVEL ?? "Session"; // of the account: see failover-strong.mjs
 
 let account;
 let veteran; // lives through all faults
 before(async () => {
-    account = await Account.start({ faultProxy: true });
+    account = await Account.start({ faultProxy: true, consistency: level });
     veteran = account.client({ consistencyLevel: "Session", policy: { preferredLocations: account.regionNames } });
 });
 
@@ -98,7 +99,7 @@ async function idsAt(container, regionName) {
 }
 
 /** Every acknowledged write survives or is in the conflict feed. Returns counts. */
-async function settle(container, streams, level) {
+async function settle(container, streams) {
     await account.healthy(60000);
     const acked = streams.flatMap((s) => s.acked.map((a) => a.id));
     const fresh = account.client().database("tests").container(container.id);
@@ -128,14 +129,74 @@ async function settle(container, streams, level) {
             }
         }
     }
-    return { acked: acked.length, away: away.length };
+    if (feed.length > 0) {
+        await useFeed(fresh, feed);
+    }
+    return { acked: acked.length, away: away.length, surviving };
+}
+
+/** The conflict feed as an application uses it: read a record, delete it. */
+async function useFeed(container, feed) {
+    const record = feed[0];
+    const key = JSON.parse(record.content).pk;
+    const { resource } = await container.conflict(record.id, key).read();
+    assert.equal(resource.id, record.id);
+    assert.equal(resource.resourceType, "document");
+    assert.ok(["create", "replace", "delete"].includes(resource.operationType), resource.operationType);
+    assert.equal(resource.content, record.content);
+    assert.equal((await container.conflict(record.id, key).delete()).statusCode, 204);
+    const left = (await container.conflicts.readAll().fetchAll()).resources;
+    assert.equal(left.length, feed.length - 1);
+}
+
+/** Follows the change feed across everything that happens. */
+class Follower {
+    constructor(container) {
+        this.seen = new Set();
+        this.errors = 0;
+        this.iterator = container.items.getChangeFeedIterator({
+            changeFeedStartFrom: cosmos.ChangeFeedStartFrom.Beginning(), maxItemCount: 100 });
+        this.running = this.run();
+    }
+
+    async run() {
+        for (let wasEnding = false; ;) {
+            try {
+                const page = await this.iterator.readNext();
+                for (const doc of page.result ?? []) {
+                    this.seen.add(doc.id);
+                }
+                if (page.statusCode === 304) {
+                    if (wasEnding) {
+                        return;
+                    }
+                    wasEnding = this.isEnding === true;
+                    await pause(PACE_MS);
+                }
+            } catch (err) {
+                this.errors++; // an application would try again from its token, too
+                this.lastError = err;
+                assert.ok(this.errors < 500, `change feed: ${err.stack}`);
+                await pause(PACE_MS);
+            }
+        }
+    }
+
+    /** Everything that survived was seen. */
+    async end(surviving) {
+        this.isEnding = true;
+        await this.running;
+        const missed = [...surviving].filter((id) => !this.seen.has(id));
+        comment(`change feed: ${this.seen.size} items, ${this.errors} errors${this.lastError ? ` (${this.lastError.code})` : ""}`);
+        assert.deepEqual(missed.slice(0, 10), [], "items the change feed never showed");
+    }
 }
 
 /**
  * One fault: clients attach and run, `inject` breaks, the load goes on until `recovered`, `heal`
  * repairs, the load goes on a little, then everything is counted.
  */
-async function drill({ inject, recovered, heal = async () => {}, reads, level, allowErrors = true }) {
+async function drill({ inject, recovered, heal = async () => {}, reads, allowErrors = true }) {
     await account.healthy(60000);
     const container = await makeContainer(veteran);
     await container.items.create({ id: "read-me", pk: "k0" });
@@ -153,7 +214,15 @@ async function drill({ inject, recovered, heal = async () => {}, reads, level, a
         await until(`${name} reads`, async () => (await one.item("read-me", "k0").read()).statusCode === 200, 10000);
     }
     const writes = Object.entries(clients).map(([name, one]) => writeStream(name, one));
-    const readers = [readStream("prefers the faulty region", reader, "read-me", "k0")];
+    const readers = [
+        readStream("prefers the faulty region", reader, "read-me", "k0"),
+        new Stream("queries (no preference)", async () => {
+            const { resources } = await clients["no preference"].items.query("SELECT VALUE c.id FROM c WHERE c.id = 'read-me'").fetchAll();
+            assert.deepEqual(resources, ["read-me"]);
+            return "read-me";
+        }),
+    ];
+    const follower = new Follower(at(account.client({ policy: { preferredLocations: [reads, ...others] } })));
     const all = [...writes, ...readers];
     const after = async (what, count) => {
         const marks = all.map((s) => s.acked.length);
@@ -182,7 +251,9 @@ async function drill({ inject, recovered, heal = async () => {}, reads, level, a
             assert.equal(stream.errorCount(), 0, `${stream.name}: ${stream.lastError?.stack}`);
         }
     }
-    return settle(container, writes, level);
+    const counts = await settle(container, writes);
+    await follower.end(counts.surviving);
+    return counts;
 }
 
 /* ---- faults ---- */

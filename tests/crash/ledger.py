@@ -283,6 +283,7 @@ class Load:
             elif not self.is_strict and (seen is None or max(self.feed_all[name]) < row["v"]):
                 problems.append(f"{name}: value {row['v']} was never in the change feed")
         problems += self.check_unique()
+        problems += self.check_regions()
         eq(problems[:10], [], f"{len(problems)} problems")
         for name, key in self.keys.items():
             key.settle(rows[name]["v"] if name in rows else ABSENT)
@@ -311,6 +312,24 @@ class Load:
             v = values.pop() if values else ABSENT
             problems += self.check_key(key, v, feed)
             key.settle(v)
+        return problems
+
+    def check_regions(self):
+        """Every region comes to hold the same versions of the same items."""
+        if len(self.up.regions) == 1:
+            return []
+        problems = []
+        for container in (self.items, self.batches, self.unique):
+            def versions(region=None, c=container):
+                return {(r["id"], r["_rid"], r["_etag"]) for r in
+                        self.up.query(c, "SELECT c.id, c._rid, c._etag FROM c", region=region)}
+            want = versions()
+            for name in self.up.region_names:
+                try:
+                    until(f"{name} has the same", lambda n=name: versions(n) == want, 10, 0.1)
+                except AssertionError:
+                    got = versions(name)
+                    problems.append(f"{container} in {name}: missing {sorted(want - got)[:3]}, instead {sorted(got - want)[:3]}")
         return problems
 
     def check_unique(self):

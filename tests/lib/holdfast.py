@@ -547,8 +547,20 @@ class Writers:
         return len(away)
 
     def check_regions(self, seconds=20.0):
-        """Every region holds the same number of items."""
-        want = self.up.query(self.container, "SELECT VALUE COUNT(1) FROM c")
+        """Every region comes to hold the same versions of the same items."""
+        def versions(region=None):
+            return {(r["id"], r["_etag"]) for r in
+                    self.up.query(self.container, "SELECT c.id, c._etag FROM c", region=region)}
+        want = versions()
         for name in self.up.region_names:
-            until(f"{name} has the same items",
-                  lambda n=name: self.up.query(self.container, "SELECT VALUE COUNT(1) FROM c", region=n) == want, seconds, 0.1)
+            got = set()
+
+            def same(n=name):
+                got.clear()
+                got.update(versions(n))
+                return got == want
+            try:
+                until(f"{name} has the same items", same, seconds, 0.1)
+            except AssertionError:
+                comment(f"{name}: missing {sorted(want - got)[:5]}, instead {sorted(got - want)[:5]}")
+                raise

@@ -24,8 +24,8 @@
 
 enum {
     STEP_MS = 2,
-    LOOK_MS = 25,            /* between two looks at the account while the load runs */
-    AFTER_MS = 500,          /* load goes on this long after writes flow again */
+    LOOK_MS = 25,   /* between two looks at the account while the load runs */
+    AFTER_MS = 500, /* load goes on this long after writes flow again */
     PAGE_ITEMS = 1000,
     DRAIN_MS_MAX = 15000,
 };
@@ -87,8 +87,10 @@ static void look_parse(const struct json *doc, struct look *ret)
         (void)json_get_str(regions->items[i], STR("state"), &state);
         (void)json_get_str(regions->items[i], STR("endpoint"), &endpoint);
         (void)snprintf(ret->regions[i].name, sizeof(ret->regions[i].name), STR_FMT, STR_ARG(name));
-        (void)snprintf(ret->regions[i].endpoint, sizeof(ret->regions[i].endpoint), STR_FMT, STR_ARG(endpoint));
-        ret->regions[i].is_online = str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
+        (void)snprintf(ret->regions[i].endpoint, sizeof(ret->regions[i].endpoint), STR_FMT,
+                       STR_ARG(endpoint));
+        ret->regions[i].is_online =
+            str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
         ret->all_online = ret->all_online && ret->regions[i].is_online;
         ret->count++;
     }
@@ -140,9 +142,10 @@ static void say(const struct drill_opts *o, const char *fmt, ...)
     }
 }
 
-static enum err request(const struct drill_opts *o, struct arena *a, const char *method, const char *path,
-                        const struct http_header *headers, size_t n, struct str body, struct str *ret_headers,
-                        const struct json **ret_doc, int *ret_status, struct errinfo *ei)
+static enum err request(const struct drill_opts *o, struct arena *a, const char *method,
+                        const char *path, const struct http_header *headers, size_t n,
+                        struct str body, struct str *ret_headers, const struct json **ret_doc,
+                        int *ret_status, struct errinfo *ei)
 {
     struct client_request req = {.method = method,
                                  .base = o->account.endpoint,
@@ -159,7 +162,8 @@ static enum err look_now(const struct drill_opts *o, struct look *ret, struct er
     arena_init(&a);
     const struct json *doc = NULL;
     int status = 0;
-    enum err err = request(o, &a, "GET", "/_holdfast/account", NULL, 0, STR(""), NULL, &doc, &status, ei);
+    enum err err =
+        request(o, &a, "GET", "/_holdfast/account", NULL, 0, STR(""), NULL, &doc, &status, ei);
     if (err == OK) {
         err = client_answer_err(status, doc, ei);
     }
@@ -188,7 +192,8 @@ static enum err wait_healthy(const struct drill_opts *o, struct look *ret, struc
     }
 }
 
-static enum err create(const struct drill_opts *o, const char *path, struct str body, struct errinfo *ei)
+static enum err create(const struct drill_opts *o, const char *path, struct str body,
+                       struct errinfo *ei)
 {
     struct arena a;
     arena_init(&a);
@@ -218,7 +223,8 @@ static void on_look(void *ctx, const struct http_client_result *res)
     arena_done(&a);
 }
 
-static void signed_call(struct repeat *r, const char *method, const char *path, struct str body, http_client_done *done)
+static void signed_call(struct repeat *r, const char *method, const char *path, struct str body,
+                        http_client_done *done)
 {
     struct arena a;
     arena_init(&a);
@@ -233,12 +239,13 @@ static void signed_call(struct repeat *r, const char *method, const char *path, 
     if (base.n > 0 && base.p[base.n - 1] == '/') {
         base.n--;
     }
-    struct http_client_req req = {.method = method,
-                                  .url = arena_cstr(&a, arena_printf(&a, STR_FMT "%s", STR_ARG(base), path)),
-                                  .headers = headers,
-                                  .header_count = ARRAY_COUNT(headers),
-                                  .body = body,
-                                  .timeout_ms = 2000};
+    struct http_client_req req = {
+        .method = method,
+        .url = arena_cstr(&a, arena_printf(&a, STR_FMT "%s", STR_ARG(base), path)),
+        .headers = headers,
+        .header_count = ARRAY_COUNT(headers),
+        .body = body,
+        .timeout_ms = 2000};
     (void)http_client_start(r->client, &req, done, r);
     arena_done(&a);
 }
@@ -261,8 +268,9 @@ static void on_failover_asked(void *ctx, const struct http_client_result *res)
 {
     struct repeat *r = ctx;
     if (res->err != OK || res->status >= 300) {
-        err_set(&r->failure, ERR_PRECONDITION, "the account refused the change of write region (HTTP %d): " STR_FMT,
-                res->status, STR_ARG(str_slice(res->body, 0, 200)));
+        err_set(&r->failure, ERR_PRECONDITION,
+                "the account refused the change of write region (HTTP %d): " STR_FMT, res->status,
+                STR_ARG(str_slice(res->body, 0, 200)));
         stop(r);
     }
 }
@@ -274,7 +282,8 @@ static void begin_fault(struct repeat *r)
     if (r->opts->fault == DRILL_GRACEFUL) {
         const char *to = NULL;
         for (size_t i = 0; i < r->look.count && !to; i++) {
-            if (strcmp(r->look.regions[i].name, r->look.writer) != 0 && r->look.regions[i].is_online) {
+            if (strcmp(r->look.regions[i].name, r->look.writer) != 0 &&
+                r->look.regions[i].is_online) {
                 to = r->look.regions[i].name;
             }
         }
@@ -288,7 +297,8 @@ static void begin_fault(struct repeat *r)
 
 static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
 {
-    bool was_writer = strcmp(r->fault.region, load_writer(r->load)) == 0 || t->first_ack_elsewhere_us != 0;
+    bool was_writer =
+        strcmp(r->fault.region, load_writer(r->load)) == 0 || t->first_ack_elsewhere_us != 0;
     /* A read region lost: writes never stop, or pause for a moment: the hold time decides. */
     return t->first_ack_elsewhere_us != 0 || !was_writer;
 }
@@ -300,7 +310,8 @@ static void step(void *ctx)
     usec now = loop_now(r->loop);
     struct load_times t;
     load_times(r->load, &t);
-    bool is_late = now - r->started_us > ((usec)o->warm_ms + (usec)o->hold_ms + (usec)o->settle_ms * 2) * 1000;
+    bool is_late =
+        now - r->started_us > ((usec)o->warm_ms + (usec)o->hold_ms + (usec)o->settle_ms * 2) * 1000;
     switch (r->drill_phase) {
     case PHASE_WARM:
         if (now - r->started_us >= (usec)o->warm_ms * 1000 && t.acked > 0) {
@@ -345,7 +356,8 @@ static void step(void *ctx)
 
 /* ---- counting ---- */
 
-static enum err count_feed(struct repeat *r, const char *feed, const char *key, enum ledger_mark mark, struct errinfo *ei)
+static enum err count_feed(struct repeat *r, const char *feed, const char *key,
+                           enum ledger_mark mark, struct errinfo *ei)
 {
     char path[400];
     (void)snprintf(path, sizeof(path), "%s/%s", r->container, feed);
@@ -361,7 +373,8 @@ static enum err count_feed(struct repeat *r, const char *feed, const char *key, 
         struct str answer = STR("");
         int status = 0;
         arena_reset(&a);
-        err = request(r->opts, &a, "GET", path, headers, carried[0] ? 2 : 1, STR(""), &answer, &doc, &status, ei);
+        err = request(r->opts, &a, "GET", path, headers, carried[0] ? 2 : 1, STR(""), &answer, &doc,
+                      &status, ei);
         if (err == OK) {
             err = client_answer_err(status, doc, ei);
         }
@@ -430,7 +443,8 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     r->fault.account = &o->account;
     (void)snprintf(r->fault.region, sizeof(r->fault.region), "%s", region);
     for (size_t i = 0; i < r->look.count; i++) {
-        (void)snprintf(r->fault.regions[i], sizeof(r->fault.regions[i]), "%s", r->look.regions[i].name);
+        (void)snprintf(r->fault.regions[i], sizeof(r->fault.regions[i]), "%s",
+                       r->look.regions[i].name);
         if (strcmp(r->look.regions[i].name, region) == 0) {
             endpoint = r->look.regions[i].endpoint;
         }
@@ -440,7 +454,8 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
         return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
     }
     if (o->fault == DRILL_GRACEFUL && strcmp(region, r->look.writer) != 0) {
-        return err_set(ei, ERR_INVALID, "a graceful change starts at the write region, which is %s", r->look.writer);
+        return err_set(ei, ERR_INVALID, "a graceful change starts at the write region, which is %s",
+                       r->look.writer);
     }
     (void)snprintf(r->res->level, sizeof(r->res->level), "%s", r->look.level);
     (void)snprintf(r->res->region, sizeof(r->res->region), "%s", region);
@@ -449,7 +464,10 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     (void)snprintf(r->container, sizeof(r->container), "%s/colls/%s", database, r->run);
     char body[256];
     TRY(create(o, "/dbs", STR("{\"id\":\"holdfast-drill\"}"), ei));
-    (void)snprintf(body, sizeof(body), "{\"id\":\"%s\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}", r->run);
+    (void)snprintf(
+        body, sizeof(body),
+        "{\"id\":\"%s\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}",
+        r->run);
     char colls[64];
     (void)snprintf(colls, sizeof(colls), "%s/colls", database);
     return create(o, colls, str_of(body), ei);
@@ -499,7 +517,8 @@ static void drop_container(struct repeat *r)
     int status = 0;
     struct errinfo ignored = {0};
     /* Only tidiness: a container left behind is named after the drill. */
-    enum err err = request(r->opts, &a, "DELETE", r->container, NULL, 0, STR(""), NULL, &doc, &status, &ignored);
+    enum err err = request(r->opts, &a, "DELETE", r->container, NULL, 0, STR(""), NULL, &doc,
+                           &status, &ignored);
     if (err != OK || status >= 400) {
         say(r->opts, "the drill's container %s was left behind", r->container);
     }
@@ -529,7 +548,8 @@ static void repeat_done(struct repeat *r)
     mem_free(r);
 }
 
-static enum err run_repeat(const struct drill_opts *o, unsigned number, struct drill_result *res, struct errinfo *ei)
+static enum err run_repeat(const struct drill_opts *o, unsigned number, struct drill_result *res,
+                           struct errinfo *ei)
 {
     struct repeat *r = MEM_NEW(struct repeat);
     r->opts = o;
@@ -551,15 +571,17 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
     return err;
 }
 
-enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsigned *ret_done, struct errinfo *ei)
+enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsigned *ret_done,
+                   struct errinfo *ei)
 {
     ASSERT(opts->repeats <= DRILL_REPEATS_MAX);
     *ret_done = 0;
     for (unsigned i = 0; i < opts->repeats; i++) {
         TRY(run_repeat(opts, i, &ret[i], ei));
         *ret_done = i + 1;
-        say(opts, "repeat %u: writes again after %" PRId64 " ms, client gap %" PRId64 " ms, acknowledged %" PRIu64
-                  ", in feed %" PRIu64 ", lost %" PRIu64,
+        say(opts,
+            "repeat %u: writes again after %" PRId64 " ms, client gap %" PRId64
+            " ms, acknowledged %" PRIu64 ", in feed %" PRIu64 ", lost %" PRIu64,
             i + 1, ret[i].rto_ms, ret[i].client_rto_ms, ret[i].acked, ret[i].in_feed, ret[i].lost);
     }
     return OK;

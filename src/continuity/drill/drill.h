@@ -33,28 +33,28 @@ enum { DRILL_REPEATS_MAX = 1000, DRILL_WRITES_MAX = 2000000 };
 struct drill_opts {
     struct client_account account;
     enum drill_fault fault;
-    const char *region;      /* NULL = the write region at that moment */
+    const char *region; /* NULL = the write region at that moment */
     unsigned writes_per_s;
-    unsigned connections;    /* concurrent writes */
-    unsigned warm_ms;        /* load before the fault */
-    unsigned hold_ms;        /* pause, cut: at least this long */
-    unsigned settle_ms;      /* longest wait for health before, and for the return after */
+    unsigned connections; /* concurrent writes */
+    unsigned warm_ms;     /* load before the fault */
+    unsigned hold_ms;     /* pause, cut: at least this long */
+    unsigned settle_ms;   /* longest wait for health before, and for the return after */
     unsigned repeats;
     unsigned write_timeout_ms;
     void (*progress)(void *ctx, const char *text);
     void *progress_ctx;
 };
 
-struct drill_result { /* times in ms; -1 = never happened */
-    char level[32];      /* of the account */
-    char region[64];     /* under fault */
-    char new_writer[64]; /* empty when the writer stayed */
+struct drill_result {      /* times in ms; -1 = never happened */
+    char level[32];        /* of the account */
+    char region[64];       /* under fault */
+    char new_writer[64];   /* empty when the writer stayed */
     int64_t rto_ms;        /* fault to first acknowledged write at the new writer */
     int64_t client_rto_ms; /* longest gap between acknowledged writes from the fault on */
     int64_t read_rto_ms;   /* longest gap between successful reads from the fault on */
     int64_t rejoin_ms;     /* healed to online again */
     uint64_t acked, surviving, in_feed, lost, unknown;
-    uint64_t errors;       /* requests refused for good (graceful: must be 0) */
+    uint64_t errors;            /* requests refused for good (graceful: must be 0) */
     uint64_t unknown_surviving; /* of the unknown ones, found in the data or the feed */
 };
 

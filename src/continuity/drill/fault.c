@@ -28,7 +28,8 @@ static enum err check_program(pid_t target, struct errinfo *ei)
     }
     theirs[n] = '\0';
     if (n == 0 || strcmp(theirs, "holdfast") != 0) {
-        return err_set(ei, ERR_NOT_FOUND, "process %d is not a holdfast server on this machine", (int)target);
+        return err_set(ei, ERR_NOT_FOUND, "process %d is not a holdfast server on this machine",
+                       (int)target);
     }
     return OK;
 }
@@ -46,7 +47,8 @@ static enum err find_server(struct fault *f, const char *endpoint, struct errinf
     }
     uint64_t number = 0;
     if (err == OK && !json_get_u64(doc, STR("pid"), &number)) {
-        err = err_set(ei, ERR_NOT_FOUND, "the server of region %s does not say its process id", f->region);
+        err = err_set(ei, ERR_NOT_FOUND, "the server of region %s does not say its process id",
+                      f->region);
     }
     f->server = (pid_t)number;
     arena_done(&a);
@@ -57,7 +59,8 @@ static enum err send_signal(const struct fault *f, int signum, struct errinfo *e
 {
     TRY(check_program(f->server, ei));
     if (kill(f->server, signum) != 0) {
-        return err_set(ei, ERR_FORBIDDEN, "cannot signal process %d: errno %d", (int)f->server, errno);
+        return err_set(ei, ERR_FORBIDDEN, "cannot signal process %d: errno %d", (int)f->server,
+                       errno);
     }
     return OK;
 }
@@ -75,7 +78,8 @@ static enum err control_connect(const char *addr, int *ret, struct errinfo *ei)
     }
     (void)snprintf(host_text, sizeof(host_text), STR_FMT, STR_ARG(host));
     (void)snprintf(port_text, sizeof(port_text), STR_FMT, STR_ARG(port));
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *info = NULL;
     int fd = -1;
     if (getaddrinfo(host_text, port_text, &hints, &info) == 0) {
@@ -154,7 +158,8 @@ enum err fault_prepare(struct fault *f, const char *endpoint, struct errinfo *ei
     case DRILL_CUT:
         if (!f->account->fault_proxy[0]) {
             err_set(ei, ERR_PRECONDITION, "the account's links do not go through the fault proxy");
-            err_hint(ei, "start it with `holdfast up --fault-proxy`, or let the drill start an account of its own");
+            err_hint(ei, "start it with `holdfast up --fault-proxy`, or let the drill start an "
+                         "account of its own");
             return ERR_PRECONDITION;
         }
         return OK;

@@ -9,11 +9,11 @@
 #include "base/str.h"
 
 enum ledger_mark {
-    LEDGER_SENT = 1,      /* no answer yet, or an answer that says nothing about the outcome */
+    LEDGER_SENT = 1, /* no answer yet, or an answer that says nothing about the outcome */
     LEDGER_ACKED = 2,
-    LEDGER_REFUSED = 4,   /* certainly not applied */
-    LEDGER_SURVIVES = 8,  /* found in the data */
-    LEDGER_IN_FEED = 16,  /* found in the conflict feed */
+    LEDGER_REFUSED = 4,  /* certainly not applied */
+    LEDGER_SURVIVES = 8, /* found in the data */
+    LEDGER_IN_FEED = 16, /* found in the conflict feed */
 };
 
 struct ledger;

@@ -48,14 +48,14 @@ struct load {
     struct location writer;
     struct location readers[LOCATIONS_MAX];
     size_t reader_count;
-    size_t reader_idx;       /* being asked now */
+    size_t reader_idx; /* being asked now */
     bool has_account, is_refreshing, is_stopping, is_reading;
     unsigned in_flight;
     usec started_us;
     uint64_t started_writes;
-    uint64_t last_acked;     /* number to read back */
+    uint64_t last_acked; /* number to read back */
     bool has_acked;
-    char writer_before[64];  /* at load_fault */
+    char writer_before[64]; /* at load_fault */
     usec fault_us, last_ack_us, last_read_us;
     struct load_times times;
 };
@@ -63,8 +63,8 @@ struct load {
 /* ---- requests ---- */
 
 static void start_call(struct load *l, const char *method, const char *endpoint, const char *path,
-                       const struct http_header *extra, size_t extra_count, struct str body, unsigned timeout_ms,
-                       http_client_done *done, void *ctx)
+                       const struct http_header *extra, size_t extra_count, struct str body,
+                       unsigned timeout_ms, http_client_done *done, void *ctx)
 {
     struct arena a;
     arena_init(&a);
@@ -73,7 +73,8 @@ static void start_call(struct load *l, const char *method, const char *endpoint,
     struct http_header headers[16];
     size_t n = 0;
     headers[n++] = (struct http_header){STR("x-ms-date"), str_of(date)};
-    headers[n++] = (struct http_header){STR("authorization"), client_sign(l->signer, &a, method, str_of(path), date)};
+    headers[n++] = (struct http_header){STR("authorization"),
+                                        client_sign(l->signer, &a, method, str_of(path), date)};
     headers[n++] = (struct http_header){STR("x-ms-version"), STR("2020-07-15")};
     headers[n++] = (struct http_header){STR("content-type"), STR("application/json")};
     for (size_t i = 0; i < extra_count; i++) {
@@ -128,7 +129,8 @@ static void on_account(void *ctx, const struct http_client_result *res)
             l->writer = writer;
             l->has_account = true;
         }
-        read_locations(json_get(doc, STR("readableLocations")), l->readers, LOCATIONS_MAX, &l->reader_count);
+        read_locations(json_get(doc, STR("readableLocations")), l->readers, LOCATIONS_MAX,
+                       &l->reader_count);
         l->reader_idx = 0;
         for (size_t i = 0; i < l->reader_count; i++) {
             if (l->opts.read_first && strcmp(l->readers[i].name, l->opts.read_first) == 0) {
@@ -143,7 +145,8 @@ static void refresh(struct load *l)
 {
     if (!l->is_refreshing && !l->is_stopping) {
         l->is_refreshing = true;
-        start_call(l, "GET", l->opts.account->endpoint, "/", NULL, 0, STR(""), ACCOUNT_TIMEOUT_MS, on_account, l);
+        start_call(l, "GET", l->opts.account->endpoint, "/", NULL, 0, STR(""), ACCOUNT_TIMEOUT_MS,
+                   on_account, l);
     }
 }
 
@@ -184,8 +187,9 @@ static void on_written(void *ctx, const struct http_client_result *res)
 {
     struct load_write *w = ctx;
     struct load *l = w->load;
-    bool is_refused = (res->err == OK && (res->status == 403 || res->status == 503 || res->status == 429)) ||
-                      (res->err != OK && !res->was_sent);
+    bool is_refused =
+        (res->err == OK && (res->status == 403 || res->status == 503 || res->status == 429)) ||
+        (res->err != OK && !res->was_sent);
     if (res->err == OK && res->status == 201) {
         note_ack(l, w);
         write_end(w);
@@ -215,11 +219,13 @@ static void write_send(void *ctx)
     char pk[64];
     (void)snprintf(path, sizeof(path), "%s/docs", l->opts.container);
     (void)snprintf(pk, sizeof(pk), "[\"p%" PRIu64 "\"]", w->number % 16);
-    (void)snprintf(body, sizeof(body), "{\"id\":\"%s-%" PRIu64 "\",\"pk\":\"p%" PRIu64 "\",\"pad\":\"%0*d\"}",
+    (void)snprintf(body, sizeof(body),
+                   "{\"id\":\"%s-%" PRIu64 "\",\"pk\":\"p%" PRIu64 "\",\"pad\":\"%0*d\"}",
                    l->opts.run, w->number, w->number % 16, BODY_SIZE, 0);
     struct http_header extra[] = {{STR("x-ms-documentdb-partitionkey"), str_of(pk)}};
     (void)snprintf(w->writer, sizeof(w->writer), "%s", l->writer.name);
-    start_call(l, "POST", l->writer.endpoint, path, extra, 1, str_of(body), l->opts.write_timeout_ms, on_written, w);
+    start_call(l, "POST", l->writer.endpoint, path, extra, 1, str_of(body),
+               l->opts.write_timeout_ms, on_written, w);
 }
 
 static void on_tick(void *ctx)
@@ -284,12 +290,14 @@ static void on_read_timer(void *ctx)
     }
     char path[700];
     char pk[64];
-    (void)snprintf(path, sizeof(path), "%s/docs/%s-%" PRIu64, l->opts.container, l->opts.run, l->last_acked);
+    (void)snprintf(path, sizeof(path), "%s/docs/%s-%" PRIu64, l->opts.container, l->opts.run,
+                   l->last_acked);
     (void)snprintf(pk, sizeof(pk), "[\"p%" PRIu64 "\"]", l->last_acked % 16);
     struct http_header extra[] = {{STR("x-ms-documentdb-partitionkey"), str_of(pk)},
                                   {STR("x-ms-consistency-level"), STR("Eventual")}};
     l->is_reading = true;
-    start_call(l, "GET", l->readers[l->reader_idx].endpoint, path, extra, 2, STR(""), READ_TIMEOUT_MS, on_read, l);
+    start_call(l, "GET", l->readers[l->reader_idx].endpoint, path, extra, 2, STR(""),
+               READ_TIMEOUT_MS, on_read, l);
 }
 
 /* ---- life ---- */

@@ -9,8 +9,8 @@
 
 struct load_opts {
     const struct client_account *account;
-    const char *container; /* "/dbs/x/colls/y" */
-    const char *run;       /* prefix of document ids */
+    const char *container;  /* "/dbs/x/colls/y" */
+    const char *run;        /* prefix of document ids */
     const char *read_first; /* region name whose endpoint reads go to first */
     unsigned writes_per_s;
     unsigned connections;
@@ -18,7 +18,7 @@ struct load_opts {
     struct ledger *ledger;
 };
 
-struct load_times { /* CLOCK_BOOTTIME; 0 = not yet */
+struct load_times {              /* CLOCK_BOOTTIME; 0 = not yet */
     usec first_ack_elsewhere_us; /* first acknowledgement by another writer than before the fault */
     char new_writer[64];
     usec longest_write_gap_us, longest_read_gap_us; /* since load_fault() */

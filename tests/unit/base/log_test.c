@@ -75,7 +75,8 @@ T_TEST("a value cannot forge a field, not even with the bytes the logger uses in
 T_TEST("fields made before are shown as they are, but stay one line")
 {
     begin();
-    log_write_fields(LOG_LEVEL_INFO, "region", "role", "rule=132 why=\"chosen as \\\"writer\\\"\"\nrule=1");
+    log_write_fields(LOG_LEVEL_INFO, "region", "role",
+                     "rule=132 why=\"chosen as \\\"writer\\\"\"\nrule=1");
     eq_line("info region role rule=132 why=\"chosen as \\\"writer\\\"\"\\nrule=1\n");
 }
 

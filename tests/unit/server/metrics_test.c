@@ -56,7 +56,8 @@ T_TEST("the process tells what it uses")
     buf_done(&b);
 }
 
-static void is_op(const char *method, const char *target, const char *header, const char *value, const char *want)
+static void is_op(const char *method, const char *target, const char *header, const char *value,
+                  const char *want)
 {
     struct http_header headers[] = {{str_of(header), str_of(value)}};
     struct http_req req = {.method = str_of(method),

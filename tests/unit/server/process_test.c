@@ -23,8 +23,8 @@ static struct conf *configured(const char *text)
     return c;
 }
 
-static void refuses(const char *role, enum err (*run)(struct process *, struct errinfo *), const char *text,
-                    enum err want, const char *says, const char *hints)
+static void refuses(const char *role, enum err (*run)(struct process *, struct errinfo *),
+                    const char *text, enum err want, const char *says, const char *hints)
 {
     struct conf *c = configured(text);
     enum err err = process_init(&p, c, role, &ei);
@@ -49,7 +49,8 @@ static const char *secret_file(const char *name, const char *text)
 T_TEST("the secret is the file's text without blanks around it")
 {
     char text[600];
-    (void)snprintf(text, sizeof(text), "secret-file = %s\nlog-level = warn\n", secret_file("secret", " s3cret\n\n"));
+    (void)snprintf(text, sizeof(text), "secret-file = %s\nlog-level = warn\n",
+                   secret_file("secret", " s3cret\n\n"));
     struct conf *c = configured(text);
     t_ok(process_init(&p, c, "front", &ei));
     t_eq_str(str_make(p.secret, p.secret_n), STR("s3cret"));
@@ -60,7 +61,8 @@ T_TEST("the secret is the file's text without blanks around it")
 T_TEST("a secret that is missing, empty or too long is refused with its file's name")
 {
     char text[600];
-    refuses("front", process_front, "secret-file = /nonexistent/secret\n", ERR_NOT_FOUND, "/nonexistent/secret", "");
+    refuses("front", process_front, "secret-file = /nonexistent/secret\n", ERR_NOT_FOUND,
+            "/nonexistent/secret", "");
     (void)snprintf(text, sizeof(text), "secret-file = %s\n", secret_file("empty", " \n"));
     refuses("front", process_front, text, ERR_CONFIG, "empty", "");
     char large[300];
@@ -78,7 +80,8 @@ T_TEST("every role names what it lacks and how to give it")
     char text[600];
     (void)snprintf(text, sizeof(text), "secret-file = %s\n", secret_file("secret", "s"));
     refuses("server", process_server, text, ERR_CONFIG, "which region", "--region NAME");
-    refuses("proxy", process_proxy, "links = a=127.0.0.1:1\n", ERR_CONFIG, "'a' has no inherited socket", "");
+    refuses("proxy", process_proxy, "links = a=127.0.0.1:1\n", ERR_CONFIG,
+            "'a' has no inherited socket", "");
     refuses("proxy", process_proxy, "", ERR_CONFIG, "no links", "--fault-proxy");
 }
 
@@ -89,14 +92,18 @@ T_TEST("values of the wrong form are refused before anything is opened")
     refuses("server", process_server, "log-level = loud\n", ERR_CONFIG, "'loud'", "debug");
     (void)snprintf(text, sizeof(text), "secret-file = %s\nregion = east\nprofile = moon\n", secret);
     refuses("server", process_server, text, ERR_CONFIG, "'moon'", "lan or wan");
-    (void)snprintf(text, sizeof(text), "secret-file = %s\nregion = east\npeer-override = west\n", secret);
-    refuses("server", process_server, text, ERR_CONFIG, "bad peer-override 'west'", "NAME=HOST:PORT");
-    (void)snprintf(text, sizeof(text),
-                   "secret-file = %s\nregion = east\nengine = floppy\ndir = %s\nlisten = 127.0.0.1:0\n"
-                   "listen-peer = 127.0.0.1:0\n",
-                   secret, t_tmp_dir());
+    (void)snprintf(text, sizeof(text), "secret-file = %s\nregion = east\npeer-override = west\n",
+                   secret);
+    refuses("server", process_server, text, ERR_CONFIG, "bad peer-override 'west'",
+            "NAME=HOST:PORT");
+    (void)snprintf(
+        text, sizeof(text),
+        "secret-file = %s\nregion = east\nengine = floppy\ndir = %s\nlisten = 127.0.0.1:0\n"
+        "listen-peer = 127.0.0.1:0\n",
+        secret, t_tmp_dir());
     refuses("server", process_server, text, ERR_CONFIG, "floppy", "");
-    (void)snprintf(text, sizeof(text), "secret-file = %s\nregion = east\nlisten = localhost:80\n", secret);
+    (void)snprintf(text, sizeof(text), "secret-file = %s\nregion = east\nlisten = localhost:80\n",
+                   secret);
     refuses("server", process_server, text, ERR_INVALID, "localhost:80 is not numeric", "");
     refuses("proxy", process_proxy, "links = a\n", ERR_CONFIG, "bad link 'a'", "NAME=HOST:PORT");
 }

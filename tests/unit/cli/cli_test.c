@@ -1,0 +1,352 @@
+/* The command line as its user meets it: every command in a process of its own, what it prints and
+ * how it ends. */
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/contract.h"
+#include "base/files.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "lib/t.h"
+
+enum { ARGS_MAX = 16 };
+
+static struct {
+    int status;
+    char *out, *err; /* freed by the next run */
+} r;
+
+static char *captured(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", t_tmp_dir(), name);
+    return t_read_file(path, NULL);
+}
+
+static void redirect(int fd, const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", t_tmp_dir(), name);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0 || dup2(file, fd) != fd) {
+        _exit(99);
+    }
+}
+
+/* `holdfast LINE`: words are separated by single blanks, '' is an empty word. */
+static void run(const char *line)
+{
+    char text[1024];
+    char program[] = "holdfast";
+    char *argv[ARGS_MAX + 1] = {program};
+    int argc = 1;
+    (void)snprintf(text, sizeof(text), "%s", line);
+    for (char *word = text; *word;) {
+        char *end = strchr(word, ' ');
+        t_check(argc < ARGS_MAX);
+        argv[argc++] = strncmp(word, "''", 2) == 0 ? word + 2 : word;
+        if (!end) {
+            break;
+        }
+        *end = '\0';
+        word = end + 1;
+    }
+    const char *folder = t_tmp_dir(); /* made here, not in the child */
+    (void)fflush(NULL);
+    pid_t child = fork();
+    t_check(child >= 0);
+    if (child == 0) {
+        if (chdir(folder) != 0) {
+            _exit(99);
+        }
+        redirect(STDOUT_FILENO, "out");
+        redirect(STDERR_FILENO, "err");
+        int status = cli_main(argc, argv);
+        (void)fflush(NULL);
+        _exit(status);
+    }
+    int status = 0;
+    t_check(waitpid(child, &status, 0) == child);
+    t_checkf(WIFEXITED(status), "holdfast %s: wait status %d", line, status);
+    mem_free(r.out);
+    mem_free(r.err);
+    r.status = WEXITSTATUS(status);
+    r.out = captured("out");
+    r.err = captured("err");
+}
+
+/* An error goes to stderr in the one form, nothing to stdout. */
+static void fails(const char *line, int status, const char *says, const char *hint)
+{
+    run(line);
+    t_checkf(r.status == status, "holdfast %s: exit %d, not %d: %s", line, r.status, status, r.err);
+    t_checkf(strncmp(r.err, "holdfast: ", 10) == 0 && strstr(r.err, says), "holdfast %s: '%s' not in: %s", line, says,
+             r.err);
+    const char *at = strstr(r.err, "\nhint: ");
+    t_checkf(hint[0] ? at && strstr(at, hint) : !at, "holdfast %s: hint '%s', got: %s", line, hint, r.err);
+    t_checkf(r.out[0] == '\0', "holdfast %s printed: %s", line, r.out);
+    t_check(r.err[strlen(r.err) - 1] == '\n');
+}
+
+static void prints(const char *line, const char *part)
+{
+    run(line);
+    t_checkf(r.status == 0, "holdfast %s: exit %d: %s", line, r.status, r.err);
+    t_checkf(strstr(r.out, part) != NULL, "holdfast %s: '%s' not in: %s", line, part, r.out);
+    t_checkf(r.err[0] == '\0', "holdfast %s: %s", line, r.err);
+}
+
+static const char *const names[] = {"up",      "status", "account", "conflicts",   "drill", "inspect",
+                                    "server",  "front",  "coordinator", "proxy", "version"};
+
+T_TEST("without a command the overview is an error, with --help it is the answer")
+{
+    run("");
+    t_eq_int(r.status, 2);
+    t_eq_cstr(r.out, "");
+    char *overview = mem_strdup(r.err);
+    static const char *const asked[] = {"--help", "-h", "help"};
+    for (size_t i = 0; i < ARRAY_COUNT(asked); i++) {
+        prints(asked[i], "usage: holdfast COMMAND [OPTIONS]");
+        t_eq_cstr(r.out, overview);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "\n  %-12s ", names[i]);
+        t_checkf(strstr(overview, line) != NULL, "%s is not in the overview", names[i]);
+        t_check(cli_command(names[i]) != NULL);
+    }
+    t_contains(str_of(overview), "Exit status: 0 done");
+    t_check(cli_command("nothing") == NULL);
+    mem_free(overview);
+}
+
+T_TEST("a command that is not there is an error, and a slip of the finger is named")
+{
+    fails("nonsense", 2, "unknown command 'nonsense'", "holdfast --help");
+    fails("statsu", 2, "unknown command 'statsu'", "did you mean 'status'?");
+    fails("help nonsense", 2, "unknown command 'nonsense'", "holdfast --help");
+    fails("''", 2, "unknown command ''", "--help");
+}
+
+T_TEST("every command has help with usage, summary and options, however it is asked for")
+{
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        char line[64];
+        char usage[64];
+        (void)snprintf(line, sizeof(line), "%s --help", names[i]);
+        (void)snprintf(usage, sizeof(usage), "usage: holdfast %s", names[i]);
+        prints(line, usage);
+        t_contains(str_of(r.out), cli_command(names[i])->summary);
+        t_check(strcmp(names[i], "version") == 0 || strstr(r.out, "\noptions:\n  --") != NULL);
+        for (const char *l = r.out; l; l = strchr(l + 1, '\n')) {
+            t_checkf(strcspn(l + 1, "\n") <= 250, "%s --help: long line: %.80s", names[i], l);
+        }
+        char *first = mem_strdup(r.out);
+        (void)snprintf(line, sizeof(line), "help %s", names[i]);
+        prints(line, usage);
+        t_eq_cstr(r.out, first);
+        (void)snprintf(line, sizeof(line), "%s some thing -h", names[i]);
+        prints(line, usage);
+        mem_free(first);
+    }
+}
+
+T_TEST("help of a process shows what that process looks at")
+{
+    prints("front --help", "--http-threads");
+    t_check(strstr(r.out, "--region ") == NULL && strstr(r.out, "--engine") == NULL);
+    prints("server --help", "--region ");
+    t_check(strstr(r.out, "--links") == NULL);
+    prints("coordinator --help", "--dir ");
+    t_check(strstr(r.out, "--account") == NULL);
+    prints("proxy --help", "--links ");
+    prints("server --help", "in the file that --config names");
+    prints("status --help", "HOLDFAST_A_B");
+    t_check(strstr(r.out, "--config") == NULL);
+    prints("up --help", "--[no-]auto-failover");
+}
+
+T_TEST("the version is printed both ways and takes nothing else")
+{
+    prints("version", "holdfast " HF_VERSION "\n");
+    prints("--version", "holdfast " HF_VERSION "\n");
+    fails("version 7", 2, "takes no argument '7'", "");
+}
+
+T_TEST("up refuses wrong options before it touches anything")
+{
+    fails("up extra", 2, "up takes no argument 'extra'", "");
+    fails("up --bogus", 2, "unknown option 'bogus'", "--help lists");
+    fails("up --regoins a", 2, "unknown option 'regoins'", "did you mean 'regions'?");
+    fails("up --port", 2, "--port needs a value", "");
+    fails("up --port x", 2, "'x' is not a number", "");
+    fails("up --port 70000", 2, "must be 1 to 65000", "");
+    fails("up --regions a,b,a", 2, "region 'a' is named twice", "");
+    fails("up --regions East", 2, "bad region name 'East'", "lower-case");
+    fails("up --regions a,,b", 2, "'a,,b' is not a list", "commas");
+    fails("up --regions a,b,c,d,e,f,g,h,i", 2, "must be 1 to 8", "commas");
+    fails("up --fault-proxy --regions a,b,c,d,e,f,g,h", 2, "7 regions at most", "");
+    fails("up --account -a-", 2, "bad account name '-a-'", "hyphen");
+    fails("up --account localhost", 2, "cannot be called localhost", "clients");
+    fails("up --consistency BoundedStaleness", 69, "BoundedStaleness is not implemented", "Session");
+    fails("up --consistency strict", 2, "unknown consistency level 'strict'", "Strong");
+    fails("up --engine floppy", 2, "unknown engine 'floppy'", "rocksdb, mem");
+    fails("up --profile moon", 2, "unknown profile 'moon'", "lan, wan");
+    fails("up --log-level loud", 2, "unknown log level 'loud'", "debug");
+    fails("up --watchdog soon", 2, "'soon' is not a duration", "5s");
+    fails("up --quiet=perhaps", 2, "'perhaps' is not a", "yes or no");
+    fails("up --dir ''", 2, "dir", "");
+    t_check(access("holdfast-data", F_OK) != 0);
+}
+
+T_TEST("a key must be base64 of 64 bytes, and is not shown when it is wrong")
+{
+    fails("up --key se!cret", 2, "the key is not base64", "/dev/urandom");
+    fails("up --key c2VjcmV0", 2, "base64 of 6 bytes, it must be of 64", "/dev/urandom");
+    t_check(strstr(r.err, "c2VjcmV0") == NULL);
+    fails("up --key c2VjcmV0 --well-known-key", 2, "exclude each other", "");
+    char line[512];
+    memset(line, 'A', sizeof(line));
+    (void)snprintf(line, 10, "up --key ");
+    line[9] = 'A';
+    line[sizeof(line) - 1] = '\0';
+    fails(line, 2, "(hidden)", "");
+}
+
+static void put(const char *name, const char *text)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", t_tmp_dir(), name);
+    t_ok(files_write_durable(path, str_of(text), 0600, NULL));
+}
+
+static void make_dir(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", t_tmp_dir(), name);
+    t_ok(files_mkdirs(path, NULL));
+}
+
+T_TEST("up refuses directories that are not its own, damaged, of another account, or newer")
+{
+    put("file", "x");
+    fails("up --dir file/below", 74, "file/below", "--dir");
+    make_dir("other");
+    put("other/FORMAT", "something else\n");
+    fails("up --dir other", 78, "is not a directory of `holdfast up`", "--dir");
+    make_dir("newer");
+    put("newer/FORMAT", "holdfast-data 2\n");
+    fails("up --dir newer", 78, "has format 2, this program knows up to 1", "newer version");
+    make_dir("kept");
+    put("kept/FORMAT", "holdfast-data 1\n");
+    put("kept/account.json", "{\"account\":\"shop\",\"engine\":\"rocksdb\",\"regions\":[{\"name\":\"a\"},{\"name\":\"b\"}]}");
+    fails("up --dir kept --regions a", 78, "has other regions", "leave --regions out");
+    fails("up --dir kept --regions b,a", 78, "has other regions", "leave --regions out");
+    fails("up --dir kept --account store", 78, "has account 'shop', not 'store'", "leave --account out");
+    fails("up --dir kept --engine mem", 78, "has engine 'rocksdb', not 'mem'", "leave --engine out");
+    put("kept/account.json", "{\"account\":");
+    fails("up --dir kept", 74, "account.json is damaged", "copy");
+    put("kept/account.json", "{\"account\":\"shop\"}");
+    fails("up --dir kept", 74, "account.json is damaged: parts are missing", "copy");
+}
+
+T_TEST("tools say where they looked for an account, and what to give instead")
+{
+    static const char *const tools[] = {"status", "account", "account keys", "account failover a", "conflicts"};
+    for (size_t i = 0; i < ARRAY_COUNT(tools); i++) {
+        char line[128];
+        fails(tools[i], 1, "./holdfast-data/account.json", "holdfast up");
+        (void)snprintf(line, sizeof(line), "%s --dir nowhere", tools[i]);
+        fails(line, 1, "nowhere/account.json", "--dir");
+        (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/", tools[i]);
+        fails(line, 1, "no key for http://127.0.0.1:1/", "--key");
+        (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/ --key AAAA", tools[i]);
+        run(line);
+        t_eq_int(r.status, 69);
+        t_contains(str_of(r.err), "127.0.0.1");
+        t_contains(str_of(r.err), "hint: is the account running?");
+        (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/ --key ??", tools[i]);
+        fails(line, 2, "the key is not base64", "keys");
+    }
+    make_dir("damaged");
+    put("damaged/account.json", "{");
+    fails("status --dir damaged", 74, "damaged/account.json is damaged", "--endpoint");
+    put("damaged/account.json", "{\"endpoint\":\"http://127.0.0.1:1/\"}");
+    fails("status --dir damaged", 78, "lacks the endpoint or the key", "--endpoint");
+}
+
+T_TEST("commands with operations name a wrong one and list the right ones")
+{
+    fails("account fly", 2, "unknown operation 'fly'", "failover REGION");
+    fails("account failover", 2, "account failover needs the name of one region", "failover REGION");
+    fails("account offline a b", 2, "account offline needs the name of one region", "offline REGION");
+    fails("account show a", 2, "account show takes no further argument", "show");
+    fails("account keys a", 2, "account keys takes no further argument", "keys");
+    fails("conflicts burn", 2, "unknown operation 'burn'", "export --out FILE");
+    fails("conflicts list all", 2, "conflicts list takes no further argument", "list");
+    fails("conflicts show", 2, "conflicts show needs --id", "list");
+    fails("status now", 2, "status takes no argument 'now'", "");
+    fails("status --interval 1 --watch", 2, "must be 100 to 3600000 milliseconds", "5s");
+    fails("inspect", 2, "inspect what?", "fsm region");
+    fails("inspect soul", 2, "cannot inspect 'soul'", "fsm region");
+    fails("inspect fsm soul", 2, "cannot inspect 'soul'", "fsm region");
+    fails("inspect fsm --format oil", 2, "unknown format 'oil'", "diagram");
+    fails("inspect store", 2, "which store?", "--store FOLDER");
+    fails("inspect log", 2, "which store?", "--store FOLDER");
+    fails("drill now", 2, "drill takes no argument 'now'", "");
+    fails("drill --fault flood --endpoint http://127.0.0.1:1/ --key AAAA", 2, "unknown fault 'flood'", "kill, pause");
+    fails("drill --max-rpo-writes few", 2, "--max-rpo-writes needs a number", "");
+}
+
+T_TEST("a look at a store that is not there makes none")
+{
+    fails("inspect store --store ghost", 1, "no store in ghost", "regions/NAME/store");
+    fails("inspect log --store ghost", 1, "no store in ghost", "regions/NAME/store");
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/ghost", t_tmp_dir());
+    t_check(access(path, F_OK) != 0);
+}
+
+T_TEST("the state machine is printed in each of its forms")
+{
+    prints("inspect fsm", "machine region:");
+    prints("inspect fsm region --format diagram", "");
+    t_check(r.out[0] != '\0');
+    prints("inspect fsm --format=dot", "digraph");
+}
+
+T_TEST("processes started by hand say what they need")
+{
+    static const char *const roles[] = {"server", "front", "coordinator"};
+    for (size_t i = 0; i < ARRAY_COUNT(roles); i++) {
+        char line[128];
+        fails(roles[i], 78, "the coordinator's secret is missing", "--secret-file");
+        (void)snprintf(line, sizeof(line), "%s --config nowhere.conf", roles[i]);
+        fails(line, 78, "nowhere.conf", "");
+        (void)snprintf(line, sizeof(line), "%s extra", roles[i]);
+        fails(line, 2, "takes no argument 'extra'", "");
+    }
+    fails("proxy", 78, "no links to carry", "--fault-proxy");
+    put("typo.conf", "# comment\nregoin = east\n");
+    fails("server --config typo.conf", 78, "typo.conf:2: unknown option 'regoin'", "did you mean 'region'?");
+}
+
+T_TEST("the environment gives options, and flags win over it")
+{
+    t_check(setenv("HOLDFAST_PORT", "lots", 1) == 0);
+    fails("up", 78, "environment: port: 'lots'", "");
+    t_check(unsetenv("HOLDFAST_PORT") == 0);
+    t_check(setenv("HOLDFAST_DIR", "from-environment", 1) == 0);
+    fails("status", 1, "from-environment/account.json", "--dir");
+    fails("status --dir from-flag", 1, "from-flag/account.json", "--dir");
+    t_check(unsetenv("HOLDFAST_DIR") == 0);
+}
+
+T_MAIN()
