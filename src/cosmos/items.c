@@ -241,8 +241,14 @@ static void plan_put(struct item_op *op, struct arena *a, const struct write_pla
     buf_init(&rid, 64);
     buf_init(&self, 256);
     rid_add_child(&rid, op->coll->db, op->coll->number, RID_ITEM, number);
-    buf_printf(&self, "dbs/" STR_FMT "/colls/" STR_FMT "/docs/" STR_FMT "/",
-               STR_ARG(op->coll->db_rid), STR_ARG(op->coll->rid), STR_ARG(buf_str(&rid)));
+    buf_reserve(&self, op->coll->db_rid.n + op->coll->rid.n + rid.n + 20);
+    buf_add_cstr(&self, "dbs/");
+    buf_add_str(&self, op->coll->db_rid);
+    buf_add_cstr(&self, "/colls/");
+    buf_add_str(&self, op->coll->rid);
+    buf_add_cstr(&self, "/docs/");
+    buf_add_str(&self, buf_str(&rid));
+    buf_add_char(&self, '/');
     buf_init(&text, ENGINE_DOC_SIZE_MAX);
     buf_reserve(&text, op->base.n + 320);
     buf_add_str(&text, op->base);
