@@ -197,6 +197,25 @@ struct str client_header(struct str headers, struct str name)
     return STR("");
 }
 
+static enum err err_of_status(int status)
+{
+    static const struct {
+        int status;
+        enum err err;
+    } known[] = {
+        {401, ERR_UNAUTHORIZED},    {403, ERR_FORBIDDEN}, {404, ERR_NOT_FOUND},
+        {408, ERR_UNKNOWN_OUTCOME}, {409, ERR_EXISTS},    {412, ERR_CONFLICTING_OPERATION},
+        {413, ERR_LIMIT},           {429, ERR_BUSY},      {501, ERR_UNSUPPORTED},
+        {503, ERR_UNAVAILABLE},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
+        if (known[i].status == status) {
+            return known[i].err;
+        }
+    }
+    return status >= 500 ? ERR_INTERNAL : ERR_INVALID;
+}
+
 enum err client_answer_err(int status, const struct json *doc, struct errinfo *ei)
 {
     if (status < 400) {
@@ -208,14 +227,7 @@ enum err client_answer_err(int status, const struct json *doc, struct errinfo *e
     (void)json_get_str(doc, STR("code"), &code);
     (void)json_get_str(doc, STR("message"), &message);
     (void)json_get_str(doc, STR("hint"), &hint);
-    enum err err = status == 404   ? ERR_NOT_FOUND
-                   : status == 409 ? ERR_EXISTS
-                   : status == 412 ? ERR_CONFLICTING_OPERATION
-                   : status == 401 ? ERR_UNAUTHORIZED
-                   : status == 403 ? ERR_FORBIDDEN
-                   : status == 503 ? ERR_UNAVAILABLE
-                   : status == 408 ? ERR_UNKNOWN_OUTCOME
-                                   : ERR_INVALID;
+    enum err err = err_of_status(status);
     err_set(ei, err, STR_FMT " (" STR_FMT ", HTTP %d)", STR_ARG(message), STR_ARG(code), status);
     if (hint.n > 0) {
         err_hint(ei, STR_FMT, STR_ARG(hint));

@@ -1,0 +1,41 @@
+/* What a drill computes without an account: percentiles, names of faults. */
+#include "continuity/drill/drill.h"
+
+#include <string.h>
+
+#include "lib/t.h"
+
+T_TEST("percentiles are by nearest rank and leave out what never happened")
+{
+    static const int64_t values[] = {50, -1, 10, 40, -1, 20, 30};
+    t_eq_i64(drill_percentile(values, 7, 0), 10);
+    t_eq_i64(drill_percentile(values, 7, 20), 10);
+    t_eq_i64(drill_percentile(values, 7, 21), 20);
+    t_eq_i64(drill_percentile(values, 7, 50), 30);
+    t_eq_i64(drill_percentile(values, 7, 80), 40);
+    t_eq_i64(drill_percentile(values, 7, 99), 50);
+    t_eq_i64(drill_percentile(values, 7, 100), 50);
+    static const int64_t zero[] = {0};
+    t_eq_i64(drill_percentile(zero, 1, 50), 0);
+}
+
+T_TEST("without any value there is no percentile")
+{
+    static const int64_t never[] = {-1, -1};
+    t_eq_i64(drill_percentile(never, 2, 50), -1);
+    t_eq_i64(drill_percentile(never, 0, 50), -1);
+}
+
+T_TEST("every fault has a name that is read back, and other words are none")
+{
+    enum drill_fault f = DRILL_FAULT_COUNT;
+    for (unsigned i = 0; i < DRILL_FAULT_COUNT; i++) {
+        const char *name = drill_fault_name((enum drill_fault)i);
+        t_check(drill_fault_parse(str_of(name), &f) && (unsigned)f == i);
+    }
+    t_check(!drill_fault_parse(STR(""), &f));
+    t_check(!drill_fault_parse(STR("kil"), &f));
+    t_check(!drill_fault_parse(STR("killed"), &f));
+}
+
+T_MAIN()
