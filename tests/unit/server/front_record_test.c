@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "account/region.h"
 #include "base/mem_probe.h"
 #include "lib/t.h"
 
