@@ -80,4 +80,18 @@ def _():
     comment("60 writes, each read in three regions after its acknowledgement")
 
 
+@tap.test("graceful changes under load: every accepted write is answered, none with unknown outcome")
+def _():
+    c = container("graceful")
+    load = Writers(up, c, threads=8, pace=0)
+    for _round in range(6):
+        load.more(30)
+        writer = up.writer()
+        target = next(n for n in up.region_names if n != writer)
+        code, out, err = up.cli("account", "failover", target)
+        eq(code, 0, out + err)
+    finish(load)
+    eq(len(load.unknown), 0, "writes with unknown outcome")
+
+
 tap.run()
