@@ -211,7 +211,8 @@ static void print(const struct load *l, double seconds)
             sep = ",";
         }
     }
-    printf("},\"broken\":%" PRIu64 ",\"sample\":", l->broken);
+    /* done: with the warm-up. */
+    printf("},\"broken\":%" PRIu64 ",\"done\":%" PRIu64 ",\"sample\":", l->broken, l->done);
     sample_print(&l->sample, seconds);
     printf("}\n");
 }

@@ -6,11 +6,13 @@ import hmac
 import http.client
 import json
 import os
+import pathlib
 import time
 import urllib.parse
 
 from kit.peers import FILL, IDS, http_load
-from kit.system import HOLDFAST, BenchError, Process, children, command, free_ports, remove, wait_for
+from kit.system import (HOLDFAST, BenchError, Process, children, command, free_ports, remove,
+                        thread_times, wait_for)
 
 DATABASE = "bench"
 CONTAINER = "items"
@@ -134,16 +136,31 @@ class Account:
         self.token = headers.get("x-ms-session-token", "")
 
     def measure(self, work, connections, seconds, warm):
+        """The sample, and what a request cost in CPU time: `threads` and `server_us` of the write
+        region's server, `reader_us` of each other region's on average."""
         more = []
         if work == "read" and self.level == "Session" and self.token:
             more = ["--header", f"x-ms-session-token: {self.token}"]
-        return http_load(self.writer_port, work, connections, seconds, warm, *more, key=self.key)
+        before = {p: thread_times(p) for p in self.servers()}
+        sample = http_load(self.writer_port, work, connections, seconds, warm, *more, key=self.key)
+        done = max(sample["done"], 1)
+        spent = {p: {k: (v - before[p].get(k, 0)) * 1e6 / done for k, v in thread_times(p).items()}
+                 for p in before}
+        sample["threads"] = spent.pop(self.servers()[0])
+        sample["server_us"] = sum(sample["threads"].values())
+        sample["reader_us"] = sum(sum(t.values()) for t in spent.values()) / max(len(spent), 1)
+        return sample
 
     # ---- processes ----
 
     def pids(self, role):
         """Of the children of `up` that play a role: server, front, coordinator."""
         return [p for p in children(self.process.pid) if role in command(p)[1:2]]
+
+    def servers(self):
+        """Pids in the order of the regions: each one's configuration is named for its region."""
+        by_name = {pathlib.Path(command(p)[3]).stem: p for p in self.pids("server")}
+        return [by_name[r] for r in self.regions]
 
 
 def clean_env():

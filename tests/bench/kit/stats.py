@@ -38,11 +38,17 @@ def interleave(subjects, rounds, measure, note):
 
 
 def summary(samples):
-    """Rates with their spread; percentiles as the median over rounds."""
+    """Rates with their spread; percentiles as the median over rounds; CPU times as the least of all
+    rounds, since a disturbance only adds to them."""
     ret = {}
     for name, rows in samples.items():
         ret[name] = {"rate": spread([r["rate"] for r in rows]),
                      "errors": sum(r["errors"] for r in rows)}
         for key in ("p50_us", "p99_us", "p999_us", "cpu_us"):
             ret[name][key] = statistics.median(r[key] for r in rows)
+        if "threads" in rows[0]:
+            ret[name]["server_us"] = min(r["server_us"] for r in rows)
+            ret[name]["reader_us"] = min(r["reader_us"] for r in rows)
+            names = {t for r in rows for t in r["threads"]}
+            ret[name]["threads"] = {t: min(r["threads"].get(t, 0) for r in rows) for t in sorted(names)}
     return ret

@@ -183,6 +183,21 @@ def rss_kib(pid):
     return 0
 
 
+def thread_times(pid):
+    """{thread name: CPU seconds} of a process; threads of one name are added up, the first thread is
+    called "core"."""
+    ret = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            text = open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii").read()
+            name = open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8").read().strip()
+        except OSError:
+            continue  # it has just ended
+        name = "core" if int(task) == pid else name
+        ret[name] = ret.get(name, 0) + int(text.split()[0]) / 1e9
+    return ret
+
+
 def command(pid):
     return open(f"/proc/{pid}/cmdline", "rb").read().decode(errors="replace").split("\0")[:-1]
 
