@@ -72,6 +72,12 @@ bool region_timers_check(const struct region_timers *t, char ret_why[256])
             t->beat_ms, t->coord_timeout_ms, t->lease_ms, t->stop_margin_ms);
         return false;
     }
+    if (t->read_lease_ms <= t->stop_margin_ms + t->beat_ms) {
+        (void)snprintf(ret_why, 256,
+                       "read lease %u ms must be above stop margin %u ms + heartbeat %u ms",
+                       t->read_lease_ms, t->stop_margin_ms, t->beat_ms);
+        return false;
+    }
     return true;
 }
 
@@ -185,7 +191,8 @@ static void on_pong(struct region *r, region_id from, const struct msg *m)
         (r->rec->q_mask & record_mask(r->cfg.self)) == 0 || m->t > region_now(r)) {
         return;
     }
-    usec until = m->t + ms(r->cfg.timers.read_lease_ms); /* from when we asked */
+    /* From when we asked, and less than the writer waits: clocks may run apart by a few percent. */
+    usec until = lease_until(m->t, r->cfg.timers.read_lease_ms, r->cfg.timers.stop_margin_ms);
     if (until > r->read_until_us) {
         r->read_until_us = until;
         region_publish_view(r);
