@@ -319,17 +319,60 @@ static void check_losses(struct world *w)
 
 /* ---- linear ---- */
 
+/* The history as it was known at time t: what ended later may still happen or not. */
+static enum lin_verdict verdict_at(const struct lin_op *ops, size_t n, usec t, struct lin_op *cut)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i].from > t) {
+            continue;
+        }
+        cut[count] = ops[i];
+        bool has_ended = !ops[i].is_unknown && ops[i].to <= t;
+        bool is_write = ops[i].kind == LIN_WRITE || ops[i].kind == LIN_CREATE ||
+                        ops[i].kind == LIN_REPLACE || ops[i].kind == LIN_DELETE;
+        cut[count].is_unknown = !has_ended;
+        count += has_ended || is_write;
+    }
+    return lin_check(cut, count, LIN_STEPS_MAX);
+}
+
+/* The end of the first operation with which the history went wrong. */
+static usec first_wrong(const struct lin_op *ops, size_t n)
+{
+    struct lin_op *cut = MEM_NEW_ARRAY(struct lin_op, n);
+    usec lo = 0; /* still fine */
+    usec hi = 0; /* wrong */
+    for (size_t i = 0; i < n; i++) {
+        hi = !ops[i].is_unknown && ops[i].to > hi ? ops[i].to : hi;
+    }
+    while (hi - lo > 1) {
+        usec mid = lo + (hi - lo) / 2;
+        if (verdict_at(ops, n, mid, cut) == LIN_BAD) {
+            hi = mid;
+        } else {
+            lo = mid;
+        }
+    }
+    mem_free(cut);
+    return hi;
+}
+
 static void describe(struct world *w, pid p, uint16_t key, const struct lin_op *ops, size_t n)
 {
     static const char *const names[] = {"read",   "write",       "create",     "replace",
                                         "delete", "saw-present", "saw-absent", "saw-other"};
-    trace(w, "not-linear", 0, p, key, n);
+    usec wrong = first_wrong(ops, n);
+    trace(w, "not-linear", 0, p, key, wrong);
     for (size_t i = 0; i < n; i++) {
+        if (ops[i].from > wrong || (ops[i].to + 2000000 < wrong && !ops[i].is_unknown)) {
+            continue;
+        }
         char text[TRACE_TEXT];
-        (void)snprintf(text, sizeof(text), "%llu %s%s value=%llu expect=%llu %.6f..%.6f",
-                       U(ops[i].op_id), names[ops[i].kind], ops[i].is_unknown ? "?" : "",
-                       U(ops[i].value), U(ops[i].expect), (double)ops[i].from / 1e6,
-                       (double)ops[i].to / 1e6);
+        (void)snprintf(text, sizeof(text), "op %llu region %u %s%s value=%llu expect=%llu %.6f..%.6f",
+                       U(ops[i].op_id), ledger_get(w->ledger, ops[i].op_id)->region,
+                       names[ops[i].kind], ops[i].is_unknown ? "?" : "", U(ops[i].value),
+                       U(ops[i].expect), (double)ops[i].from / 1e6, (double)ops[i].to / 1e6);
         trace_text(w, "history", 0, text);
     }
 }
