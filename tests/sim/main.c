@@ -73,6 +73,8 @@ struct shared { /* mapped; written by workers, each its own slot */
 static struct shared *shared;
 static double started;
 
+enum { SHORT_SECONDS_MAX = 300, SHORT_SEEDS = 1000 };
+
 static double seconds_now(void)
 {
     struct timespec t;
@@ -159,6 +161,9 @@ static bool run_of(const struct options *o, uint64_t idx, struct run_options *re
     idx -= p.scripted;
     ret->seed = o->seed + idx;
     uint64_t limit = o->has_seed && o->seeds == 0 ? 1 : o->seeds;
+    if (limit == 0 && o->seconds <= SHORT_SECONDS_MAX) {
+        limit = SHORT_SEEDS; /* the same runs on a fast machine as on a slow one */
+    }
     return limit == 0 || idx < limit;
 }
 

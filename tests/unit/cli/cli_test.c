@@ -86,10 +86,11 @@ static void fails(const char *line, int status, const char *says, const char *hi
 {
     run(line);
     t_checkf(r.status == status, "holdfast %s: exit %d, not %d: %s", line, r.status, status, r.err);
-    t_checkf(strncmp(r.err, "holdfast: ", 10) == 0 && strstr(r.err, says), "holdfast %s: '%s' not in: %s", line, says,
-             r.err);
+    t_checkf(strncmp(r.err, "holdfast: ", 10) == 0 && strstr(r.err, says),
+             "holdfast %s: '%s' not in: %s", line, says, r.err);
     const char *at = strstr(r.err, "\nhint: ");
-    t_checkf(hint[0] ? at && strstr(at, hint) : !at, "holdfast %s: hint '%s', got: %s", line, hint, r.err);
+    t_checkf(hint[0] ? at && strstr(at, hint) : !at, "holdfast %s: hint '%s', got: %s", line, hint,
+             r.err);
     t_checkf(r.out[0] == '\0', "holdfast %s printed: %s", line, r.out);
     t_check(r.err[strlen(r.err) - 1] == '\n');
 }
@@ -102,8 +103,9 @@ static void prints(const char *line, const char *part)
     t_checkf(r.err[0] == '\0', "holdfast %s: %s", line, r.err);
 }
 
-static const char *const names[] = {"up",      "status", "account", "conflicts",   "drill", "inspect",
-                                    "server",  "front",  "coordinator", "proxy", "version"};
+static const char *const names[] = {"up",          "status",  "account", "conflicts",
+                                    "drill",       "inspect", "server",  "front",
+                                    "coordinator", "proxy",   "version"};
 
 T_TEST("without a command the overview is an error, with --help it is the answer")
 {
@@ -195,7 +197,8 @@ T_TEST("up refuses wrong options before it touches anything")
     fails("up --fault-proxy --regions a,b,c,d,e,f,g,h", 2, "7 regions at most", "");
     fails("up --account -a-", 2, "bad account name '-a-'", "hyphen");
     fails("up --account localhost", 2, "cannot be called localhost", "clients");
-    fails("up --consistency BoundedStaleness", 69, "BoundedStaleness is not implemented", "Session");
+    fails("up --consistency BoundedStaleness", 69, "BoundedStaleness is not implemented",
+          "Session");
     fails("up --consistency strict", 2, "unknown consistency level 'strict'", "Strong");
     fails("up --engine floppy", 2, "unknown engine 'floppy'", "rocksdb, mem");
     fails("up --profile moon", 2, "unknown profile 'moon'", "lan, wan");
@@ -246,11 +249,14 @@ T_TEST("up refuses directories that are not its own, damaged, of another account
     fails("up --dir newer", 78, "has format 2, this program knows up to 1", "newer version");
     make_dir("kept");
     put("kept/FORMAT", "holdfast-data 1\n");
-    put("kept/account.json", "{\"account\":\"shop\",\"engine\":\"rocksdb\",\"regions\":[{\"name\":\"a\"},{\"name\":\"b\"}]}");
+    put("kept/account.json", "{\"account\":\"shop\",\"engine\":\"rocksdb\",\"regions\":[{\"name\":"
+                             "\"a\"},{\"name\":\"b\"}]}");
     fails("up --dir kept --regions a", 78, "has other regions", "leave --regions out");
     fails("up --dir kept --regions b,a", 78, "has other regions", "leave --regions out");
-    fails("up --dir kept --account store", 78, "has account 'shop', not 'store'", "leave --account out");
-    fails("up --dir kept --engine mem", 78, "has engine 'rocksdb', not 'mem'", "leave --engine out");
+    fails("up --dir kept --account store", 78, "has account 'shop', not 'store'",
+          "leave --account out");
+    fails("up --dir kept --engine mem", 78, "has engine 'rocksdb', not 'mem'",
+          "leave --engine out");
     put("kept/account.json", "{\"account\":");
     fails("up --dir kept", 74, "account.json is damaged", "copy");
     put("kept/account.json", "{\"account\":\"shop\"}");
@@ -259,7 +265,8 @@ T_TEST("up refuses directories that are not its own, damaged, of another account
 
 T_TEST("tools say where they looked for an account, and what to give instead")
 {
-    static const char *const tools[] = {"status", "account", "account keys", "account failover a", "conflicts"};
+    static const char *const tools[] = {"status", "account", "account keys", "account failover a",
+                                        "conflicts"};
     for (size_t i = 0; i < ARRAY_COUNT(tools); i++) {
         char line[128];
         fails(tools[i], 1, "./holdfast-data/account.json", "holdfast up");
@@ -267,7 +274,8 @@ T_TEST("tools say where they looked for an account, and what to give instead")
         fails(line, 1, "nowhere/account.json", "--dir");
         (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/", tools[i]);
         fails(line, 1, "no key for http://127.0.0.1:1/", "--key");
-        (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/ --key AAAA", tools[i]);
+        (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/ --key AAAA",
+                       tools[i]);
         run(line);
         t_eq_int(r.status, 69);
         t_contains(str_of(r.err), "127.0.0.1");
@@ -285,8 +293,10 @@ T_TEST("tools say where they looked for an account, and what to give instead")
 T_TEST("commands with operations name a wrong one and list the right ones")
 {
     fails("account fly", 2, "unknown operation 'fly'", "failover REGION");
-    fails("account failover", 2, "account failover needs the name of one region", "failover REGION");
-    fails("account offline a b", 2, "account offline needs the name of one region", "offline REGION");
+    fails("account failover", 2, "account failover needs the name of one region",
+          "failover REGION");
+    fails("account offline a b", 2, "account offline needs the name of one region",
+          "offline REGION");
     fails("account show a", 2, "account show takes no further argument", "show");
     fails("account keys a", 2, "account keys takes no further argument", "keys");
     fails("conflicts burn", 2, "unknown operation 'burn'", "export --out FILE");
@@ -301,7 +311,8 @@ T_TEST("commands with operations name a wrong one and list the right ones")
     fails("inspect store", 2, "which store?", "--store FOLDER");
     fails("inspect log", 2, "which store?", "--store FOLDER");
     fails("drill now", 2, "drill takes no argument 'now'", "");
-    fails("drill --fault flood --endpoint http://127.0.0.1:1/ --key AAAA", 2, "unknown fault 'flood'", "kill, pause");
+    fails("drill --fault flood --endpoint http://127.0.0.1:1/ --key AAAA", 2,
+          "unknown fault 'flood'", "kill, pause");
     fails("drill --max-rpo-writes few", 2, "--max-rpo-writes needs a number", "");
 }
 
@@ -335,7 +346,8 @@ T_TEST("processes started by hand say what they need")
     }
     fails("proxy", 78, "no links to carry", "--fault-proxy");
     put("typo.conf", "# comment\nregoin = east\n");
-    fails("server --config typo.conf", 78, "typo.conf:2: unknown option 'regoin'", "did you mean 'region'?");
+    fails("server --config typo.conf", 78, "typo.conf:2: unknown option 'regoin'",
+          "did you mean 'region'?");
 }
 
 T_TEST("the environment gives options, and flags win over it")

@@ -161,8 +161,9 @@ static const char *folder(const char *name, const char *account_json)
 T_TEST("an account is found by its directory; endpoint and key given win over it")
 {
     struct client_account a;
-    const char *dir = folder("whole", "{\"account\":\"shop\",\"endpoint\":\"http://127.0.0.1:1/\",\"key\":\"AAAA\","
-                                      "\"faultProxy\":\"127.0.0.1:9\",\"regions\":[]}");
+    const char *dir = folder(
+        "whole", "{\"account\":\"shop\",\"endpoint\":\"http://127.0.0.1:1/\",\"key\":\"AAAA\","
+                 "\"faultProxy\":\"127.0.0.1:9\",\"regions\":[]}");
     t_ok(client_account_find(dir, "", "", &a, NULL));
     t_eq_cstr(a.account, "shop");
     t_eq_cstr(a.endpoint, "http://127.0.0.1:1/");
@@ -175,8 +176,9 @@ T_TEST("an account is found by its directory; endpoint and key given win over it
     t_eq_cstr(a.key, "BBBB");
     t_ok(client_account_find("/nowhere", "http://h/", "BBBB", &a, NULL)); /* no directory needed */
     t_eq_cstr(a.account, "");
-    t_ok(client_account_find(folder("no-proxy", "{\"endpoint\":\"e\",\"key\":\"k\",\"faultProxy\":null}"), "", "",
-                             &a, NULL));
+    t_ok(client_account_find(
+        folder("no-proxy", "{\"endpoint\":\"e\",\"key\":\"k\",\"faultProxy\":null}"), "", "", &a,
+        NULL));
     t_eq_cstr(a.fault_proxy, "");
 }
 

@@ -35,7 +35,8 @@ T_TEST("every write is in exactly one column, whatever marks it got")
         bool is_found = (marks & (LEDGER_SURVIVES | LEDGER_IN_FEED)) != 0;
         t_eq_u64(s.lost, (marks & LEDGER_ACKED) != 0 && !is_found);
         t_eq_u64(s.unknown_found, (marks & (LEDGER_ACKED | LEDGER_REFUSED)) == 0 && is_found);
-        t_eq_u64(s.refused_found, (marks & (LEDGER_ACKED | LEDGER_REFUSED)) == LEDGER_REFUSED && is_found);
+        t_eq_u64(s.refused_found,
+                 (marks & (LEDGER_ACKED | LEDGER_REFUSED)) == LEDGER_REFUSED && is_found);
         t_eq_u64(s.found_twice, (marks & LEDGER_SURVIVES) != 0 && (marks & LEDGER_IN_FEED) != 0);
     }
 }

@@ -28,7 +28,8 @@ static enum err set(struct str value, coord_rev rev, struct errinfo *ei)
     return front_record_set(&kept, &kv, ei);
 }
 
-T_TEST("a record that arrives is known with its revision, and does not lean on what it was read from")
+T_TEST(
+    "a record that arrives is known with its revision, and does not lean on what it was read from")
 {
     mem_probe_start();
     front_record_init(&kept);

@@ -49,8 +49,8 @@ struct region_play {
     pthread_t thread;
     atomic_bool is_ending;
     atomic_bool is_away; /* accepts nothing any more */
-    atomic_int open; /* connection threads */
-    char last[4096]; /* head of the last request; read when it has been answered */
+    atomic_int open;     /* connection threads */
+    char last[4096];     /* head of the last request; read when it has been answered */
 };
 
 static struct region_play regions[2];
