@@ -153,7 +153,6 @@ static void io_metadata_applied(void *ctx, lsn upto)
 static void io_epoch_reached(void *ctx)
 {
     struct region *r = (struct region *)ctx;
-    region_update_token(r);
     region_publish_view(r);
     write_recheck_waits(r);
 }
@@ -373,23 +372,6 @@ bool region_lease_is_fresh(const struct region *r)
     return region_acts_as_writer(r) && r->lease_from_us != 0 && now < region_lease_until(r);
 }
 
-/* Session tokens of an older version are accepted without comparison. That is right only where the
- * data has everything that survived into the epoch which raised the version. */
-void region_update_token(struct region *r)
-{
-    if (r->rec == NULL) {
-        return;
-    }
-    uint64_t version = r->rec->token_version;
-    epoch low = repl_lowest_epoch(r->repl);
-    for (size_t i = 0; i < r->rec->epoch_count; i++) {
-        if (r->rec->epochs[i].is_lossy && r->rec->epochs[i].epoch > low && version > 0) {
-            version--;
-        }
-    }
-    r->token_version = version;
-}
-
 void region_publish_view(struct region *r)
 {
     struct region_view *v = &r->view;
@@ -398,7 +380,7 @@ void region_publish_view(struct region *r)
     atomic_store_explicit(&v->role, (unsigned)r->role, memory_order_release);
     if (r->rec != NULL) {
         atomic_store_explicit(&v->generation, r->rec->generation, memory_order_relaxed);
-        atomic_store_explicit(&v->token_version, r->token_version, memory_order_relaxed);
+        atomic_store_explicit(&v->token_version, repl_token_version(r->repl), memory_order_relaxed);
         atomic_store_explicit(&v->level, (unsigned)r->rec->level, memory_order_relaxed);
         atomic_store_explicit(&v->is_single_region, r->rec->region_count == 1,
                               memory_order_relaxed);
@@ -469,6 +451,12 @@ void region_update_mode(struct region *r)
         .token_version = rec->token_version,
         .lsn_limit = rec->lsn_limit,
     };
+    STATIC_ASSERT(RECORD_EPOCHS_MAX <= ARRAY_COUNT(m.lossy), "one per epoch");
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        if (rec->epochs[i].is_lossy) {
+            m.lossy[m.lossy_count++] = rec->epochs[i].epoch;
+        }
+    }
     switch ((enum region_role)r->role) {
     case ROLE_STARTING:
     case ROLE_OFFLINE:
@@ -650,7 +638,6 @@ void region_step(struct region *r, enum region_event_no ev)
                      region_role_name((enum region_role)r->role),
                      (unsigned long long)(r->rec != NULL ? r->rec->generation : 0), row->text);
     }
-    region_update_token(r);
     region_publish_view(r);
     r->io.published(r->io.ctx);
 }
@@ -696,7 +683,7 @@ static void transfer_tick(struct region *r)
     usec now = region_now(r);
     /* Accepted writes are answered first: what still waits for a third region when the other one
      * takes over would end with an unknown outcome. */
-    if (r->role == ROLE_HOLDING && repl_is_quiet(r->repl) && list_is_empty(&r->pending) &&
+    if (r->role == ROLE_HOLDING && (repl_is_quiet(r->repl) || BUG(BUG_TRANSFER_BOTH)) && list_is_empty(&r->pending) &&
         (r->end_sent_us == 0 || now - r->end_sent_us >= ms(r->cfg.timers.beat_ms))) {
         r->end_sent_us = now;
         repl_send_transfer_end(r->repl, r->rec->transfer_to);

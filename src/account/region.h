@@ -47,7 +47,8 @@ bool region_timers_check(const struct region_timers *t, char ret_why[256]);
 /* struct part_view: repl/view.h */
 struct region_view { /* one per region core */
     _Atomic uint64_t generation;
-    _Atomic uint64_t token_version;
+    _Atomic uint64_t
+        token_version; /* lowest of the partitions': for compatibility checks use theirs */
     _Atomic uint64_t
         fresh_until_us;     /* writer: its lease; reader: its read lease. On CLOCK_BOOTTIME */
     _Atomic unsigned role;  /* enum region_role */

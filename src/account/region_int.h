@@ -92,11 +92,9 @@ struct region {
     struct arena rec_arena[2];
     unsigned rec_at;
     coord_rev rec_rev;
-    uint64_t token_version; /* of the data here: raised with the record's only once every
-                                     * partition has reached the epoch that raised it */
-    usec reign_over_us;     /* when we saw that the newest epoch's generation is no longer
+    usec reign_over_us; /* when we saw that the newest epoch's generation is no longer
                                      * the record's; 0 = it still is */
-    bool is_synced;         /* in touch with the coordinator */
+    bool is_synced;     /* in touch with the coordinator */
     struct member members[REGION_ID_MAX + 1];
 
     /* Role. */
@@ -180,7 +178,6 @@ void region_step(struct region *r, enum region_event_no ev);
 void region_update_mode(struct region *r);
 void region_update_masks(struct region *r);
 void region_publish_view(struct region *r);
-void region_update_token(struct region *r);
 const struct record_region *region_self(const struct region *r);
 const struct record_epoch *region_reign(const struct region *r); /* newest epoch; NULL = none */
 bool region_lease_is_fresh(const struct region *r);

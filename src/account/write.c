@@ -215,13 +215,13 @@ static enum err missed(const struct region_wait *w)
     return w->kind == WAIT_APPLIED ? ERR_SESSION_BEHIND : ERR_UNAVAILABLE;
 }
 
-/* The token's version against the account's: >0 the token is superseded, <0 we are behind. */
-static int version_cmp(const struct region *r, const struct region_wait *w)
+/* The token's version against the partition's: >0 the token is superseded, <0 we are behind. */
+static int version_cmp(const struct part_view *view, const struct region_wait *w)
 {
     if (w->kind != WAIT_APPLIED || w->token_version == 0) {
         return 0;
     }
-    uint64_t mine = r->token_version;
+    uint64_t mine = atomic_load_explicit(&view->token_version, memory_order_relaxed);
     return mine > w->token_version ? 1 : mine < w->token_version ? -1 : 0;
 }
 
@@ -232,7 +232,8 @@ static void queue_wait(struct region *r, struct region_wait *w)
         finish_wait(r, w, missed(w));
         return;
     }
-    int version = version_cmp(r, w);
+    const struct part_view *v = repl_part_view(p);
+    int version = version_cmp(v, w);
     if (version > 0 || (w->kind == WAIT_APPLIED && BUG(BUG_SESSION_WAIT_SKIPPED))) {
         finish_wait(r, w, OK);
         return;
@@ -240,7 +241,6 @@ static void queue_wait(struct region *r, struct region_wait *w)
     if (version < 0) {
         return; /* looked at again with the next record */
     }
-    const struct part_view *v = repl_part_view(p);
     if (w->kind == WAIT_APPLIED) {
         if (repl_durable(p).lsn >= w->lsn) {
             finish_wait(r, w, OK);

@@ -213,7 +213,6 @@ static void add_token(struct op *op)
 {
     const struct region_view *view = op->service->view;
     bool is_single = atomic_load(&view->is_single_region);
-    uint64_t version = atomic_load(&view->token_version);
     size_t first = op->token_ordinal < op->coll->part_count ? op->token_ordinal : 0;
     size_t end = first + 1;
     if (op->gate_end > op->gate_first + 1 && op->gate_end - op->gate_first <= TOKEN_RANGES_MAX) {
@@ -226,6 +225,7 @@ static void add_token(struct op *op)
         if (i > first) {
             buf_add_char(&token, ',');
         }
+        uint64_t version = atomic_load(&op->coll->parts[i]->token_version);
         session_write(i, is_single, version, token_place(op, i), &token);
     }
     ASSERT(buf_ok(&token));
@@ -375,14 +375,16 @@ static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *re
         return OK;
     }
     const struct part_view *part = op->coll->parts[ordinal];
-    uint64_t version = atomic_load(&op->service->view->token_version);
+    /* Place before version: who sees the place of a new epoch must see its version too. */
+    lsn applied = atomic_load(&part->applied_lsn);
+    uint64_t version = atomic_load(&part->token_version);
     bool is_ahead = need.has_version && need.version > version;
     bool is_superseded = need.has_version && need.version < version;
     if (is_superseded && !op->is_session_lost && is_cut_off(op, part->pid, need.lsn)) {
         op->is_session_lost = true;
         op_header(op, STR("x-hf-session-loss"), STR("1"));
     }
-    if (is_ahead || (!is_superseded && need.lsn > atomic_load(&part->applied_lsn))) {
+    if (is_ahead || (!is_superseded && need.lsn > applied)) {
         *ret = (struct region_wait){.pid = part->pid,
                                     .kind = WAIT_APPLIED,
                                     .lsn = need.lsn,

@@ -406,8 +406,25 @@ void part_write(struct partition *p, struct entry *e)
 
 /* ---- durability ---- */
 
+uint64_t part_token_version(const struct partition *p)
+{
+    const struct repl_mode *m = &p->repl->mode;
+    uint64_t version = m->token_version;
+    if (m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn) {
+        return version;
+    }
+    for (size_t i = 0; i < m->lossy_count; i++) {
+        if (m->lossy[i] > p->durable.epoch && version > 0) {
+            version--;
+        }
+    }
+    return version;
+}
+
+/* Version before place: a reader that sees the new place sees the version that goes with it. */
 void part_publish(struct partition *p)
 {
+    atomic_store_explicit(&p->view.token_version, part_token_version(p), memory_order_release);
     atomic_store_explicit(&p->view.item_count, p->item_count, memory_order_relaxed);
     atomic_store_explicit(&p->view.item_size, p->item_size, memory_order_relaxed);
     atomic_store_explicit(&p->view.epoch, p->durable.epoch, memory_order_relaxed);
@@ -431,9 +448,7 @@ void part_durable_moved(struct partition *p)
     }
     if (!list_is_empty(&p->behind) && p->durable.lsn >= R->mode.start_lsn) {
         list_remove(&p->behind);
-        if (list_is_empty(&R->behind)) {
-            R->io.epoch_reached(R->io.ctx);
-        }
+        R->io.epoch_reached(R->io.ctx);
     }
     struct wait_node *n;
     while ((n = wait_pop(&p->applied_waiters, p->durable.lsn)) != NULL) {

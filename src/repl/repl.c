@@ -95,10 +95,11 @@ struct partition *repl_part(struct repl *R, pid id)
         open_epoch_in(p);
     } else if (R->mode.kind == REPL_READER) {
         list_push_back(&R->unmatched, &p->unmatched);
-        if (!list_is_empty(&R->behind)) {
-            list_push_back(&R->behind, &p->behind);
-        }
     }
+    if (R->mode.kind != REPL_WRITER) {
+        list_push_back(&R->behind, &p->behind);
+    }
+    part_publish(p);
     return p;
 }
 
@@ -330,15 +331,16 @@ static void find_behind(struct repl *R)
         if (!p->is_dropped && R->mode.kind != REPL_WRITER && p->durable.lsn < R->mode.start_lsn) {
             list_push_back(&R->behind, &p->behind);
         }
+        part_publish(p);
     }
 }
 
-epoch repl_lowest_epoch(const struct repl *R)
+uint64_t repl_token_version(const struct repl *R)
 {
-    epoch low = UINT64_MAX;
+    uint64_t low = R->mode.token_version;
     LIST_FOR(l, &R->behind) {
-        const struct partition *p = LIST_ENTRY(l, struct partition, behind);
-        low = p->durable.epoch < low ? p->durable.epoch : low;
+        uint64_t version = part_token_version(LIST_ENTRY(l, struct partition, behind));
+        low = version < low ? version : low;
     }
     return low;
 }
@@ -389,7 +391,7 @@ void repl_set_mode(struct repl *R, const struct repl_mode *m)
             enter_writer(R);
         }
     }
-    if (is_new || old.start_lsn != m->start_lsn) {
+    if (is_new || old.start_lsn != m->start_lsn || old.token_version != m->token_version) {
         find_behind(R);
     }
     repl_set_flags(R);
@@ -525,6 +527,10 @@ bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n)
             if (p != NULL && p->tail.lsn != 0) {
                 return false;
             }
+            continue;
+        }
+        if (BUG(BUG_TRANSFER_BOTH) && p != NULL && p->durable.lsn >= at.lsn) {
+            with_entries++;
             continue;
         }
         if (p == NULL || !place_same(p->durable, at) || !place_same(p->tail, at) ||

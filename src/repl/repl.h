@@ -49,7 +49,7 @@ struct repl_io {
      * it thinks it is. */
     void (*stale)(void *ctx);
     void (*metadata_applied)(void *ctx, lsn upto);
-    /* Every partition has reached the mode's epoch (repl_lowest_epoch moved). */
+    /* A partition has reached the mode's epoch: its token version is the record's now. */
     void (*epoch_reached)(void *ctx);
     /* A write's or a read's waiter was released: its need is reached. */
     void (*acked)(void *ctx, struct wait_node *n);
@@ -80,6 +80,8 @@ struct repl_mode {
     uint64_t online_mask; /* metadata is acknowledged when these have it */
     uint64_t strong_mask; /* at Strong everything is acknowledged when these have it */
     uint64_t token_version;
+    size_t lossy_count; /* epochs that raised it, oldest first */
+    epoch lossy[32];
 };
 
 struct repl_timers {
@@ -148,9 +150,8 @@ void repl_pull_close(struct repl *R);
 bool repl_is_whole(const struct repl *R); /* no diverged suffix, no dirty marks */
 /* READER: every partition was matched by the present writer. */
 bool repl_is_matched(const struct repl *R);
-/* Not WRITER: lowest epoch that a partition's durable log ends in, among those that have not yet
- * reached start_lsn; UINT64_MAX: all have. */
-epoch repl_lowest_epoch(const struct repl *R);
+/* Lowest token version that a partition shows. */
+uint64_t repl_token_version(const struct repl *R);
 void repl_send_transfer_end(struct repl *R, region_id to);
 /* Our durable logs are exactly these. */
 bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n);

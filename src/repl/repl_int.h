@@ -274,6 +274,7 @@ void repl_event(struct repl *R, enum region_event_kind kind, const char *fmt, ..
     __attribute__((format(printf, 3, 4)));
 void part_durable_moved(struct partition *p);
 void part_publish(struct partition *p);
+uint64_t part_token_version(const struct partition *p);
 enum err part_load(struct partition *p, const struct engine_part_meta *m,
                    struct errinfo *ei) MUST_CHECK;
 

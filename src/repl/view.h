@@ -15,6 +15,9 @@ struct part_view { /* one per partition, never freed before region_free */
     _Atomic unsigned flags;
     _Atomic uint64_t applied_lsn; /* durable and visible here */
     _Atomic uint64_t commit_lsn;  /* cannot be lost (Strong: durable in every region of Q) */
+    /* Session tokens: version of the data here. It is raised with the record's only once the log
+     * has reached the lossy epoch that raised it: an older token is accepted without comparison. */
+    _Atomic uint64_t token_version;
     _Atomic uint64_t epoch;
     _Atomic uint64_t item_count, item_size;
 };

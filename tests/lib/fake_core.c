@@ -52,6 +52,7 @@ struct part_view *region_part(struct region *r, pid p)
         v->pid = p;
         atomic_store(&v->flags, PART_READABLE | PART_WRITABLE);
         atomic_store(&v->epoch, r->fake->epoch);
+        atomic_store(&v->token_version, r->fake->rec.token_version);
         parts->views[parts->count++] = v;
     }
     return parts->views[i];
@@ -581,6 +582,9 @@ void fake_publish_record(struct fake *f)
 {
     atomic_store(&f->view->level, (unsigned)f->rec.level);
     atomic_store(&f->view->token_version, f->rec.token_version);
+    for (size_t i = 0; i < f->parts->count; i++) {
+        atomic_store(&f->parts->views[i]->token_version, f->rec.token_version);
+    }
     atomic_store(&f->view->generation, f->rec.generation);
     cosmos_set_record(f->cosmos, &f->rec);
 }

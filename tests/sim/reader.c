@@ -103,7 +103,7 @@ void reader_begin(struct node *n, void *ctx)
         return;
     }
     const struct region_view *rv = region_view(node_region(n));
-    uint64_t version = atomic_load(&rv->token_version);
+    uint64_t version = atomic_load(&view->token_version);
     bool is_behind =
         op->token.version > version ||
         (op->token.version == version && op->token.at.lsn > atomic_load(&view->applied_lsn));
@@ -171,7 +171,7 @@ static void step_read(struct node *n, void *ctx)
     struct op *op = ctx;
     const struct region_view *rv = region_view(node_region(n));
     struct part_view *view = region_part(node_region(n), op->pid);
-    op->read_version = atomic_load(&rv->token_version);
+    op->read_version = atomic_load(&view->token_version);
     op->read_generation = atomic_load(&rv->generation);
     op->read_epoch = atomic_load(&view->epoch);
     /* The flags again: between begin and here the partition may have become unreadable. */
@@ -208,7 +208,7 @@ static void step_answer(struct node *n, void *ctx)
     if (!may_serve(n, op, view)) {
         return;
     }
-    bool has_changed = atomic_load(&rv->token_version) != op->read_version ||
+    bool has_changed = atomic_load(&view->token_version) != op->read_version ||
                        atomic_load(&rv->generation) != op->read_generation ||
                        atomic_load(&view->epoch) != op->read_epoch;
     if (has_changed) {
