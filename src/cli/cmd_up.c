@@ -21,6 +21,7 @@ enum {
     UP_ENGINE,
     UP_PROFILE,
     UP_AUTO_FAILOVER,
+    UP_DISK_RESERVE,
     UP_FAULT_PROXY,
     UP_WATCHDOG,
     UP_KILL,
@@ -52,6 +53,8 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
     [UP_PROFILE] = {"profile", CONF_STRING, "lan", 1, 16, 0, "timers: lan or wan"},
     [UP_AUTO_FAILOVER] = {"auto-failover", CONF_BOOL, "yes", 0, 0, 0,
                           "promote by priority when the write region is lost"},
+    [UP_DISK_RESERVE] = {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
+                         "a region with less free disk space takes no writes; 0 = never"},
     [UP_FAULT_PROXY] = {"fault-proxy", CONF_BOOL, "no", 0, 0, 0,
                         "send links between processes through a proxy that drills can cut"},
     [UP_WATCHDOG] = {"watchdog", CONF_DURATION, "1s", 0, 600000, 0,
@@ -178,6 +181,7 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
         return unknown_word("profile", o->profile, "lan, wan", ei);
     }
     o->auto_failover = conf_bool(c, UP_AUTO_FAILOVER);
+    o->disk_reserve_size = conf_u64(c, UP_DISK_RESERVE);
     o->watchdog_ms = (unsigned)conf_u64(c, UP_WATCHDOG);
     o->kill_ms = (unsigned)conf_u64(c, UP_KILL);
     o->is_quiet = conf_bool(c, UP_QUIET);

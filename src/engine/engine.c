@@ -143,7 +143,7 @@ enum err engine_open(const struct engine_opts *opts, struct engine **ret_engine,
     atomic_flag_clear(&e->is_applying);
     int rc = pthread_mutex_init(&e->failure_lock, NULL);
     ASSERT(rc == 0);
-    enum err ret = test_disk_init(&e->test_disk, ei);
+    enum err ret = test_disk_init(&e->test_disk, opts->dir, ei);
     if (ret == OK) {
         ret = open_driver(e, opts, ei);
     }
@@ -543,7 +543,7 @@ void engine_stats_get(struct engine *e, struct engine_stats *ret_stats)
     e->driver->stats(e->kv, &kv);
     *ret_stats = (struct engine_stats){
         .disk_size = kv.disk_size,
-        .disk_free = kv.disk_free,
+        .disk_free = test_disk_free(&e->test_disk, kv.disk_free),
         .memory_size = kv.memory_size,
         .syncs = e->syncs,
         .batches = e->batches,

@@ -8,12 +8,17 @@
 #include "base/log.h"
 #include "base/str.h"
 
-static enum err parse_one(struct test_disk *t, struct str item, struct errinfo *ei)
+static enum err parse_one(struct test_disk *t, struct str item, struct str dir, struct errinfo *ei)
 {
     struct str name;
     struct str number;
     uint64_t value = 0;
-    if (!str_split(item, ':', &name, &number) || !str_to_u64(number, &value)) {
+    bool is_pair = str_split(item, ':', &name, &number);
+    if (is_pair && str_eq(name, STR("at")) && number.n > 0) {
+        t->is_on = t->is_on && str_find(dir, number) >= 0;
+        return OK;
+    }
+    if (!is_pair || !str_to_u64(number, &value)) {
         return err_set(ei, ERR_CONFIG, "HOLDFAST_TEST_DISK: bad item \"" STR_FMT "\"",
                        STR_ARG(item));
     }
@@ -30,7 +35,7 @@ static enum err parse_one(struct test_disk *t, struct str item, struct errinfo *
     return OK;
 }
 
-enum err test_disk_init(struct test_disk *t, struct errinfo *ei)
+enum err test_disk_init(struct test_disk *t, struct str dir, struct errinfo *ei)
 {
     t->is_on = false;
     t->slow_ms = 0;
@@ -42,16 +47,18 @@ enum err test_disk_init(struct test_disk *t, struct errinfo *ei)
     if (text == NULL || text[0] == '\0') {
         return OK;
     }
+    t->is_on = true;
     struct str rest = str_of(text);
     while (rest.n > 0) {
         struct str item;
         if (!str_split(rest, ',', &item, &rest)) {
             rest = STR_NONE;
         }
-        TRY(parse_one(t, item, ei));
+        TRY(parse_one(t, item, dir, ei));
     }
-    t->is_on = true;
-    LOG_WARN("engine", "test_disk_faults_on", "spec=%s", text);
+    if (t->is_on) {
+        LOG_WARN("engine", "test_disk_faults_on", "spec=%s", text);
+    }
     return OK;
 }
 
@@ -66,6 +73,15 @@ enum err test_disk_write(struct test_disk *t, size_t size, struct errinfo *ei)
                        t->full_after_size);
     }
     return OK;
+}
+
+uint64_t test_disk_free(const struct test_disk *t, uint64_t really_free)
+{
+    if (!t->is_on || t->full_after_size == UINT64_MAX) {
+        return really_free;
+    }
+    uint64_t written = atomic_load(&t->bytes_written);
+    return written >= t->full_after_size ? 0 : t->full_after_size - written;
 }
 
 bool test_disk_sync_fails(struct test_disk *t)

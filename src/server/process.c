@@ -30,6 +30,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_DIR] = {"dir", CONF_STRING, ".", 1, 3000, 0, "server, coordinator: where data lives"},
     [PROC_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0,
                      "server: rocksdb (durable) or mem (forgets)"},
+    [PROC_DISK_RESERVE] =
+        {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
+         "server: refuse writes and hand over when less space is free; 0 = never"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
                             "server: reach a region at another address, NAME=HOST:PORT"},
     [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0,
@@ -67,6 +70,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_REGION] = SERVER,
     [PROC_DIR] = SERVER | COORDINATOR,
     [PROC_ENGINE] = SERVER,
+    [PROC_DISK_RESERVE] = SERVER,
     [PROC_PEER_OVERRIDE] = SERVER,
     [PROC_HTTP_THREADS] = SERVER | FRONT,
     [PROC_LINKS] = PROXY,
@@ -189,6 +193,7 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .profile = conf_cstr(c, PROC_PROFILE),
         .coordinator = conf_cstr(c, PROC_COORDINATOR),
         .secret = str_make(p->secret, p->secret_n),
+        .disk_reserve_size = conf_u64(c, PROC_DISK_RESERVE),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
     };
     TRY(need_secret(p, ei));

@@ -44,6 +44,7 @@ enum {
     STOP_GRACE_MS = 1500,       /* this region alone: to hand over */
     STOP_GRACE_WRITES_MS = 300, /* for the answers of writes on their way */
     DRAIN_POLL_MS = 10,
+    SPACE_PERIOD_MS = 250,
     SUBMIT_MAX = 4096, /* writes and waits taken from the HTTP threads in one round */
 };
 
@@ -86,10 +87,13 @@ struct server {
     size_t peer_count;
     struct map seen; /* key -> struct kept_kv, until the core exists */
     struct admin_events events;
-    struct loop_timer *tick, *watchdog, *drain_poll;
+    struct loop_timer *tick, *watchdog, *drain_poll, *space;
     region_id self;
     uint64_t incarnation;
     char prefix[RECORD_NAME_MAX + 64];
+    bool is_disk_low; /* free space is below the reserve */
+    bool has_left_for_space;
+    size_t unlooked_size; /* bytes written since the free space was looked at */
     bool is_synced, is_ready, is_ending, is_whole_account_ending, is_refusing;
     usec ending_until_us;
     struct errinfo failure;
@@ -126,6 +130,11 @@ static void io_fatal(void *ctx, enum err err, const char *why)
 static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
 {
     struct server *s = ctx;
+    s->unlooked_size += engine_batch_size(b);
+    if (s->space && s->unlooked_size > s->opts->disk_reserve_size / 8) {
+        s->unlooked_size = 0;
+        loop_timer_set(s->space, 1, SPACE_PERIOD_MS); /* much was written: look at once */
+    }
     if (committer_submit(s->committer, b, ticket) != OK) {
         /* The core bounds what it has in flight far below this queue: the disk has stopped. */
         io_fatal(s, ERR_IO, "the commit queue is full: the disk does not keep up at all");
@@ -280,7 +289,11 @@ struct submit {
 static void submit_arrived(void *ctx)
 {
     struct submit *sub = ctx;
-    if (sub->write) {
+    struct server *s = sub->server;
+    if (sub->write && s->is_disk_low && region_role(s->region) == ROLE_WRITER) {
+        sub->write->err = ERR_DISK_FULL; /* certainly not applied */
+        io_reply(s, sub->write);
+    } else if (sub->write) {
         region_write(sub->server->region, sub->write);
     } else {
         region_wait(sub->server->region, sub->wait);
@@ -330,6 +343,7 @@ static void admin_arrived(void *ctx)
                                        .http = s->http,
                                        .http_metrics = s->http_metrics,
                                        .waits = s->waits,
+                                       .is_disk_low = s->is_disk_low,
                                        .auth = s->auth,
                                        .events = &s->events};
     server_admin_handle(&admin, call->req);
@@ -659,6 +673,32 @@ static void on_round_end(void *ctx)
     }
 }
 
+/* What is left is for what must be written whatever clients do. A quarter of the reserve more has to
+ * be free before writes are taken again, so that the answer does not change with every compaction. */
+static void on_space(void *ctx)
+{
+    struct server *s = ctx;
+    uint64_t reserve = s->opts->disk_reserve_size;
+    struct engine_stats stats = {0};
+    engine_stats_get(s->engine, &stats);
+    s->unlooked_size = 0;
+    bool is_low = stats.disk_free < (s->is_disk_low ? reserve + reserve / 4 : reserve);
+    if (is_low != s->is_disk_low) {
+        s->is_disk_low = is_low;
+        s->has_left_for_space = false;
+        LOG_AT(is_low ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "server",
+               is_low ? "disk_low" : "disk_enough", "free=%" PRIu64 " reserve=%" PRIu64 " writes=%s",
+               stats.disk_free, reserve, is_low ? "refused" : "taken");
+    }
+    bool is_writer = s->region && region_role(s->region) == ROLE_WRITER;
+    if (is_low && is_writer && !s->has_left_for_space) {
+        /* Once for each time it runs low: where all regions share one disk they would hand over for
+         * ever. Without another region to take over this does nothing. */
+        s->has_left_for_space = true;
+        region_drain(s->region);
+    }
+}
+
 static void on_watchdog(void *ctx)
 {
     UNUSED(ctx);
@@ -719,6 +759,10 @@ static enum err server_start(struct server *s, struct errinfo *ei)
     s->tick = loop_timer_new(s->loop, on_tick, s);
     loop_timer_set(s->tick, TICK_MS_MAX, TICK_MS_MAX);
     s->drain_poll = loop_timer_new(s->loop, on_drain_poll, s);
+    if (o->disk_reserve_size > 0 && strcmp(o->engine, "mem") != 0) {
+        s->space = loop_timer_new(s->loop, on_space, s);
+        loop_timer_set(s->space, 1, SPACE_PERIOD_MS);
+    }
     loop_on_idle(s->loop, on_round_end, s);
     unsigned watchdog_ms = notify_watchdog_ms();
     if (watchdog_ms > 0) {
@@ -747,6 +791,7 @@ static void server_stop(struct server *s)
     }
     loop_timer_free(s->tick);
     loop_timer_free(s->drain_poll);
+    loop_timer_free(s->space);
     if (s->watchdog) {
         loop_timer_free(s->watchdog);
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -21,6 +22,9 @@ struct region_server_opts {
     const char *coordinator; /* urls */
     struct str secret;       /* of the coordinator */
     unsigned http_threads;
+    /* With less free space than this, writes are refused with 503 and a writer hands over; the rest
+     * is for what must still be written: entries of peers, compactions. 0 = never. */
+    uint64_t disk_reserve_size;
     int http_fd;
     int peer_fd;
     /* "west" -> "127.0.0.1:4000": reach that peer here instead of at its own address. */

@@ -25,7 +25,7 @@ static void health(const struct server_admin *s, struct http_req *req)
         is_fine = role == ROLE_READER || role == ROLE_WRITER || role == ROLE_HOLDING ||
                   role == ROLE_TAKING || role == ROLE_PROMOTING;
     } else if (str_eq(req->target, STR("/health/write"))) {
-        is_fine = role == ROLE_WRITER &&
+        is_fine = role == ROLE_WRITER && !s->is_disk_low &&
                   clock_boot_us() < atomic_load(&region_view(s->region)->fresh_until_us);
     } else if (!is_fine) {
         struct errinfo ei = {0};
@@ -109,6 +109,8 @@ static void metrics(const struct server_admin *s, struct http_req *req)
     }
     engine_metrics(s->engine, &b);
     commit_metrics(s->committer, &b);
+    metric_u64(&b, "holdfast_disk_low", METRIC_GAUGE,
+               "1 while writes are refused because the disk is almost full.", s->is_disk_low);
     http_metrics_write(s->http_metrics, s->http, &b);
     admin_respond(req, 200, &b, METRIC_CONTENT_TYPE);
     buf_done(&b);

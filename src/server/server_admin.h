@@ -20,6 +20,7 @@ struct server_admin {
     struct committer *committer;
     const struct http_server *http;
     const struct http_metrics *http_metrics;
+    bool is_disk_low;
     uint64_t (*waits)[2];     /* [enum WAIT_*][0 = in time, 1 = not] */
     struct cosmos_auth *auth; /* NULL until the record is known */
     const struct admin_events *events;

@@ -458,6 +458,7 @@ static enum err add_servers(struct up *up, struct errinfo *ei)
         conf_common(up, &b, to_coord ? to_coord->port : up->coord_port);
         buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
                    up->opts.engine);
+        buf_printf(&b, "disk-reserve = %" PRIu64 "\n", up->opts.disk_reserve_size);
         const char *sep = "peer-override = ";
         for (size_t to = 0; to < up->region_count; to++) {
             const struct up_proxy *p = find_proxy(up, i, to);

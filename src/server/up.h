@@ -44,6 +44,7 @@ struct up_opts {
     unsigned watchdog_ms; /* a frozen server's address is taken over after this; 0 = never */
     unsigned kill_ms;     /* ... and it is killed after this; 0 = never */
     const char *log_level;
+    uint64_t disk_reserve_size; /* a region with less free space takes no writes; 0 = never */
 };
 
 /* Runs until SIGTERM or SIGINT. */

@@ -76,9 +76,31 @@ static void test_slow_disk_takes_its_time(void)
     engine_close(e);
 }
 
+/* With `at` the fault is that of one store; the free space is what is left of the bytes. */
+static void test_fault_is_where_it_is_said_to_be(void)
+{
+    struct engine_stats s;
+    struct engine *e = open_faulty("full-after:20000,at:another-place");
+    engine_stats_get(e, &s);
+    t_check(s.disk_free == 0 || s.disk_free > 20000); /* the real one, where there is one */
+    enum err each = OK;
+    t_ok(put_kv(e, "a", 30000, &each, NULL));
+    engine_close(e);
+    e = open_faulty("full-after:20000");
+    engine_stats_get(e, &s);
+    t_eq_u64(s.disk_free, 20000);
+    t_ok(put_kv(e, "a", 9000, &each, NULL));
+    engine_stats_get(e, &s);
+    t_check(s.disk_free > 10000 && s.disk_free <= 11000);
+    t_err(put_kv(e, "b", 12000, &each, NULL), ERR_DISK_FULL);
+    engine_stats_get(e, &s);
+    t_eq_u64(s.disk_free, 0);
+    engine_close(e);
+}
+
 static void test_bad_spec_is_refused(void)
 {
-    static const char *const bad[] = {"slow", "slow:x", "melt:3", "slow:1,,", "slow:-1"};
+    static const char *const bad[] = {"slow", "slow:x", "at:", "melt:3", "slow:1,,", "slow:-1"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         setenv("HOLDFAST_TEST_DISK", bad[i], 1);
         struct engine *e = NULL;
@@ -118,6 +140,8 @@ static const struct suite_case cases[] = {
     {"a full disk stops writing, not reading", test_disk_full_latches},
     {"a failed sync stops writing", test_failed_sync_latches},
     {"a slow disk takes its time", test_slow_disk_takes_its_time},
+    {"a fault is at the store that was meant, and shows in the free space",
+     test_fault_is_where_it_is_said_to_be},
     {"a fault specification that does not parse is refused", test_bad_spec_is_refused},
     {"an oversized batch is left out", test_oversized_batch_is_left_out},
 };
