@@ -224,7 +224,7 @@ static void transfer_often(struct world *w, unsigned variant)
     pass(w, 1000);
     for (unsigned i = 0; i < 12 && !w->has_failed; i++) {
         (void)nemesis_failover(w, 1 + (i + variant) % (region_id)w->cfg.region_count);
-        pass(w, 300 + 100 * variant);
+        pass(w, 300 + 50 * variant);
     }
     pass(w, lease_ms(w) * 3);
 }
@@ -489,7 +489,7 @@ static const struct scenario scenarios[] = {
      3, false, coordinator_in_wait},
     {"transfer-crash", "source or target of a graceful change may stop at any step", 96, 3, false,
      transfer_crash},
-    {"transfer-often", "graceful changes lose nothing, however fast they follow", 6, 3, false,
+    {"transfer-often", "graceful changes lose nothing, however fast they follow", 12, 3, false,
      transfer_often},
     {"rejoin-crash", "a returning writer may die at any step", 64, 3, true, rejoin_crash},
     {"rejoin-writer-crash", "the writer may die while another hands it a lost suffix", 48, 3, true,
@@ -551,6 +551,11 @@ void scenario_configure(struct sim_cfg *c)
     c->sync_us = c->sync_us % 3000 + 100;
     c->think_us = 20000;
     c->safety_us = 1000000;
+    if (s->run == transfer_often) {
+        /* What happens between the end of the old log and the compare-and-set matters here. */
+        c->coord_delay_us = 15000;
+        c->think_us = 150000;
+    }
 }
 
 void scenario_run(struct world *w)
