@@ -683,7 +683,8 @@ static void transfer_tick(struct region *r)
     usec now = region_now(r);
     /* Accepted writes are answered first: what still waits for a third region when the other one
      * takes over would end with an unknown outcome. */
-    if (r->role == ROLE_HOLDING && (repl_is_quiet(r->repl) || BUG(BUG_TRANSFER_BOTH)) && list_is_empty(&r->pending) &&
+    if (r->role == ROLE_HOLDING && (repl_is_quiet(r->repl) || BUG(BUG_TRANSFER_BOTH)) &&
+        list_is_empty(&r->pending) &&
         (r->end_sent_us == 0 || now - r->end_sent_us >= ms(r->cfg.timers.beat_ms))) {
         r->end_sent_us = now;
         repl_send_transfer_end(r->repl, r->rec->transfer_to);

@@ -336,7 +336,7 @@ void apply_held_docs(struct partition *p)
         return;
     }
     struct msg_reader r;
-    struct msg m;
+    struct msg m = {0};
     struct errinfo ei = {0};
     arena_reset(&R->arena);
     enum err e = msg_frame_open(buf_str(&p->held_docs), &r, &ei);

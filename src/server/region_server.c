@@ -687,8 +687,9 @@ static void on_space(void *ctx)
         s->is_disk_low = is_low;
         s->has_left_for_space = false;
         LOG_AT(is_low ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "server",
-               is_low ? "disk_low" : "disk_enough", "free=%" PRIu64 " reserve=%" PRIu64 " writes=%s",
-               stats.disk_free, reserve, is_low ? "refused" : "taken");
+               is_low ? "disk_low" : "disk_enough",
+               "free=%" PRIu64 " reserve=%" PRIu64 " writes=%s", stats.disk_free, reserve,
+               is_low ? "refused" : "taken");
     }
     bool is_writer = s->region && region_role(s->region) == ROLE_WRITER;
     if (is_low && is_writer && !s->has_left_for_space) {

@@ -369,10 +369,11 @@ static void describe(struct world *w, pid p, uint16_t key, const struct lin_op *
             continue;
         }
         char text[TRACE_TEXT];
-        (void)snprintf(text, sizeof(text), "op %llu region %u %s%s value=%llu expect=%llu %.6f..%.6f",
-                       U(ops[i].op_id), ledger_get(w->ledger, ops[i].op_id)->region,
-                       names[ops[i].kind], ops[i].is_unknown ? "?" : "", U(ops[i].value),
-                       U(ops[i].expect), (double)ops[i].from / 1e6, (double)ops[i].to / 1e6);
+        (void)snprintf(text, sizeof(text),
+                       "op %llu region %u %s%s value=%llu expect=%llu %.6f..%.6f", U(ops[i].op_id),
+                       ledger_get(w->ledger, ops[i].op_id)->region, names[ops[i].kind],
+                       ops[i].is_unknown ? "?" : "", U(ops[i].value), U(ops[i].expect),
+                       (double)ops[i].from / 1e6, (double)ops[i].to / 1e6);
         trace_text(w, "history", 0, text);
     }
 }

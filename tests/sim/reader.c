@@ -102,7 +102,6 @@ void reader_begin(struct node *n, void *ctx)
     if (!may_serve(n, op, view)) {
         return;
     }
-    const struct region_view *rv = region_view(node_region(n));
     uint64_t version = atomic_load(&view->token_version);
     bool is_behind =
         op->token.version > version ||
