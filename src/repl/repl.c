@@ -356,13 +356,15 @@ static void leave_writer(struct repl *R)
     }
 }
 
-static void enter_writer(struct repl *R)
+static void enter_writer(struct repl *R, bool was_writer)
 {
     LIST_FOR(l, &R->parts) {
         struct partition *p = LIST_ENTRY(l, struct partition, link);
         p->acked = 0;
         p->announced_commit = 0;
         p->announced_all = 0;
+        /* What a reader applied is not in the overlay: writes are decided on storage alone. */
+        ASSERT(was_writer || p->is_dropped || place_same(p->tail, p->durable));
         ASSERT(p->is_dropped || (p->div.state == DIV_NONE && p->dirty.count == 0));
     }
     ship_start(R);
@@ -388,7 +390,7 @@ void repl_set_mode(struct repl *R, const struct repl_mode *m)
             R->peers[i]->is_pulling = false;
         }
         if (m->kind == REPL_WRITER) {
-            enter_writer(R);
+            enter_writer(R, old.kind == REPL_WRITER);
         }
     }
     if (is_new || old.start_lsn != m->start_lsn || old.token_version != m->token_version) {
