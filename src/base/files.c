@@ -10,6 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static enum err err_of(int why)
+{
+    return why == ENOSPC || why == EDQUOT ? ERR_DISK_FULL : ERR_IO;
+}
+
 enum err files_mkdirs(const char *path, struct errinfo *ei)
 {
     char partial[PATH_MAX];
@@ -34,8 +39,8 @@ enum err files_mkdirs(const char *path, struct errinfo *ei)
             }
             why = ENOTDIR;
         }
-        return err_set(ei, why == ENOSPC ? ERR_DISK_FULL : ERR_IO,
-                       "cannot make directory %s: %s: %s", path, partial, err_errno_text(why));
+        return err_set(ei, err_of(why), "cannot make directory %s: %s: %s", path, partial,
+                       err_errno_text(why));
     }
     return OK;
 }
@@ -44,8 +49,8 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return err_set(ei, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot open %s: %s", path,
-                       err_errno_text(errno));
+        return err_set(ei, errno == ENOENT ? ERR_NOT_FOUND : err_of(errno), "cannot open %s: %s",
+                       path, err_errno_text(errno));
     }
     char chunk[8192];
     ssize_t n = 0;
@@ -55,7 +60,7 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
     int saved = errno;
     close(fd);
     if (n < 0) {
-        return err_set(ei, ERR_IO, "cannot read %s: %s", path, err_errno_text(saved));
+        return err_set(ei, err_of(saved), "cannot read %s: %s", path, err_errno_text(saved));
     }
     if (!buf_ok(out)) {
         return err_set(ei, ERR_LIMIT, "%s is larger than %zu bytes", path, out->max);
@@ -63,7 +68,8 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
     return OK;
 }
 
-static enum err write_all(int fd, struct str text)
+/* The helpers below leave errno to say why. */
+static bool write_all(int fd, struct str text)
 {
     size_t done = 0;
     while (done < text.n) {
@@ -72,14 +78,14 @@ static enum err write_all(int fd, struct str text)
             continue;
         }
         if (n <= 0) {
-            return errno == ENOSPC ? ERR_DISK_FULL : ERR_IO;
+            return false;
         }
         done += (size_t)n;
     }
-    return OK;
+    return true;
 }
 
-static enum err sync_folder(const char *path)
+static bool sync_folder(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -93,11 +99,13 @@ static enum err sync_folder(const char *path)
     folder[n] = '\0';
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return ERR_IO;
+        return false;
     }
-    enum err err = fsync(fd) == 0 ? OK : ERR_IO;
+    bool is_synced = fsync(fd) == 0;
+    int why = errno;
     close(fd);
-    return err;
+    errno = why;
+    return is_synced;
 }
 
 enum err files_write_durable(const char *path, struct str text, mode_t mode, struct errinfo *ei)
@@ -111,28 +119,19 @@ enum err files_write_durable(const char *path, struct str text, mode_t mode, str
     (void)unlink(temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
-        return err_set(ei, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot create %s: %s",
-                       temporary, err_errno_text(errno));
+        return err_set(ei, err_of(errno), "cannot create %s: %s", temporary, err_errno_text(errno));
     }
-    enum err ret = write_all(fd, text);
+    /* Each step only when those before it are done; errno is that of the first that failed. */
+    bool is_written = write_all(fd, text) && fsync(fd) == 0;
     int why = errno;
-    if (ret == OK && fsync(fd) != 0) {
-        why = errno;
-        ret = ERR_IO;
-    }
     close(fd);
-    if (ret == OK && rename(temporary, path) != 0) {
-        why = errno;
-        ret = ERR_IO;
+    bool is_done = is_written && rename(temporary, path) == 0 && sync_folder(path);
+    if (is_done) {
+        return OK;
     }
-    if (ret == OK) {
-        ret = sync_folder(path);
-        why = errno;
-    }
-    if (ret != OK) {
-        err_set(ei, ret, "cannot write %s: %s", path, err_errno_text(why));
-        (void)unlink(temporary); /* gone already when only the folder's sync failed */
-    }
+    why = is_written ? errno : why;
+    enum err ret = err_set(ei, err_of(why), "cannot write %s: %s", path, err_errno_text(why));
+    (void)unlink(temporary); /* gone already when only the folder's sync failed */
     return ret;
 }
 
