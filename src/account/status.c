@@ -99,6 +99,7 @@ static void put_log(struct region *r, struct json_out *o)
     engine_stats_get(r->engine, &es);
     put_u64(o, "partitions", repl_part_count(r->repl));
     put_u64(o, "entries", repl_total_ord(r->repl));
+    put_u64(o, "logEntries", s.log_entries);
     put_u64(o, "dirtyKeys", repl_dirty_count(r->repl));
     put_bool(o, "logWhole", repl_is_whole(r->repl));
     put_u64(o, "diskSize", es.disk_size);
@@ -223,6 +224,7 @@ void region_metrics(struct region *r, struct buf *out)
            s.conflict_records);
     metric(r, out, "expired_deletes_total", "counter", "Documents deleted by expiry.", s.purged);
     metric(r, out, "log_entries_trimmed_total", "counter", "Log entries trimmed.", s.trimmed);
+    metric(r, out, "log_entries", "gauge", "Entries kept in the log.", s.log_entries);
     metric(r, out, "dirty_keys", "gauge", "Documents to be fetched again.",
            repl_dirty_count(r->repl));
     metric(r, out, "pending_writes", "gauge", "Writes waiting for acknowledgement.",

@@ -785,6 +785,9 @@ void repl_stats(const struct repl *R, struct repl_stats *ret)
     *ret = R->stats;
     ret->ring_size = R->ring_size;
     ret->overlay_count = R->overlay_count;
+    for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        ret->log_entries += p->tail.ord - p->trim.ord;
+    }
     ret->pending_batches = 0;
     LIST_FOR(l, &R->inflight) {
         ret->pending_batches++;

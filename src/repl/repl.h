@@ -173,7 +173,7 @@ uint64_t repl_dirty_count(const struct repl *R);
 struct repl_stats {
     uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;
     uint64_t nacks, probes, lost_received, lost_sent, conflict_records, purged, trimmed, fetched;
-    uint64_t ring_size, overlay_count, pending_batches, log_size;
+    uint64_t ring_size, overlay_count, pending_batches, log_entries;
 };
 void repl_stats(const struct repl *R, struct repl_stats *ret);
 void repl_check(const struct repl *R); /* asserts the invariants */

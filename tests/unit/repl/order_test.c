@@ -1,0 +1,456 @@
+/* Ordering of writes and the rules of acknowledgement, on a mem engine: versions that are not
+ * stored yet, several operations in one write, unique keys, expiry, lsn blocks, quorums. */
+#include <stdio.h>
+
+#include "base/contract.h"
+#include "base/mem.h"
+#include "lib/t.h"
+#include "repl/repl_int.h"
+
+/* ---- a replication machine whose storage answers when told ---- */
+
+static struct engine *engine;
+static struct repl *R;
+static struct partition *part;
+static struct arena arena;
+static usec now_us;
+static int64_t wall;
+static struct engine_batch *batches[64];
+static uint64_t tickets[64];
+static size_t batch_count;
+static unsigned acked_count;
+
+static usec io_now(void *ctx)
+{
+    UNUSED(ctx);
+    return now_us;
+}
+
+static int64_t io_wall(void *ctx)
+{
+    UNUSED(ctx);
+    return wall;
+}
+
+static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
+{
+    UNUSED(ctx);
+    ASSERT(batch_count < 64);
+    batches[batch_count] = b;
+    tickets[batch_count++] = ticket;
+}
+
+static void io_send(void *ctx, region_id to, struct str frame)
+{
+    UNUSED(ctx);
+    UNUSED(to);
+    UNUSED(frame);
+}
+
+static void io_event(void *ctx, enum region_event_kind kind, const char *text)
+{
+    UNUSED(ctx);
+    t_fail("event %d: %s", (int)kind, text);
+}
+
+static void io_fatal(void *ctx, enum err err, const char *why)
+{
+    UNUSED(ctx);
+    t_fail("fatal %s: %s", err_name(err), why);
+}
+
+static void io_metadata(void *ctx, lsn upto)
+{
+    UNUSED(ctx);
+    UNUSED(upto);
+}
+
+static void io_acked(void *ctx, struct wait_node *n)
+{
+    UNUSED(ctx);
+    UNUSED(n);
+    acked_count++;
+}
+
+static void io_nothing(void *ctx)
+{
+    UNUSED(ctx);
+}
+
+/* Storage answers everything that was handed over. */
+static void store(void)
+{
+    repl_flush(R);
+    for (size_t i = 0; i < batch_count; i++) {
+        enum err each = OK;
+        t_ok(engine_apply(engine, &batches[i], 1, true, &each, NULL));
+        t_ok(each);
+        engine_batch_free(batches[i]);
+        repl_on_commit(R, tickets[i], OK);
+    }
+    batch_count = 0;
+    repl_check(R);
+}
+
+static struct repl_mode writer_mode(bool is_strong, uint64_t mask)
+{
+    return (struct repl_mode){
+        .kind = REPL_WRITER,
+        .generation = 2,
+        .epoch = 1,
+        .start_lsn = 1,
+        .lsn_limit = 1000001,
+        .writer = 1,
+        .is_serving = true,
+        .is_strong = is_strong,
+        .all_mask = mask,
+        .online_mask = mask,
+        .strong_mask = mask,
+    };
+}
+
+static void begin(bool is_strong, uint64_t mask)
+{
+    now_us = 1000000;
+    wall = INT64_C(1700000000000);
+    acked_count = 0;
+    struct engine_opts opts = {.driver = STR("mem")};
+    t_ok(engine_open(&opts, &engine, NULL));
+    struct repl_timers timers = {
+        .retry_ms = 250, .commit_ms = 200, .ttl_purge_ms = 1000, .retain_ms = 60000};
+    struct repl_io io = {
+        .now = io_now,
+        .wall_ms = io_wall,
+        .commit = io_commit,
+        .send = io_send,
+        .event = io_event,
+        .fatal = io_fatal,
+        .metadata_applied = io_metadata,
+        .epoch_reached = io_nothing,
+        .stale = io_nothing,
+        .acked = io_acked,
+        .applied = io_acked,
+        .committed = io_acked,
+    };
+    t_ok(repl_new(engine, 1, 77, &timers, &io, &R, NULL));
+    for (region_id id = 2; id <= 3; id++) {
+        repl_add_peer(R, id);
+    }
+    part = repl_part(R, 1);
+    struct repl_mode m = writer_mode(is_strong, mask);
+    repl_set_mode(R, &m);
+    repl_open_epoch(R);
+    store();
+}
+
+static void end(void)
+{
+    for (size_t i = 0; i < batch_count; i++) {
+        engine_batch_free(batches[i]);
+    }
+    batch_count = 0;
+    repl_free(R);
+    engine_close(engine);
+}
+
+/* ---- scripted writes: "+key=text!unique@expire", "-key", "?key" (must be absent) ---- */
+
+struct script {
+    size_t n;
+    struct write_op ops[8];
+    struct write_plan plans[8];
+    bool must_be_absent[8];
+    bool saw[8];
+    struct str uniques[8];
+    struct str seen_text[8];
+    uint64_t seen_ts[8];
+};
+
+static void prepare(void *ctx, size_t i, const struct write_place *place,
+                    const struct engine_doc *current, struct write_plan *ret)
+{
+    struct script *s = ctx;
+    s->saw[i] = current != NULL;
+    s->seen_text[i] = current != NULL ? arena_str(&arena, current->text) : STR_NONE;
+    s->seen_ts[i] = place->ts;
+    if (s->must_be_absent[i] && current != NULL) {
+        return;
+    }
+    *ret = s->plans[i];
+    ret->rid = place->lsn;
+}
+
+static void put(struct script *s, const char *key, const char *text, const char *unique,
+                uint64_t expire_at)
+{
+    size_t i = s->n++;
+    s->ops[i] = (struct write_op){SPACE_ITEM, str_of(key)};
+    s->plans[i] =
+        (struct write_plan){.action = WRITE_PUT, .text = str_of(text), .expire_at = expire_at};
+    if (unique != NULL) {
+        s->uniques[i] = str_of(unique);
+        s->plans[i].uniques = &s->uniques[i];
+        s->plans[i].unique_count = 1;
+    }
+}
+
+static void del(struct script *s, const char *key)
+{
+    size_t i = s->n++;
+    s->ops[i] = (struct write_op){SPACE_ITEM, str_of(key)};
+    s->plans[i] = (struct write_plan){.action = WRITE_DELETE};
+}
+
+static struct order_res res;
+
+static enum err run(struct script *s)
+{
+    struct order_req req = {.op_count = s->n, .ops = s->ops, .prepare = prepare, .ctx = s};
+    return repl_order(R, part, &req, &res);
+}
+
+static enum err put_one(const char *key, const char *text, const char *unique, uint64_t expire_at)
+{
+    struct script s = {0};
+    put(&s, key, text, unique, expire_at);
+    return run(&s);
+}
+
+static const char *stored(const char *key)
+{
+    struct buf hold;
+    struct engine_doc d;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    enum err e = engine_get(engine, NULL, 1, SPACE_ITEM, str_of(key), true, &hold, &d, NULL);
+    const char *text = e == OK ? arena_cstr(&arena, d.text) : NULL;
+    buf_done(&hold);
+    return text;
+}
+
+static void found(void *ctx, const char *finding)
+{
+    UNUSED(ctx);
+    t_fail_soft("%s", finding);
+}
+
+static void sound(void)
+{
+    uint64_t findings = 0;
+    store();
+    t_ok(engine_verify(engine, found, NULL, &findings, NULL));
+    t_eq_u64(findings, 0);
+}
+
+/* ---- tests ---- */
+
+T_TEST("operations of one write see the ones before, and all or nothing happens")
+{
+    begin(false, 2);
+    struct script s = {0};
+    put(&s, "a", "1", NULL, 0);
+    put(&s, "a", "2", NULL, 0);
+    del(&s, "a");
+    put(&s, "a", "3", NULL, 0);
+    put(&s, "b", "x", NULL, 0);
+    t_ok(run(&s));
+    t_check(!s.saw[0] && s.saw[1] && s.saw[2] && !s.saw[3]);
+    t_eq_lit(s.seen_text[2], "2");
+    store();
+    t_eq_cstr(stored("a"), "3");
+    t_eq_u64(atomic_load(&repl_part_view(part)->item_count), 2);
+    struct script bad = {0};
+    put(&bad, "c", "1", NULL, 0);
+    put(&bad, "b", "y", NULL, 0);
+    bad.must_be_absent[1] = true;
+    lsn before = repl_tail(part).lsn;
+    t_err(run(&bad), ERR_PRECONDITION);
+    t_eq_u64(res.failed_op, 1);
+    t_eq_u64(repl_tail(part).lsn, before);
+    t_check(stored("c") == NULL);
+    sound();
+    end();
+}
+
+T_TEST("unique keys are kept within a write, over writes not stored yet, and when freed")
+{
+    begin(false, 2);
+    t_ok(put_one("a", "1", "u", 0));
+    t_err(put_one("b", "1", "u", 0), ERR_EXISTS); /* against the overlay */
+    store();
+    t_err(put_one("b", "1", "u", 0), ERR_EXISTS); /* against storage */
+    t_ok(put_one("a", "2", "u", 0));              /* its own */
+    t_ok(put_one("a", "3", "v", 0));              /* frees u */
+    t_ok(put_one("b", "1", "u", 0));
+    struct script swap = {0};
+    put(&swap, "a", "4", "u", 0); /* b still holds it at this point */
+    put(&swap, "b", "2", "v", 0);
+    t_err(run(&swap), ERR_EXISTS);
+    t_eq_u64(res.failed_op, 0);
+    struct script chain = {0};
+    del(&chain, "b");
+    put(&chain, "a", "4", "u", 0);
+    put(&chain, "b", "2", "v", 0);
+    t_ok(run(&chain));
+    struct script twice = {0};
+    put(&twice, "c", "1", "w", 0);
+    put(&twice, "d", "1", "w", 0);
+    t_err(run(&twice), ERR_EXISTS);
+    t_eq_u64(res.failed_op, 1);
+    sound();
+    end();
+}
+
+T_TEST("an expired document is absent, and gives its unique key away")
+{
+    begin(false, 2);
+    uint64_t at = (uint64_t)wall / 1000 + 5;
+    t_ok(put_one("a", "1", "u", at));
+    store();
+    t_err(put_one("b", "1", "u", 0), ERR_EXISTS);
+    wall += 5000;
+    struct script create = {0};
+    put(&create, "a", "2", NULL, 0);
+    create.must_be_absent[0] = true;
+    struct script other = {0};
+    put(&other, "b", "1", "u", 0);
+    t_ok(run(&other)); /* the expired holder is deleted by an entry of its own first */
+    t_ok(run(&create));
+    sound();
+    t_eq_cstr(stored("b"), "1");
+    t_eq_cstr(stored("a"), "2");
+    end();
+}
+
+T_TEST("expired documents are deleted in time, and only they")
+{
+    begin(false, 2);
+    uint64_t at = (uint64_t)wall / 1000;
+    for (unsigned i = 0; i < 10; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "k%u", i);
+        struct script s = {0};
+        put(&s, arena_cstr(&arena, str_of(key)), "1", NULL, at + i);
+        t_ok(run(&s));
+    }
+    store();
+    wall += 4000;
+    for (unsigned i = 0; i < 4; i++) {
+        now_us += 1100000;
+        wall += 1;
+        repl_on_tick(R);
+        store();
+    }
+    t_eq_u64(atomic_load(&repl_part_view(part)->item_count), 5);
+    t_check(stored("k4") == NULL && stored("k5") != NULL);
+    sound();
+    end();
+}
+
+T_TEST("time never runs backwards for a document")
+{
+    begin(false, 2);
+    struct script s = {0};
+    put(&s, "a", "1", NULL, 0);
+    t_ok(run(&s));
+    uint64_t first = s.seen_ts[0];
+    wall -= 3600 * 1000;
+    struct script t = {0};
+    put(&t, "a", "2", NULL, 0);
+    t_ok(run(&t));
+    t_eq_u64(t.seen_ts[0], first);
+    end();
+}
+
+T_TEST("no lsn at or above the limit is given out")
+{
+    begin(false, 2);
+    struct repl_mode m = writer_mode(false, 2);
+    m.lsn_limit = 3;
+    repl_set_mode(R, &m);
+    t_ok(put_one("a", "1", NULL, 0)); /* lsn 2 */
+    t_err(put_one("b", "1", NULL, 0), ERR_UNAVAILABLE);
+    m.lsn_limit = 4;
+    repl_set_mode(R, &m);
+    t_ok(put_one("b", "1", NULL, 0));
+    sound();
+    end();
+}
+
+T_TEST("what is too large is refused before anything is written")
+{
+    begin(false, 2);
+    lsn before = repl_tail(part).lsn;
+    char *big = (char *)arena_alloc(&arena, ENGINE_DOC_SIZE_MAX + 2);
+    memset(big, 'x', ENGINE_DOC_SIZE_MAX + 1);
+    big[ENGINE_DOC_SIZE_MAX + 1] = 0;
+    t_err(put_one("a", big, NULL, 0), ERR_LIMIT);
+    struct script s = {0};
+    for (int i = 0; i < 5; i++) { /* five of the largest do not fit one entry */
+        static const char *const keys[] = {"1", "2", "3", "4", "5"};
+        put(&s, keys[i], big + 1, NULL, 0);
+    }
+    t_err(run(&s), ERR_LIMIT);
+    t_eq_u64(repl_tail(part).lsn, before);
+    end();
+}
+
+/* ---- quorum ---- */
+
+static uint64_t bits(region_id a, region_id b, region_id c)
+{
+    return (a ? UINT64_C(1) << a : 0) | (b ? UINT64_C(1) << b : 0) | (c ? UINT64_C(1) << c : 0);
+}
+
+T_TEST("the lowest of the mask counts, and an unknown region has nothing")
+{
+    begin(true, bits(1, 2, 3));
+    part->progress[0]->acked = 7;
+    part->progress[1]->acked = 5;
+    t_eq_u64(quorum_min(part, bits(1, 0, 0), 9), 9);
+    t_eq_u64(quorum_min(part, bits(1, 2, 0), 9), 7);
+    t_eq_u64(quorum_min(part, bits(1, 2, 3), 9), 5);
+    t_eq_u64(quorum_min(part, bits(2, 3, 0), 1), 5);
+    t_eq_u64(quorum_min(part, bits(1, 2, 9), 9), 0);
+    end();
+}
+
+T_TEST("who must have a write follows from level and partition")
+{
+    begin(true, bits(1, 2, 3));
+    struct partition *meta = repl_find(R, 0);
+    t_eq_u64(quorum_ack_mask(R, part), bits(1, 2, 3));
+    struct repl_mode m = writer_mode(false, bits(1, 2, 3));
+    repl_set_mode(R, &m);
+    t_eq_u64(quorum_ack_mask(R, part), bits(1, 0, 0));
+    t_eq_u64(quorum_ack_mask(R, meta), bits(1, 2, 3)); /* metadata: every online region */
+    end();
+}
+
+T_TEST("acknowledgements wait for the mask and never move back when it grows")
+{
+    begin(true, bits(1, 2, 0));
+    struct wait_node n;
+    wait_node_init(&n);
+    t_ok(put_one("a", "1", NULL, 0));
+    repl_wait_acked(part, &n, res.need);
+    store();
+    t_eq_u64(acked_count, 0);
+    part->progress[0]->acked = res.lsn;
+    quorum_update(part);
+    t_eq_u64(acked_count, 1);
+    lsn reached = repl_acked(part);
+    repl_set_masks(R, bits(1, 2, 3), bits(1, 2, 3)); /* region 3 has nothing yet */
+    t_eq_u64(repl_acked(part), reached);
+    t_ok(put_one("b", "1", NULL, 0));
+    wait_node_init(&n);
+    repl_wait_acked(part, &n, res.need);
+    store();
+    part->progress[0]->acked = res.lsn;
+    quorum_update(part);
+    t_eq_u64(acked_count, 1); /* waits for region 3 */
+    repl_set_masks(R, bits(1, 2, 0), bits(1, 2, 0));
+    t_eq_u64(acked_count, 2);
+    end();
+}
+
+T_MAIN()
