@@ -26,7 +26,7 @@ void account_init(struct account_record *ret, const char *name, enum consistency
         .lsn_limit = FIRST_LSN_LIMIT,
         .next_region_id = 1,
     };
-    memcpy(ret->name, name, strlen(name));
+    memcpy(ret->name, name, strlen(name) + 1);
 }
 
 static enum err copy_bounded(char *out, size_t size, const char *what, const char *text,

@@ -37,8 +37,8 @@ struct fsm_row {
     int no;    /* > 0, unique in the table, never reused */
     int from;  /* state or FSM_ANY */
     int event; /* event or FSM_ANY */
+    int to;    /* state or FSM_SAME */
     fsm_guard *guard;
-    int to; /* state or FSM_SAME */
     fsm_action *action;
     const char *text; /* told to the operator; may be "" */
     const char *guard_name;

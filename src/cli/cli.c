@@ -3,12 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/contract.h"
 #include "base/str.h"
-
-extern char **environ;
 
 static const struct cli_command commands[] = {
     {"up", "[--regions east,west,north] [--dir D] [--port P]", "start an account on this machine",

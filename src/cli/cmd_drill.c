@@ -106,7 +106,7 @@ static enum err free_ports(unsigned *ret, struct errinfo *ei)
 
 static enum err wait_for_file(const struct own_account *own, const char *path, struct errinfo *ei)
 {
-    for (usec until = clock_boot_us() + 30U * 1000000U; clock_boot_us() < until;) {
+    for (usec until = clock_boot_us() + (usec)30 * 1000000; clock_boot_us() < until;) {
         int status = 0;
         if (access(path, R_OK) == 0) {
             return OK;

@@ -120,7 +120,7 @@ static void hold(struct front_req *r)
         return;
     }
     r->seen_changes = f->changes;
-    r->again_us = r->tried_mask != 0 ? loop_now(f->loop) + HELD_PERIOD_MS * 1000U : UINT64_MAX;
+    r->again_us = r->tried_mask != 0 ? loop_now(f->loop) + (usec)HELD_PERIOD_MS * 1000 : UINT64_MAX;
     list_push_back(&f->held, &r->link);
     f->held_count++;
     f->held_total++;
@@ -433,8 +433,8 @@ static void on_loop_request(void *ctx)
     list_init(&r->link);
     f->open_count++;
     r->is_write = is_write_request(r->http);
-    r->deadline_us =
-        r->http->received_us + (f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000U;
+    r->deadline_us = r->http->received_us +
+                     (usec)(f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000;
     r->is_on_global = true;
     for (size_t i = 0; i < f->opts->region_count; i++) {
         if (strcmp(r->http->listener, f->opts->regions[i].name) == 0) {
@@ -606,7 +606,7 @@ static void on_end_signal(void *ctx, int signum)
         answer_error(unhold(f, f->held.next), ERR_UNAVAILABLE,
                      "the front is stopping; nothing was applied");
     }
-    f->stopping_until_us = loop_now(f->loop) + STOP_GRACE_MS * 1000U;
+    f->stopping_until_us = loop_now(f->loop) + (usec)STOP_GRACE_MS * 1000;
     loop_timer_set(f->stop_timer, 1, STOP_PERIOD_MS);
 }
 

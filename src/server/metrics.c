@@ -67,14 +67,18 @@ static uint64_t open_descriptors(void)
 {
     uint64_t count = 0;
     DIR *d = opendir("/proc/self/fd");
-    /* One thread walks this handle; readdir is safe on handles of one's own. */
-    for (struct dirent *e = d ? readdir(d) : NULL; e;
-         e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe) */
+    if (!d) {
+        return 0;
+    }
+    for (;;) {
+        const struct dirent *e =
+            readdir(d); /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
+        if (!e) {
+            break;
+        }
         count += e->d_name[0] != '.';
     }
-    if (d) {
-        (void)closedir(d);
-    }
+    (void)closedir(d);
     return count > 0 ? count - 1 : 0; /* not the one of the look itself */
 }
 

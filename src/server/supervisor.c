@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -25,8 +26,6 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "net/sockets.h"
-
-extern char **environ;
 
 enum { ENV_MAX = 512, WATCH_PERIOD_MS = 50 };
 
@@ -89,7 +88,7 @@ static void child_exec(struct sup_child *c, char **env, char *pid_text, size_t p
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigset_t none;
     sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     (void)snprintf(pid_text, pid_size, "LISTEN_PID=%d", (int)getpid());
     execve("/proc/self/exe", c->argv, env);
     _exit(71);

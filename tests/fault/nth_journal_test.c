@@ -2,6 +2,8 @@
  * reported as durable is there at the next start. */
 #include "nth.h"
 
+#include <sched.h>
+
 #include "coord/journal.c"
 
 #include "base/arena.h"
@@ -40,7 +42,7 @@ static bool put(struct coord_store *store, struct journal *j, unsigned i)
         coord_store_txn(store, &t, &a, &r, &record);
         uint64_t seq = journal_append(j, buf_str(&record));
         while ((uint64_t)__atomic_load_n(&nth->notes[0], __ATOMIC_SEQ_CST) < seq) {
-            (void)usleep(100); /* the journal's thread; on failure it ends the process */
+            (void)sched_yield(); /* for the journal's thread; on failure it ends the process */
         }
     }
     arena_done(&a);

@@ -341,13 +341,14 @@ static void step(void *ctx)
         }
         break;
     case PHASE_AFTER:
-        if (r->back_us == 0 || now - r->back_us >= AFTER_MS * 1000U) {
+        if (r->back_us == 0 || now - r->back_us >= (usec)AFTER_MS * 1000) {
             r->drill_phase = PHASE_DRAIN;
             r->drain_us = now;
         }
         break;
     case PHASE_DRAIN:
-        if ((load_stop(r->load) && !r->is_looking) || now - r->drain_us > DRAIN_MS_MAX * 1000U) {
+        if ((load_stop(r->load) && !r->is_looking) ||
+            now - r->drain_us > (usec)DRAIN_MS_MAX * 1000) {
             stop(r);
         }
         break;
@@ -363,7 +364,6 @@ static enum err count_feed(struct repeat *r, const char *feed, const char *key,
     (void)snprintf(path, sizeof(path), "%s/%s", r->container, feed);
     struct arena a;
     arena_init(&a);
-    struct str continuation = STR("");
     char carried[4096] = "";
     enum err err = OK;
     do {
@@ -393,7 +393,7 @@ static enum err count_feed(struct repeat *r, const char *feed, const char *key,
                 ledger_mark(r->ledger, number, mark);
             }
         }
-        continuation = client_header(answer, STR("x-ms-continuation"));
+        struct str continuation = client_header(answer, STR("x-ms-continuation"));
         (void)snprintf(carried, sizeof(carried), STR_FMT, STR_ARG(continuation));
     } while (err == OK && carried[0]);
     arena_done(&a);

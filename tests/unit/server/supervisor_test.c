@@ -85,7 +85,7 @@ static int child_main(int argc, char **argv)
         notify_send("READY=1");
     }
     for (int i = 0; !was_asked && i < 3000; i++) {
-        struct timespec t = {.tv_nsec = 10 * 1000 * 1000};
+        struct timespec t = {.tv_nsec = 10000000};
         (void)nanosleep(&t, NULL); /* banned-ok: the child's whole life is waiting to be ended */
         if (strcmp(how, "mute") != 0) {
             notify_send("WATCHDOG=1");
@@ -312,8 +312,8 @@ T_TEST("a child that ends is started again, later each time, with a new incarnat
             t_check(w.incarnations[i] != w.incarnations[k]);
         }
     }
-    t_check(w.started_us[2] - w.started_us[1] >= SUP_BACKOFF_FIRST_MS * 1000);
-    t_check(w.started_us[3] - w.started_us[2] >= 2 * SUP_BACKOFF_FIRST_MS * 1000);
+    t_check(w.started_us[2] - w.started_us[1] >= (usec)SUP_BACKOFF_FIRST_MS * 1000);
+    t_check(w.started_us[3] - w.started_us[2] >= (usec)2 * SUP_BACKOFF_FIRST_MS * 1000);
     teardown();
 }
 
