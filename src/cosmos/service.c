@@ -114,13 +114,14 @@ enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
 
 /* A removal that a failover could still take back must not take the data with it; nor one that it has
  * taken back: the container is in the catalog again, and later commits say nothing about it. While the
- * metadata may not be served here (a lost suffix is being taken out and what is right fetched), a
- * definition may be missing for an instant. */
+ * metadata are not whole (a lost suffix is being taken out and what is right fetched), a definition
+ * may be missing for an instant. Whether they are served does not matter: a region that is catching up
+ * must drop as well, or it could never agree with a writer that has. */
 static void do_drops(struct cosmos_service *s)
 {
     lsn commit = atomic_load(&s->metadata->commit_lsn);
     size_t kept = 0;
-    if ((atomic_load(&s->metadata->flags) & PART_READABLE) == 0) {
+    if ((atomic_load(&s->metadata->flags) & PART_WHOLE) == 0) {
         return;
     }
     for (size_t i = 0; i < s->drop_count; i++) {

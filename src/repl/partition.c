@@ -553,7 +553,10 @@ void part_set_flags(struct partition *p)
     unsigned flags = 0;
     bool is_sound =
         p->div.state == DIV_NONE && p->dirty.count == 0 && p->dirty_ticket == 0 && !p->is_corrupt;
-    if (m->is_serving && is_sound && !p->is_dropped) {
+    if (is_sound && !p->is_dropped) {
+        flags |= PART_WHOLE;
+    }
+    if (m->is_serving && flags != 0) {
         flags |= PART_READABLE;
         if (m->kind == REPL_WRITER && !m->is_holding) {
             flags |= PART_WRITABLE;

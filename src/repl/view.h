@@ -8,6 +8,7 @@
 enum part_flags {
     PART_READABLE = 1, /* documents may be served here */
     PART_WRITABLE = 2,
+    PART_WHOLE = 4, /* no lost suffix, nothing to be fetched; also where nothing is served yet */
 };
 
 struct part_view { /* one per partition, never freed before region_free */

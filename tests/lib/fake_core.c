@@ -50,7 +50,7 @@ struct part_view *region_part(struct region *r, pid p)
         ASSERT(parts->count < PARTS_MAX);
         struct part_view *v = MEM_NEW(struct part_view);
         v->pid = p;
-        atomic_store(&v->flags, PART_READABLE | PART_WRITABLE);
+        atomic_store(&v->flags, PART_WHOLE | PART_READABLE | PART_WRITABLE);
         atomic_store(&v->epoch, r->fake->epoch);
         atomic_store(&v->token_version, r->fake->rec.token_version);
         parts->views[parts->count++] = v;

@@ -129,11 +129,28 @@ T_TEST("nothing is dropped while the metadata are not whole")
     t_check(is_kept(p));
     stored_change(&def, /* is_put= */ true);
     cosmos_metadata_applied(f->cosmos, f->next_lsn);
-    atomic_store(&f->metadata->flags, PART_READABLE | PART_WRITABLE);
+    atomic_store(&f->metadata->flags, PART_WHOLE | PART_READABLE | PART_WRITABLE);
     cosmos_tick(f->cosmos);
     t_check(is_kept(p));
     t_eq_int(read_item(), 200);
     stored_done(&def);
+    served_end();
+}
+
+/* The removal was stored here, the process died before it dropped the data, and it is back as a region
+ * that catches up: it serves nothing, but as long as it keeps them the writer, which has dropped them,
+ * cannot agree with it. */
+T_TEST("a region that is catching up drops what is gone")
+{
+    pid p = begin();
+    f->is_commit_held = true;
+    send_expect("DELETE", COLLS "/c", NULL, 204);
+    atomic_store(&f->metadata->flags, PART_WHOLE);
+    cosmos_tick(f->cosmos);
+    t_check(is_kept(p));
+    atomic_store(&f->metadata->commit_lsn, f->next_lsn);
+    cosmos_tick(f->cosmos);
+    t_check(!is_kept(p));
     served_end();
 }
 
