@@ -42,6 +42,70 @@ static void add_content(struct json_out *o, const struct entry_op *lop)
     buf_done(&escaped);
 }
 
+/* Epoch that an lsn belongs to: blocks of lsns follow each other as the epochs do. 0: too old to be in
+ * the record. */
+static epoch epoch_of_lsn(const struct account_record *rec, lsn at)
+{
+    for (size_t i = rec->epoch_count; i-- > 0;) {
+        if (at >= rec->epochs[i].start_lsn) {
+            return rec->epochs[i].epoch;
+        }
+    }
+    return 0;
+}
+
+/* The item's number. A lost delete carries none: as it was lost, the item is usually still here. */
+static bool item_number(struct cosmos_service *s, pid p, const struct entry_op *lop, uint64_t *ret)
+{
+    if (!lop->is_delete) {
+        *ret = lop->doc.rid;
+        return true;
+    }
+    struct engine_doc doc = {0};
+    struct buf hold;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    enum err e = engine_get(s->engine, NULL, p, SPACE_ITEM, lop->key, /* want_text= */ false, &hold,
+                            &doc, NULL);
+    buf_done(&hold);
+    *ret = doc.rid;
+    return e == OK;
+}
+
+/* What the record says beyond the protocol's own members: where the write came from. */
+static void add_origin(struct json_out *o, const struct account_record *rec,
+                       const struct entry *lost, const struct entry_op *lop, region_id from,
+                       bool was_acknowledged, const struct write_place *place)
+{
+    const struct record_region *region = rec ? record_region_const(rec, from) : NULL;
+    json_out_key(o, "conflict_lsn");
+    json_out_u64(o, lost->lsn);
+    json_out_key(o, "x_origin");
+    json_out_cstr(o, "failover");
+    json_out_key(o, "x_region");
+    json_out_cstr(o, region ? region->name : "");
+    json_out_key(o, "x_epoch");
+    json_out_u64(o, lost->epoch);
+    json_out_key(o, "x_lsn");
+    json_out_u64(o, lost->lsn);
+    json_out_key(o, "x_acknowledged");
+    json_out_bool(o, was_acknowledged);
+    json_out_key(o, "x_batch");
+    json_out_u64(o, lost->op_count > 1 ? lost->lsn : 0);
+    struct write_place base = {.lsn = lop->old.lsn, .op_idx = lop->old.op_idx};
+    base.epoch = rec && base.lsn != 0 ? epoch_of_lsn(rec, base.lsn) : 0;
+    if (base.epoch != 0) {
+        struct buf etag;
+        buf_init(&etag, 64);
+        etag_write(&base, &etag);
+        json_out_key(o, "x_baseEtag");
+        json_out_str(o, buf_str(&etag));
+        buf_done(&etag);
+    }
+    json_out_key(o, "x_expired");
+    json_out_bool(o, !lop->is_delete && lop->doc.version.expire_at != 0 &&
+                         lop->doc.version.expire_at <= place->ts);
+}
+
 bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx,
                            region_id from, bool was_acknowledged, const struct write_place *place,
                            struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
@@ -62,15 +126,15 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
                                      lost->epoch, lost->lsn, op_idx);
         size_t ordinal = (size_t)(p - c->first_pid);
         const struct account_snap *acc = account_of(s);
-        const struct record_region *region = acc ? record_region_const(&acc->rec, from) : NULL;
+        uint64_t number;
         struct buf rid;
         struct buf item_rid;
         buf_init(&rid, 64);
         buf_init(&item_rid, 64);
         *ret_rid = rid_number(place->lsn, place->op_idx, (unsigned)ordinal);
         rid_add_child(&rid, c->db, c->number, RID_CONFLICT, *ret_rid);
-        if (!lop->is_delete) {
-            rid_add_child(&item_rid, c->db, c->number, RID_ITEM, lop->doc.rid);
+        if (item_number(s, p, lop, &number)) {
+            rid_add_child(&item_rid, c->db, c->number, RID_ITEM, number);
         }
         key_item(&pk, c->path_count, id, out_key);
         struct json_out o;
@@ -85,25 +149,9 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
         json_out_key(&o, "resourceId");
         json_out_str(&o, buf_str(&item_rid));
         add_content(&o, lop);
-        json_out_key(&o, "conflict_lsn");
-        json_out_u64(&o, lost->lsn);
-        json_out_key(&o, "x_origin");
-        json_out_cstr(&o, "failover");
-        json_out_key(&o, "x_region");
-        json_out_cstr(&o, region ? region->name : "");
         json_out_key(&o, "x_itemId");
         json_out_str(&o, item_id);
-        json_out_key(&o, "x_epoch");
-        json_out_u64(&o, lost->epoch);
-        json_out_key(&o, "x_lsn");
-        json_out_u64(&o, lost->lsn);
-        json_out_key(&o, "x_acknowledged");
-        json_out_bool(&o, was_acknowledged);
-        json_out_key(&o, "x_batch");
-        json_out_u64(&o, lost->op_count > 1 ? lost->lsn : 0);
-        json_out_key(&o, "x_expired");
-        json_out_bool(&o, !lop->is_delete && lop->doc.version.expire_at != 0 &&
-                              lop->doc.version.expire_at <= place->ts);
+        add_origin(&o, acc ? &acc->rec : NULL, lost, lop, from, was_acknowledged, place);
         buf_add_char(out_text, ',');
         struct str self =
             arena_printf(&a, "dbs/" STR_FMT "/colls/" STR_FMT "/conflicts/" STR_FMT "/",

@@ -185,6 +185,47 @@ T_TEST("records tell creates, replaces and deletes apart, and what belonged to o
     served_end();
 }
 
+/* Which version a lost write was about, so that whoever merges can tell whether the item has changed
+ * since: the etag of the replaced version, its epoch found by the blocks of lsns. */
+T_TEST("a record names the version that the lost write was based on, and the item of a delete")
+{
+    struct buf keys[3];
+    begin_with("400");
+    fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
+    send_expect("POST", DOCS, "{\"id\":\"there\",\"pk\":\"a\"}", 201);
+    struct kept item_rid = keep(fake_answer_str(f, "_rid"));
+    static const struct record_epoch epochs[] = {{.epoch = 2, .writer = 1, .start_lsn = 40},
+                                                 {.epoch = 3, .writer = 2, .start_lsn = 70}};
+    memcpy(f->rec.epochs, epochs, sizeof(epochs));
+    f->rec.epoch_count = ARRAY_COUNT(epochs);
+    fake_publish_record(f);
+    struct entry_op ops[3] = {lost_op(&keys[0], "[\"a\"]", "1", STR("{\"id\":\"1\",\"pk\":\"a\"}")),
+                              lost_op(&keys[1], "[\"a\"]", "2", STR("{\"id\":\"2\",\"pk\":\"a\"}")),
+                              lost_op(&keys[2], "[\"a\"]", "there", STR(""))};
+    ops[0].old.lsn = 69;
+    ops[0].old.op_idx = 1;
+    ops[1].old.lsn = 39; /* before the oldest epoch that is remembered */
+    ops[2].old.lsn = 70;
+    struct entry lost = lost_entry(ops, 3);
+    for (size_t i = 0; i < 3; i++) {
+        t_check(record(0, &lost, i));
+        buf_done(&keys[i]);
+    }
+    query_send(CONFLICTS,
+               "{\"query\":\"SELECT VALUE {i: c.x_itemId, e: c.x_baseEtag, r: c.resourceId}"
+               " FROM c ORDER BY c.x_itemId\"}");
+    expect(200, 0);
+    t_contains(f->answer.body, "{\"i\":\"1\",\"e\":\"\\\"00000002-0001-000000000045\\\"\",");
+    t_contains(f->answer.body, "{\"i\":\"2\",\"r\":");
+    char want[200];
+    (void)snprintf(want, sizeof(want),
+                   "{\"i\":\"there\",\"e\":\"\\\"00000003-0000-000000000046\\\"\",\"r\":\"%s\"}",
+                   item_rid.text);
+    t_contains(f->answer.body, want);
+    f->rec.epoch_count = 0;
+    served_end();
+}
+
 T_TEST("a suffix that is sent twice makes each record once")
 {
     begin_with("400");
