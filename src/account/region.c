@@ -773,6 +773,14 @@ void region_drop_part(struct region *r, pid p)
     repl_drop_part(r->repl, p);
 }
 
+void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void *ctx)
+{
+    for (const struct partition *p = repl_next_part(r->repl, NULL); p != NULL;
+         p = repl_next_part(r->repl, p)) {
+        fn(ctx, repl_part_id(p));
+    }
+}
+
 void region_drain(struct region *r)
 {
     r->is_draining = true;

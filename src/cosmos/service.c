@@ -78,37 +78,31 @@ static void note_drops(struct cosmos_service *s, const struct catalog *old, lsn 
     }
 }
 
-/* Partitions whose container went before their data could be dropped: a crash came in between. The
- * writer has none of them, and this region could never agree with it. One that the metadata here does
- * not know *yet* (its container was made later than our metadata reaches) is left alone. */
+static void note_orphan(void *ctx, pid p)
+{
+    struct cosmos_service *s = ctx;
+    lsn tail = atomic_load(&s->metadata->applied_lsn);
+    if (p != 0 && !catalog_by_pid(s->catalog, p) && catalog_pid_lsn(p) <= tail) {
+        add_drop(s, p, tail);
+    }
+}
+
+/* Partitions that no container has: a crash came between the end of the container and the drop of its
+ * data, or the writer of an epoch that was lost had told us of them and its container never came to
+ * be. A region that keeps one could never agree with a writer that does not have it, nor a writer with
+ * a region that has dropped it. One that the metadata here does not know *yet* (its container was made
+ * later than our metadata reaches) is left alone. */
 static void note_orphans(struct cosmos_service *s)
 {
-    struct engine_part_meta metadata = {0};
-    struct buf extra;
-    buf_init(&extra, 1 << 20);
-    if (engine_part_meta_get(s->engine, NULL, 0, &extra, &metadata, NULL) == OK) {
-        struct engine_row row;
-        struct engine_iter *it = engine_scan_partitions(s->engine, NULL);
-        while (engine_iter_next(it, &row)) {
-            bool is_known = row.pid == 0 || catalog_by_pid(s->catalog, row.pid);
-            if (!is_known && catalog_pid_lsn(row.pid) <= metadata.tail_lsn) {
-                add_drop(s, row.pid, metadata.tail_lsn);
-            }
-        }
-        engine_iter_free(it);
-    }
-    buf_done(&extra);
+    region_each_part(s->region, note_orphan, s);
 }
 
 enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
 {
     struct catalog *fresh = NULL;
-    bool is_first = s->catalog == NULL;
     TRY(catalog_load(s->engine, s->region, s->catalog, &fresh, ei));
     set_catalog(s, fresh);
-    if (is_first) {
-        note_orphans(s);
-    }
+    note_orphans(s);
     return OK;
 }
 

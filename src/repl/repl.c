@@ -161,6 +161,11 @@ struct part_view *repl_part_view(struct partition *p)
     return &p->view;
 }
 
+pid repl_part_id(const struct partition *p)
+{
+    return p->pid;
+}
+
 struct place repl_tail(const struct partition *p)
 {
     return p->tail;

@@ -116,6 +116,7 @@ struct partition *repl_part(struct repl *R, pid id);      /* creates it */
 struct partition *repl_find(const struct repl *R, pid p); /* NULL: unknown or dropped */
 void repl_drop_part(struct repl *R, pid p);
 struct part_view *repl_part_view(struct partition *p);
+pid repl_part_id(const struct partition *p);
 struct place repl_tail(const struct partition *p);
 struct place repl_durable(const struct partition *p);
 size_t repl_part_count(const struct repl *R);

@@ -28,6 +28,7 @@ struct fake_parts {
     size_t count;
     struct part_view *views[PARTS_MAX]; /* [0] is partition 0 */
     uint64_t ord[PARTS_MAX];
+    bool is_dropped[PARTS_MAX]; /* its view stays */
 };
 
 /* ---- the core's side ---- */
@@ -62,6 +63,17 @@ void region_drop_part(struct region *r, pid p)
 {
     enum err err = engine_drop_partition(r->fake->engine, p, NULL);
     ASSERT(err == OK);
+    r->fake->parts->is_dropped[part_find(r->fake, p)] = true;
+}
+
+void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void *ctx)
+{
+    struct fake_parts *parts = r->fake->parts;
+    for (size_t i = 0; i < parts->count; i++) {
+        if (!parts->is_dropped[i]) {
+            fn(ctx, parts->views[i]->pid);
+        }
+    }
 }
 
 struct region_view *region_view(struct region *r)

@@ -217,7 +217,7 @@ T_TEST("a record names the version that the lost write was based on, and the ite
     expect(200, 0);
     t_contains(f->answer.body, "{\"i\":\"1\",\"e\":\"\\\"00000002-0001-000000000045\\\"\",");
     t_contains(f->answer.body, "{\"i\":\"2\",\"r\":");
-    char want[200];
+    char want[1200];
     (void)snprintf(want, sizeof(want),
                    "{\"i\":\"there\",\"e\":\"\\\"00000003-0000-000000000046\\\"\",\"r\":\"%s\"}",
                    item_rid.text);
