@@ -38,6 +38,13 @@ static void beat_encode(struct region *r, struct buf *out)
     json_out_key(&o, "wants_online");
     json_out_bool(&o,
                   r->role == ROLE_RECOVERING && repl_is_whole(r->repl) && repl_is_matched(r->repl));
+    json_out_key(&o, "slow_disk");
+    json_out_bool(&o,
+                  disk_health_was_slow(&r->health.disk, region_now(r), r->cfg.timers.slow_for_ms));
+    json_out_key(&o, "low_disk");
+    json_out_bool(&o, r->health.is_disk_low);
+    json_out_key(&o, "wall_ms");
+    json_out_i64(&o, r->io.wall_ms(r->io.ctx));
     json_out_key(&o, "partitions");
     json_out_u64(&o, repl_part_count(r->repl));
     json_out_key(&o, "ord");
@@ -59,8 +66,10 @@ static bool get_bool(const struct json *v, const char *key)
     return b;
 }
 
-static void beat_decode(struct member *m, struct str value)
+/* Returns the sender's wall clock; 0 = it did not say. */
+static int64_t beat_decode(struct member *m, struct str value)
 {
+    int64_t wall_ms = 0;
     struct arena a;
     arena_init(&a);
     const struct json *v = NULL;
@@ -75,8 +84,13 @@ static void beat_decode(struct member *m, struct str value)
         m->ord = get_u64(v, "ord");
         m->is_whole = get_bool(v, "is_whole");
         m->wants_online = get_bool(v, "wants_online");
+        m->is_disk_slow = get_bool(v, "slow_disk");
+        m->is_disk_low = get_bool(v, "low_disk");
+        uint64_t wall = get_u64(v, "wall_ms");
+        wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     }
     arena_done(&a);
+    return wall_ms;
 }
 
 static uint64_t stopped_decode(struct str value)
@@ -139,7 +153,7 @@ static void on_beat(struct region *r, region_id id, const struct coord_kv *kv)
     m->beat_rev = rev;
     m->seen_us = region_now(r);
     if (!kv->is_deleted) {
-        beat_decode(m, kv->value);
+        health_on_beat(r, id, beat_decode(m, kv->value));
     }
 }
 
@@ -233,6 +247,7 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev)
     }
     note_members(r);
     note_reign(r, old);
+    health_on_record(r, old == NULL);
     tell_changes(r, old);
     region_step(r, EV_RECORD);
     write_recheck_waits(r);

@@ -111,7 +111,7 @@ static bool may_claim(const struct region *r)
 }
 
 /* The rule that lets us take over now, not counting the others' precedence; 0 = none. */
-static enum rule claim_rule(const struct region *r)
+static enum rule claim_rule(struct region *r)
 {
     const struct account_record *rec = r->rec;
     if (!may_claim(r) || !decide_lease_is_over(r)) {
@@ -128,7 +128,8 @@ static enum rule claim_rule(const struct region *r)
     if (coordio_is_stopped(r, rec->writer)) {
         return RULE_CLAIM_STOPPED;
     }
-    return coordio_is_expired(r, rec->writer) ? RULE_CLAIM_EXPIRED : (enum rule)0;
+    return coordio_is_expired(r, rec->writer) && health_may_fail_over(r) ? RULE_CLAIM_EXPIRED
+                                                                         : (enum rule)0;
 }
 
 static void claim(struct region *r, enum rule rule)
@@ -371,7 +372,7 @@ static bool try_rollback(struct region *r)
         return false;
     }
     region_id to = r->rec->transfer_to;
-    bool is_late = region_now(r) - r->hold_since_us >= ms(r->cfg.timers.transfer_ms);
+    bool is_late = region_now(r) - r->hold_since_us >= health_transfer_us(r);
     if (!is_late && !coordio_is_expired(r, to) && !coordio_is_stopped(r, to)) {
         return false;
     }
@@ -390,30 +391,83 @@ static bool try_rollback(struct region *r)
     return true;
 }
 
+/* Who can take over by a graceful change: best priority first. */
+static region_id drain_target(const struct region *r, bool must_be_fit)
+{
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id != r->cfg.self && g->state == REGION_ONLINE_READ &&
+            (r->rec->q_mask & record_mask(g->id)) != 0 && coordio_is_alive(r, g->id) &&
+            r->members[g->id].is_whole && (!must_be_fit || health_is_fit(r, g->id))) {
+            return g->id;
+        }
+    }
+    return 0;
+}
+
+static void hand_over(struct region *r, region_id to, enum rule rule)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    next->phase = PHASE_TRANSFER;
+    next->transfer_to = to;
+    next->transfer_deadline_wall_ms =
+        r->io.wall_ms(r->io.ctx) + (int64_t)(health_transfer_us(r) / 1000);
+    coordio_change(r, rule, next, 0, /* puts_beat= */ false);
+    arena_done(&a);
+}
+
 static bool try_drain(struct region *r)
 {
     if (!r->is_draining || r->rec->phase != PHASE_OPEN) {
         return false;
     }
-    for (size_t i = 0; i < r->rec->region_count; i++) {
-        const struct record_region *g = &r->rec->regions[i];
-        if (g->id == r->cfg.self || g->state != REGION_ONLINE_READ ||
-            (r->rec->q_mask & record_mask(g->id)) == 0 || !coordio_is_alive(r, g->id) ||
-            !r->members[g->id].is_whole) {
-            continue;
-        }
-        struct arena a;
-        arena_init(&a);
-        struct account_record *next = next_record(r, &a);
-        next->phase = PHASE_TRANSFER;
-        next->transfer_to = g->id;
-        next->transfer_deadline_wall_ms =
-            r->io.wall_ms(r->io.ctx) + (int64_t)r->cfg.timers.transfer_ms;
-        coordio_change(r, RULE_DRAIN, next, 0, /* puts_beat= */ false);
-        arena_done(&a);
-        return true;
+    region_id to = drain_target(r, /* must_be_fit= */ true);
+    to = to != 0 ? to : drain_target(r, /* must_be_fit= */ false);
+    if (to != 0) {
+        hand_over(r, to, RULE_DRAIN);
     }
-    return false;
+    return to != 0;
+}
+
+/* The role goes to another region although not all that was accepted could be handed over. */
+static void step_down(struct region *r, region_id to)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    next->phase = PHASE_PROMOTING;
+    next->writer = to;
+    next->writer_incarnation = 0;
+    next->generation++;
+    record_set_state(next, r->cfg.self, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
+    coordio_change(r, RULE_STEP_DOWN, next, 0, /* puts_beat= */ false);
+    arena_done(&a);
+}
+
+static bool try_relieve(struct region *r)
+{
+    enum rule rule = health_wants_relief(r);
+    if (rule == 0 || r->rec->phase != PHASE_OPEN) {
+        return false;
+    }
+    region_id to = drain_target(r, /* must_be_fit= */ true);
+    if (to == 0) {
+        return false;
+    }
+    struct repl_lag lag;
+    repl_lag(r->repl, to, &lag);
+    bool is_near =
+        lag.since_us == 0 || region_now(r) - lag.since_us < ms(r->cfg.timers.lag_small_ms);
+    if (rule == RULE_STEP_DOWN) {
+        step_down(r, to);
+    } else if (lag.is_streaming && !lag.needs_copy && is_near) {
+        hand_over(r, to, rule);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* ---- the writer looks after the others ---- */
@@ -632,8 +686,8 @@ void decide_tick(struct region *r)
     }
     switch ((enum region_role)r->role) {
     case ROLE_WRITER:
-        if (region_lease_is_fresh(r) &&
-            (try_extend(r) || try_evict(r) || try_keep(r) || try_drain(r) || try_admit(r))) {
+        if (region_lease_is_fresh(r) && (try_extend(r) || try_evict(r) || try_keep(r) ||
+                                         try_drain(r) || try_relieve(r) || try_admit(r))) {
             return;
         }
         break;

@@ -165,6 +165,10 @@ static const struct region_rule rules[] = {
     {RULE_PASS_ON, "pass_on", "chosen as writer but the log is not whole: passed on"},
     {RULE_OPEN, "open", "log sealed and branch points fixed: opening a new epoch"},
     {RULE_TAKE, "take", "has everything the old writer ordered: opening a new epoch"},
+    {RULE_DISK_SLOW, "disk_slow", "the disk is slow and another region's is not: handing over"},
+    {RULE_STEP_DOWN, "step_down", "too slow even to hand over: another region is chosen as writer"},
+    {RULE_HOLD_BACK, "hold_back",
+     "the last failover was just now and its writer had not confirmably stopped: waiting"},
     {RULE_ROLLBACK, "rollback", "the other region did not take over in time: opening again here"},
 };
 

@@ -32,6 +32,9 @@ const struct region_timers region_timers_lan = {
     .write_timeout_ms = 10000,
     .ttl_purge_ms = 1000,
     .retain_ms = 60000,
+    .slow_commit_ms = 5000,
+    .slow_for_ms = 10000,
+    .failover_hold_ms = 5000,
 };
 
 const struct region_timers region_timers_wan = {
@@ -48,15 +51,18 @@ const struct region_timers region_timers_wan = {
     .write_timeout_ms = 10000,
     .ttl_purge_ms = 1000,
     .retain_ms = 60000,
+    .slow_commit_ms = 5000,
+    .slow_for_ms = 10000,
+    .failover_hold_ms = 600000,
 };
 
 bool region_timers_check(const struct region_timers *t, char ret_why[256])
 {
-    const unsigned all[] = {t->beat_ms,        t->lease_ms,         t->stop_margin_ms,
-                            t->wait_margin_ms, t->coord_timeout_ms, t->read_lease_ms,
-                            t->hold_ms,        t->transfer_ms,      t->rejoin_stable_ms,
-                            t->lag_small_ms,   t->write_timeout_ms, t->ttl_purge_ms,
-                            t->retain_ms};
+    const unsigned all[] = {
+        t->beat_ms,          t->lease_ms,       t->stop_margin_ms,   t->wait_margin_ms,
+        t->coord_timeout_ms, t->read_lease_ms,  t->hold_ms,          t->transfer_ms,
+        t->rejoin_stable_ms, t->lag_small_ms,   t->write_timeout_ms, t->ttl_purge_ms,
+        t->retain_ms,        t->slow_commit_ms, t->slow_for_ms,      t->failover_hold_ms};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
         if (all[i] == 0) {
             (void)snprintf(ret_why, 256, "every timer must be above 0");
@@ -108,6 +114,7 @@ static int64_t io_wall_ms(void *ctx)
 static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
 {
     struct region *r = (struct region *)ctx;
+    disk_health_submit(&r->health.disk, ticket, region_now(r));
     r->io.commit(r->io.ctx, b, ticket);
 }
 
@@ -578,6 +585,7 @@ void act_open(void *ctx, const void *event)
             m->grant_us = id == r->claim_from ? 0 : now;
         }
     }
+    health_opened(r);
     region_update_mode(r);
     repl_open_epoch(r->repl);
     const struct record_epoch *reign = region_reign(r);
@@ -717,6 +725,7 @@ static void pull_tick(struct region *r)
 void region_on_tick(struct region *r)
 {
     lease_tick(r);
+    health_tick(r);
     coordio_tick(r);
     ping_tick(r);
     transfer_tick(r);
@@ -744,6 +753,7 @@ void region_flush(struct region *r)
 
 void region_on_commit(struct region *r, uint64_t ticket, enum err err)
 {
+    disk_health_done(&r->health.disk, ticket, region_now(r), r->cfg.timers.slow_commit_ms);
     repl_on_commit(r->repl, ticket, err);
 }
 

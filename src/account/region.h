@@ -38,6 +38,11 @@ struct region_timers {
     unsigned write_timeout_ms; /* acknowledgement wait; then 408: 10000 */
     unsigned ttl_purge_ms;     /* period of the expiry purge: 1000 */
     unsigned retain_ms;        /* log entries all regions have are kept this long: 60000 */
+    unsigned slow_commit_ms;   /* a commit that takes longer is slow: 5000 */
+    unsigned slow_for_ms;      /* ... and a disk slow this long is handed over from: 10000 */
+    /* After a failover without a confirmed stop the next such one waits this long: links that flap
+     * must not make the account flap. 5000: on a LAN one costs about a second; wan: 600000. */
+    unsigned failover_hold_ms;
 };
 extern const struct region_timers region_timers_lan, region_timers_wan;
 /* renew period + 2 x coordinator timeout < L - stop margin; and every value above 0. */
@@ -210,6 +215,8 @@ void region_metrics(struct region *r, struct buf *out); /* Prometheus text */
 
 /* Asks this region to step down and hand over before a planned stop; answered by role change. */
 void region_drain(struct region *r);
+/* Told to the others: a region whose disk is almost full is not handed the writer's role. */
+void region_set_disk_low(struct region *r, bool is_low);
 
 /* Operator requests are changes of the record: made here, sent by whoever has a coordinator
  * client (front, server, command line). Each checks geo-semantics 10 and fills ei with the

@@ -1,6 +1,7 @@
 /* Inside of src/account: one region's state. */
 #pragma once
 
+#include "account/health.h"
 #include "account/region.h"
 #include "base/fsm.h"
 #include "base/rng.h"
@@ -45,6 +46,9 @@ enum rule {
     RULE_OPEN = 315,
     RULE_TAKE = 320,
     RULE_ROLLBACK = 321,
+    RULE_DISK_SLOW = 330,
+    RULE_STEP_DOWN = 331,
+    RULE_HOLD_BACK = 332,
 };
 
 /* What the coordinator says about one region (also ourselves). */
@@ -57,6 +61,7 @@ struct member {
     unsigned lease_ms;
     uint64_t parts, ord;
     bool is_whole, wants_online;
+    bool is_disk_slow, is_disk_low;
     uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec grant_us;        /* latest time at which it may have been given a read lease */
@@ -74,6 +79,22 @@ struct txn_slot {
     region_id compared; /* member whose beat is compared; 0 = none */
     bool puts_beat;
     struct buf value; /* the record it puts */
+};
+
+/* See health.h. */
+struct health {
+    struct disk_health disk;
+    bool is_slow;             /* for slow_for_ms now */
+    bool is_disk_low;         /* the server says so */
+    bool has_failed_handover; /* because of the disk, rolled back */
+    bool was_given_for_disk;  /* the writer before us had a slow disk */
+    epoch loss_epoch;         /* newest epoch opened by RULE_CLAIM_EXPIRED */
+    usec hold_until_us;       /* no other one before */
+    bool is_holding, is_hold_told;
+    struct clock_watch clocks[REGION_ID_MAX + 1];
+    usec next_clock_us;
+    int64_t clock_ahead_ms;
+    bool is_clock_off;
 };
 
 struct region {
@@ -102,6 +123,8 @@ struct region {
     int rule; /* row that led here */
     usec role_since_us;
     bool is_draining;
+
+    struct health health;
 
     /* Our lease. */
     struct txn_slot beat, change;
@@ -207,6 +230,17 @@ bool coordio_is_alive(const struct region *r, region_id id);
 void decide_tick(struct region *r);
 bool decide_lease_is_over(const struct region *r);
 void decide_drop_joining(struct region *r);
+
+/* ---- health.c ---- */
+void health_tick(struct region *r);
+void health_on_beat(struct region *r, region_id id, int64_t their_wall_ms);
+void health_on_record(struct region *r, bool is_first);
+bool health_may_fail_over(struct region *r); /* now, without a confirmed stop */
+void health_opened(struct region *r);
+usec health_transfer_us(const struct region *r); /* a hand-over from here is rolled back after */
+bool health_is_fit(const struct region *r, region_id id); /* to be handed the writer's role */
+/* RULE_DISK_SLOW (graceful), RULE_STEP_DOWN, or 0. */
+enum rule health_wants_relief(const struct region *r);
 
 /* ---- write.c ---- */
 void write_tick(struct region *r);

@@ -132,6 +132,10 @@ void region_status_json(struct region *r, struct buf *out)
         bool alone = (online & (online - 1)) == 0 && r->rec->region_count > 1;
         put_cstr(&o, "durability", alone ? "degraded" : "normal");
         put_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
+        put_bool(&o, "diskSlow", r->health.is_slow);
+        put_bool(&o, "failoverHeldBack", r->health.is_holding);
+        json_out_key(&o, "clockAheadMs");
+        json_out_i64(&o, r->health.clock_ahead_ms);
         put_regions(r, &o);
     }
     put_log(r, &o);
@@ -184,6 +188,24 @@ static void lag_metrics(struct region *r, struct buf *out)
     }
 }
 
+static void health_metrics(struct region *r, struct buf *out)
+{
+    const struct health *h = &r->health;
+    metric(r, out, "disk_slow", "gauge", "1 while commits take too long for too long.", h->is_slow);
+    metric(r, out, "failover_held_back", "gauge",
+           "1 while a failover waits because the last one was just now.", h->is_holding);
+    metric(r, out, "clock_drift", "gauge",
+           "1 while the wall clock is far from the median of the other regions'.", h->is_clock_off);
+    int64_t off = h->clock_ahead_ms < 0 ? -h->clock_ahead_ms : h->clock_ahead_ms;
+    buf_printf(
+        out,
+        "# HELP holdfast_clock_ahead_seconds How far the wall clock is ahead of the others'.\n"
+        "# TYPE holdfast_clock_ahead_seconds gauge\n"
+        "holdfast_clock_ahead_seconds{account=\"%s\",region=\"%s\"} %s%lld.%03lld\n",
+        r->account, r->cfg.name, h->clock_ahead_ms < 0 ? "-" : "", (long long)(off / 1000),
+        (long long)(off % 1000));
+}
+
 void region_metrics(struct region *r, struct buf *out)
 {
     struct repl_stats s;
@@ -230,5 +252,6 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "pending_writes", "gauge", "Writes waiting for acknowledgement.",
            r->pending_count);
     metric(r, out, "ring_bytes", "gauge", "Recent entries in memory.", s.ring_size);
+    health_metrics(r, out);
     lag_metrics(r, out);
 }

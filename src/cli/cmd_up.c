@@ -22,6 +22,9 @@ enum {
     UP_PROFILE,
     UP_AUTO_FAILOVER,
     UP_DISK_RESERVE,
+    UP_SLOW_COMMIT,
+    UP_SLOW_FOR,
+    UP_FAILOVER_HOLD,
     UP_FAULT_PROXY,
     UP_WATCHDOG,
     UP_KILL,
@@ -55,6 +58,13 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                           "promote by priority when the write region is lost"},
     [UP_DISK_RESERVE] = {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
                          "a region with less free disk space takes no writes; 0 = never"},
+    [UP_SLOW_COMMIT] = {"slow-commit", CONF_DURATION, "5s", 10, 3600000, 0,
+                        "a disk is slow whose commits take longer than this"},
+    [UP_SLOW_FOR] = {"slow-for", CONF_DURATION, "10s", 10, 3600000, 0,
+                     "a region whose disk is slow this long hands the write region over"},
+    [UP_FAILOVER_HOLD] = {"failover-hold", CONF_DURATION, "0", 0, 86400000, 0,
+                          "after a failover without a confirmed stop the next such one waits this "
+                          "long; 0 = 5s with profile lan, 10m with wan"},
     [UP_FAULT_PROXY] = {"fault-proxy", CONF_BOOL, "no", 0, 0, 0,
                         "send links between processes through a proxy that drills can cut"},
     [UP_WATCHDOG] = {"watchdog", CONF_DURATION, "1s", 0, 600000, 0,
@@ -182,6 +192,9 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     }
     o->auto_failover = conf_bool(c, UP_AUTO_FAILOVER);
     o->disk_reserve_size = conf_u64(c, UP_DISK_RESERVE);
+    o->slow_commit_ms = (unsigned)conf_u64(c, UP_SLOW_COMMIT);
+    o->slow_for_ms = (unsigned)conf_u64(c, UP_SLOW_FOR);
+    o->failover_hold_ms = (unsigned)conf_u64(c, UP_FAILOVER_HOLD);
     o->watchdog_ms = (unsigned)conf_u64(c, UP_WATCHDOG);
     o->kill_ms = (unsigned)conf_u64(c, UP_KILL);
     o->is_quiet = conf_bool(c, UP_QUIET);

@@ -31,6 +31,9 @@ enum region_event_kind { /* the story for operators: one line each in the log, t
                          EVENT_STALE_GENERATION,
                          EVENT_CORRUPT,
                          EVENT_LSN_BLOCK,
+                         EVENT_DISK_SLOW,   /* the disk got slow, or is fast again */
+                         EVENT_CLOCK_DRIFT, /* the wall clock left its peers', or is back */
+                         EVENT_HELD_BACK,   /* a failover waits: there was one just now */
 };
 
 struct repl_io {

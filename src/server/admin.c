@@ -27,6 +27,9 @@ const char *admin_event_name(enum region_event_kind k)
         [EVENT_STALE_GENERATION] = "stale_generation",
         [EVENT_CORRUPT] = "corrupt",
         [EVENT_LSN_BLOCK] = "lsn_block",
+        [EVENT_DISK_SLOW] = "disk_slow",
+        [EVENT_CLOCK_DRIFT] = "clock_drift",
+        [EVENT_HELD_BACK] = "held_back",
     };
     size_t i = (size_t)k;
     return i < ARRAY_COUNT(names) && names[i] ? names[i] : "event";

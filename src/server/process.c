@@ -33,6 +33,14 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_DISK_RESERVE] =
         {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
          "server: refuse writes and hand over when less space is free; 0 = never"},
+    [PROC_SLOW_COMMIT] = {"slow-commit", CONF_DURATION, "5s", 10, 3600000, 0,
+                          "server: a disk is slow whose commits take longer; the same everywhere"},
+    [PROC_SLOW_FOR] = {"slow-for", CONF_DURATION, "10s", 10, 3600000, 0,
+                       "server: hand over when the disk was slow this long"},
+    [PROC_FAILOVER_HOLD] =
+        {"failover-hold", CONF_DURATION, "0", 0, 86400000, 0,
+         "server: wait this long after a failover without a confirmed stop before "
+         "another such one; 0 = 5s (lan), 10m (wan)"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
                             "server: reach a region at another address, NAME=HOST:PORT"},
     [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0,
@@ -71,6 +79,9 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_DIR] = SERVER | COORDINATOR,
     [PROC_ENGINE] = SERVER,
     [PROC_DISK_RESERVE] = SERVER,
+    [PROC_SLOW_COMMIT] = SERVER,
+    [PROC_SLOW_FOR] = SERVER,
+    [PROC_FAILOVER_HOLD] = SERVER,
     [PROC_PEER_OVERRIDE] = SERVER,
     [PROC_HTTP_THREADS] = SERVER | FRONT,
     [PROC_LINKS] = PROXY,
@@ -194,6 +205,9 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .coordinator = conf_cstr(c, PROC_COORDINATOR),
         .secret = str_make(p->secret, p->secret_n),
         .disk_reserve_size = conf_u64(c, PROC_DISK_RESERVE),
+        .slow_commit_ms = (unsigned)conf_u64(c, PROC_SLOW_COMMIT),
+        .slow_for_ms = (unsigned)conf_u64(c, PROC_SLOW_FOR),
+        .failover_hold_ms = (unsigned)conf_u64(c, PROC_FAILOVER_HOLD),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
     };
     TRY(need_secret(p, ei));

@@ -551,6 +551,11 @@ static enum err begin_services(struct server *s, const struct account_record *re
     return http_server_listen(s->http, s->opts->http_fd, s->opts->region, ei);
 }
 
+static unsigned set_or(unsigned given, unsigned otherwise)
+{
+    return given > 0 ? given : otherwise;
+}
+
 static enum err begin(struct server *s, const struct account_record *rec,
                       const struct record_region *me)
 {
@@ -579,6 +584,9 @@ static enum err begin(struct server *s, const struct account_record *rec,
         .timers = strcmp(s->opts->profile, "wan") == 0 ? region_timers_wan : region_timers_lan,
         .seed = s->incarnation,
     };
+    cfg.timers.slow_commit_ms = set_or(s->opts->slow_commit_ms, cfg.timers.slow_commit_ms);
+    cfg.timers.slow_for_ms = set_or(s->opts->slow_for_ms, cfg.timers.slow_for_ms);
+    cfg.timers.failover_hold_ms = set_or(s->opts->failover_hold_ms, cfg.timers.failover_hold_ms);
     (void)snprintf(cfg.name, sizeof(cfg.name), "%s", me->name);
     (void)snprintf(cfg.endpoint, sizeof(cfg.endpoint), "%s", me->endpoint);
     (void)snprintf(cfg.peer_addr, sizeof(cfg.peer_addr), "%s", me->peer_addr);
@@ -690,6 +698,9 @@ static void on_space(void *ctx)
                is_low ? "disk_low" : "disk_enough",
                "free=%" PRIu64 " reserve=%" PRIu64 " writes=%s", stats.disk_free, reserve,
                is_low ? "refused" : "taken");
+    }
+    if (s->region) {
+        region_set_disk_low(s->region, is_low);
     }
     bool is_writer = s->region && region_role(s->region) == ROLE_WRITER;
     if (is_low && is_writer && !s->has_left_for_space) {

@@ -459,6 +459,8 @@ static enum err add_servers(struct up *up, struct errinfo *ei)
         buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
                    up->opts.engine);
         buf_printf(&b, "disk-reserve = %" PRIu64 "\n", up->opts.disk_reserve_size);
+        buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
+                   up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
         const char *sep = "peer-override = ";
         for (size_t to = 0; to < up->region_count; to++) {
             const struct up_proxy *p = find_proxy(up, i, to);

@@ -96,6 +96,12 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
         int drift = (int)rng_range(&r, 0, 100000) - 50000;
         c->drift_ppm[i] = (c->fault_mask & (1u << FAULT_DRIFT)) != 0 ? drift : drift / 1000;
     }
+    /* Drawn last: runs of earlier seeds keep the rest of their configuration. */
+    if (draw_percent(&r, 30)) {
+        c->timers.slow_commit_ms = 60;
+        c->timers.slow_for_ms = 300;
+    }
+    c->timers.failover_hold_ms = draw_percent(&r, 50) ? 1 : c->is_wan ? 20000 : 5000;
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }

@@ -475,6 +475,92 @@ static void lonely_flap(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 4);
 }
 
+/* Syncs of about `sync_ms` from now on. */
+static void slow_down(struct world *w, region_id id, usec sync_ms)
+{
+    node_disk_slow(w->nodes[id], (unsigned)(sync_ms * MS / w->cfg.sync_us + 1));
+}
+
+static epoch epoch_of(struct world *w)
+{
+    epoch newest = 0;
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        struct region *r = node_region(w->nodes[id]);
+        if (r != NULL && region_record(r) != NULL && region_record(r)->epoch > newest) {
+            newest = region_record(r)->epoch;
+        }
+    }
+    return newest;
+}
+
+static void slow_disk(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    epoch before = epoch_of(w);
+    bool is_everywhere = variant % 4 == 1;
+    bool is_stuck = variant % 4 == 2; /* slower than any hand-over waits */
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (id == a || is_everywhere) {
+            slow_down(w, id, is_stuck ? 20000 : 300);
+        }
+    }
+    if (variant % 4 == 3) { /* one hiccup of an otherwise sound disk */
+        pass(w, (usec)w->cfg.timers.slow_commit_ms * 3 / 2);
+        node_disk_heal(w->nodes[a]);
+        pass(w, (usec)w->cfg.timers.slow_for_ms * 3);
+        if (epoch_of(w) != before) {
+            world_fail(w, "health", "one slow commit moved the writer");
+        }
+    } else if (is_everywhere) {
+        pass(w, 8000);
+        if (epoch_of(w) > before + 1) { /* the flags of the others may come late once */
+            world_fail(w, "health", "slow disks everywhere moved the writer again and again");
+        }
+    } else if (wait_role(w, ROLE_WRITER, a, is_stuck ? 25000 : 6000) == 0) {
+        world_fail(w, "health", "a slow disk kept the writer's role");
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        node_disk_heal(w->nodes[id]);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
+static void flap_hold(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    nemesis_cut(w, a, 1, CUT_BOTH, true);
+    region_id b = a == 0 ? 0 : wait_role(w, ROLE_WRITER, a, lease_ms(w) * 4);
+    usec opened = w->now;
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
+    if (b == 0) {
+        world_fail(w, "health", "nobody took over from a writer that was cut off");
+        return;
+    }
+    pass(w, 500);
+    if (variant % 2 == 0) {
+        nemesis_cut(w, b, 1, CUT_BOTH, true); /* the links flap: the second time nobody hurries */
+        usec hold = w->cfg.timers.failover_hold_ms * MS;
+        region_id early = wait_role(w, ROLE_WRITER, b, (opened + hold - w->now) / MS - 100);
+        region_id late = wait_role(w, ROLE_WRITER, b, lease_ms(w) * 4);
+        nemesis_cut(w, b, 1, CUT_BOTH, false);
+        if (early != 0 || late == 0) {
+            world_fail(w, "health", "after a flap: early=%u late=%u", early, late);
+        }
+    } else {
+        supervise(w, b, 2000, true); /* a confirmed stop is no flap */
+        nemesis_crash(w, b);
+        if (wait_role(w, ROLE_WRITER, b, 2000) == 0) {
+            world_fail(w, "health", "a confirmed stop after a failover was not taken over at once");
+        }
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
 static const struct scenario scenarios[] = {
     {"pause-writer", "a writer paused across its lease at any step harms nothing", 72, 3, false,
      pause_writer},
@@ -509,6 +595,9 @@ static const struct scenario scenarios[] = {
      old_frames},
     {"drained", "a drained region hands over before it stops", 6, 3, false, drained},
     {"lonely-flap", "the writer's links flap around the lease", 6, 3, false, lonely_flap},
+    {"slow-disk", "a slow disk gives the writer's role away, once, and not for a hiccup", 8, 3,
+     false, slow_disk},
+    {"flap-hold", "a second failover waits unless the stop is confirmed", 6, 3, false, flap_hold},
 };
 
 size_t scenario_count(void)
@@ -551,6 +640,13 @@ void scenario_configure(struct sim_cfg *c)
     c->sync_us = c->sync_us % 3000 + 100;
     c->think_us = 20000;
     c->safety_us = 1000000;
+    if (s->run == slow_disk) {
+        c->timers.slow_commit_ms = 100;
+        c->timers.slow_for_ms = c->variant % 4 == 3 ? 4000 : 500; /* above what one sync can take */
+    }
+    if (s->run != flap_hold) {
+        c->timers.failover_hold_ms = 1; /* the stories are about what follows from many of them */
+    }
     if (s->run == transfer_often) {
         /* What happens between the end of the old log and the compare-and-set matters here. */
         c->coord_delay_us = 15000;

@@ -304,6 +304,92 @@ T_TEST("session waits are released by the lsn, and commit waits by the commit")
     world_free(w);
 }
 
+/* A commit that takes longer than a slow one may, and the time for which it must go on. */
+static void keep_slow(struct world *w, region_id id, unsigned total_ms)
+{
+    for (unsigned gone = 0; gone < total_ms; gone += 6000) {
+        world_hold_commits(w, id, true);
+        (void)world_put(w, id, 1, "slow", "{}");
+        world_run(w, 5900);
+        world_hold_commits(w, id, false);
+        world_run(w, 100);
+    }
+}
+
+T_TEST("a slow disk hands the writer's role over without losing anything, and not for a hiccup")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    keep_slow(w, 1, 6000);
+    t_eq_u64(world_record(w)->writer, 1);
+    world_run(w, 10000);
+    t_eq_u64(world_record(w)->writer, 1);
+    keep_slow(w, 1, 24000);
+    t_check(world_has_event(w, 1, EVENT_DISK_SLOW));
+    world_until_role(w, 2, ROLE_WRITER);
+    t_check(!world_record(w)->epochs[world_record(w)->epoch_count - 1].is_lossy);
+    world_run(w, 500);
+    t_eq_u64(world_conflicts(w, 2, 1), 0);
+    t_err(world_answer(w, world_put(w, 2, 1, "after", "{}")), OK);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a disk that answers nothing loses the role after a hand-over was rolled back")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_hold_commits(w, 1, true);
+    (void)world_put(w, 1, 1, "stuck", "{}");
+    world_run(w, 30000); /* slow, for 10 s, and a hand-over under way */
+    t_eq_u64(world_record(w)->writer, 1);
+    world_until_role(w, 2, ROLE_WRITER);
+    t_err(world_answer(w, world_put(w, 2, 1, "after", "{}")), OK);
+    world_hold_commits(w, 1, false);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("with every disk slow the role stays where it is")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, 1);
+    for (int i = 0; i < 6; i++) {
+        world_hold_commits(w, 1, true);
+        world_hold_commits(w, 2, true);
+        (void)world_put(w, 1, 1, "slow", "{}");
+        world_run(w, 5900);
+        world_hold_commits(w, 1, false);
+        world_hold_commits(w, 2, false);
+        world_run(w, 100);
+    }
+    t_check(world_has_event(w, 1, EVENT_DISK_SLOW) && world_has_event(w, 2, EVENT_DISK_SLOW));
+    t_eq_u64(world_record(w)->writer, 1);
+    t_eq_u64(world_record(w)->epoch, 1);
+    world_free(w);
+}
+
+T_TEST("a second loss without a confirmed stop waits, a confirmed stop does not")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_cut_coord(w, 1, true);
+    world_until_role(w, 2, ROLE_WRITER);
+    world_cut_coord(w, 1, false);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_cut_coord(w, 2, true);
+    world_run(w, 2500); /* twice the lease */
+    t_eq_u64(world_record(w)->writer, 2);
+    t_check(world_has_event(w, 1, EVENT_HELD_BACK));
+    world_until_role(w, 1, ROLE_WRITER);
+    world_stop(w, 1, /* confirm= */ true);
+    world_run(w, 500);
+    t_eq_u64(world_record(w)->writer, 3);
+    world_free(w);
+}
+
 T_TEST("the status and the metrics can be read in every role")
 {
     struct world *w = world_new(2, CONSISTENCY_SESSION);
@@ -316,6 +402,7 @@ T_TEST("the status and the metrics can be read in every role")
         buf_clear(&out);
         region_metrics(world_region(w, id), &out);
         t_contains(buf_str(&out), "holdfast_generation");
+        t_contains(buf_str(&out), "holdfast_clock_ahead_seconds{");
         t_check(buf_ok(&out));
         buf_done(&out);
     }
