@@ -10,6 +10,7 @@
 #include "base/contract.h"
 #include "base/mem.h"
 #include "repl/lease.h"
+#include "repl/staleness.h"
 
 /* A copy of the record to be changed; freed with `a`. */
 static struct account_record *next_record(const struct region *r, struct arena *a)
@@ -489,7 +490,7 @@ static bool may_evict(const struct region *r, region_id id)
     }
     /* Dynamic quorum: with three or more regions a minority may leave Q by itself. */
     unsigned left = count_bits(rec->q_mask & ~record_mask(id));
-    return rec->level == CONSISTENCY_STRONG && rec->region_count >= 3 &&
+    return record_write_level(rec) == CONSISTENCY_STRONG && rec->region_count >= 3 &&
            left >= rec->region_count / 2 + 1;
 }
 
@@ -571,6 +572,18 @@ void decide_drop_joining(struct region *r)
     region_update_masks(r);
 }
 
+/* What a region must have before the record calls it online, by the level that writes keep. */
+static bool has_what_it_needs(const struct region *r, uint64_t bit, const struct repl_lag *lag)
+{
+    if (record_write_level(r->rec) == CONSISTENCY_STRONG) {
+        return lag->has_acked;
+    }
+    struct repl_staleness s;
+    repl_staleness_all(r->repl, bit, &s);
+    uint64_t ops_max = repl_mode(r->repl)->staleness_ops;
+    return lag->has_metadata && (ops_max == 0 || (s.is_known && s.ops <= ops_max));
+}
+
 /* From the moment it joins, acknowledgements wait for it; once it has all that was acknowledged
  * without it, the record says so. */
 static bool try_admit(struct region *r)
@@ -602,7 +615,7 @@ static bool try_admit(struct region *r)
             decide_drop_joining(r);
             continue;
         }
-        bool has_all = r->rec->level == CONSISTENCY_STRONG ? lag.has_acked : lag.has_metadata;
+        bool has_all = has_what_it_needs(r, bit, &lag);
         if (!has_all || (m->lag_ok_since_us == 0 && !was_proposed)) {
             continue;
         }
@@ -617,6 +630,19 @@ static bool try_admit(struct region *r)
         return true;
     }
     return false;
+}
+
+static bool try_level(struct region *r)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = next_record(r, &a);
+    bool is_due = levels_finish(r, next);
+    if (is_due) {
+        coordio_change(r, RULE_LEVEL, next, 0, /* puts_beat= */ false);
+    }
+    arena_done(&a);
+    return is_due;
 }
 
 static bool try_extend(struct region *r)
@@ -686,8 +712,9 @@ void decide_tick(struct region *r)
     }
     switch ((enum region_role)r->role) {
     case ROLE_WRITER:
-        if (region_lease_is_fresh(r) && (try_extend(r) || try_evict(r) || try_keep(r) ||
-                                         try_drain(r) || try_relieve(r) || try_admit(r))) {
+        if (region_lease_is_fresh(r) &&
+            (try_extend(r) || try_evict(r) || try_keep(r) || try_drain(r) || try_relieve(r) ||
+             try_admit(r) || (r->rec->is_level_changing && try_level(r)))) {
             return;
         }
         break;

@@ -157,6 +157,7 @@ static const struct region_rule rules[] = {
     {RULE_LSN_BLOCK, "lsn_block", "more than half of the lsn block is used: extended"},
     {RULE_DRAIN, "drain", "planned stop: handing the write region over"},
     {RULE_KEEP, "keep", "an eviction of unknown outcome is called off: the region answers again"},
+    {RULE_LEVEL, "level", "what the new consistency level promises holds: in force"},
     {RULE_CLAIM_STOPPED, "claim_stopped", "the writer's stop was confirmed: taking over"},
     {RULE_CLAIM_EXPIRED, "claim_expired", "the writer's lease expired: taking over"},
     {RULE_CLAIM_RESTART, "claim_restart",

@@ -65,6 +65,36 @@ const char *region_state_name(enum region_state s)
     return state_names[s];
 }
 
+/* ---- levels ---- */
+
+enum consistency record_read_level(const struct account_record *r)
+{
+    return r->is_level_changing && r->level_to < r->level ? r->level_to : r->level;
+}
+
+enum consistency record_write_level(const struct account_record *r)
+{
+    return r->is_level_changing && r->level_to > r->level ? r->level_to : r->level;
+}
+
+enum consistency record_lease_level(const struct account_record *r)
+{
+    return r->is_level_changing ? r->level_to : r->level;
+}
+
+static bool is_bounded(const struct account_record *r)
+{
+    return r->level == CONSISTENCY_BOUNDED_STALENESS ||
+           record_lease_level(r) == CONSISTENCY_BOUNDED_STALENESS;
+}
+
+/* Does anything need what format 1 cannot say? A program of format 1 fences itself off before it
+ * misunderstands the rest. */
+static bool has_levels(const struct account_record *r)
+{
+    return r->is_level_changing || r->strong_since != 0 || r->max_staleness_ops != 0;
+}
+
 /* ---- lookup ---- */
 
 struct record_region *record_region(struct account_record *r, region_id id)
@@ -305,6 +335,27 @@ static bool check_epochs(const struct account_record *r, char ret_why[256])
     return true;
 }
 
+static bool check_levels(const struct account_record *r, char ret_why[256])
+{
+    if (r->is_level_changing &&
+        ((unsigned)r->level_to >= CONSISTENCY_COUNT || r->level_to == r->level)) {
+        return why(ret_why, "the level changes to itself or to an unknown one");
+    }
+    if (r->strong_since > r->epoch) {
+        return why(ret_why, "the level became Strong in an epoch to come");
+    }
+    if ((r->max_staleness_ops == 0) != (r->max_staleness_s == 0) ||
+        (is_bounded(r) && r->max_staleness_ops == 0)) {
+        return why(ret_why, "bounded staleness has no bounds");
+    }
+    if (r->max_staleness_ops != 0 &&
+        (r->max_staleness_ops > STALENESS_OPS_MAX || r->max_staleness_s < STALENESS_S_MIN ||
+         r->max_staleness_s > STALENESS_S_MAX)) {
+        return why(ret_why, "the bounds of bounded staleness are out of range");
+    }
+    return true;
+}
+
 bool record_check(const struct account_record *r, char ret_why[256])
 {
     if (r->name[0] == 0) {
@@ -312,6 +363,9 @@ bool record_check(const struct account_record *r, char ret_why[256])
     }
     if ((unsigned)r->level >= CONSISTENCY_COUNT || (unsigned)r->phase >= PHASE_COUNT) {
         return why(ret_why, "level or phase is unknown");
+    }
+    if (!check_levels(r, ret_why)) {
+        return false;
     }
     if (r->lsn_limit < 1 || r->lsn_limit > LSN_MAX) {
         return why(ret_why, "lsn_limit is outside 1..2^44-1");
@@ -411,6 +465,17 @@ static void put_epoch(struct json_out *o, const struct record_epoch *e)
     json_out_object_end(o);
 }
 
+static void put_levels(struct json_out *o, const struct account_record *r)
+{
+    json_out_key(o, "levels");
+    json_out_object(o);
+    put_text(o, "to", consistency_name(record_lease_level(r)));
+    put_u64(o, "strong_since", r->strong_since);
+    put_u64(o, "max_staleness_ops", r->max_staleness_ops);
+    put_u64(o, "max_staleness_s", r->max_staleness_s);
+    json_out_object_end(o);
+}
+
 void record_encode(const struct account_record *r, struct buf *out)
 {
     char reason[256];
@@ -418,9 +483,12 @@ void record_encode(const struct account_record *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    put_u64(&o, "format", RECORD_FORMAT);
+    put_u64(&o, "format", has_levels(r) ? 2 : 1);
     put_text(&o, "name", r->name);
     put_text(&o, "level", consistency_name(r->level));
+    if (has_levels(r)) {
+        put_levels(&o, r);
+    }
     put_bool(&o, "auto_failover", r->auto_failover);
     put_text(&o, "phase", phase_names[r->phase]);
     put_u64(&o, "writer", r->writer);
@@ -652,28 +720,40 @@ static void get_lists(struct dec *d, struct arena *a, const struct json *v,
     }
 }
 
+/* Absent in a record of format 1: no change runs, and a bounded level has the usual bounds. */
+static void get_levels(struct dec *d, const struct json *v, struct account_record *r)
+{
+    static const char *const known[] = {"to", "strong_since", "max_staleness_ops",
+                                        "max_staleness_s"};
+    const struct json *m = json_get(v, STR("levels"));
+    if (m == NULL) {
+        if (r->level == CONSISTENCY_BOUNDED_STALENESS) {
+            r->max_staleness_ops = STALENESS_OPS_ADVISED;
+            r->max_staleness_s = STALENESS_S_ADVISED;
+        }
+        return;
+    }
+    if (m->type != JSON_OBJECT) {
+        fail(d, ERR_CORRUPT, "levels", "is no object");
+        return;
+    }
+    only_members(d, m, known, ARRAY_COUNT(known));
+    r->level_to = (enum consistency)need_name(d, m, "to", level_names, CONSISTENCY_COUNT);
+    r->is_level_changing = r->level_to != r->level;
+    r->strong_since = need_u64(d, m, "strong_since", UINT64_MAX);
+    r->max_staleness_ops = need_u64(d, m, "max_staleness_ops", STALENESS_OPS_MAX);
+    r->max_staleness_s = (uint32_t)need_u64(d, m, "max_staleness_s", STALENESS_S_MAX);
+}
+
 static void get_record(struct dec *d, struct arena *a, const struct json *v,
                        struct account_record *r)
 {
-    static const char *const known[] = {"format",
-                                        "name",
-                                        "level",
-                                        "auto_failover",
-                                        "phase",
-                                        "writer",
-                                        "writer_incarnation",
-                                        "generation",
-                                        "epoch",
-                                        "transfer_to",
-                                        "transfer_deadline_wall_ms",
-                                        "q_mask",
-                                        "token_version",
-                                        "lsn_limit",
-                                        "next_region_id",
-                                        "keys",
-                                        "peer_secret",
-                                        "regions",
-                                        "epochs"};
+    static const char *const known[] = {
+        "format",        "name",          "level",       "levels",
+        "auto_failover", "phase",         "writer",      "writer_incarnation",
+        "generation",    "epoch",         "transfer_to", "transfer_deadline_wall_ms",
+        "q_mask",        "token_version", "lsn_limit",   "next_region_id",
+        "keys",          "peer_secret",   "regions",     "epochs"};
     if (need_u64(d, v, "format", UINT64_MAX) > RECORD_FORMAT) {
         fail(d, ERR_FORMAT_NEWER, "format", "is of a newer version");
         return;
@@ -681,6 +761,7 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
     only_members(d, v, known, ARRAY_COUNT(known));
     need_text(d, v, "name", r->name, sizeof(r->name));
     r->level = (enum consistency)need_name(d, v, "level", level_names, CONSISTENCY_COUNT);
+    get_levels(d, v, r);
     r->auto_failover = need_bool(d, v, "auto_failover");
     r->phase = (enum account_phase)need_name(d, v, "phase", phase_names, PHASE_COUNT);
     r->writer = (region_id)need_u64(d, v, "writer", REGION_ID_MAX);

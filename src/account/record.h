@@ -12,10 +12,19 @@
 #include "base/types.h"
 
 enum {
-    RECORD_FORMAT = 1,
+    RECORD_FORMAT = 2, /* newest that is read; the oldest that can say it all is written */
     RECORD_EPOCHS_MAX = 32,
     RECORD_BRANCHES_MAX = 4096,
-    RECORD_NAME_MAX = 64
+    RECORD_NAME_MAX = 64,
+    /* Bounds of bounded staleness that are accepted (the management schema's), that the service
+     * itself allows at least for one region and for more, and that hold when none were given. */
+    STALENESS_OPS_MAX = INT32_MAX,
+    STALENESS_S_MIN = 5,
+    STALENESS_S_MAX = 86400,
+    STALENESS_OPS_ADVISED_ONE = 10,
+    STALENESS_OPS_ADVISED = 100000,
+    STALENESS_S_ADVISED_ONE = 5,
+    STALENESS_S_ADVISED = 300,
 };
 
 enum consistency {
@@ -85,6 +94,13 @@ struct record_epoch {
 struct account_record {
     char name[RECORD_NAME_MAX];
     enum consistency level;
+    /* A change of level under way: reads are served at the weaker of the two, writes acknowledged at
+     * the stronger, until the writer has found that the new one holds. */
+    bool is_level_changing;
+    enum consistency level_to;
+    epoch strong_since; /* epoch in which the level last became Strong; 0 = from the beginning */
+    uint64_t max_staleness_ops; /* BoundedStaleness: K entries and T seconds per partition ... */
+    uint32_t max_staleness_s;   /* ... both 0 while the level was never bounded */
     bool auto_failover;
     enum account_phase phase;
     region_id writer;            /* the region whose generation is current; 0 = none yet */
@@ -106,6 +122,11 @@ struct account_record {
     struct record_epoch epochs[RECORD_EPOCHS_MAX]; /* newest last; older ones drop off */
 };
 
+/* What clients may ask for, what writes wait for, and what read leases are given for. The three are
+ * the level except while it changes. */
+enum consistency record_read_level(const struct account_record *r);
+enum consistency record_write_level(const struct account_record *r);
+enum consistency record_lease_level(const struct account_record *r);
 void record_encode(const struct account_record *r, struct buf *out);
 /* Validates everything: sizes, unique ids, priorities, states, I1 (one ONLINE_WRITE at most). */
 enum err record_decode(struct arena *a, struct str text, struct account_record *ret,

@@ -174,12 +174,8 @@ static void io_stale(void *ctx)
 
 static void on_ping(struct region *r, region_id from, const struct msg *m)
 {
-    bool granted = false;
-    if (r->rec != NULL && region_acts_as_writer(r) && m->generation == r->rec->generation &&
-        r->rec->level == CONSISTENCY_STRONG && region_lease_is_fresh(r)) {
-        uint64_t bit = record_mask(from);
-        granted = (r->rec->q_mask & bit) != 0 && (r->evicting & bit) == 0;
-    }
+    bool granted =
+        r->rec != NULL && m->generation == r->rec->generation && levels_may_lease(r, from);
     if (granted) {
         r->members[from].grant_us = region_now(r);
     }
@@ -278,7 +274,8 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
     arena_init(&r->take_arena);
     buf_init(&r->beat.value, COORD_VALUE_SIZE_MAX);
     buf_init(&r->change.value, COORD_VALUE_SIZE_MAX);
-    struct list *heads[] = {&r->pending, &r->held, &r->done, &r->waits, &r->waits_done};
+    struct list *heads[] = {&r->pending, &r->held,  &r->delayed,
+                            &r->done,    &r->waits, &r->waits_done};
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         list_init(heads[i]);
     }
@@ -388,7 +385,7 @@ void region_publish_view(struct region *r)
     if (r->rec != NULL) {
         atomic_store_explicit(&v->generation, r->rec->generation, memory_order_relaxed);
         atomic_store_explicit(&v->token_version, repl_token_version(r->repl), memory_order_relaxed);
-        atomic_store_explicit(&v->level, (unsigned)r->rec->level, memory_order_relaxed);
+        atomic_store_explicit(&v->level, (unsigned)record_read_level(r->rec), memory_order_relaxed);
         atomic_store_explicit(&v->is_single_region, r->rec->region_count == 1,
                               memory_order_relaxed);
     }
@@ -405,30 +402,14 @@ static uint64_t everyone(const struct account_record *rec)
     return mask;
 }
 
-/* May a region that is out of Q still serve strong reads under a read lease given earlier? */
-static bool may_hold_read_lease(const struct region *r, region_id id, usec now)
-{
-    const struct member *m = &r->members[id];
-    if (m->grant_us == 0 || BUG(BUG_Q_SHRINK_NO_WAIT)) {
-        return false;
-    }
-    if (m->out_rev != 0 && m->rec_rev >= m->out_rev) {
-        return false; /* it knows */
-    }
-    if (m->stopped != 0 && m->stopped == m->incarnation) {
-        return false;
-    }
-    return now <
-           lease_expired_at(m->grant_us, r->cfg.timers.read_lease_ms, r->cfg.timers.wait_margin_ms);
-}
-
 static uint64_t strong_mask(const struct region *r)
 {
     uint64_t mask = r->rec->q_mask | r->joining;
     usec now = region_now(r);
     for (size_t i = 0; i < r->rec->region_count; i++) {
         region_id id = r->rec->regions[i].id;
-        if (id != r->cfg.self && (mask & record_mask(id)) == 0 && may_hold_read_lease(r, id, now)) {
+        if (id != r->cfg.self && (mask & record_mask(id)) == 0 &&
+            region_may_hold_lease(r, id, now)) {
             mask |= record_mask(id);
         }
     }
@@ -442,6 +423,14 @@ void region_update_masks(struct region *r)
     }
 }
 
+/* Bounded staleness holds writes back, whether in force, about to be, or not yet left. Leaving it for
+ * Strong, or coming from there, the stronger rule keeps it as well. */
+static bool has_bounds(const struct account_record *rec)
+{
+    return rec->level == CONSISTENCY_BOUNDED_STALENESS ||
+           (rec->is_level_changing && rec->level_to == CONSISTENCY_BOUNDED_STALENESS);
+}
+
 void region_update_mode(struct region *r)
 {
     const struct account_record *rec = r->rec;
@@ -452,7 +441,8 @@ void region_update_mode(struct region *r)
         .generation = rec->generation,
         .writer = rec->writer,
         .start_lsn = reign != NULL ? reign->start_lsn : 0,
-        .is_strong = rec->level == CONSISTENCY_STRONG,
+        .is_strong = record_write_level(rec) == CONSISTENCY_STRONG,
+        .strong_since = rec->level == CONSISTENCY_STRONG ? rec->strong_since : UINT64_MAX,
         .all_mask = everyone(rec),
         .online_mask = record_online_mask(rec) | r->joining,
         .token_version = rec->token_version,
@@ -489,6 +479,10 @@ void region_update_mode(struct region *r)
         m.is_holding = r->role == ROLE_HOLDING && !BUG(BUG_TRANSFER_BOTH);
         m.epoch = rec->epoch;
         m.strong_mask = strong_mask(r);
+        if (has_bounds(rec)) {
+            m.staleness_ops = rec->max_staleness_ops;
+            m.staleness_us = rec->max_staleness_s * UINT64_C(1000000);
+        }
         break;
     }
     repl_set_mode(r->repl, &m);
@@ -623,6 +617,7 @@ void act_hold(void *ctx, const void *event)
     r->end_sent_us = 0;
     r->is_draining = false;
     region_update_mode(r);
+    write_hold_delayed(r);
 }
 
 void act_take(void *ctx, const void *event)
@@ -811,6 +806,8 @@ void region_check(const struct region *r)
         ASSERT(repl_is_whole(r->repl));
     }
     ASSERT(IMPLIES(!list_is_empty(&r->held), r->role == ROLE_HOLDING));
+    ASSERT(IMPLIES(!list_is_empty(&r->delayed), r->role == ROLE_WRITER));
+    ASSERT((r->delayed_count == 0) == list_is_empty(&r->delayed));
     ASSERT(IMPLIES(!list_is_empty(&r->pending), region_acts_as_writer(r)));
     ASSERT(IMPLIES(r->lease_from_us != 0, region_acts_as_writer(r)));
     ASSERT((r->pending_count == 0) == list_is_empty(&r->pending));

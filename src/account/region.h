@@ -57,7 +57,7 @@ struct region_view { /* one per region core */
     _Atomic uint64_t
         fresh_until_us;     /* writer: its lease; reader: its read lease. On CLOCK_BOOTTIME */
     _Atomic unsigned role;  /* enum region_role */
-    _Atomic unsigned level; /* enum consistency of the account */
+    _Atomic unsigned level; /* enum consistency: the strongest that reads may ask for */
     _Atomic bool is_single_region;
 };
 
@@ -98,16 +98,26 @@ struct region_write {
     enum err err; /* OK acknowledged at the account's level. ERR_NOT_WRITER and
                              * ERR_UNAVAILABLE: certainly not applied. ERR_UNKNOWN_OUTCOME: may be.
                              * ERR_PRECONDITION: rejected by prepare (failed_op). ERR_EXISTS: unique
-                             * key taken (failed_op). ERR_LIMIT, ERR_BUSY. */
+                             * key taken (failed_op). ERR_LIMIT, ERR_BUSY. ERR_STALENESS_LIMIT: a
+                             * region is too far behind (throttle says which); not applied. */
     size_t failed_op;
     struct str conflicting_unique;
     lsn lsn; /* 0 when nothing was written */
     epoch epoch;
     uint64_t token_version;
 
+    struct write_throttle { /* the last look at how far regions are behind, at BoundedStaleness */
+        region_id region;   /* who lacks the most entries of the partition; 0 = none */
+        lsn acked_lsn;      /* the last one it is known to have */
+        uint64_t ops;       /* entries it lacks */
+        usec age_us;        /* of the oldest entry that some region lacks */
+        bool is_by_ops;     /* the bound in operations was the nearer one */
+    } throttle;
+
     struct wait_node node; /* private from here: in its partition's waiters */
     struct list link;      /* in the region's list of pending, held or finished writes */
     usec accepted_us;
+    usec throttle_until_us; /* delayed until then at the latest; 0 = not yet looked at */
     generation generation;
     enum err verdict; /* answered when the versions it is based on are acknowledged */
     size_t size;      /* counted against pending_size_max */
@@ -227,6 +237,19 @@ enum err account_plan_offline(struct account_record *rec, struct str region, boo
                               int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
                              struct errinfo *ei) MUST_CHECK;
+/* Changes the level (or the bounds of BoundedStaleness: 0 keeps them, or takes the usual ones). Asking
+ * for the present level calls a running change off. 400 for bounds out of range or of another level,
+ * 409 while a region is in outage, 412 while another operation runs. */
+struct level_request {
+    enum consistency level;
+    uint64_t max_staleness_ops, max_staleness_s;
+};
+enum err account_plan_consistency(struct account_record *rec, const struct level_request *q,
+                                  struct errinfo *ei) MUST_CHECK;
+enum err account_set_bounds(struct account_record *rec, const struct level_request *q,
+                            struct errinfo *ei) MUST_CHECK;
+/* Tighter than the service followed allows for so many regions: allowed here, with a warning. */
+bool account_bounds_are_tight(const struct account_record *rec);
 /* A fresh account: regions in priority order, the first one the writer to be. */
 void account_init(struct account_record *ret, const char *name, enum consistency level);
 /* Appends a region at the lowest priority: id, ONLINE_READ, in q_mask; the first one is chosen as

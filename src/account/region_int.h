@@ -38,6 +38,7 @@ enum rule {
     RULE_LSN_BLOCK = 306,
     RULE_DRAIN = 307,
     RULE_KEEP = 308,
+    RULE_LEVEL = 309,
     RULE_CLAIM_STOPPED = 310,
     RULE_CLAIM_EXPIRED = 311,
     RULE_CLAIM_RESTART = 312,
@@ -163,10 +164,11 @@ struct region {
     /* Client work. */
     struct list pending; /* region_write: waits for acknowledgement */
     struct list held;    /* region_write: not ordered yet */
+    struct list delayed; /* region_write: not ordered yet, regions are far behind */
     struct list done;    /* region_write: to be answered with the next flush */
     struct list waits;   /* region_wait */
     struct list waits_done;
-    size_t held_count, pending_count, wait_count, pending_size;
+    size_t held_count, delayed_count, pending_count, wait_count, pending_size;
     usec next_deadline_us;
 
     /* For the status page. */
@@ -178,6 +180,7 @@ struct region {
         uint64_t lost_estimate;
         region_id from;
     } last_failover;
+    uint64_t writes_delayed, writes_throttled;
     uint64_t writes_ok, writes_unknown, writes_refused, writes_rejected, failovers, stale_events;
 };
 
@@ -241,11 +244,23 @@ usec health_transfer_us(const struct region *r); /* a hand-over from here is rol
 bool health_is_fit(const struct region *r, region_id id); /* to be handed the writer's role */
 /* RULE_DISK_SLOW (graceful), RULE_STEP_DOWN, or 0. */
 enum rule health_wants_relief(const struct region *r);
+/* ---- levels.c ---- */
+/* `next` gets the level that a running change leads to, when that holds already. */
+bool levels_finish(const struct region *r, struct account_record *next);
+bool levels_may_lease(const struct region *r, region_id to);
+/* May the region serve reads under a lease given earlier, although it is out of Q or the account has
+ * no such leases any more? */
+bool region_may_hold_lease(const struct region *r, region_id id, usec now);
+
+/* ---- throttle.c ---- */
+enum throttle_verdict { THROTTLE_GO, THROTTLE_WAIT, THROTTLE_REFUSE };
+enum throttle_verdict throttle_check(const struct region *r, struct region_write *w);
 
 /* ---- write.c ---- */
 void write_tick(struct region *r);
 void write_flush(struct region *r);
 void write_release_held(struct region *r, enum err err); /* OK: order them now */
+void write_hold_delayed(struct region *r);               /* delayed writes become held ones */
 void write_end_pending(struct region *r);                /* left the writer's role */
 void write_recheck_waits(struct region *r);
 void write_on_acked(void *ctx, struct wait_node *n);

@@ -58,6 +58,7 @@ void write_flush(struct region *r)
         r->writes_rejected += w->err == ERR_PRECONDITION || w->err == ERR_EXISTS;
         r->writes_refused +=
             w->err == ERR_NOT_WRITER || w->err == ERR_UNAVAILABLE || w->err == ERR_BUSY;
+        r->writes_throttled += w->err == ERR_STALENESS_LIMIT;
         r->io.reply(r->io.ctx, w);
     }
     while ((l = list_pop_front(&r->waits_done)) != NULL) {
@@ -111,6 +112,23 @@ static void order(struct region *r, struct region_write *w)
     repl_wait_acked(p, &w->node, res.need);
 }
 
+/* Orders it, unless regions are so far behind that it has to wait or is refused. */
+static void admit(struct region *r, struct region_write *w)
+{
+    bool is_first = w->throttle_until_us == 0;
+    enum throttle_verdict v = throttle_check(r, w);
+    if (v == THROTTLE_GO) {
+        order(r, w);
+    } else if (v == THROTTLE_REFUSE || r->delayed_count >= HELD_MAX ||
+               region_now(r) >= w->deadline_us) {
+        finish(r, w, ERR_STALENESS_LIMIT);
+    } else {
+        r->writes_delayed += is_first;
+        list_push_back(&r->delayed, &w->link);
+        r->delayed_count++;
+    }
+}
+
 static enum err refusal(const struct region *r)
 {
     if (r->role != ROLE_WRITER || !region_lease_is_fresh(r)) {
@@ -134,6 +152,8 @@ void region_write(struct region *r, struct region_write *w)
     w->size = 0;
     w->is_ordered = false;
     w->accepted_us = now;
+    w->throttle_until_us = 0;
+    w->throttle = (struct write_throttle){0};
     w->generation = 0;
     wait_node_init(&w->node);
     list_init(&w->link);
@@ -154,7 +174,7 @@ void region_write(struct region *r, struct region_write *w)
         finish(r, w, e);
         return;
     }
-    order(r, w);
+    admit(r, w);
 }
 
 void write_on_acked(void *ctx, struct wait_node *n)
@@ -166,22 +186,37 @@ void write_on_acked(void *ctx, struct wait_node *n)
 
 /* ---- held writes ---- */
 
+static void take_all(struct list *from, struct list *to)
+{
+    struct list *l;
+    while ((l = list_pop_front(from)) != NULL) {
+        list_push_back(to, l);
+    }
+}
+
+void write_hold_delayed(struct region *r)
+{
+    take_all(&r->delayed, &r->held);
+    r->held_count += r->delayed_count;
+    r->delayed_count = 0;
+}
+
 void write_release_held(struct region *r, enum err err)
 {
     struct list taken;
     list_init(&taken);
-    struct list *l;
-    while ((l = list_pop_front(&r->held)) != NULL) {
-        list_push_back(&taken, l);
-    }
+    take_all(&r->held, &taken);
+    take_all(&r->delayed, &taken);
     r->held_count = 0;
+    r->delayed_count = 0;
+    struct list *l;
     while ((l = list_pop_front(&taken)) != NULL) {
         struct region_write *w = LIST_ENTRY(l, struct region_write, link);
         enum err e = err != OK ? err : refusal(r);
         if (e != OK) {
             finish(r, w, e);
         } else {
-            order(r, w);
+            admit(r, w);
         }
     }
 }
@@ -328,6 +363,9 @@ void write_tick(struct region *r)
             r->held_count--;
             finish(r, w, ERR_UNAVAILABLE);
         }
+    }
+    if (r->delayed_count > 0) {
+        write_release_held(r, OK); /* those that still have to wait go back */
     }
     if (now < r->next_deadline_us) {
         return;

@@ -16,6 +16,8 @@ enum bug {
     BUG_SESSION_WAIT_SKIPPED,   /* reads do not wait for the session token's lsn */
     BUG_TRANSFER_BOTH,          /* the old writer goes on ordering during a graceful change */
     BUG_WALL_CLOCK_LEASE,       /* leases are measured on the wall clock */
+    BUG_LAG_BY_LSN,             /* lag of bounded staleness is a difference of lsns, not a count */
+    BUG_LEVEL_NO_CATCH_UP, /* the level becomes Strong before every region has what was acknowledged */
     BUG_COUNT,
 };
 

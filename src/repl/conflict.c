@@ -567,7 +567,8 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
         if (!records_begin(r, &lost, from)) {
             continue;
         }
-        bool was_acked = r->p->pid != 0 && (!R->mode.is_strong || lost.lsn <= m->commit_lsn);
+        bool was_acked =
+            r->p->pid != 0 && (lost.epoch < R->mode.strong_since || lost.lsn <= m->commit_lsn);
         for (size_t op = 0; ret == OK && op < lost.op_count; op++) {
             ret = records_add(r, &lost, op, from, was_acked, &key, &text);
         }

@@ -653,6 +653,7 @@ static void on_hello(struct repl *R, struct peer *peer, const struct msg *m)
             if (!p->is_dropped) {
                 ship_progress(p, peer)->acked = 0;
                 ship_progress(p, peer)->acked_ord = 0;
+                ship_progress(p, peer)->is_known = false;
             }
         }
         ship_peer_reset(R, peer);

@@ -79,9 +79,13 @@ struct repl_mode {
     bool is_holding; /* WRITER: orders nothing new */
     bool is_serving; /* documents may be read here */
     bool is_strong;
-    uint64_t all_mask;    /* every region of the account */
-    uint64_t online_mask; /* metadata is acknowledged when these have it */
-    uint64_t strong_mask; /* at Strong everything is acknowledged when these have it */
+    uint64_t all_mask;      /* every region of the account */
+    uint64_t online_mask;   /* metadata is acknowledged when these have it */
+    uint64_t strong_mask;   /* at Strong everything is acknowledged when these have it; bounded
+                           * staleness counts these */
+    epoch strong_since;     /* acknowledged under the rule of Strong since; UINT64_MAX: it is not */
+    uint64_t staleness_ops; /* WRITER: entries any of them may lack per partition; 0 = any number */
+    usec staleness_us;      /* WRITER: age the oldest of those may reach */
     uint64_t token_version;
     size_t lossy_count; /* epochs that raised it, oldest first */
     epoch lossy[32];

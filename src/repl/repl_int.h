@@ -86,6 +86,7 @@ struct progress {
     usec lag_since_us;    /* order time of the first entry it lacks; 0 = lacks none */
     struct list ready;    /* in peer.ready: has something to send */
     struct list inflight; /* in peer.inflight: waits for acknowledgements or an answer */
+    bool is_known;        /* WRITER: the peer has said under this reign what it has */
     bool is_pulled;       /* SEALED: the peer has nothing more of our history */
 };
 

@@ -110,6 +110,7 @@ void ship_start(struct repl *R)
                 struct progress *g = ship_progress(p, R->peers[i]);
                 g->acked = BUG(BUG_BRANCH_FROM_CACHED_LAG) ? g->acked : 0;
                 g->acked_ord = 0;
+                g->is_known = false;
                 g->lag_since_us = now;
             }
         }
@@ -198,6 +199,7 @@ static void send_branch(struct repl *R, region_id to, pid id, struct place at, s
 static void note_acked(struct progress *g, struct place durable)
 {
     struct partition *p = g->part;
+    g->is_known = true;
     if (durable.lsn > g->acked) {
         g->acked = durable.lsn;
         g->acked_ord = durable.ord;

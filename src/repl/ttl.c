@@ -4,6 +4,9 @@
 
 #include "base/contract.h"
 #include "repl/repl_int.h"
+#include "repl/staleness.h"
+
+enum { TTL_LAG_PERCENT_MAX = 80 }; /* no purge where clients' writes are delayed */
 
 void ttl_note(struct partition *p, uint64_t expire_at)
 {
@@ -141,7 +144,9 @@ void ttl_tick(struct repl *R)
             continue;
         }
         uint64_t at = next_expiry(p);
-        if (at != 0 && at <= now_s) {
+        struct repl_staleness s;
+        repl_staleness(p, R->mode.strong_mask, &s);
+        if (at != 0 && at <= now_s && repl_staleness_percent(R, &s, NULL) < TTL_LAG_PERCENT_MAX) {
             purge(p, now_s);
         }
         if (p->overlay.count > 0 || (at != 0 && at <= now_s)) {

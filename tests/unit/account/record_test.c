@@ -89,7 +89,10 @@ static void refuses(const char *from, const char *to, enum err want)
 
 T_TEST("a damaged or newer record is refused")
 {
-    refuses("{\"format\":1", "{\"format\":2", ERR_FORMAT_NEWER);
+    refuses("{\"format\":1", "{\"format\":3", ERR_FORMAT_NEWER);
+    refuses("\"auto_failover\"", "\"levels\":1,\"auto_failover\"", ERR_CORRUPT);
+    refuses("\"auto_failover\"", "\"levels\":{\"to\":\"Sure\"},\"auto_failover\"",
+            ERR_FORMAT_NEWER);
     refuses("{\"format\":1", "{\"format\":1,\"x\":1", ERR_FORMAT_NEWER);
     refuses("{\"format\":1", "{\"format\":1,", ERR_CORRUPT);
     refuses("\"phase\":\"OPEN\"", "\"phase\":\"LATER\"", ERR_FORMAT_NEWER);
@@ -232,6 +235,127 @@ T_TEST("preferring a region keeps the order of the others")
     t_eq_u64(r.regions[1].id, 1);
     t_eq_u64(r.regions[2].id, 2);
     must_check(&r);
+}
+
+T_TEST("a record that says more than format 1 can is of format 2, and reads back")
+{
+    struct account_record r = sample();
+    r.level = CONSISTENCY_BOUNDED_STALENESS;
+    r.max_staleness_ops = 1234;
+    r.max_staleness_s = 56;
+    r.is_level_changing = true;
+    r.level_to = CONSISTENCY_STRONG;
+    r.strong_since = 1;
+    must_check(&r);
+    struct str text = encode(&r);
+    t_check(str_starts(text, STR("{\"format\":2,")));
+    struct account_record back;
+    t_ok(record_decode(&arena, text, &back, NULL));
+    t_eq_str(encode(&back), text);
+    t_eq_u64(back.max_staleness_ops, 1234);
+    t_eq_u64(back.max_staleness_s, 56);
+    t_check(back.is_level_changing);
+    t_eq_int(record_read_level(&back), CONSISTENCY_BOUNDED_STALENESS);
+    t_eq_int(record_write_level(&back), CONSISTENCY_STRONG);
+    t_eq_int(record_lease_level(&back), CONSISTENCY_STRONG);
+    t_golden("record-v2.json", text);
+}
+
+T_TEST("a bounded record of format 1 has the usual bounds")
+{
+    struct account_record r = sample();
+    r.level = CONSISTENCY_STRONG;
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    struct str text = encode(&r);
+    ptrdiff_t at = str_find(text, STR("Strong"));
+    buf_add_str(&b, str_slice(text, 0, (size_t)at));
+    buf_add_cstr(&b, "BoundedStaleness");
+    buf_add_str(&b, str_slice(text, (size_t)at + 6, text.n));
+    struct account_record back;
+    t_ok(record_decode(&arena, buf_str(&b), &back, NULL));
+    t_eq_u64(back.max_staleness_ops, 100000);
+    t_eq_u64(back.max_staleness_s, 300);
+    buf_done(&b);
+}
+
+T_TEST("a record with impossible levels is refused")
+{
+    char why[256];
+    struct account_record r = sample();
+    r.level = CONSISTENCY_BOUNDED_STALENESS;
+    t_check(!record_check(&r, why)); /* no bounds */
+    r.max_staleness_ops = STALENESS_OPS_MAX;
+    r.max_staleness_s = STALENESS_S_MIN;
+    must_check(&r);
+    r.max_staleness_ops++;
+    t_check(!record_check(&r, why));
+    r.max_staleness_ops = 1;
+    r.max_staleness_s = STALENESS_S_MIN - 1;
+    t_check(!record_check(&r, why));
+    r.max_staleness_s = STALENESS_S_MAX;
+    must_check(&r);
+    r.max_staleness_s++;
+    t_check(!record_check(&r, why));
+    r = sample();
+    r.is_level_changing = true;
+    r.level_to = r.level;
+    t_check(!record_check(&r, why));
+    r = sample();
+    r.strong_since = r.epoch + 1;
+    t_check(!record_check(&r, why));
+}
+
+static enum err plan_level(struct account_record *r, enum consistency level, uint64_t ops,
+                           uint64_t seconds)
+{
+    struct level_request q = {level, ops, seconds};
+    enum err e = account_plan_consistency(r, &q, NULL);
+    must_check(r);
+    return e;
+}
+
+T_TEST("a change of level needs a healthy account, no other operation and sensible bounds")
+{
+    struct account_record r = sample();
+    t_err(plan_level(&r, CONSISTENCY_STRONG, 5, 0), ERR_INVALID);
+    t_err(plan_level(&r, CONSISTENCY_BOUNDED_STALENESS, 0, 4), ERR_INVALID);
+    t_err(plan_level(&r, CONSISTENCY_BOUNDED_STALENESS, UINT64_C(1) << 31, 5), ERR_INVALID);
+    t_err(plan_level(&r, CONSISTENCY_BOUNDED_STALENESS, 1, 86401), ERR_INVALID);
+    t_err(plan_level(&r, CONSISTENCY_COUNT, 0, 0), ERR_INVALID);
+    t_check(!r.is_level_changing && r.max_staleness_ops == 0);
+    t_ok(plan_level(&r, CONSISTENCY_SESSION, 0, 0)); /* the present level: nothing to do */
+    t_check(!r.is_level_changing);
+    t_ok(plan_level(&r, CONSISTENCY_STRONG, 0, 0));
+    t_check(r.is_level_changing && r.level == CONSISTENCY_SESSION);
+    t_err(plan_level(&r, CONSISTENCY_EVENTUAL, 0, 0), ERR_CONFLICTING_OPERATION);
+    t_ok(plan_level(&r, CONSISTENCY_SESSION, 0, 0)); /* called off */
+    t_check(!r.is_level_changing);
+    t_ok(account_plan_failover(&r, STR("west us"), 1, NULL));
+    t_err(plan_level(&r, CONSISTENCY_STRONG, 0, 0), ERR_CONFLICTING_OPERATION);
+    r = sample();
+    record_set_state(&r, 3, REGION_RECOVERING, 1);
+    t_err(plan_level(&r, CONSISTENCY_STRONG, 0, 0), ERR_PRECONDITION);
+}
+
+T_TEST("bounds are kept, filled in, and called tight below what the service allows")
+{
+    struct account_record r = sample();
+    t_ok(plan_level(&r, CONSISTENCY_BOUNDED_STALENESS, 0, 0));
+    t_eq_u64(r.max_staleness_ops, 100000);
+    t_eq_u64(r.max_staleness_s, 300);
+    t_check(!account_bounds_are_tight(&r));
+    r.is_level_changing = false;
+    r.level = CONSISTENCY_BOUNDED_STALENESS;
+    t_ok(plan_level(&r, CONSISTENCY_BOUNDED_STALENESS, 99999, 0));
+    t_eq_u64(r.max_staleness_ops, 99999);
+    t_eq_u64(r.max_staleness_s, 300);
+    t_check(account_bounds_are_tight(&r));
+    t_check(!r.is_level_changing); /* new bounds of the same level hold at once */
+    r.region_count = 1;
+    t_check(!account_bounds_are_tight(&r));
+    r.max_staleness_ops = 9;
+    t_check(account_bounds_are_tight(&r));
 }
 
 T_TEST("levels are parsed in any case")

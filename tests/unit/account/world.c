@@ -512,6 +512,22 @@ void world_online(struct world *w, const char *region)
     put_record(w, rec, rev);
 }
 
+void world_level(struct world *w, const struct level_request *q)
+{
+    coord_rev rev = 0;
+    struct account_record *rec = read_record(w, &rev);
+    t_ok(account_plan_consistency(rec, q, NULL));
+    put_record(w, rec, rev);
+}
+
+void world_no_auto(struct world *w)
+{
+    coord_rev rev = 0;
+    struct account_record *rec = read_record(w, &rev);
+    rec->auto_failover = false;
+    put_record(w, rec, rev);
+}
+
 /* ---- writes ---- */
 
 static void prepare(struct region_write *w, size_t op_idx, const struct write_place *place,

@@ -50,6 +50,8 @@ bool world_has_event(struct world *w, region_id id, enum region_event_kind kind)
 void world_failover(struct world *w, const char *to);
 void world_offline(struct world *w, const char *region);
 void world_online(struct world *w, const char *region);
+void world_level(struct world *w, const struct level_request *q);
+void world_no_auto(struct world *w); /* automatic failover off */
 
 /* Writes; the answer is in ->w.err once ->is_done. */
 struct world_write *world_put(struct world *w, region_id id, pid p, const char *key,
