@@ -22,6 +22,7 @@ from holdfast import NO_ANSWER, Client, comment, eq, pk, until
 ITEM_KEYS = 16     # per thread
 GROUP_SIZE = 5     # items of one batch
 UNIQUE_MAX = 1500  # rows; then a new container
+CHURN_MAX = 6      # containers that come and go
 ABSENT = None
 
 
@@ -88,6 +89,7 @@ class Load:
         self.make_unique()
         self.keys = {}      # item id -> Key
         self.groups = {}    # partition key -> Key
+        self.churned = {}   # container name -> True (there), False (gone), None (either)
         self.feed_etag = None
         self.feed_seen = {}  # item id -> last v seen
         self.feed_all = collections.defaultdict(set)
@@ -97,7 +99,7 @@ class Load:
         self.busy = 0
         self.cond = threading.Condition()
         self.threads = []
-        for n, work in enumerate([self.item_work] * 3 + [self.batch_work] * 2 + [self.unique_work] * 2):
+        for n, work in enumerate([self.item_work] * 3 + [self.batch_work] * 2 + [self.unique_work] * 2 + [self.churn_work]):
             rng = random.Random(self.rng.random())
             self.threads.append(threading.Thread(target=self.run, args=(work, n, rng), daemon=True))
         for t in self.threads:
@@ -239,7 +241,39 @@ class Load:
         book[name] = u
         return a is not None and a.status not in (403, 503)
 
+    # -- containers that come and go, each with an item --
+
+    def churn_work(self, client, number, rng, state):
+        there = [n for n, is_there in self.churned.items() if is_there]
+        if len(there) >= CHURN_MAX or (there and rng.random() < 0.4):
+            name = rng.choice(there)
+            self.churned[name] = None
+            outcome, a = self.send(client, "DELETE", f"/dbs/tests/colls/{name}", None, "x")
+            self.churned[name] = {"acked": False, "refused": True}.get(outcome)
+        else:
+            name = f"churn{self.numbers.take()}"
+            self.churned[name] = None
+            body = {"id": name, "partitionKey": {"paths": ["/pk"], "kind": "Hash", "version": 2}}
+            outcome, a = self.send(client, "POST", "/dbs/tests/colls", body, "x")
+            self.churned[name] = {"acked": True, "refused": False}.get(outcome)
+            if outcome == "acked":
+                self.send(client, "POST", f"/dbs/tests/colls/{name}/docs", {"id": "1", "pk": "x"}, "x")
+        time.sleep(rng.uniform(0, 0.03))  # each change of the catalog costs every region a little
+        return a is not None and a.status not in (403, 503)
+
     # -- comparing --
+
+    def check_churned(self):
+        problems = []
+        a = self.up.call("GET", "/dbs/tests/colls", timeout=20)
+        eq(a.status, 200, "list of containers")
+        names = {c["id"] for c in a.doc["DocumentCollections"]}
+        for name, is_there in self.churned.items():
+            if is_there is not None and (name in names) != is_there:
+                problems.append(f"container {name} is {'there' if name in names else 'gone'} against its answer")
+        problems += [f"container {n} was never made" for n in names if n.startswith("churn") and n not in self.churned]
+        self.churned = {n: True for n in self.churned if n in names}
+        return problems
 
     def read_feed(self):
         """Everything new in the items container's change feed."""
@@ -282,6 +316,7 @@ class Load:
                 problems.append(f"{name}: value {row['v']}, but the change feed said {seen}")
             elif not self.is_strict and (seen is None or max(self.feed_all[name]) < row["v"]):
                 problems.append(f"{name}: value {row['v']} was never in the change feed")
+        problems += self.check_churned()
         problems += self.check_unique()
         problems += self.check_regions()
         eq(problems[:10], [], f"{len(problems)} problems")
