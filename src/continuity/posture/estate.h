@@ -384,9 +384,12 @@ void estate_set_peer_none(struct estate_asset *a, enum estate_confidence conf);
 void estate_set_zones(struct estate *e, struct estate_asset *a, const struct str *zones, size_t n,
                       enum estate_confidence conf);
 struct estate_objective *
-estate_add_objective(struct estate *e);                    /* all unstated; NULL over the limit */
+estate_add_objective(struct estate *e); /* all unstated; NULL over the limit */
+/* The asset's own objective, all unstated at first. */
+struct estate_objective *estate_own_objective(struct estate *e, struct estate_asset *a);
 struct estate_waiver *estate_add_waiver(struct estate *e); /* NULL over the limit */
 struct estate_step *estate_add_step(struct estate *e, struct estate_asset *runbook);
+/* Into the arena, control characters as blanks: for names, owners and other texts of the model. */
 struct str estate_copy(struct estate *e, struct str s);
 
 /* Setting an attribute again replaces it. `conf` is EV_KNOWN or EV_INFERRED. Texts over
@@ -412,6 +415,8 @@ void estate_set_refs(struct estate *e, struct estate_asset *a, enum estate_attr 
                      const struct str *ids, size_t n, enum estate_confidence conf, unsigned line);
 void estate_set_unknown(struct estate *e, struct estate_asset *a, enum estate_attr attr,
                         struct str note, unsigned line);
+/* A list that may have more members than were given. */
+void estate_set_open(struct estate_asset *a, enum estate_attr attr);
 /* Adds a note to an attribute that is set (what an inferred value comes from). */
 void estate_set_note(struct estate *e, struct estate_asset *a, enum estate_attr attr,
                      struct str note);
@@ -420,8 +425,9 @@ enum estate_unresolved {
     ESTATE_REFS_MUST_RESOLVE,     /* an id that names nothing is ERR_INVALID, with its line */
     ESTATE_UNRESOLVED_IS_OUTSIDE, /* it becomes outside:ID (importers) */
 };
-/* Resolves references and checks what needs the whole: classes have objectives, regions exist,
- * peers are of the same type, no asset depends on itself. Call it once, last. */
+/* Resolves references and checks what needs the whole: classes have objectives, peers are of the
+ * same type, nothing refers to itself, waivers name assets. Call it once, last. Regions that were
+ * only mentioned exist by then: naming one makes it. */
 enum err estate_finish(struct estate *e, enum estate_unresolved unresolved,
                        struct errinfo *ei) MUST_CHECK;
 

@@ -118,7 +118,7 @@ const char *estate_topology_name(enum estate_topology t)
 {
     static const char *const names[] = {
         [TOPOLOGY_UNSTATED] = "not stated",     [TOPOLOGY_SINGLE] = "single",
-        [TOPOLOGY_BACKUP_ONLY] = "backup only", [TOPOLOGY_HOT_COLD] = "hot/cold",
+        [TOPOLOGY_BACKUP_ONLY] = "backup-only", [TOPOLOGY_HOT_COLD] = "hot/cold",
         [TOPOLOGY_HOT_WARM] = "hot/warm",       [TOPOLOGY_HOT_HOT] = "hot/hot",
     };
     return names[t];
