@@ -180,6 +180,12 @@ uint64_t record_online_mask(const struct account_record *r)
     return mask;
 }
 
+bool record_is_degraded(const struct account_record *r)
+{
+    uint64_t online = record_online_mask(r);
+    return r->region_count > 1 && (online & (online - 1)) == 0;
+}
+
 /* ---- changes ---- */
 
 void record_set_state(struct account_record *r, region_id id, enum region_state s, int64_t wall_ms)

@@ -127,6 +127,8 @@ struct account_record {
 enum consistency record_read_level(const struct account_record *r);
 enum consistency record_write_level(const struct account_record *r);
 enum consistency record_lease_level(const struct account_record *r);
+/* Only one of several regions is online: the next loss is a loss of data, at Strong, too. */
+bool record_is_degraded(const struct account_record *r);
 void record_encode(const struct account_record *r, struct buf *out);
 /* Validates everything: sizes, unique ids, priorities, states, I1 (one ONLINE_WRITE at most). */
 enum err record_decode(struct arena *a, struct str text, struct account_record *ret,

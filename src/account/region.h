@@ -250,6 +250,9 @@ enum err account_set_bounds(struct account_record *rec, const struct level_reque
                             struct errinfo *ei) MUST_CHECK;
 /* Tighter than the service followed allows for so many regions: allowed here, with a warning. */
 bool account_bounds_are_tight(const struct account_record *rec);
+#define ACCOUNT_TIGHT_WARNING                                                                      \
+    "warning: bounds below 100,000 operations and 300 s (one region: 10 and 5 s) hold writes "     \
+    "back early"
 /* A fresh account: regions in priority order, the first one the writer to be. */
 void account_init(struct account_record *ret, const char *name, enum consistency level);
 /* Appends a region at the lowest priority: id, ONLINE_READ, in q_mask; the first one is chosen as

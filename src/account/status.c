@@ -121,6 +121,13 @@ void region_status_json(struct region *r, struct buf *out)
     put_bool(&o, "coordinatorInTouch", r->is_synced);
     if (r->rec != NULL) {
         put_cstr(&o, "level", consistency_name(r->rec->level));
+        if (r->rec->is_level_changing) {
+            put_cstr(&o, "levelTo", consistency_name(r->rec->level_to));
+        }
+        if (r->rec->max_staleness_ops != 0) {
+            put_u64(&o, "maxStalenessOperations", r->rec->max_staleness_ops);
+            put_u64(&o, "maxStalenessSeconds", r->rec->max_staleness_s);
+        }
         put_u64(&o, "writer", r->rec->writer);
         put_u64(&o, "generation", r->rec->generation);
         put_u64(&o, "epoch", r->rec->epoch);
@@ -128,9 +135,7 @@ void region_status_json(struct region *r, struct buf *out)
         put_u64(&o, "lsnLimit", r->rec->lsn_limit);
         put_bool(&o, "automaticFailover", r->rec->auto_failover);
         put_bool(&o, "leaseFresh", region_lease_is_fresh(r));
-        uint64_t online = record_online_mask(r->rec);
-        bool alone = (online & (online - 1)) == 0 && r->rec->region_count > 1;
-        put_cstr(&o, "durability", alone ? "degraded" : "normal");
+        put_cstr(&o, "durability", record_is_degraded(r->rec) ? "degraded" : "normal");
         put_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
         put_bool(&o, "diskSlow", r->health.is_slow);
         put_bool(&o, "failoverHeldBack", r->health.is_holding);
@@ -142,6 +147,7 @@ void region_status_json(struct region *r, struct buf *out)
     put_last(r, &o);
     put_u64(&o, "pendingWrites", r->pending_count);
     put_u64(&o, "heldWrites", r->held_count);
+    put_u64(&o, "delayedWrites", r->delayed_count);
     json_out_object_end(&o);
 }
 
@@ -214,6 +220,13 @@ void region_metrics(struct region *r, struct buf *out)
     if (r->rec != NULL) {
         metric(r, out, "generation", "gauge", "Generation of the account record.",
                r->rec->generation);
+        metric(r, out, "durability_degraded", "gauge",
+               "1 while only one of several regions is online.", record_is_degraded(r->rec));
+        metric(r, out, "consistency_level", "gauge",
+               "0 Eventual, 1 ConsistentPrefix, 2 Session, 3 BoundedStaleness, 4 Strong.",
+               (uint64_t)r->rec->level);
+        metric(r, out, "level_changing", "gauge", "1 while the consistency level changes.",
+               r->rec->is_level_changing);
         metric(r, out, "epoch", "gauge", "Epoch of the account record.", r->rec->epoch);
         metric(r, out, "loss_if_writer_fails_operations", "gauge",
                "Entries that the best candidate lacks now.", loss_now(r));
@@ -228,6 +241,13 @@ void region_metrics(struct region *r, struct buf *out)
            r->writes_refused);
     metric(r, out, "writes_rejected_total", "counter", "Writes whose precondition failed.",
            r->writes_rejected);
+    metric(r, out, "writes_delayed_total", "counter",
+           "Writes that waited because a region was far behind.", r->writes_delayed);
+    metric(r, out, "writes_throttled_total", "counter",
+           "Writes refused because a region was as far behind as BoundedStaleness allows (429).",
+           r->writes_throttled);
+    metric(r, out, "writes_delayed", "gauge", "Writes waiting for a region to catch up.",
+           r->delayed_count);
     metric(r, out, "openings_total", "counter", "Epochs opened by this process.", r->failovers);
     metric(r, out, "stale_generation_total", "counter", "Times this process was fenced.",
            r->stale_events);

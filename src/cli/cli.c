@@ -22,7 +22,9 @@ static const struct cli_command commands[] = {
      "far it\n"
      "is behind the write region (marked with *).\n",
      cmd_status},
-    {"account", "[show | failover REGION | offline REGION | online REGION | keys]",
+    {"account",
+     "[show | failover REGION | offline REGION | online REGION | "
+     "consistency LEVEL | keys]",
      "look at and steer the account's regions",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"

@@ -4,12 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/record.h"
 #include "base/clock.h"
 #include "base/contract.h"
 #include "cli/cli.h"
 #include "continuity/client.h"
 
-enum { A_DIR, A_ENDPOINT, A_KEY, A_JSON, A_FORCE, A_WAIT, A_REGENERATE, A_ROW_COUNT };
+enum {
+    A_DIR,
+    A_ENDPOINT,
+    A_KEY,
+    A_JSON,
+    A_FORCE,
+    A_WAIT,
+    A_REGENERATE,
+    A_OPS,
+    A_SECONDS,
+    A_ROW_COUNT
+};
 
 static const struct conf_row rows[A_ROW_COUNT] = {
     [A_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
@@ -22,6 +34,12 @@ static const struct conf_row rows[A_ROW_COUNT] = {
                 "wait this long for the change to be complete; 0 = do not wait"},
     [A_REGENERATE] = {"regenerate", CONF_STRING, "", 0, 32, 0,
                       "keys: make a new primary, secondary, primaryReadonly or secondaryReadonly"},
+    [A_OPS] = {"max-staleness-ops", CONF_U64, "0", 0, STALENESS_OPS_MAX, 0,
+               "consistency BoundedStaleness: writes that a region may lack per partition; 0 = as "
+               "before, or 100000"},
+    [A_SECONDS] = {"max-staleness-seconds", CONF_U64, "0", 0, STALENESS_S_MAX, 0,
+                   "consistency BoundedStaleness: how old the oldest of them may become; 0 = as "
+                   "before, or 300"},
 };
 
 static enum err call(const struct client_account *acc, struct arena *a, const char *method,
@@ -53,9 +71,19 @@ static void print_account(const struct json *doc)
     struct str writer = text_of(doc, "writer");
     bool is_auto = false;
     (void)json_get_bool(doc, STR("automaticFailover"), &is_auto);
-    printf("account %-20.*s level " STR_FMT ", automatic failover %s\n",
-           STR_ARG(text_of(doc, "account")), STR_ARG(text_of(doc, "consistency")),
-           is_auto ? "on" : "off");
+    printf("account %-20.*s level " STR_FMT, STR_ARG(text_of(doc, "account")),
+           STR_ARG(text_of(doc, "consistency")));
+    if (text_of(doc, "consistencyTo").n > 0) {
+        printf(" (changing to " STR_FMT ")", STR_ARG(text_of(doc, "consistencyTo")));
+    }
+    if (number_of(doc, "maxStalenessOperations") > 0) {
+        printf(" (at most %" PRIu64 " writes, %" PRIu64 " s)",
+               number_of(doc, "maxStalenessOperations"), number_of(doc, "maxStalenessSeconds"));
+    }
+    printf(", automatic failover %s\n", is_auto ? "on" : "off");
+    if (str_eq(text_of(doc, "durability"), STR("degraded"))) {
+        printf("durability degraded: one region holds everything that is acknowledged now\n");
+    }
     printf("phase " STR_FMT ", generation %" PRIu64 ", epoch %" PRIu64 ", token version %" PRIu64
            "\n\n",
            STR_ARG(text_of(doc, "phase")), number_of(doc, "generation"), number_of(doc, "epoch"),
@@ -106,6 +134,9 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     if (!str_eq(text_of(doc, "phase"), STR("OPEN"))) {
         return false;
     }
+    if (strcmp(op, "consistency") == 0) {
+        return text_of(doc, "consistencyTo").n == 0;
+    }
     if (strcmp(op, "failover") == 0) {
         return str_eq_nocase(text_of(doc, "writer"), str_of(region));
     }
@@ -121,6 +152,25 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     return false;
 }
 
+/* `name`: of the region, or of the level. */
+static void make_body(const struct conf *c, const char *op, const char *name, struct buf *out)
+{
+    bool is_level = strcmp(op, "consistency") == 0;
+    buf_add_cstr(out, is_level ? "{\"level\":" : "{\"region\":");
+    json_write_string(out, str_of(name));
+    if (!is_level) {
+        buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
+        return;
+    }
+    if (conf_u64(c, A_OPS) > 0) {
+        buf_printf(out, ",\"maxStalenessOperations\":%" PRIu64, conf_u64(c, A_OPS));
+    }
+    if (conf_u64(c, A_SECONDS) > 0) {
+        buf_printf(out, ",\"maxStalenessSeconds\":%" PRIu64, conf_u64(c, A_SECONDS));
+    }
+    buf_add_char(out, '}');
+}
+
 static enum err operate(const struct conf *c, const struct client_account *acc, struct arena *a,
                         const char *op, const char *region, struct errinfo *ei)
 {
@@ -129,9 +179,7 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
     (void)snprintf(path, sizeof(path), "/_holdfast/account/%s", op);
     struct buf body;
     buf_init(&body, 64 << 10);
-    buf_add_cstr(&body, "{\"region\":");
-    json_write_string(&body, str_of(region));
-    buf_printf(&body, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
+    make_body(c, op, region, &body);
     usec start = clock_boot_us();
     enum err err = call(acc, a, "POST", path, buf_str(&body), &doc, ei);
     buf_done(&body);
@@ -154,6 +202,9 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
         TRY(call(acc, a, "GET", "/_holdfast/account", STR(""), &doc, ei));
     }
     if (!conf_bool(c, A_JSON)) {
+        if (text_of(doc, "warning").n > 0) {
+            fprintf(stderr, STR_FMT "\n", STR_ARG(text_of(doc, "warning")));
+        }
         printf("%s %s: %s in %" PRIu64 " ms\n\n", op, region, wait_us > 0 ? "complete" : "accepted",
                (clock_boot_us() - start) / 1000);
     }
@@ -192,17 +243,19 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
 static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
 {
     const char *op = argc > 1 ? argv[1] : "show";
-    bool needs_region =
-        strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
+    bool is_level = strcmp(op, "consistency") == 0;
+    bool needs_region = is_level || strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 ||
+                        strcmp(op, "online") == 0;
     bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
     if (!is_known || argc > 3 || needs_region != (argc == 3)) {
         err_set(ei, ERR_USAGE,
                 !is_known      ? "unknown operation '%s'"
+                : is_level     ? "account %s needs one level"
                 : needs_region ? "account %s needs the name of one region"
                                : "account %s takes no further argument",
                 op);
-        err_hint(ei,
-                 "holdfast account show | failover REGION | offline REGION | online REGION | keys");
+        err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
+                     "consistency LEVEL | keys");
         return ERR_USAGE;
     }
     struct client_account acc;

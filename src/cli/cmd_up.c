@@ -14,6 +14,9 @@ enum {
     UP_PORT,
     UP_REGIONS,
     UP_CONSISTENCY,
+    UP_STALENESS_OPS,
+    UP_STALENESS_SECONDS,
+    UP_SESSION_AFTER_LOSS,
     UP_ACCOUNT,
     UP_KEY,
     UP_WELL_KNOWN_KEY,
@@ -42,7 +45,15 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                     "regions in priority order; the first one writes"},
     [UP_CONSISTENCY] =
         {"consistency", CONF_STRING, "Session", 1, 32, 0,
-         "account level, fixed at the first start: Strong, Session, ConsistentPrefix or Eventual"},
+         "account level at the first start: Strong, BoundedStaleness, Session, ConsistentPrefix or "
+         "Eventual; later `holdfast account consistency` changes it"},
+    [UP_STALENESS_OPS] = {"max-staleness-ops", CONF_U64, "100000", 1, STALENESS_OPS_MAX, 0,
+                          "BoundedStaleness: writes that a region may lack per partition"},
+    [UP_STALENESS_SECONDS] = {"max-staleness-seconds", CONF_U64, "300", STALENESS_S_MIN,
+                              STALENESS_S_MAX, 0,
+                              "BoundedStaleness: how old the oldest of them may become"},
+    [UP_SESSION_AFTER_LOSS] = {"session-after-loss", CONF_STRING, "accept", 1, 16, 0,
+                               "accept or reject session tokens that name what a failover cut off"},
     [UP_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
     [UP_KEY] = {"key", CONF_STRING, "", 0, 200, CONF_SECRET,
                 "primary key: base64 of 64 bytes; made at the first start when not given "
@@ -135,6 +146,27 @@ static enum err unknown_word(const char *option, const char *given, const char *
     return ERR_USAGE;
 }
 
+static enum err fill_bounds(const struct conf *c, struct up_opts *o, struct errinfo *ei)
+{
+    bool is_given = conf_source(c, UP_STALENESS_OPS) != CONF_FROM_DEFAULT ||
+                    conf_source(c, UP_STALENESS_SECONDS) != CONF_FROM_DEFAULT;
+    o->max_staleness_ops = conf_u64(c, UP_STALENESS_OPS);
+    o->max_staleness_s = conf_u64(c, UP_STALENESS_SECONDS);
+    if (o->level != CONSISTENCY_BOUNDED_STALENESS) {
+        return is_given ? err_set(ei, ERR_USAGE,
+                                  "--max-staleness-ops and --max-staleness-seconds need "
+                                  "--consistency BoundedStaleness")
+                        : OK;
+    }
+    struct account_record like = {.region_count = o->region_count,
+                                  .max_staleness_ops = o->max_staleness_ops,
+                                  .max_staleness_s = (uint32_t)o->max_staleness_s};
+    if (account_bounds_are_tight(&like)) {
+        (void)fprintf(stderr, ACCOUNT_TIGHT_WARNING "\n");
+    }
+    return OK;
+}
+
 static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei)
 {
     o->dir = conf_cstr(c, UP_DIR);
@@ -163,13 +195,13 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     o->has_level = conf_source(c, UP_CONSISTENCY) != CONF_FROM_DEFAULT;
     if (!consistency_parse(conf_str(c, UP_CONSISTENCY), &o->level)) {
         return unknown_word("consistency level", conf_cstr(c, UP_CONSISTENCY),
-                            "Strong, Session, ConsistentPrefix, Eventual", ei);
+                            "Strong, BoundedStaleness, Session, ConsistentPrefix, Eventual", ei);
     }
-    if (o->level == CONSISTENCY_BOUNDED_STALENESS) {
-        err_set(ei, ERR_UNSUPPORTED, "consistency level BoundedStaleness is not implemented yet");
-        err_hint(ei, "Strong promises more, Session less: one of Strong, Session, "
-                     "ConsistentPrefix, Eventual");
-        return ERR_UNSUPPORTED;
+    TRY(fill_bounds(c, o, ei));
+    o->rejects_lost_sessions = str_eq(conf_str(c, UP_SESSION_AFTER_LOSS), STR("reject"));
+    if (!o->rejects_lost_sessions && !str_eq(conf_str(c, UP_SESSION_AFTER_LOSS), STR("accept"))) {
+        return unknown_word("session-after-loss", conf_cstr(c, UP_SESSION_AFTER_LOSS),
+                            "accept, reject", ei);
     }
     o->key = conf_str(c, UP_KEY).n > 0 ? conf_cstr(c, UP_KEY) : NULL;
     if (conf_bool(c, UP_WELL_KNOWN_KEY)) {

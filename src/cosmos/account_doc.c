@@ -77,8 +77,18 @@ void cosmos_account_document(const struct account_record *rec, const char *regio
     json_out_key(&o, "userConsistencyPolicy");
     json_out_object(&o);
     json_out_key(&o, "defaultConsistencyLevel");
-    json_out_cstr(&o, consistency_name(rec->level));
+    enum consistency level = record_read_level(rec); /* what clients can count on */
+    json_out_cstr(&o, consistency_name(level));
+    if (level == CONSISTENCY_BOUNDED_STALENESS) {
+        json_out_key(&o, "maxStalenessPrefix");
+        json_out_u64(&o, rec->max_staleness_ops);
+        json_out_key(&o, "maxIntervalInSeconds");
+        json_out_u64(&o, rec->max_staleness_s);
+    }
     json_out_object_end(&o);
+    /* Ours: whether what is acknowledged now is in one region only. */
+    json_out_key(&o, "durability");
+    json_out_cstr(&o, record_is_degraded(rec) ? "degraded" : "normal");
     add_replication(&o, "systemReplicationPolicy");
     json_out_key(&o, "readPolicy");
     json_out_object(&o);

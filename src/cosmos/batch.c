@@ -42,7 +42,7 @@ static void add_result(struct json_out *o, struct batch *b, size_t i, double *ch
     json_out_double(o, status == 424 ? 0 : cost);
     if (status == 429) {
         json_out_key(o, "retryAfterMilliseconds");
-        json_out_i64(o, 20);
+        json_out_i64(o, b->op->throttled_ms > 0 ? b->op->throttled_ms : 20);
     }
     if (status < 300) {
         if (it->etag.n > 0) {

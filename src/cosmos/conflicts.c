@@ -279,6 +279,8 @@ static void read_run(struct op *op)
     }
     if (err == OK && !op_is_readable(op, 0, op->coll->part_count)) {
         err = err_set(&ei, ERR_UNAVAILABLE, "this range cannot be read here now");
+    } else if (err == OK && op_check_lease(op) != OK) {
+        err = err_set(&ei, op_check_lease(op), "this region holds no lease now");
     }
     if (err != OK) {
         op_fail(op, &ei);

@@ -213,7 +213,7 @@ static void confirm_next(struct op *op, enum err err)
             return;
         }
     }
-    confirmed(op, err);
+    confirmed(op, err == OK && op->coll ? op_check_lease(op) : err);
 }
 
 static void note_tails(struct op *op, struct feed *f, struct engine_snap *snap)

@@ -319,7 +319,7 @@ static void dispatch(struct op *op)
 static enum err check_level(struct op *op, struct errinfo *ei)
 {
     struct str header = http_header(op->req, STR("x-ms-consistency-level"));
-    enum consistency account = op->account->rec.level;
+    enum consistency account = record_read_level(&op->account->rec);
     op->level = account;
     if (header.n == 0) {
         return OK;

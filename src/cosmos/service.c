@@ -1,6 +1,7 @@
 /* Plumbing of the protocol layer: snapshots, answers, waits. See service.h. */
 #include "cosmos/service.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 
 /* A client's HTTP parser may take no more than 16 KiB of headers. */
 enum { TOKEN_RANGES_MAX = 128, TOKEN_SIZE_MAX = TOKEN_RANGES_MAX * 64 };
+/* A region that is as far behind as it may be takes a while; SDKs try about nine times. */
+enum { THROTTLED_RETRY_MS = 500 };
 
 /* ---- snapshots ---- */
 
@@ -278,7 +281,8 @@ static void fail(struct op *op, int status, int substatus, const struct errinfo 
         op_header(op, STR("x-ms-substatus"), arena_printf(&op->req->arena, "%d", substatus));
     }
     if (status == 429) {
-        op_header(op, STR("x-ms-retry-after-ms"), STR("20"));
+        op_header(op, STR("x-ms-retry-after-ms"),
+                  op->throttled_ms > 0 ? number_text(op, op->throttled_ms) : STR("20"));
     }
     if (op->charge <= 0) {
         op->charge = 1;
@@ -319,6 +323,20 @@ static bool is_fresh(const struct op *op)
     return clock_boot_us() < atomic_load(&op->service->view->fresh_until_us);
 }
 
+static bool is_writer(const struct op *op)
+{
+    unsigned role = atomic_load(&op->service->view->role);
+    return role == ROLE_WRITER || role == ROLE_HOLDING;
+}
+
+enum err op_check_lease(const struct op *op)
+{
+    if (op->is_hub_only && !(is_writer(op) && is_fresh(op))) {
+        return ERR_NOT_WRITER;
+    }
+    return op->level >= CONSISTENCY_BOUNDED_STALENESS && !is_fresh(op) ? ERR_UNAVAILABLE : OK;
+}
+
 static void wait_submit(struct op *op, const struct region_wait *w, bool resume_on_core,
                         void (*resume)(struct op *, enum err))
 {
@@ -355,6 +373,25 @@ static bool is_cut_off(const struct op *op, pid p, lsn at)
     return false;
 }
 
+/* Each such request is counted and logged, and the client is told, one way or the other. */
+static enum err note_loss(struct op *op, pid p, const struct session_need *need, struct errinfo *ei)
+{
+    struct cosmos_service *s = op->service;
+    op->is_session_lost = true;
+    op_header(op, STR("x-hf-session-loss"), STR("1"));
+    atomic_fetch_add_explicit(&s->sessions_lost, 1, memory_order_relaxed);
+    LOG_WARN("cosmos", "session_loss",
+             "partition=%" PRIu64 " version=%" PRIu64 " lsn=%" PRIu64 " answer=%s", p,
+             need->version, need->lsn, s->rejects_lost_sessions ? "refused" : "accepted");
+    if (!s->rejects_lost_sessions) {
+        return OK;
+    }
+    atomic_fetch_add_explicit(&s->sessions_rejected, 1, memory_order_relaxed);
+    return err_set(ei, ERR_SESSION_BEHIND,
+                   "The read session is not available for the input session token: a failover cut "
+                   "off what it names.");
+}
+
 /* True when the session header asks for more than this range has. A token of an older version was
  * overtaken by a failover: it is accepted, and said so when what it names was lost. */
 static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *ret, bool *ret_needed,
@@ -376,8 +413,7 @@ static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *re
     bool is_ahead = need.has_version && need.version > version;
     bool is_superseded = need.has_version && need.version < version;
     if (is_superseded && !op->is_session_lost && is_cut_off(op, part->pid, need.lsn)) {
-        op->is_session_lost = true;
-        op_header(op, STR("x-hf-session-loss"), STR("1"));
+        TRY(note_loss(op, part->pid, &need, ei));
     }
     if (is_ahead || (!is_superseded && need.lsn > applied)) {
         *ret = (struct region_wait){.pid = part->pid,
@@ -402,8 +438,11 @@ static void gate_waited(struct op *op, enum err err)
         op_fail(op, &ei);
         return;
     }
-    /* The version may have grown meanwhile: only for the note about a loss. */
-    (void)needs_wait(op, op->gate_next, &again, &is_needed, NULL);
+    /* The version may have grown meanwhile: for the note about a loss. */
+    if (needs_wait(op, op->gate_next, &again, &is_needed, &ei) != OK) {
+        op_fail(op, &ei);
+        return;
+    }
     op->gate_next++;
     gate_continue(op);
 }
@@ -447,16 +486,17 @@ static void gate_continue(struct op *op)
 void op_gate(struct op *op, size_t first, size_t end, void (*gated)(struct op *op))
 {
     struct errinfo ei = {0};
-    unsigned role = atomic_load(&op->service->view->role);
     op->gate_first = first;
     op->gate_next = first;
     op->gate_end = end;
     op->gated = gated;
-    if (op_flag(op, STR("x-ms-cosmos-hub-region-processing-only")) && role != ROLE_WRITER) {
-        err_set(&ei, ERR_NOT_WRITER, "this region is not the write region");
+    op->is_hub_only = op_flag(op, STR("x-ms-cosmos-hub-region-processing-only"));
+    enum err err = op_check_lease(op);
+    if (err == ERR_NOT_WRITER) {
+        err_set(&ei, err, "this region is not the write region");
         op_fail(op, &ei);
-    } else if (op_is_strong(op) && !is_fresh(op)) {
-        err_set(&ei, ERR_UNAVAILABLE, "this region holds no read lease now");
+    } else if (err != OK) {
+        err_set(&ei, err, "this region holds no read lease now");
         op_fail(op, &ei);
     } else {
         gate_continue(op);
@@ -480,12 +520,8 @@ void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *o
         go(op, ERR_UNAVAILABLE);
         return;
     }
-    if (!op_is_strong(op)) {
-        go(op, OK);
-        return;
-    }
-    if (need <= atomic_load(&view->commit_lsn)) {
-        go(op, is_fresh(op) ? OK : ERR_UNAVAILABLE);
+    if (!op_is_strong(op) || need <= atomic_load(&view->commit_lsn)) {
+        go(op, op_check_lease(op));
         return;
     }
     struct region_wait w = {.pid = view->pid,
@@ -531,7 +567,7 @@ void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w)
     struct op *op = w->user;
     if (op->resume_on_core) {
         /* A commit wait: the answer is ready, only the lease is left to check. */
-        op->resume(op, w->err != OK ? w->err : is_fresh(op) ? OK : ERR_UNAVAILABLE);
+        op->resume(op, w->err != OK ? w->err : op_check_lease(op));
         return;
     }
     queue_push(s, op);
@@ -544,10 +580,19 @@ void op_later(struct op *op, void (*go)(struct op *op, enum err err))
     queue_push(op->service, op);
 }
 
+void cosmos_counts(struct cosmos_service *s, struct cosmos_counts *ret)
+{
+    ret->sessions_lost = atomic_load_explicit(&s->sessions_lost, memory_order_relaxed);
+    ret->sessions_rejected = atomic_load_explicit(&s->sessions_rejected, memory_order_relaxed);
+}
+
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w)
 {
     UNUSED(s);
     struct write_user *u = w->user;
+    if (w->err == ERR_STALENESS_LIMIT) {
+        u->op->throttled_ms = THROTTLED_RETRY_MS;
+    }
     u->done(w);
 }
 
@@ -563,6 +608,7 @@ enum err cosmos_service_new(const struct cosmos_service_opts *opts, struct cosmo
     s->view = region_view(opts->region);
     s->metadata = region_part(opts->region, 0);
     s->backend = opts->backend;
+    s->rejects_lost_sessions = opts->rejects_lost_sessions;
     ASSERT(opts->region_name.n < sizeof(s->region_name));
     memcpy(s->region_name, opts->region_name.p, opts->region_name.n);
     pthread_mutex_init(&s->lock, NULL);

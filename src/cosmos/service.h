@@ -25,6 +25,14 @@ struct cosmos_service_opts {
     struct engine *engine;
     struct cosmos_backend backend;
     struct str region_name; /* copied */
+    /* A session token that names what a failover cut off: 404/1002 instead of an answer that says
+     * x-hf-session-loss. */
+    bool rejects_lost_sessions;
+};
+
+struct cosmos_counts {
+    uint64_t sessions_lost;     /* requests whose token named what a failover cut off */
+    uint64_t sessions_rejected; /* of those, refused */
 };
 
 enum {
@@ -42,6 +50,7 @@ void cosmos_set_record(struct cosmos_service *s, const struct account_record *re
 enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei) MUST_CHECK;
 void cosmos_metadata_applied(struct cosmos_service *s, lsn upto);
 void cosmos_tick(struct cosmos_service *s); /* now and then: drops what is gone for good */
+void cosmos_counts(struct cosmos_service *s, struct cosmos_counts *ret); /* any thread */
 void cosmos_handle(struct cosmos_service *s, struct http_req *req);
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w);
 void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w);

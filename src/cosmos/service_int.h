@@ -28,7 +28,9 @@ struct cosmos_service {
     const struct part_view *metadata; /* of partition 0 */
     struct cosmos_backend backend;
     char region_name[RECORD_NAME_MAX];
+    bool rejects_lost_sessions;
     _Atomic bool is_stopping;
+    _Atomic uint64_t sessions_lost, sessions_rejected;
     pthread_mutex_t lock; /* guards the two pointers below; held for a few instructions; leaf */
     struct account_snap *account;
     struct catalog *catalog;
@@ -61,9 +63,11 @@ struct op {
     struct str session; /* header; empty = none */
     struct http_response res;
     double charge;
-    size_t token_ordinal; /* range named in the session token of the answer */
-    lsn token_lsn;        /* 0 = the range's applied lsn */
-    bool is_session_lost; /* the session token names what a failover cut off */
+    size_t token_ordinal;  /* range named in the session token of the answer */
+    lsn token_lsn;         /* 0 = the range's applied lsn */
+    bool is_hub_only;      /* only the write region may answer */
+    unsigned throttled_ms; /* 429: when to try again; 0 = soon */
+    bool is_session_lost;  /* the session token names what a failover cut off */
     /* What a wait goes on with. */
     void (*resume)(struct op *op, enum err err);
     bool resume_on_core;
@@ -85,7 +89,7 @@ void op_fail_with(struct op *op, int status, int substatus, const char *fmt, ...
 /* Waits until ranges [first, end) may be read at op->level with op->session, then calls `gated` (on
  * an HTTP thread or the worker). Answers by itself when they may not. */
 void op_gate(struct op *op, size_t first, size_t end, void (*gated)(struct op *op));
-/* Before a read is answered: at Strong waits until `need` in that range cannot be lost and checks the
+/* Before a read is answered: at Strong waits until `need` in that range cannot be lost; checks the
  * lease; then calls `go` with OK, possibly at once, possibly on the core thread. */
 void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *op, enum err err));
 /* The same ranges after reading: a returning region takes its lost entries out between two reads, and
@@ -94,6 +98,9 @@ bool op_is_readable(const struct op *op, size_t first, size_t end);
 /* Goes on with `go` on the worker thread, where engine reads may block. */
 void op_later(struct op *op, void (*go)(struct op *op, enum err err));
 bool op_is_strong(const struct op *op);
+/* Whether this region may answer at that level now, asked after reading: Strong and BoundedStaleness
+ * need its lease, a hub-only read the writer's. OK, ERR_UNAVAILABLE, ERR_NOT_WRITER. */
+enum err op_check_lease(const struct op *op) MUST_CHECK;
 /* ERR_REGION_GONE or ERR_UNAVAILABLE when the partition may not be served here now. */
 enum err op_check_readable(const struct op *op, const struct part_view *view,
                            struct errinfo *ei) MUST_CHECK;

@@ -190,19 +190,27 @@ static bool is_hop_header(struct str name)
     return false;
 }
 
+static struct str substatus_of(const struct http_client_result *res)
+{
+    for (size_t i = 0; i < res->header_count; i++) {
+        if (str_eq_nocase(res->headers[i].name, STR("x-ms-substatus"))) {
+            return res->headers[i].value;
+        }
+    }
+    return STR("");
+}
+
 /* Answers by which a region says "not me": worth asking again once the record has changed. */
 static bool says_not_me(const struct http_client_result *res)
 {
-    if (res->status != 403) {
-        return false;
-    }
-    for (size_t i = 0; i < res->header_count; i++) {
-        if (str_eq_nocase(res->headers[i].name, STR("x-ms-substatus"))) {
-            return str_eq(res->headers[i].value, STR("3")) ||
-                   str_eq(res->headers[i].value, STR("1008"));
-        }
-    }
-    return false;
+    struct str sub = substatus_of(res);
+    return res->status == 403 && (str_eq(sub, STR("3")) || str_eq(sub, STR("1008")));
+}
+
+/* "Your session has seen more than I have": another region may have it. */
+static bool says_behind(const struct http_client_result *res)
+{
+    return res->status == 404 && str_eq(substatus_of(res), STR("1002"));
 }
 
 static void on_forwarded(void *ctx, const struct http_client_result *res)
@@ -211,7 +219,9 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
     struct front *f = r->front;
     bool may_ask_again = r->is_on_global && loop_now(f->loop) < r->deadline_us;
     r->tried_mask |= UINT64_C(1) << r->target;
-    if (res->err == OK && !(says_not_me(res) && may_ask_again)) {
+    bool asks_again =
+        may_ask_again && (says_not_me(res) || (says_behind(res) && choose(r) != NULL));
+    if (res->err == OK && !asks_again) {
         struct http_response out = {.status = res->status, .body_copy = res->body};
         for (size_t i = 0; i < res->header_count && out.header_count < HTTP_RESPONSE_HEADERS_MAX;
              i++) {

@@ -63,6 +63,22 @@ static void account_json(const struct account_record *rec, struct json_out *o)
     json_out_cstr(o, rec->name);
     json_out_key(o, "consistency");
     json_out_cstr(o, consistency_name(rec->level));
+    if (rec->is_level_changing) {
+        json_out_key(o, "consistencyTo");
+        json_out_cstr(o, consistency_name(rec->level_to));
+    }
+    if (record_lease_level(rec) == CONSISTENCY_BOUNDED_STALENESS) {
+        json_out_key(o, "maxStalenessOperations");
+        json_out_u64(o, rec->max_staleness_ops);
+        json_out_key(o, "maxStalenessSeconds");
+        json_out_u64(o, rec->max_staleness_s);
+        if (account_bounds_are_tight(rec)) {
+            json_out_key(o, "warning");
+            json_out_cstr(o, ACCOUNT_TIGHT_WARNING);
+        }
+    }
+    json_out_key(o, "durability");
+    json_out_cstr(o, record_is_degraded(rec) ? "degraded" : "normal");
     json_out_key(o, "automaticFailover");
     json_out_bool(o, rec->auto_failover);
     json_out_key(o, "phase");
@@ -265,6 +281,34 @@ static enum err plan_key(struct account_record *rec, struct str which, struct er
                    STR_ARG(which));
 }
 
+static enum err plan_bound(const struct json *body, const char *key, uint64_t *ret,
+                           struct errinfo *ei)
+{
+    const struct json *v = json_get(body, str_of(key));
+    if (v == NULL || v->type == JSON_NULL) {
+        return OK;
+    }
+    if (!json_get_u64(body, str_of(key), ret) || *ret == 0) {
+        return err_set(ei, ERR_INVALID, "%s is no whole number above 0", key);
+    }
+    return OK;
+}
+
+static enum err plan_level(const struct json *body, struct account_record *rec, struct errinfo *ei)
+{
+    struct level_request q = {0};
+    struct str level = STR_NONE;
+    if (!json_get_str(body, STR("level"), &level) || !consistency_parse(level, &q.level)) {
+        return err_set(ei, ERR_INVALID,
+                       "unknown consistency level '" STR_FMT
+                       "': Strong, BoundedStaleness, Session, ConsistentPrefix or Eventual",
+                       STR_ARG(str_slice(level, 0, 60)));
+    }
+    TRY(plan_bound(body, "maxStalenessOperations", &q.max_staleness_ops, ei));
+    TRY(plan_bound(body, "maxStalenessSeconds", &q.max_staleness_s, ei));
+    return account_plan_consistency(rec, &q, ei);
+}
+
 static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
                      struct errinfo *ei)
 {
@@ -285,6 +329,9 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
     }
     if (str_eq(op, STR("online"))) {
         return account_plan_online(rec, region, now, ei);
+    }
+    if (str_eq(op, STR("consistency"))) {
+        return plan_level(body, rec, ei);
     }
     if (str_eq(op, STR("keys/regenerate"))) {
         return plan_key(rec, key, ei);

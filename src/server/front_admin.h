@@ -4,6 +4,8 @@
  *   POST /_holdfast/account/failover          {"region":"west"}: graceful change of write region
  *   POST /_holdfast/account/offline           {"region":"east","force":false}
  *   POST /_holdfast/account/online            {"region":"east"}
+ *   POST /_holdfast/account/consistency       {"level":"BoundedStaleness","maxStalenessOperations":N,
+ *                                              "maxStalenessSeconds":N}: the last two may be absent
  *   GET  /_holdfast/account/keys
  *   POST /_holdfast/account/keys/regenerate   {"key":"primary"|"secondary"|"primaryReadonly"|"secondaryReadonly"}
  *

@@ -41,6 +41,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
         {"failover-hold", CONF_DURATION, "0", 0, 86400000, 0,
          "server: wait this long after a failover without a confirmed stop before "
          "another such one; 0 = 5s (lan), 10m (wan)"},
+    [PROC_SESSION_AFTER_LOSS] =
+        {"session-after-loss", CONF_STRING, "accept", 1, 16, 0,
+         "server: accept or reject session tokens that name what a failover cut off"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
                             "server: reach a region at another address, NAME=HOST:PORT"},
     [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0,
@@ -82,6 +85,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_SLOW_COMMIT] = SERVER,
     [PROC_SLOW_FOR] = SERVER,
     [PROC_FAILOVER_HOLD] = SERVER,
+    [PROC_SESSION_AFTER_LOSS] = SERVER,
     [PROC_PEER_OVERRIDE] = SERVER,
     [PROC_HTTP_THREADS] = SERVER | FRONT,
     [PROC_LINKS] = PROXY,
@@ -211,6 +215,12 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
     };
     TRY(need_secret(p, ei));
+    struct str after_loss = conf_str(c, PROC_SESSION_AFTER_LOSS);
+    o.rejects_lost_sessions = str_eq(after_loss, STR("reject"));
+    if (!o.rejects_lost_sessions && !str_eq(after_loss, STR("accept"))) {
+        return err_set(ei, ERR_CONFIG, "session-after-loss is accept or reject, not '" STR_FMT "'",
+                       STR_ARG(after_loss));
+    }
     if (!o.region[0]) {
         err_set(ei, ERR_CONFIG, "which region is this server?");
         err_hint(ei, "give --region NAME, or region = NAME in the configuration file");

@@ -343,6 +343,7 @@ static void admin_arrived(void *ctx)
                                        .http = s->http,
                                        .http_metrics = s->http_metrics,
                                        .waits = s->waits,
+                                       .cosmos = s->cosmos,
                                        .is_disk_low = s->is_disk_low,
                                        .auth = s->auth,
                                        .events = &s->events};
@@ -526,6 +527,7 @@ static enum err begin_services(struct server *s, const struct account_record *re
         .engine = s->engine,
         .backend = backend,
         .region_name = str_of(s->opts->region),
+        .rejects_lost_sessions = s->opts->rejects_lost_sessions,
     };
     TRY(cosmos_service_new(&co, &s->cosmos, ei));
     cosmos_set_record(s->cosmos, rec);

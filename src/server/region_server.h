@@ -25,6 +25,7 @@ struct region_server_opts {
     /* With less free space than this, writes are refused with 503 and a writer hands over; the rest
      * is for what must still be written: entries of peers, compactions. 0 = never. */
     uint64_t disk_reserve_size;
+    bool rejects_lost_sessions; /* 404/1002 to session tokens that name what a failover cut off */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* 0 = the profile's */
     int http_fd;
     int peer_fd;

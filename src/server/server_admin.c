@@ -98,6 +98,16 @@ static void wait_metrics(uint64_t (*waits)[2], struct buf *b)
     }
 }
 
+static void session_metrics(struct cosmos_service *cosmos, struct buf *b)
+{
+    struct cosmos_counts c;
+    cosmos_counts(cosmos, &c);
+    metric_u64(b, "holdfast_session_losses_total", METRIC_COUNTER,
+               "Requests whose session token named what a failover cut off.", c.sessions_lost);
+    metric_u64(b, "holdfast_session_losses_refused_total", METRIC_COUNTER,
+               "Of those, answered with 404/1002.", c.sessions_rejected);
+}
+
 static void metrics(const struct server_admin *s, struct http_req *req)
 {
     struct buf b;
@@ -106,6 +116,9 @@ static void metrics(const struct server_admin *s, struct http_req *req)
     if (s->region) {
         region_metrics(s->region, &b);
         wait_metrics(s->waits, &b);
+    }
+    if (s->cosmos) {
+        session_metrics(s->cosmos, &b);
     }
     engine_metrics(s->engine, &b);
     commit_metrics(s->committer, &b);

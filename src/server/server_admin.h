@@ -9,6 +9,7 @@
 
 #include "account/region.h"
 #include "cosmos/auth.h"
+#include "cosmos/service.h"
 #include "engine/commit.h"
 #include "net/http_server.h"
 #include "server/admin.h"
@@ -21,8 +22,9 @@ struct server_admin {
     const struct http_server *http;
     const struct http_metrics *http_metrics;
     bool is_disk_low;
-    uint64_t (*waits)[2];     /* [enum WAIT_*][0 = in time, 1 = not] */
-    struct cosmos_auth *auth; /* NULL until the record is known */
+    struct cosmos_service *cosmos; /* NULL before the region is there */
+    uint64_t (*waits)[2];          /* [enum WAIT_*][0 = in time, 1 = not] */
+    struct cosmos_auth *auth;      /* NULL until the record is known */
     const struct admin_events *events;
 };
 void server_admin_handle(const struct server_admin *s, struct http_req *req);

@@ -459,6 +459,8 @@ static enum err add_servers(struct up *up, struct errinfo *ei)
         buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
                    up->opts.engine);
         buf_printf(&b, "disk-reserve = %" PRIu64 "\n", up->opts.disk_reserve_size);
+        buf_printf(&b, "session-after-loss = %s\n",
+                   up->opts.rejects_lost_sessions ? "reject" : "accept");
         buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                    up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
         const char *sep = "peer-override = ";
@@ -536,6 +538,11 @@ static enum err fill_record(struct up *up, struct account_record *rec, bool is_n
 {
     if (is_new) {
         account_init(rec, up->opts.account, up->opts.level);
+        if (up->opts.level == CONSISTENCY_BOUNDED_STALENESS) {
+            struct level_request bounds = {up->opts.level, up->opts.max_staleness_ops,
+                                           up->opts.max_staleness_s};
+            TRY(account_set_bounds(rec, &bounds, &up->failure));
+        }
         rec->auto_failover = up->opts.auto_failover;
         (void)snprintf(rec->key[0], sizeof(rec->key[0]), "%s", up->key);
         for (size_t i = 1; i < 4; i++) {
@@ -627,9 +634,10 @@ static void on_record_read(void *ctx, enum err err, const struct coord_kv *kvs, 
         err = fill_record(up, rec, rev == 0);
     }
     if (err == OK && rev != 0) {
-        err = check_kept(
-            up, "consistency level", "--consistency", str_of(consistency_name(rec->level)),
-            str_of(consistency_name(up->opts.level)), up->opts.has_level, &up->failure);
+        err =
+            check_kept(up, "consistency level", "--consistency",
+                       str_of(consistency_name(record_lease_level(rec))),
+                       str_of(consistency_name(up->opts.level)), up->opts.has_level, &up->failure);
     }
     if (err != OK) {
         up_fail(up);

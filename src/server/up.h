@@ -30,6 +30,8 @@ struct up_opts {
     size_t region_count;
     char regions[UP_REGIONS_MAX][RECORD_NAME_MAX]; /* in priority order */
     enum consistency level;
+    uint64_t max_staleness_ops, max_staleness_s; /* BoundedStaleness; 0 = the usual ones */
+    bool rejects_lost_sessions;
     bool has_level; /* given, rather than defaulted */
     bool has_regions;
     bool has_account;

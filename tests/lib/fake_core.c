@@ -641,7 +641,8 @@ struct fake *fake_new(const struct fake_opts *opts)
         .region = &region_now,
         .engine = f->engine,
         .backend = {.ctx = f, .write = backend_write, .wait = backend_wait},
-        .region_name = STR("east")};
+        .region_name = STR("east"),
+        .rejects_lost_sessions = opts->rejects_lost_sessions};
     t_ok_info(cosmos_service_new(&co, &f->cosmos, &ei), &ei);
     fake_publish_record(f);
     t_ok_info(cosmos_catalog_load(f->cosmos, &ei), &ei);

@@ -23,6 +23,7 @@ enum { FAKE_HEADERS_MAX = 64 };
 
 struct fake_opts {
     enum consistency level;
+    bool rejects_lost_sessions;
     bool is_single_region; /* else three regions: east (ours, writer), west, north */
 };
 

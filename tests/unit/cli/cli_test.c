@@ -197,8 +197,13 @@ T_TEST("up refuses wrong options before it touches anything")
     fails("up --fault-proxy --regions a,b,c,d,e,f,g,h", 2, "7 regions at most", "");
     fails("up --account -a-", 2, "bad account name '-a-'", "hyphen");
     fails("up --account localhost", 2, "cannot be called localhost", "clients");
-    fails("up --consistency BoundedStaleness", 69, "BoundedStaleness is not implemented",
-          "Session");
+    fails("up --max-staleness-ops 10", 2, "need --consistency BoundedStaleness", "");
+    fails("up --consistency BoundedStaleness --max-staleness-ops 0", 2, "must be 1 to 2147483647",
+          "");
+    fails("up --consistency BoundedStaleness --max-staleness-seconds 4", 2, "must be 5 to 86400",
+          "");
+    fails("up --session-after-loss perhaps", 2, "unknown session-after-loss 'perhaps'",
+          "accept, reject");
     fails("up --consistency strict", 2, "unknown consistency level 'strict'", "Strong");
     fails("up --engine floppy", 2, "unknown engine 'floppy'", "rocksdb, mem");
     fails("up --profile moon", 2, "unknown profile 'moon'", "lan, wan");

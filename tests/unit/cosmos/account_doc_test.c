@@ -111,6 +111,54 @@ T_TEST("members that clients insist on are there")
     end();
 }
 
+static struct str policy(const char *member)
+{
+    struct str s = STR("");
+    const struct json *p = json_get(document(NULL), STR("userConsistencyPolicy"));
+    const struct json *v = json_get(p, str_of(member));
+    if (v != NULL) {
+        s = v->type == JSON_STRING ? v->text : v->src;
+    }
+    return s;
+}
+
+T_TEST(
+    "bounds are shown with BoundedStaleness, and what clients can count on while the level changes")
+{
+    begin();
+    t_eq_u64(policy("maxStalenessPrefix").n, 0);
+    struct level_request q = {CONSISTENCY_BOUNDED_STALENESS, 1000, 60};
+    rec.phase = PHASE_OPEN;
+    t_ok(account_plan_consistency(&rec, &q, NULL));
+    t_eq_lit(policy("defaultConsistencyLevel"), "Session");
+    rec.level = CONSISTENCY_BOUNDED_STALENESS;
+    rec.is_level_changing = false;
+    t_eq_lit(policy("defaultConsistencyLevel"), "BoundedStaleness");
+    t_eq_lit(policy("maxStalenessPrefix"), "1000");
+    t_eq_lit(policy("maxIntervalInSeconds"), "60");
+    rec.is_level_changing = true;
+    rec.level_to = CONSISTENCY_EVENTUAL;
+    t_eq_lit(policy("defaultConsistencyLevel"), "Eventual");
+    end();
+}
+
+T_TEST("an account that is left with one region of several says so")
+{
+    begin();
+    struct str s = STR("");
+    t_check(json_get_str(document(NULL), STR("durability"), &s));
+    t_eq_lit(s, "normal");
+    record_set_state(&rec, 2, REGION_OFFLINE, 1);
+    record_set_state(&rec, 3, REGION_RECOVERING, 1);
+    t_check(json_get_str(document(NULL), STR("durability"), &s));
+    t_eq_lit(s, "degraded");
+    rec.region_count = 1;
+    rec.next_region_id = 2;
+    t_check(json_get_str(document(NULL), STR("durability"), &s));
+    t_eq_lit(s, "normal"); /* there never was another */
+    end();
+}
+
 T_TEST("keys and secrets never appear")
 {
     begin();

@@ -188,6 +188,25 @@ T_TEST("a token from before a lossy failover is accepted, and what it lost is sa
     end();
 }
 
+T_TEST("lost sessions are counted, and refused where the server is told to")
+{
+    struct cosmos_counts c;
+    begin_with(&(struct fake_opts){.level = CONSISTENCY_SESSION, .rejects_lost_sessions = true});
+    fail_over(10);
+    put_item("2", 1);
+    read_item("1", "0:1#40");
+    expect(404, 1002);
+    t_eq_lit(fake_answer_header(f, "x-hf-session-loss"), "1");
+    read_item("1", "0:1#10"); /* lost nothing */
+    expect(200, 0);
+    read_item("1", "0:1#41");
+    expect(404, 1002);
+    cosmos_counts(f->cosmos, &c);
+    t_eq_u64(c.sessions_lost, 2);
+    t_eq_u64(c.sessions_rejected, 2);
+    end();
+}
+
 T_TEST("weaker reads do not look at the token")
 {
     begin(CONSISTENCY_SESSION);
@@ -300,11 +319,9 @@ T_TEST("outcomes of a write are told apart exactly")
     static const struct {
         enum err err;
         int status, substatus;
-    } rows[] = {{ERR_NOT_WRITER, 403, 3},
-                {ERR_UNAVAILABLE, 503, 0},
-                {ERR_UNKNOWN_OUTCOME, 408, 0},
-                {ERR_BUSY, 429, 3200},
-                {ERR_LIMIT, 413, 0}};
+    } rows[] = {{ERR_NOT_WRITER, 403, 3},         {ERR_UNAVAILABLE, 503, 0},
+                {ERR_UNKNOWN_OUTCOME, 408, 0},    {ERR_BUSY, 429, 3200},
+                {ERR_STALENESS_LIMIT, 429, 3200}, {ERR_LIMIT, 413, 0}};
     begin(CONSISTENCY_SESSION);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         f->write_err = rows[i].err;
@@ -415,6 +432,89 @@ T_TEST("strong scans wait as well, strong metadata feeds do not need a container
     expect(200, 0);
     fake_send(f, "GET", "/offers", NULL);
     expect(200, 0);
+    end();
+}
+
+/* ---- BoundedStaleness ---- */
+
+static void begin_bounded(void)
+{
+    begin(CONSISTENCY_SESSION);
+    f->rec.level = CONSISTENCY_BOUNDED_STALENESS;
+    f->rec.max_staleness_ops = 100;
+    f->rec.max_staleness_s = 5;
+    fake_publish_record(f);
+}
+
+T_TEST("bounded reads need a lease, and do not wait for what could be lost")
+{
+    begin_bounded();
+    atomic_store(&fake_part(f, 0)->commit_lsn, 0);
+    read_item("1", NULL);
+    expect(200, 0);
+    fake_send(f, "GET", DOCS, NULL);
+    expect(200, 0);
+    t_eq_u64(f->waits, 0);
+    atomic_store(&f->view->fresh_until_us, clock_boot_us() - 1);
+    read_item("1", NULL);
+    expect(503, 0);
+    fake_send(f, "GET", DOCS, NULL);
+    expect(503, 0);
+    fake_header(f, "x-ms-consistency-level", "Session");
+    read_item("1", NULL);
+    expect(200, 0);
+    end();
+}
+
+T_TEST("a write that a region is too far behind for says when to try again")
+{
+    begin_bounded();
+    f->write_err = ERR_STALENESS_LIMIT;
+    put_item("2", 1);
+    expect(429, 3200);
+    t_eq_lit(fake_answer_header(f, "x-ms-retry-after-ms"), "500");
+    f->write_err = ERR_BUSY;
+    put_item("2", 1);
+    expect(429, 3200);
+    t_eq_lit(fake_answer_header(f, "x-ms-retry-after-ms"), "20");
+    end();
+}
+
+T_TEST("while the level changes, requests may ask for the weaker of the two")
+{
+    begin(CONSISTENCY_SESSION);
+    f->rec.is_level_changing = true;
+    f->rec.level_to = CONSISTENCY_STRONG;
+    fake_publish_record(f);
+    fake_header(f, "x-ms-consistency-level", "Strong");
+    read_item("1", NULL);
+    expect(400, 0);
+    f->rec.level = CONSISTENCY_STRONG;
+    f->rec.level_to = CONSISTENCY_EVENTUAL;
+    fake_publish_record(f);
+    fake_header(f, "x-ms-consistency-level", "Session");
+    read_item("1", NULL);
+    expect(400, 0);
+    atomic_store(&f->view->fresh_until_us, clock_boot_us() - 1);
+    read_item("1", NULL); /* read as at Eventual: no lease is needed */
+    expect(200, 0);
+    end();
+}
+
+T_TEST("a read for the write region only is answered under the writer's lease, or 403/3")
+{
+    begin(CONSISTENCY_SESSION);
+    fake_header(f, "x-ms-cosmos-hub-region-processing-only", "True");
+    read_item("1", NULL);
+    expect(200, 0);
+    atomic_store(&f->view->role, ROLE_HOLDING);
+    fake_header(f, "x-ms-cosmos-hub-region-processing-only", "True");
+    read_item("1", NULL);
+    expect(200, 0);
+    atomic_store(&f->view->fresh_until_us, clock_boot_us() - 1);
+    fake_header(f, "x-ms-cosmos-hub-region-processing-only", "True");
+    read_item("1", NULL);
+    expect(403, 3);
     end();
 }
 

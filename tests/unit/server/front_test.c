@@ -35,6 +35,7 @@ static const char key[] = "cHJpbWFyeSBrZXkgb2YgdGhlIGFjY291bnQhISEhISE=";
 enum behaviour {
     ANSWERS,
     SAYS_NOT_ME, /* 403/3 */
+    SAYS_BEHIND, /* 404/1002 */
     DROPS,       /* takes the request and closes the connection */
     SITS,        /* answers when the behaviour changes */
     ABSENT,      /* leaves its socket to whoever stands in */
@@ -102,12 +103,16 @@ static void *play_conn_main(void *ctx)
         }
         char answer[512];
         char body[128];
-        int status = how == SAYS_NOT_ME ? 403 : 200;
+        int status = how == SAYS_NOT_ME ? 403 : how == SAYS_BEHIND ? 404 : 200;
         (void)snprintf(body, sizeof(body), "{\"region\":\"%s\"}", r->name);
         (void)snprintf(answer, sizeof(answer),
                        "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nx-ms-substatus: %d\r\n"
                        "x-region: %s\r\nKeep-Alive: timeout=1\r\nContent-Length: %zu\r\n\r\n%s",
-                       status, status == 403 ? 3 : 0, r->name, strlen(body), body);
+                       status,
+                       status == 403   ? 3
+                       : status == 404 ? 1002
+                                       : 0,
+                       r->name, strlen(body), body);
         if (send(c->fd, answer, strlen(answer), MSG_NOSIGNAL) < 0) {
             break;
         }
@@ -514,6 +519,21 @@ T_TEST("a write whose connection breaks may have been applied: 408, and no secon
     t_eq_u64(regions[0].seen, 1);
     t_eq_u64(regions[1].seen, 0);
     t_eq_u64(metric("holdfast_front_unknown_outcome_total"), 1);
+    teardown();
+}
+
+T_TEST("a read whose session is not reached in one region is read in another, then told")
+{
+    setup(1000, 0);
+    behave(0, SAYS_BEHIND);
+    struct reply r = ask(w.global_port, "GET", "/dbs");
+    t_eq_int(r.status, 200);
+    t_eq_cstr(r.body, "{\"region\":\"west\"}");
+    behave(1, SAYS_BEHIND);
+    r = ask(w.global_port, "GET", "/dbs");
+    t_eq_int(r.status, 404); /* at once: nobody else is there to ask */
+    t_eq_u64(atomic_load(&regions[0].seen), 2);
+    t_eq_u64(atomic_load(&regions[1].seen), 2);
     teardown();
 }
 
