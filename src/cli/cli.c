@@ -38,14 +38,23 @@ static const struct cli_command commands[] = {
      "  show --id ID      one record with the document as it was written\n"
      "  export            all of them as JSON lines, to --out FILE or standard output\n",
      cmd_conflicts},
-    {"drill", "[--fault kill|pause|cut|graceful] [--repeat N]",
+    {"drill", "[--fault FAULT] [--repeat N] [--level LEVEL|all] [--html FILE]",
      "break it on purpose, measure and count",
      "Writes and reads at a steady rate, breaks the write region, waits until writes flow and the "
      "region is\n"
      "back, and compares every acknowledged write with what is left. Uses the account in --dir "
      "when one\n"
-     "runs there, else starts one of its own. cut needs `up --fault-proxy` (its own account has "
-     "that).\n"
+     "runs there, else starts one of its own. Faults:\n"
+     "  kill pause          SIGKILL or SIGSTOP to the region's server\n"
+     "  cut blackhole refuse  its links are reset, silent, or refused\n"
+     "  flap                its links come and go (--flap-period)\n"
+     "  disk-full slow-disk its disk runs full, or each sync takes --disk-delay longer\n"
+     "  coordinator-kill    the coordinator is killed\n"
+     "  double              the region that takes over is killed as well\n"
+     "  graceful            the write region is moved, as an operator would\n"
+     "Faults of links and disks, and --link-delay-ms, need an account started with `up "
+     "--fault-proxy`\n"
+     "(the drill's own account is).\n"
      "Exit status 0: no write was lost and the objectives were met; 1: not.\n\n"
      "  holdfast drill --fault kill --repeat 10 --max-rto-ms 1000\n"
      "  holdfast drill --start --fault cut --level Strong --max-rpo-writes 0\n",

@@ -286,6 +286,9 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
             memcpy(fields[i].to, s.p, s.n);
         }
     }
+    if (err == OK) {
+        (void)json_get_u64(doc, STR("supervisorPid"), &ret->supervisor); /* absent: 0 */
+    }
     if (err == OK && endpoint[0]) {
         (void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", endpoint);
     }

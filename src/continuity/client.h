@@ -18,6 +18,7 @@ struct client_account {
     char endpoint[256];
     char key[128];
     char fault_proxy[64]; /* empty: started without --fault-proxy */
+    uint64_t supervisor;  /* process id of its `up`; 0 = unknown */
 };
 enum err client_account_find(const char *dir, const char *endpoint, const char *key,
                              struct client_account *ret, struct errinfo *ei) MUST_CHECK;

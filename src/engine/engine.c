@@ -537,6 +537,11 @@ enum err engine_log_get(struct engine *e, struct engine_snap *snap, pid p, lsn a
     return get_small(e, engine_snap_kv(snap), KV_LOG, &k, MAGIC_LOG, ret_entry, ei);
 }
 
+void engine_disturb(struct engine *e, uint64_t slow_ms, uint64_t free_size)
+{
+    test_disk_set(&e->test_disk, slow_ms, free_size);
+}
+
 void engine_stats_get(struct engine *e, struct engine_stats *ret_stats)
 {
     struct kv_stats kv = {0};

@@ -197,6 +197,9 @@ struct engine_stats {
     uint64_t disk_size, disk_free, memory_size, syncs, batches, bytes_written, reads;
 };
 void engine_stats_get(struct engine *e, struct engine_stats *ret);
+/* For drills: from now on each sync takes slow_ms longer, and free_size bytes are left on the disk
+ * (UINT64_MAX: as many as there really are). Any thread. */
+void engine_disturb(struct engine *e, uint64_t slow_ms, uint64_t free_size);
 /* Reads everything and verifies every checksum and that indexes, uniques and counters agree with
  * the documents. For `holdfast inspect`, crash tests and drills. Calls `report` per finding. */
 enum err engine_verify(struct engine *e, void (*report)(void *ctx, const char *finding), void *ctx,

@@ -62,13 +62,23 @@ enum err test_disk_init(struct test_disk *t, struct str dir, struct errinfo *ei)
     return OK;
 }
 
+void test_disk_set(struct test_disk *t, uint64_t slow_ms, uint64_t free_size)
+{
+    uint64_t written = atomic_load(&t->bytes_written);
+    atomic_store(&t->slow_ms, slow_ms);
+    atomic_store(&t->full_after_size,
+                 free_size > UINT64_MAX - written ? UINT64_MAX : written + free_size);
+    atomic_store(&t->is_on, true);
+    LOG_WARN("engine", "test_disk_set", "slow_ms=%lu free_size=%lu", slow_ms, free_size);
+}
+
 enum err test_disk_write(struct test_disk *t, size_t size, struct errinfo *ei)
 {
-    if (!t->is_on || t->full_after_size == UINT64_MAX) {
+    if (!atomic_load(&t->is_on)) {
         return OK;
     }
     uint64_t total = atomic_fetch_add(&t->bytes_written, size) + size;
-    if (total > t->full_after_size) {
+    if (total > atomic_load(&t->full_after_size)) {
         return err_set(ei, ERR_DISK_FULL, "disk full after %lu bytes (HOLDFAST_TEST_DISK)",
                        t->full_after_size);
     }
@@ -89,11 +99,12 @@ bool test_disk_sync_fails(struct test_disk *t)
     if (!t->is_on) {
         return false;
     }
+    uint64_t slow_ms = atomic_load(&t->slow_ms);
     struct timespec left = {
-        .tv_sec = (time_t)(t->slow_ms / 1000),
-        .tv_nsec = (long)(t->slow_ms % 1000) * 1000000,
+        .tv_sec = (time_t)(slow_ms / 1000),
+        .tv_nsec = (long)(slow_ms % 1000) * 1000000,
     };
-    while (t->slow_ms > 0 && clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) {
+    while (slow_ms > 0 && clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) {
     }
     return atomic_fetch_add(&t->syncs, 1) >= t->fail_sync_after;
 }

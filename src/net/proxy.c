@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/contract.h"
@@ -72,7 +74,7 @@ struct conn {
 
 const char *proxy_mode_name(enum proxy_mode mode)
 {
-    static const char *const names[] = {"pass", "cut", "blackhole", "delay"};
+    static const char *const names[] = {"pass", "cut", "blackhole", "delay", "refuse"};
     return names[mode];
 }
 
@@ -410,7 +412,10 @@ void proxy_free(struct proxy *p)
     while ((item = list_pop_front(&p->rules)) != NULL) {
         struct proxy_rule *r = LIST_ENTRY(item, struct proxy_rule, link);
         close_conns(r, /* is_reset: */ true);
-        uv_close((uv_handle_t *)r->listener, proxy_close_and_free);
+        if (r->listener != NULL) {
+            uv_close((uv_handle_t *)r->listener, proxy_close_and_free);
+        }
+        (void)close(r->listen_fd);
         mem_free(r);
     }
     mem_free(p);
@@ -450,7 +455,11 @@ enum err proxy_rule_add(struct proxy *p, const char *name, int listen_fd, const 
     list_init(&r->link);
     list_init(&r->conns);
     r->listener = proxy_listen(p, listen_fd, on_connection, r);
-    if (r->listener == NULL) {
+    r->listen_fd = r->listener != NULL ? fcntl(listen_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (r->listen_fd < 0) {
+        if (r->listener != NULL) {
+            uv_close((uv_handle_t *)r->listener, proxy_close_and_free);
+        }
         mem_free(r);
         return err_set(ei, ERR_INVALID, "descriptor %d is no listening socket", listen_fd);
     }
@@ -459,15 +468,37 @@ enum err proxy_rule_add(struct proxy *p, const char *name, int listen_fd, const 
     return OK;
 }
 
-static void set_mode(struct proxy_rule *r, enum proxy_mode mode, unsigned delay_ms)
+/* A listening socket stops to listen for every process that holds it when it is shut down, and starts
+ * again with listen(). */
+static enum err set_refusing(struct proxy_rule *r, bool is_refusing, struct errinfo *ei)
 {
+    if (is_refusing == (r->listener == NULL)) {
+        return OK;
+    }
+    if (is_refusing) {
+        uv_close((uv_handle_t *)r->listener, proxy_close_and_free);
+        r->listener = NULL;
+        (void)shutdown(r->listen_fd, SHUT_RD); /* fails only when it does not listen anyway */
+        return OK;
+    }
+    r->listener = proxy_listen(r->proxy, r->listen_fd, on_connection, r);
+    if (r->listener == NULL) {
+        return err_set(ei, ERR_IN_USE, "rule %s cannot listen at its address again", r->name);
+    }
+    return OK;
+}
+
+static enum err set_mode(struct proxy_rule *r, enum proxy_mode mode, unsigned delay_ms,
+                         struct errinfo *ei)
+{
+    TRY(set_refusing(r, mode == PROXY_REFUSE, ei));
     r->mode = mode;
     r->delay_ms = delay_ms;
     LOG_INFO("proxy", "mode", "rule=%s mode=%s delay_ms=%u connections=%zu", r->name,
              proxy_mode_name(mode), delay_ms, r->conn_count);
-    if (mode == PROXY_CUT) {
+    if (mode == PROXY_CUT || mode == PROXY_REFUSE) {
         close_conns(r, /* is_reset: */ true);
-        return;
+        return OK;
     }
     LIST_FOR_SAFE(item, &r->conns) {
         struct conn *c = LIST_ENTRY(item, struct conn, link);
@@ -476,6 +507,7 @@ static void set_mode(struct proxy_rule *r, enum proxy_mode mode, unsigned delay_
             conn_go_on(c);
         }
     }
+    return OK;
 }
 
 enum err proxy_set_mode(struct proxy *p, const char *name, enum proxy_mode mode, unsigned delay_ms,
@@ -487,7 +519,7 @@ enum err proxy_set_mode(struct proxy *p, const char *name, enum proxy_mode mode,
     }
     if (strcmp(name, "*") == 0) {
         LIST_FOR(item, &p->rules) {
-            set_mode(LIST_ENTRY(item, struct proxy_rule, link), mode, delay_ms);
+            TRY(set_mode(LIST_ENTRY(item, struct proxy_rule, link), mode, delay_ms, ei));
         }
         return OK;
     }
@@ -495,8 +527,7 @@ enum err proxy_set_mode(struct proxy *p, const char *name, enum proxy_mode mode,
     if (r == NULL) {
         return err_set(ei, ERR_NOT_FOUND, "no rule %s", name);
     }
-    set_mode(r, mode, delay_ms);
-    return OK;
+    return set_mode(r, mode, delay_ms, ei);
 }
 
 size_t proxy_conn_count(const struct proxy *p, const char *name)

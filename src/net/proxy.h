@@ -7,11 +7,13 @@
  *   blackhole  connections are accepted and stay, and nothing moves in either direction; bytes that
  *              wait arrive when the rule passes again, as they would after a real outage
  *   delay N    bytes arrive N ms later, in both directions
+ *   refuse     what is connected is reset, and the address refuses: nobody listens there. (The port
+ *              stays its own only when it was bound by number, not as port 0.)
  *
  * Control protocol (proxy_control): one command per line, one answer line each, "ok ..." or
  * "error ...":
  *   add NAME LISTEN UPSTREAM      numeric "host:port" each, port 0 allowed: "ok PORT"
- *   mode NAME pass|cut|blackhole  NAME may be "*": every rule
+ *   mode NAME pass|cut|blackhole|refuse  NAME may be "*": every rule
  *   mode NAME delay N
  *   list                          "ok NAME=MODE NAME=MODE ..." */
 #pragma once
@@ -30,7 +32,7 @@ enum {
     PROXY_QUEUE_SIZE_MAX = 16 << 20, /* bytes on their way per direction; above it reading waits */
 };
 
-enum proxy_mode { PROXY_PASS, PROXY_CUT, PROXY_BLACKHOLE, PROXY_DELAY };
+enum proxy_mode { PROXY_PASS, PROXY_CUT, PROXY_BLACKHOLE, PROXY_DELAY, PROXY_REFUSE };
 const char *proxy_mode_name(enum proxy_mode mode);
 
 struct proxy;
@@ -41,7 +43,8 @@ void proxy_free(struct proxy *p); /* closes every connection */
  * "host:port". ERR_EXISTS, ERR_INVALID, ERR_LIMIT. */
 enum err proxy_rule_add(struct proxy *p, const char *name, int listen_fd, const char *upstream,
                         struct errinfo *ei) MUST_CHECK;
-/* `name` "*": all. delay_ms only for PROXY_DELAY. ERR_NOT_FOUND, ERR_INVALID. Done when it returns. */
+/* `name` "*": all. delay_ms only for PROXY_DELAY. ERR_NOT_FOUND, ERR_INVALID,
+ * ERR_IN_USE: somebody took the port of a rule that refused. Done when it returns. */
 enum err proxy_set_mode(struct proxy *p, const char *name, enum proxy_mode mode, unsigned delay_ms,
                         struct errinfo *ei) MUST_CHECK;
 size_t proxy_conn_count(const struct proxy *p, const char *name); /* 0 for an unknown name */

@@ -65,7 +65,8 @@ static enum err command_add(struct proxy *p, char *const *words, struct buf *out
 static enum err command_mode(struct proxy *p, char *const *words, size_t n, struct buf *out,
                              struct errinfo *ei)
 {
-    static const enum proxy_mode modes[] = {PROXY_PASS, PROXY_CUT, PROXY_BLACKHOLE, PROXY_DELAY};
+    static const enum proxy_mode modes[] = {PROXY_PASS, PROXY_CUT, PROXY_BLACKHOLE, PROXY_DELAY,
+                                            PROXY_REFUSE};
     for (size_t i = 0; i < ARRAY_COUNT(modes); i++) {
         bool is_delay = modes[i] == PROXY_DELAY;
         uint64_t delay_ms = 0;
@@ -80,7 +81,7 @@ static enum err command_mode(struct proxy *p, char *const *words, size_t n, stru
         buf_add_cstr(out, "ok");
         return OK;
     }
-    return err_set(ei, ERR_INVALID, "want mode NAME pass|cut|blackhole|delay N");
+    return err_set(ei, ERR_INVALID, "want mode NAME pass|cut|blackhole|refuse|delay N");
 }
 
 static void command_list(struct proxy *p, struct buf *out)

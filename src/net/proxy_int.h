@@ -13,7 +13,8 @@ struct proxy_rule {
     struct sockaddr_storage upstream;
     enum proxy_mode mode;
     unsigned delay_ms;
-    uv_tcp_t *listener; /* frees itself when closed */
+    int listen_fd;      /* our duplicate of the listening socket */
+    uv_tcp_t *listener; /* frees itself when closed; NULL while it refuses */
     struct list conns;  /* struct conn.link */
     size_t conn_count;
 };

@@ -31,6 +31,23 @@ uint16_t sockets_port(int fd)
     return sa.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&sa)->sin6_port) : 0;
 }
 
+bool sockets_is_loopback(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t size = sizeof(sa);
+    if (getsockname(fd, (struct sockaddr *)&sa, &size) != 0) {
+        return false;
+    }
+    if (sa.ss_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, &sa, sizeof(in6));
+        return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+    }
+    struct sockaddr_in in;
+    memcpy(&in, &sa, sizeof(in));
+    return sa.ss_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == 127;
+}
+
 enum err sockets_listen(const char *addr, int *ret_fd, uint16_t *ret_port, struct errinfo *ei)
 {
     struct sockaddr_storage sa;

@@ -7,6 +7,7 @@
  * sockets_listen. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,8 @@ enum {
  * close-on-exec; the caller closes it. ERR_INVALID: not an address; ERR_IN_USE; ERR_IO. */
 enum err sockets_listen(const char *addr, int *ret_fd, uint16_t *ret_port,
                         struct errinfo *ei) MUST_CHECK;
-uint16_t sockets_port(int fd); /* local port of a socket; 0 when it has none */
+uint16_t sockets_port(int fd);    /* local port of a socket; 0 when it has none */
+bool sockets_is_loopback(int fd); /* bound to 127.0.0.0/8 or ::1 */
 
 struct sockets_inherited {
     int fd;

@@ -44,6 +44,8 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_SESSION_AFTER_LOSS] =
         {"session-after-loss", CONF_STRING, "accept", 1, 16, 0,
          "server: accept or reject session tokens that name what a failover cut off"},
+    [PROC_DRILL_FAULTS] = {"drill-faults", CONF_BOOL, "no", 0, 0, 0,
+                           "server: let drills make the disk slow or full; loopback only"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
                             "server: reach a region at another address, NAME=HOST:PORT"},
     [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0,
@@ -86,6 +88,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_SLOW_FOR] = SERVER,
     [PROC_FAILOVER_HOLD] = SERVER,
     [PROC_SESSION_AFTER_LOSS] = SERVER,
+    [PROC_DRILL_FAULTS] = SERVER,
     [PROC_PEER_OVERRIDE] = SERVER,
     [PROC_HTTP_THREADS] = SERVER | FRONT,
     [PROC_LINKS] = PROXY,
@@ -212,6 +215,7 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .slow_commit_ms = (unsigned)conf_u64(c, PROC_SLOW_COMMIT),
         .slow_for_ms = (unsigned)conf_u64(c, PROC_SLOW_FOR),
         .failover_hold_ms = (unsigned)conf_u64(c, PROC_FAILOVER_HOLD),
+        .has_drill_faults = conf_bool(c, PROC_DRILL_FAULTS),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
     };
     TRY(need_secret(p, ei));
@@ -245,6 +249,12 @@ enum err process_server(struct process *p, struct errinfo *ei)
     }
     TRY(process_socket(p, "http", process_listen_addr(p, p->role), &o.http_fd, ei));
     TRY(process_socket(p, "peer", conf_cstr(c, PROC_LISTEN_PEER), &o.peer_fd, ei));
+    if (o.has_drill_faults && !sockets_is_loopback(o.http_fd)) {
+        err_set(ei, ERR_CONFIG, "drill-faults is for servers that listen on loopback only");
+        err_hint(ei,
+                 "leave drill-faults out; drills with disk faults run on an account of their own");
+        return ERR_CONFIG;
+    }
     return region_server_run(&o, ei);
 }
 

@@ -345,6 +345,8 @@ static void admin_arrived(void *ctx)
                                        .waits = s->waits,
                                        .cosmos = s->cosmos,
                                        .is_disk_low = s->is_disk_low,
+                                       .has_drill_faults = s->opts->has_drill_faults,
+                                       .disk_reserve_size = s->opts->disk_reserve_size,
                                        .auth = s->auth,
                                        .events = &s->events};
     server_admin_handle(&admin, call->req);

@@ -5,6 +5,7 @@
  * ARCHITECTURE.md for who calls whom. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ struct region_server_opts {
     uint64_t disk_reserve_size;
     bool rejects_lost_sessions; /* 404/1002 to session tokens that name what a failover cut off */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* 0 = the profile's */
+    /* POST /_holdfast/fault makes the disk slow or full, for drills. Refused unless http_fd listens on
+     * loopback. */
+    bool has_drill_faults;
     int http_fd;
     int peer_fd;
     /* "west" -> "127.0.0.1:4000": reach that peer here instead of at its own address. */

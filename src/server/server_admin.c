@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/contract.h"
 #include "server/metrics.h"
+#include "json/json.h"
 
 static void answer(struct http_req *req, int status, struct str text)
 {
@@ -146,6 +147,51 @@ static void events(const struct server_admin *s, struct http_req *req)
     buf_done(&body);
 }
 
+static enum err disturb(const struct server_admin *s, const struct http_req *req, struct arena *a,
+                        struct errinfo *ei)
+{
+    enum { DELAY_MS_MAX = 600000 };
+    const struct json *body = NULL;
+    struct str disk = STR("");
+    uint64_t delay_ms = 0;
+    TRY(json_parse(a, req->body, NULL, &body, ei));
+    (void)json_get_str(body, STR("disk"), &disk);
+    (void)json_get_u64(body, STR("delayMs"), &delay_ms);
+    if (str_eq(disk, STR("sound"))) {
+        engine_disturb(s->engine, 0, UINT64_MAX);
+    } else if (str_eq(disk, STR("slow")) && delay_ms > 0 && delay_ms <= DELAY_MS_MAX) {
+        engine_disturb(s->engine, delay_ms, UINT64_MAX);
+    } else if (str_eq(disk, STR("full")) && s->disk_reserve_size > 0) {
+        engine_disturb(s->engine, 0, s->disk_reserve_size / 2);
+    } else if (str_eq(disk, STR("full"))) {
+        return err_set(ei, ERR_PRECONDITION,
+                       "this region keeps no disk reserve: nothing would happen "
+                       "before the disk really is full");
+    } else {
+        return err_set(ei, ERR_INVALID, "disk is slow (with delayMs from 1 to %d), full or sound",
+                       DELAY_MS_MAX);
+    }
+    return OK;
+}
+
+/* True when it answered. */
+static bool post(const struct server_admin *s, struct http_req *req, bool is_read_only,
+                 struct errinfo *ei)
+{
+    if (!str_eq(req->method, STR("POST")) || !s->has_drill_faults ||
+        !str_eq(req->target, STR("/_holdfast/fault"))) {
+        return false;
+    }
+    if (is_read_only) {
+        (void)err_set(ei, ERR_FORBIDDEN, "this needs a read-write key");
+    } else if (disturb(s, req, &req->arena, ei) == OK) {
+        answer(req, 200, STR("{}"));
+        return true;
+    }
+    admin_respond_error(req, ei);
+    return true;
+}
+
 void server_admin_handle(const struct server_admin *s, struct http_req *req)
 {
     struct errinfo ei = {0};
@@ -161,6 +207,9 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
     if (!s->auth || !s->region) {
         err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
     } else if (cosmos_auth_check(s->auth, req, clock_wall_ms(), &is_read_only, &ei) == OK) {
+        if (post(s, req, is_read_only, &ei)) {
+            return;
+        }
         if (str_eq(req->target, STR("/_holdfast/status"))) {
             struct buf body;
             buf_init(&body, 8 << 20);

@@ -2,6 +2,8 @@
  *
  *   GET /_holdfast/status          role, epoch, lag per region, what would be lost now
  *   GET /_holdfast/events/SINCE    the story so far: role changes, failovers, diverged suffixes
+ *   POST /_holdfast/fault          only with the option drill-faults: {"disk":"slow","delayMs":6000},
+ *                                  {"disk":"full"} (half of the reserve is left), {"disk":"sound"}
  *   GET /metrics, /health/...      see admin.h
  *
  * Loop thread. */
@@ -25,6 +27,8 @@ struct server_admin {
     struct cosmos_service *cosmos; /* NULL before the region is there */
     uint64_t (*waits)[2];          /* [enum WAIT_*][0 = in time, 1 = not] */
     struct cosmos_auth *auth;      /* NULL until the record is known */
+    bool has_drill_faults;
+    uint64_t disk_reserve_size;
     const struct admin_events *events;
 };
 void server_admin_handle(const struct server_admin *s, struct http_req *req);

@@ -388,7 +388,10 @@ static enum err open_sockets(struct up *up, struct errinfo *ei)
             p->from = from;
             p->to = to;
             p->upstream_port = is_coord ? up->coord_port : up->regions[to].peer_port;
+            /* By number: a link that refuses for a while keeps its port. */
             TRY(listen_on(up, 0, &p->fd, &p->port, ei));
+            (void)close(p->fd);
+            TRY(listen_on(up, p->port, &p->fd, &p->port, ei));
         }
     }
     return OK;
@@ -463,6 +466,7 @@ static enum err add_servers(struct up *up, struct errinfo *ei)
                    up->opts.rejects_lost_sessions ? "reject" : "accept");
         buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                    up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
+        buf_printf(&b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
         const char *sep = "peer-override = ";
         for (size_t to = 0; to < up->region_count; to++) {
             const struct up_proxy *p = find_proxy(up, i, to);

@@ -1,6 +1,6 @@
 /* One drill, repeat by repeat. See drill.h.
  *
- *   HEALTHY? -> container -> WARM -> fault -> BROKEN (until writes flow elsewhere and hold_ms) ->
+ *   HEALTHY? -> container -> WARM -> fault -> BROKEN (until writes flow again and hold_ms) ->
  *   heal -> RETURNING (until the region is online again) -> DRAIN -> count
  *
  * Blocking requests are made only while no load runs; during the load everything is on the loop. */
@@ -19,88 +19,58 @@
 #include "continuity/drill/fault.h"
 #include "continuity/drill/ledger.h"
 #include "continuity/drill/load.h"
+#include "continuity/drill/look.h"
+#include "continuity/drill/timeline.h"
 #include "net/http_client.h"
 #include "net/loop.h"
 
 enum {
     STEP_MS = 2,
-    LOOK_MS = 25,   /* between two looks at the account while the load runs */
-    AFTER_MS = 500, /* load goes on this long after writes flow again */
+    LOOK_MS = 25,    /* between two looks at the account while the load runs */
+    STATUS_MS = 100, /* ... at the lag */
+    AFTER_MS = 500,  /* load goes on this long after writes flow again */
     PAGE_ITEMS = 1000,
     DRAIN_MS_MAX = 15000,
 };
 
 static const char database[] = "/dbs/holdfast-drill";
 
-static const char *const fault_names[DRILL_FAULT_COUNT] = {"kill", "pause", "cut", "graceful"};
+static const struct {
+    const char *name;
+    unsigned hold_ms;
+} faults[DRILL_FAULT_COUNT] = {
+    [DRILL_KILL] = {"kill", 0},
+    [DRILL_PAUSE] = {"pause", 3000},
+    [DRILL_CUT] = {"cut", 3000},
+    [DRILL_GRACEFUL] = {"graceful", 0},
+    [DRILL_BLACKHOLE] = {"blackhole", 3000},
+    [DRILL_REFUSE] = {"refuse", 3000},
+    [DRILL_DISK_FULL] = {"disk-full", 3000},
+    [DRILL_SLOW_DISK] = {"slow-disk", 3000},
+    [DRILL_COORDINATOR_KILL] = {"coordinator-kill", 3000},
+    [DRILL_FLAP] = {"flap", 20000},
+    [DRILL_DOUBLE] = {"double", 0},
+    [DRILL_REGION_REMOVE] = {"region-remove", 0},
+};
+
+unsigned drill_fault_hold_ms(enum drill_fault f)
+{
+    ASSERT(f < DRILL_FAULT_COUNT);
+    return faults[f].hold_ms;
+}
 
 const char *drill_fault_name(enum drill_fault f)
 {
     ASSERT(f < DRILL_FAULT_COUNT);
-    return fault_names[f];
+    return faults[f].name;
 }
 
 bool drill_fault_parse(struct str s, enum drill_fault *ret)
 {
     for (int i = 0; i < DRILL_FAULT_COUNT; i++) {
-        if (str_eq(s, str_of(fault_names[i]))) {
+        if (str_eq(s, str_of(faults[i].name))) {
             *ret = (enum drill_fault)i;
             return true;
-        }
-    }
-    return false;
-}
-
-/* ---- what the account looks like ---- */
-
-struct look {
-    bool is_known, is_open, all_online;
-    char writer[64];
-    char level[32];
-    size_t count;
-    struct {
-        char name[64];
-        char endpoint[256];
-        bool is_online;
-    } regions[32];
-};
-
-static void look_parse(const struct json *doc, struct look *ret)
-{
-    memset(ret, 0, sizeof(*ret));
-    struct str s = STR("");
-    ret->is_known = json_get_str(doc, STR("phase"), &s);
-    ret->is_open = str_eq(s, STR("OPEN"));
-    s = STR("");
-    (void)json_get_str(doc, STR("writer"), &s);
-    (void)snprintf(ret->writer, sizeof(ret->writer), STR_FMT, STR_ARG(s));
-    s = STR("");
-    (void)json_get_str(doc, STR("consistency"), &s);
-    (void)snprintf(ret->level, sizeof(ret->level), STR_FMT, STR_ARG(s));
-    const struct json *regions = json_get(doc, STR("regions"));
-    ret->all_online = ret->is_open;
-    for (size_t i = 0; regions && i < regions->count && i < ARRAY_COUNT(ret->regions); i++) {
-        struct str name = STR("");
-        struct str state = STR("");
-        struct str endpoint = STR("");
-        (void)json_get_str(regions->items[i], STR("name"), &name);
-        (void)json_get_str(regions->items[i], STR("state"), &state);
-        (void)json_get_str(regions->items[i], STR("endpoint"), &endpoint);
-        (void)snprintf(ret->regions[i].name, sizeof(ret->regions[i].name), STR_FMT, STR_ARG(name));
-        (void)snprintf(ret->regions[i].endpoint, sizeof(ret->regions[i].endpoint), STR_FMT,
-                       STR_ARG(endpoint));
-        ret->regions[i].is_online =
-            str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
-        ret->all_online = ret->all_online && ret->regions[i].is_online;
-        ret->count++;
-    }
-}
-
-static bool is_online(const struct look *look, const char *region)
-{
-    for (size_t i = 0; i < look->count; i++) {
-        if (strcmp(look->regions[i].name, region) == 0) {
-            return look->regions[i].is_online;
         }
     }
     return false;
@@ -124,8 +94,15 @@ struct repeat {
     struct http_client *client;
     struct client_signer *signer;
     enum phase drill_phase;
-    usec started_us, fault_us, healed_us, back_us, drain_us;
-    bool is_looking;
+    usec started_us, fault_us, healed_us, back_us, drain_us, ended_us;
+    bool is_looking, is_asking_status;
+    bool is_second_done; /* double */
+    bool is_flapped_down;
+    usec next_flap_us;
+    usec second_us;
+    usec next_status_us;
+    uint64_t epoch_before;     /* the fault */
+    struct timeline *timeline; /* NULL = not wanted */
     struct errinfo failure;
 };
 
@@ -210,6 +187,43 @@ static enum err create(const struct drill_opts *o, const char *path, struct str 
 
 /* ---- on the loop, while the load runs ---- */
 
+static void tell(struct repeat *r, enum timeline_kind kind, const char *who, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+static void tell(struct repeat *r, enum timeline_kind kind, const char *who, const char *fmt, ...)
+{
+    if (r->timeline) {
+        char text[256];
+        va_list args;
+        va_start(args, fmt);
+        (void)vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        timeline_event(r->timeline, timeline_ms(r->timeline, loop_now(r->loop)), kind, who, 0,
+                       str_of(text));
+    }
+}
+
+/* What changed in the account's document since the last look. */
+static void note_look(struct repeat *r, const struct look *before)
+{
+    const struct look *now = &r->look;
+    if (!r->timeline) {
+        return;
+    }
+    timeline_writer(r->timeline, loop_now(r->loop), now->is_open ? now->writer : "");
+    if (now->epoch != before->epoch) {
+        tell(r, TIMELINE_ACCOUNT, "", "epoch %" PRIu64 ", %s writes", now->epoch, now->writer);
+    }
+    for (size_t i = 0; i < now->count && i < before->count; i++) {
+        for (size_t k = 0; k < before->count; k++) {
+            if (strcmp(now->regions[i].name, before->regions[k].name) == 0 &&
+                strcmp(now->regions[i].state, before->regions[k].state) != 0) {
+                tell(r, TIMELINE_ACCOUNT, now->regions[i].name, "%s, was %s", now->regions[i].state,
+                     before->regions[k].state);
+            }
+        }
+    }
+}
+
 static void on_look(void *ctx, const struct http_client_result *res)
 {
     struct repeat *r = ctx;
@@ -218,13 +232,39 @@ static void on_look(void *ctx, const struct http_client_result *res)
     arena_init(&a);
     const struct json *doc = NULL;
     if (res->err == OK && res->status == 200 && json_parse(&a, res->body, NULL, &doc, NULL) == OK) {
+        struct look before = r->look;
         look_parse(doc, &r->look);
+        note_look(r, &before);
     }
     arena_done(&a);
 }
 
-static void signed_call(struct repeat *r, const char *method, const char *path, struct str body,
-                        http_client_done *done)
+static void on_status(void *ctx, const struct http_client_result *res)
+{
+    struct repeat *r = ctx;
+    r->is_asking_status = false;
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    if (res->err == OK && res->status == 200 && json_parse(&a, res->body, NULL, &doc, NULL) == OK) {
+        const struct json *regions = json_get(doc, STR("regions"));
+        for (size_t i = 0; regions && i < regions->count; i++) {
+            struct str name = STR("");
+            uint64_t operations = 0;
+            uint64_t lag_ms = 0;
+            if (json_get_str(regions->items[i], STR("name"), &name) &&
+                json_get_u64(regions->items[i], STR("lagOperations"), &operations)) {
+                (void)json_get_u64(regions->items[i], STR("lagMs"), &lag_ms);
+                timeline_lag(r->timeline, loop_now(r->loop), arena_cstr(&a, name), operations,
+                             lag_ms);
+            }
+        }
+    }
+    arena_done(&a);
+}
+
+static void signed_call(struct repeat *r, const char *endpoint, const char *method,
+                        const char *path, struct str body, http_client_done *done)
 {
     struct arena a;
     arena_init(&a);
@@ -235,7 +275,7 @@ static void signed_call(struct repeat *r, const char *method, const char *path, 
         {STR("authorization"), client_sign(r->signer, &a, method, str_of(path), date)},
         {STR("content-type"), STR("application/json")},
     };
-    struct str base = str_of(r->opts->account.endpoint);
+    struct str base = str_of(endpoint);
     if (base.n > 0 && base.p[base.n - 1] == '/') {
         base.n--;
     }
@@ -255,7 +295,15 @@ static void on_look_timer(void *ctx)
     struct repeat *r = ctx;
     if (!r->is_looking && r->drill_phase != PHASE_DRAIN) {
         r->is_looking = true;
-        signed_call(r, "GET", "/_holdfast/account", STR(""), on_look);
+        signed_call(r, r->opts->account.endpoint, "GET", "/_holdfast/account", STR(""), on_look);
+    }
+    const char *writer = look_endpoint(&r->look, r->look.writer);
+    usec now = loop_now(r->loop);
+    if (r->timeline && !r->is_asking_status && writer && now >= r->next_status_us &&
+        r->drill_phase != PHASE_DRAIN) {
+        r->is_asking_status = true;
+        r->next_status_us = now + (usec)STATUS_MS * 1000;
+        signed_call(r, writer, "GET", "/_holdfast/status", STR(""), on_status);
     }
 }
 
@@ -279,6 +327,8 @@ static void begin_fault(struct repeat *r)
 {
     load_fault(r->load);
     r->fault_us = loop_now(r->loop);
+    r->epoch_before = r->look.epoch;
+    tell(r, TIMELINE_DRILL, r->fault.region, "fault: %s", drill_fault_name(r->opts->fault));
     if (r->opts->fault == DRILL_GRACEFUL) {
         const char *to = NULL;
         for (size_t i = 0; i < r->look.count && !to; i++) {
@@ -289,18 +339,49 @@ static void begin_fault(struct repeat *r)
         }
         char body[128];
         (void)snprintf(body, sizeof(body), "{\"region\":\"%s\"}", to ? to : "");
-        signed_call(r, "POST", "/_holdfast/account/failover", str_of(body), on_failover_asked);
+        signed_call(r, r->opts->account.endpoint, "POST", "/_holdfast/account/failover",
+                    str_of(body), on_failover_asked);
     } else if (fault_begin(&r->fault, &r->failure) != OK) {
         stop(r);
     }
 }
 
+/* Writes go on without the region under fault, as far as that fault stops them at all. */
 static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
 {
+    enum drill_fault kind = r->opts->fault;
+    if (kind == DRILL_COORDINATOR_KILL || kind == DRILL_FLAP) {
+        return true; /* the hold time decides */
+    }
+    if (kind == DRILL_DOUBLE) {
+        return r->is_second_done && t->first_ack_us != 0;
+    }
+    /* A read region lost: writes never stop, or pause for a moment: the hold time decides. */
     bool was_writer =
         strcmp(r->fault.region, load_writer(r->load)) == 0 || t->first_ack_elsewhere_us != 0;
-    /* A read region lost: writes never stop, or pause for a moment: the hold time decides. */
     return t->first_ack_elsewhere_us != 0 || !was_writer;
+}
+
+/* What the fault does while it lasts. */
+static void keep_breaking(struct repeat *r, usec now)
+{
+    enum err err = OK;
+    if (r->opts->fault == DRILL_DOUBLE && !r->is_second_done && r->look.is_known &&
+        strcmp(r->look.writer, r->fault.region) != 0) {
+        r->is_second_done = true;
+        tell(r, TIMELINE_DRILL, r->look.writer, "second fault: kill, while it takes over");
+        load_fault(r->load);
+        r->second_us = now;
+        err = fault_second(&r->fault, r->look.writer, &r->failure);
+    } else if (r->opts->fault == DRILL_FLAP && now >= r->next_flap_us) {
+        r->is_flapped_down = !r->is_flapped_down;
+        r->next_flap_us = now + (usec)r->opts->flap_ms * 1000;
+        tell(r, TIMELINE_DRILL, r->fault.region, "links %s", r->is_flapped_down ? "cut" : "healed");
+        err = fault_flap(&r->fault, r->is_flapped_down, &r->failure);
+    }
+    if (err != OK) {
+        stop(r);
+    }
 }
 
 static void step(void *ctx)
@@ -316,6 +397,8 @@ static void step(void *ctx)
     case PHASE_WARM:
         if (now - r->started_us >= (usec)o->warm_ms * 1000 && t.acked > 0) {
             r->drill_phase = PHASE_BROKEN;
+            r->is_flapped_down = true;
+            r->next_flap_us = now + (usec)o->flap_ms * 1000;
             begin_fault(r);
         } else if (is_late) {
             err_set(&r->failure, ERR_TIMEOUT, "no write was acknowledged before the fault");
@@ -329,13 +412,20 @@ static void step(void *ctx)
                 return;
             }
             /* A killed server is started again by its supervisor at once. */
-            r->healed_us = o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL ? r->fault_us : now;
+            bool heals_itself =
+                o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE;
+            r->healed_us = heals_itself ? r->fault_us : now;
+            if (!heals_itself && o->fault != DRILL_COORDINATOR_KILL) {
+                tell(r, TIMELINE_DRILL, r->fault.region, "healed");
+            }
             r->look.all_online = false; /* what was seen before the healing does not count */
             r->drill_phase = PHASE_RETURNING;
+        } else {
+            keep_breaking(r, now);
         }
         break;
     case PHASE_RETURNING:
-        if ((r->look.all_online && is_online(&r->look, r->fault.region)) || is_late) {
+        if ((r->look.all_online && look_is_online(&r->look, r->fault.region)) || is_late) {
             r->back_us = r->look.all_online ? now : 0;
             r->drill_phase = PHASE_AFTER;
         }
@@ -347,7 +437,7 @@ static void step(void *ctx)
         }
         break;
     case PHASE_DRAIN:
-        if ((load_stop(r->load) && !r->is_looking) ||
+        if ((load_stop(r->load) && !r->is_looking && !r->is_asking_status) ||
             now - r->drain_us > (usec)DRAIN_MS_MAX * 1000) {
             stop(r);
         }
@@ -417,7 +507,10 @@ static enum err count(struct repeat *r, struct errinfo *ei)
     load_times(r->load, &t);
     struct drill_result *res = r->res;
     (void)snprintf(res->new_writer, sizeof(res->new_writer), "%s", t.new_writer);
-    res->rto_ms = ms_between(r->fault_us, t.first_ack_elsewhere_us);
+    res->rto_ms = r->opts->fault == DRILL_DOUBLE
+                      ? ms_between(r->second_us, t.first_ack_us)
+                      : ms_between(r->fault_us, t.first_ack_elsewhere_us);
+    res->writer_changes = healthy.epoch > r->epoch_before ? healthy.epoch - r->epoch_before : 0;
     res->client_rto_ms = (int64_t)(t.longest_write_gap_us / 1000);
     res->read_rto_ms = (int64_t)(t.longest_read_gap_us / 1000);
     res->rejoin_ms = ms_between(r->healed_us, r->back_us);
@@ -431,6 +524,62 @@ static enum err count(struct repeat *r, struct errinfo *ei)
     return OK;
 }
 
+/* ---- the regions' own story ---- */
+
+static void take_events(struct repeat *r, const char *region, const struct json *events)
+{
+    struct timeline *t = r->timeline;
+    for (size_t i = 0; events && i < events->count; i++) {
+        const struct json *e = events->items[i];
+        struct str kind = STR("");
+        struct str text = STR("");
+        uint64_t wall_ms = 0;
+        uint64_t rule = 0;
+        (void)json_get_str(e, STR("event"), &kind);
+        (void)json_get_str(e, STR("text"), &text);
+        (void)json_get_u64(e, STR("rule"), &rule);
+        (void)json_get_u64(e, STR("wallMs"), &wall_ms);
+        int64_t at_ms = (int64_t)wall_ms - t->start_wall_ms;
+        /* State changes are in the account's document already, once instead of once per region. */
+        if (at_ms < 0 || at_ms > timeline_ms(t, r->ended_us) || str_eq(kind, STR("region_state"))) {
+            continue;
+        }
+        char line[300];
+        (void)snprintf(line, sizeof(line), STR_FMT ": " STR_FMT, STR_ARG(kind), STR_ARG(text));
+        timeline_event(t, at_ms, TIMELINE_REGION, region, (uint32_t)rule, str_of(line));
+    }
+}
+
+static void finish_timeline(struct repeat *r)
+{
+    struct timeline *t = r->timeline;
+    if (!t) {
+        return;
+    }
+    t->end_ms = timeline_ms(t, r->ended_us);
+    t->fault_ms = r->fault_us != 0 ? timeline_ms(t, r->fault_us) : -1;
+    t->healed_ms = r->healed_us != 0 ? timeline_ms(t, r->healed_us) : -1;
+    t->back_ms = r->back_us != 0 ? timeline_ms(t, r->back_us) : -1;
+    for (size_t i = 0; i < r->fault.region_count; i++) {
+        const struct fault_region *region = &r->fault.regions[i];
+        struct client_request req = {
+            .method = "GET", .base = region->endpoint, .path = "/_holdfast/events"};
+        struct arena a;
+        arena_init(&a);
+        const struct json *doc = NULL;
+        int status = 0;
+        struct errinfo why = {0};
+        if (client_call(&r->opts->account, &req, &a, &status, NULL, &doc, &why) == OK &&
+            status == 200) {
+            take_events(r, region->name, json_get(doc, STR("events")));
+        } else {
+            say(r->opts, "no events of region %s for the report: %s", region->name, why.message);
+        }
+        arena_done(&a);
+    }
+    timeline_sort(t);
+}
+
 /* ---- a repeat from end to end ---- */
 
 static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
@@ -438,28 +587,28 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     const struct drill_opts *o = r->opts;
     TRY(wait_healthy(o, &r->look, ei));
     const char *region = o->region && o->region[0] ? o->region : r->look.writer;
-    const char *endpoint = NULL;
     r->fault.kind = o->fault;
     r->fault.account = &o->account;
+    r->fault.disk_delay_ms = o->disk_delay_ms;
+    r->fault.link_delay_ms = o->link_delay_ms;
     (void)snprintf(r->fault.region, sizeof(r->fault.region), "%s", region);
     for (size_t i = 0; i < r->look.count; i++) {
-        (void)snprintf(r->fault.regions[i], sizeof(r->fault.regions[i]), "%s",
-                       r->look.regions[i].name);
-        if (strcmp(r->look.regions[i].name, region) == 0) {
-            endpoint = r->look.regions[i].endpoint;
-        }
+        struct fault_region *to = &r->fault.regions[i];
+        (void)snprintf(to->name, sizeof(to->name), "%s", r->look.regions[i].name);
+        (void)snprintf(to->endpoint, sizeof(to->endpoint), "%s", r->look.regions[i].endpoint);
     }
     r->fault.region_count = r->look.count;
-    if (!endpoint) {
+    if (!look_endpoint(&r->look, region)) {
         return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
     }
-    if (o->fault == DRILL_GRACEFUL && strcmp(region, r->look.writer) != 0) {
-        return err_set(ei, ERR_INVALID, "a graceful change starts at the write region, which is %s",
-                       r->look.writer);
+    bool needs_writer = o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE;
+    if (needs_writer && strcmp(region, r->look.writer) != 0) {
+        return err_set(ei, ERR_INVALID, "fault %s starts at the write region, which is %s",
+                       drill_fault_name(o->fault), r->look.writer);
     }
     (void)snprintf(r->res->level, sizeof(r->res->level), "%s", r->look.level);
     (void)snprintf(r->res->region, sizeof(r->res->region), "%s", region);
-    TRY(fault_prepare(&r->fault, endpoint, ei));
+    TRY(fault_prepare(&r->fault, ei));
     (void)snprintf(r->run, sizeof(r->run), "d%u-%" PRId64, number, clock_wall_ms());
     (void)snprintf(r->container, sizeof(r->container), "%s/colls/%s", database, r->run);
     char body[256];
@@ -473,6 +622,14 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     return create(o, colls, str_of(body), ei);
 }
 
+static void on_acked(void *ctx)
+{
+    const struct repeat *r = ctx;
+    if (r->timeline) {
+        timeline_ack(r->timeline, loop_now(r->loop));
+    }
+}
+
 static enum err run_load(struct repeat *r, struct errinfo *ei)
 {
     const struct drill_opts *o = r->opts;
@@ -483,7 +640,9 @@ static enum err run_load(struct repeat *r, struct errinfo *ei)
                            .writes_per_s = o->writes_per_s,
                            .connections = o->connections,
                            .write_timeout_ms = o->write_timeout_ms,
-                           .ledger = r->ledger};
+                           .ledger = r->ledger,
+                           .acked = on_acked,
+                           .acked_ctx = r};
     r->load = load_new(r->loop, &lo, ei);
     r->signer = r->load ? client_signer_new(o->account.key, ei) : NULL;
     if (!r->signer) {
@@ -493,10 +652,17 @@ static enum err run_load(struct repeat *r, struct errinfo *ei)
     r->step = loop_timer_new(r->loop, step, r);
     r->look_timer = loop_timer_new(r->loop, on_look_timer, r);
     r->started_us = loop_now(r->loop);
+    r->res->started_wall_ms = clock_wall_ms();
+    if (r->timeline) {
+        r->timeline->start_us = r->started_us;
+        r->timeline->start_wall_ms = r->res->started_wall_ms;
+        timeline_writer(r->timeline, r->started_us, r->look.writer);
+    }
     load_start(r->load);
     loop_timer_set(r->step, STEP_MS, STEP_MS);
     loop_timer_set(r->look_timer, LOOK_MS, LOOK_MS);
     loop_run(r->loop);
+    r->ended_us = loop_now(r->loop);
     if (r->failure.code != OK) {
         struct errinfo ignored = {0};
         /* Leave nothing frozen or cut behind; the first failure is the one to tell. */
@@ -558,14 +724,26 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
     r->ledger = ledger_new(DRILL_WRITES_MAX);
     memset(res, 0, sizeof(*res));
     res->rto_ms = res->client_rto_ms = res->read_rto_ms = res->rejoin_ms = -1;
+    if (o->wants_timeline && number < DRILL_TIMELINES_MAX) {
+        r->timeline = res->timeline = timeline_new(0, 0);
+    }
     enum err err = prepare(r, number, ei);
     if (err == OK) {
         say(o, "repeat %u: %s of %s", number + 1, drill_fault_name(o->fault), r->fault.region);
         err = run_load(r, ei);
     }
     if (err == OK) {
+        finish_timeline(r);
         err = count(r, ei);
         drop_container(r);
+    }
+    struct errinfo ignored = {0};
+    if (fault_done(&r->fault, err == OK ? ei : &ignored) != OK && err == OK) {
+        err = ei->code;
+    }
+    if (err != OK) {
+        timeline_free(res->timeline);
+        res->timeline = NULL;
     }
     repeat_done(r);
     return err;
@@ -576,6 +754,10 @@ enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsi
 {
     ASSERT(opts->repeats <= DRILL_REPEATS_MAX);
     *ret_done = 0;
+    if (opts->fault == DRILL_REGION_REMOVE) {
+        err_set(ei, ERR_UNSUPPORTED, "fault region-remove is not implemented yet");
+        return ERR_UNSUPPORTED;
+    }
     for (unsigned i = 0; i < opts->repeats; i++) {
         TRY(run_repeat(opts, i, &ret[i], ei));
         *ret_done = i + 1;

@@ -19,43 +19,62 @@
 #include "continuity/client.h"
 
 enum drill_fault {
-    DRILL_KILL,     /* SIGKILL to the region's server; the supervisor starts it again */
-    DRILL_PAUSE,    /* SIGSTOP, later SIGCONT */
-    DRILL_CUT,      /* every link of the region to coordinator and peers cut, later healed */
-    DRILL_GRACEFUL, /* change of write region, as an operator would ask for it */
+    DRILL_KILL,      /* SIGKILL to the region's server; the supervisor starts it again */
+    DRILL_PAUSE,     /* SIGSTOP, later SIGCONT */
+    DRILL_CUT,       /* every link of the region to coordinator and peers cut, later healed */
+    DRILL_GRACEFUL,  /* change of write region, as an operator would ask for it */
+    DRILL_BLACKHOLE, /* the same links swallow everything and refuse nothing */
+    DRILL_REFUSE,    /* ... are reset, and the addresses behind them refuse */
+    DRILL_DISK_FULL, /* the region's disk is full down to half of its reserve */
+    DRILL_SLOW_DISK, /* each sync takes disk_delay_ms longer */
+    DRILL_COORDINATOR_KILL, /* SIGKILL to the coordinator; the supervisor starts it again */
+    DRILL_FLAP,             /* the links are cut and healed again and again, for hold_ms */
+    DRILL_DOUBLE,           /* the region that takes over is killed while it does */
+    DRILL_REGION_REMOVE,    /* the region is removed from the account under load */
     DRILL_FAULT_COUNT,
 };
+/* hold_ms when nothing else is said. */
+unsigned drill_fault_hold_ms(enum drill_fault f);
 const char *drill_fault_name(enum drill_fault f);
 bool drill_fault_parse(struct str s, enum drill_fault *ret);
 
-enum { DRILL_REPEATS_MAX = 1000, DRILL_WRITES_MAX = 2000000 };
+enum { DRILL_REPEATS_MAX = 1000, DRILL_WRITES_MAX = 2000000, DRILL_TIMELINES_MAX = 20 };
 
 struct drill_opts {
     struct client_account account;
     enum drill_fault fault;
     const char *region; /* NULL = the write region at that moment */
     unsigned writes_per_s;
-    unsigned connections; /* concurrent writes */
-    unsigned warm_ms;     /* load before the fault */
-    unsigned hold_ms;     /* pause, cut: at least this long */
-    unsigned settle_ms;   /* longest wait for health before, and for the return after */
+    unsigned connections;   /* concurrent writes */
+    unsigned warm_ms;       /* load before the fault */
+    unsigned hold_ms;       /* pause, links, disks, coordinator: at least this long */
+    unsigned disk_delay_ms; /* slow-disk */
+    unsigned flap_ms;       /* flap: so long cut, so long sound */
+    unsigned link_delay_ms; /* between regions, each way, all the time; 0 = none */
+    bool wants_timeline;    /* of the first DRILL_TIMELINES_MAX repeats */
+    unsigned settle_ms;     /* longest wait for health before, and for the return after */
     unsigned repeats;
     unsigned write_timeout_ms;
     void (*progress)(void *ctx, const char *text);
     void *progress_ctx;
 };
 
-struct drill_result {      /* times in ms; -1 = never happened */
-    char level[32];        /* of the account */
-    char region[64];       /* under fault */
-    char new_writer[64];   /* empty when the writer stayed */
-    int64_t rto_ms;        /* fault to first acknowledged write at the new writer */
+struct timeline;
+struct drill_result {    /* times in ms; -1 = never happened */
+    char level[32];      /* of the account */
+    char region[64];     /* under fault */
+    char new_writer[64]; /* empty when the writer stayed */
+    int64_t
+        rto_ms; /* (last) fault to first acknowledged write at the new writer; double: anywhere */
     int64_t client_rto_ms; /* longest gap between acknowledged writes from the fault on */
     int64_t read_rto_ms;   /* longest gap between successful reads from the fault on */
     int64_t rejoin_ms;     /* healed to online again */
     uint64_t acked, surviving, in_feed, lost, unknown;
     uint64_t errors;            /* requests refused for good (graceful: must be 0) */
     uint64_t unknown_surviving; /* of the unknown ones, found in the data or the feed */
+    uint64_t writer_changes;    /* epochs opened from the fault to the end */
+    int64_t started_wall_ms;
+    struct timeline *timeline; /* owned by whoever gets the result; NULL = not wanted */
 };
 
 /* `ret` has room for opts->repeats. Stops at the first repeat that cannot be carried out. */

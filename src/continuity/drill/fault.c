@@ -1,68 +1,79 @@
+/* See fault.h. Processes are signalled, links go through the fault proxy, disks through the server's own
+ * switch (`drill-faults`), which only `up --fault-proxy` turns on. */
 #include "continuity/drill/fault.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/contract.h"
+#include "continuity/drill/process.h"
 
 enum { CONTROL_TIMEOUT_S = 2 };
 
-/* ---- processes ---- */
+/* ---- regions ---- */
 
-/* Never signals a process that is not a holdfast program of the same kind as this one. */
-static enum err check_program(pid_t target, struct errinfo *ei)
+static struct fault_region *find_region(struct fault *f, const char *name)
 {
-    char path[64];
-    char theirs[4096];
-    (void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)target);
-    FILE *f = fopen(path, "re");
-    size_t n = f ? fread(theirs, 1, sizeof(theirs) - 1, f) : 0;
-    if (f) {
-        (void)fclose(f);
+    for (size_t i = 0; i < f->region_count; i++) {
+        if (strcmp(f->regions[i].name, name) == 0) {
+            return &f->regions[i];
+        }
     }
-    theirs[n] = '\0';
-    if (n == 0 || strcmp(theirs, "holdfast") != 0) {
-        return err_set(ei, ERR_NOT_FOUND, "process %d is not a holdfast server on this machine",
-                       (int)target);
-    }
-    return OK;
+    return NULL;
 }
 
-static enum err find_server(struct fault *f, const char *endpoint, struct errinfo *ei)
+static enum err ask(const struct fault *f, const struct fault_region *r, const char *method,
+                    const char *path, struct str body, struct arena *a, const struct json **ret_doc,
+                    struct errinfo *ei)
+{
+    struct client_request req = {.method = method, .base = r->endpoint, .path = path, .body = body};
+    int status = 0;
+    TRY(client_call(f->account, &req, a, &status, NULL, ret_doc, ei));
+    return client_answer_err(status, *ret_doc, ei);
+}
+
+static enum err find_server(const struct fault *f, struct fault_region *r, struct errinfo *ei)
 {
     struct arena a;
     arena_init(&a);
-    struct client_request req = {.method = "GET", .base = endpoint, .path = "/_holdfast/process"};
     const struct json *doc = NULL;
-    int status = 0;
-    enum err err = client_call(f->account, &req, &a, &status, NULL, &doc, ei);
-    if (err == OK) {
-        err = client_answer_err(status, doc, ei);
-    }
     uint64_t number = 0;
+    enum err err = ask(f, r, "GET", "/_holdfast/process", STR(""), &a, &doc, ei);
     if (err == OK && !json_get_u64(doc, STR("pid"), &number)) {
         err = err_set(ei, ERR_NOT_FOUND, "the server of region %s does not say its process id",
-                      f->region);
+                      r->name);
     }
-    f->server = (pid_t)number;
+    r->server = (pid_t)number;
     arena_done(&a);
-    return err == OK ? check_program(f->server, ei) : err;
+    return err == OK ? process_signal(r->server, 0, ei) : err;
 }
 
-static enum err send_signal(const struct fault *f, int signum, struct errinfo *ei)
+static enum err signal_region(struct fault *f, const char *region, int signum, struct errinfo *ei)
 {
-    TRY(check_program(f->server, ei));
-    if (kill(f->server, signum) != 0) {
-        return err_set(ei, ERR_FORBIDDEN, "cannot signal process %d: errno %d", (int)f->server,
-                       errno);
+    const struct fault_region *r = find_region(f, region);
+    if (r == NULL) {
+        return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s' any more", region);
     }
-    return OK;
+    return process_signal(r->server, signum, ei);
+}
+
+/* ---- disks ---- */
+
+static enum err set_disk(struct fault *f, const char *disk, struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    char body[96];
+    (void)snprintf(body, sizeof(body), "{\"disk\":\"%s\",\"delayMs\":%u}", disk, f->disk_delay_ms);
+    enum err err =
+        ask(f, find_region(f, f->region), "POST", "/_holdfast/fault", str_of(body), &a, &doc, ei);
+    arena_done(&a);
+    return err;
 }
 
 /* ---- links ---- */
@@ -124,48 +135,116 @@ static enum err control_say(int fd, const char *line, struct errinfo *ei)
     return OK;
 }
 
+static enum err say_link(int fd, const char *from, const char *to, const char *mode,
+                         struct errinfo *ei)
+{
+    char line[256];
+    (void)snprintf(line, sizeof(line), "mode %s>%s %s\n", from, to, mode);
+    return control_say(fd, line, ei);
+}
+
+static void sound_mode(const struct fault *f, char ret[32])
+{
+    if (f->link_delay_ms > 0) {
+        (void)snprintf(ret, 32, "delay %u", f->link_delay_ms);
+    } else {
+        (void)snprintf(ret, 32, "pass");
+    }
+}
+
+/* Every link of the region to coordinator and peers. mode NULL: sound again. */
 static enum err set_links(const struct fault *f, const char *mode, struct errinfo *ei)
 {
     int fd = -1;
+    char sound[32];
+    sound_mode(f, sound);
+    const char *peers = mode != NULL ? mode : sound;
     TRY(control_connect(f->account->fault_proxy, &fd, ei));
-    char line[256];
-    enum err err = OK;
-    (void)snprintf(line, sizeof(line), "mode %s>coordinator %s\n", f->region, mode);
-    err = control_say(fd, line, ei);
+    enum err err = say_link(fd, f->region, "coordinator", mode != NULL ? mode : "pass", ei);
     for (size_t i = 0; err == OK && i < f->region_count; i++) {
-        if (strcmp(f->regions[i], f->region) == 0) {
+        if (strcmp(f->regions[i].name, f->region) == 0) {
             continue;
         }
-        (void)snprintf(line, sizeof(line), "mode %s>%s %s\n", f->region, f->regions[i], mode);
-        err = control_say(fd, line, ei);
+        err = say_link(fd, f->region, f->regions[i].name, peers, ei);
         if (err == OK) {
-            (void)snprintf(line, sizeof(line), "mode %s>%s %s\n", f->regions[i], f->region, mode);
-            err = control_say(fd, line, ei);
+            err = say_link(fd, f->regions[i].name, f->region, peers, ei);
         }
     }
     close(fd);
     return err;
 }
 
+/* Links between regions; those to the coordinator stay as they are. */
+static enum err set_delays(const struct fault *f, const char *mode, struct errinfo *ei)
+{
+    int fd = -1;
+    enum err err = control_connect(f->account->fault_proxy, &fd, ei);
+    for (size_t i = 0; i < f->region_count; i++) {
+        for (size_t k = 0; err == OK && k < f->region_count; k++) {
+            if (i != k) {
+                err = say_link(fd, f->regions[i].name, f->regions[k].name, mode, ei);
+            }
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
+}
+
+static enum err need_proxy(const struct fault *f, struct errinfo *ei)
+{
+    if (f->account->fault_proxy[0]) {
+        return OK;
+    }
+    err_set(ei, ERR_PRECONDITION, "the account was not started for faults of links and disks");
+    err_hint(ei, "start it with `holdfast up --fault-proxy`, or let the drill start an account of "
+                 "its own (--start)");
+    return ERR_PRECONDITION;
+}
+
 /* ---- public ---- */
 
-enum err fault_prepare(struct fault *f, const char *endpoint, struct errinfo *ei)
+enum err fault_prepare(struct fault *f, struct errinfo *ei)
 {
+    struct fault_region *r = find_region(f, f->region);
+    ASSERT(r != NULL);
     switch (f->kind) {
     case DRILL_KILL:
     case DRILL_PAUSE:
-        return find_server(f, endpoint, ei);
-    case DRILL_CUT:
-        if (!f->account->fault_proxy[0]) {
-            err_set(ei, ERR_PRECONDITION, "the account's links do not go through the fault proxy");
-            err_hint(ei, "start it with `holdfast up --fault-proxy`, or let the drill start an "
-                         "account of its own");
+        TRY(find_server(f, r, ei));
+        break;
+    case DRILL_DOUBLE:
+        for (size_t i = 0; i < f->region_count; i++) {
+            TRY(find_server(f, &f->regions[i], ei));
+        }
+        break;
+    case DRILL_COORDINATOR_KILL:
+        if (f->account->supervisor == 0) {
+            err_set(ei, ERR_PRECONDITION, "the account's coordinator is not known to be here");
+            err_hint(ei, "name the account with --dir, on the machine where it runs");
             return ERR_PRECONDITION;
         }
-        return OK;
+        TRY(process_child((pid_t)f->account->supervisor, "coordinator", &f->coordinator, ei));
+        break;
+    case DRILL_CUT:
+    case DRILL_BLACKHOLE:
+    case DRILL_REFUSE:
+    case DRILL_FLAP:
+    case DRILL_DISK_FULL:
+    case DRILL_SLOW_DISK:
+        TRY(need_proxy(f, ei));
+        break;
     case DRILL_GRACEFUL:
+    case DRILL_REGION_REMOVE:
     case DRILL_FAULT_COUNT:
         break;
+    }
+    if (f->link_delay_ms > 0) {
+        char mode[32];
+        TRY(need_proxy(f, ei));
+        sound_mode(f, mode);
+        TRY(set_delays(f, mode, ei));
     }
     return OK;
 }
@@ -174,12 +253,25 @@ enum err fault_begin(struct fault *f, struct errinfo *ei)
 {
     switch (f->kind) {
     case DRILL_KILL:
-        return send_signal(f, SIGKILL, ei);
+    case DRILL_DOUBLE:
+        return signal_region(f, f->region, SIGKILL, ei);
     case DRILL_PAUSE:
-        return send_signal(f, SIGSTOP, ei);
+        return signal_region(f, f->region, SIGSTOP, ei);
     case DRILL_CUT:
+    case DRILL_FLAP:
         return set_links(f, "cut", ei);
+    case DRILL_BLACKHOLE:
+        return set_links(f, "blackhole", ei);
+    case DRILL_REFUSE:
+        return set_links(f, "refuse", ei);
+    case DRILL_DISK_FULL:
+        return set_disk(f, "full", ei);
+    case DRILL_SLOW_DISK:
+        return set_disk(f, "slow", ei);
+    case DRILL_COORDINATOR_KILL:
+        return process_signal(f->coordinator, SIGKILL, ei);
     case DRILL_GRACEFUL:
+    case DRILL_REGION_REMOVE:
     case DRILL_FAULT_COUNT:
         break;
     }
@@ -192,15 +284,39 @@ enum err fault_end(struct fault *f, struct errinfo *ei)
     case DRILL_PAUSE: {
         /* The supervisor may have killed the frozen process meanwhile: then there is nothing to wake. */
         struct errinfo ignored = {0};
-        enum err err = send_signal(f, SIGCONT, &ignored);
+        enum err err = signal_region(f, f->region, SIGCONT, &ignored);
         return err == ERR_NOT_FOUND || err == ERR_FORBIDDEN ? OK : err;
     }
     case DRILL_CUT:
-        return set_links(f, "pass", ei);
+    case DRILL_FLAP:
+    case DRILL_BLACKHOLE:
+    case DRILL_REFUSE:
+        return set_links(f, NULL, ei);
+    case DRILL_DISK_FULL:
+    case DRILL_SLOW_DISK:
+        return set_disk(f, "sound", ei);
     case DRILL_KILL:
+    case DRILL_DOUBLE:
+    case DRILL_COORDINATOR_KILL:
     case DRILL_GRACEFUL:
+    case DRILL_REGION_REMOVE:
     case DRILL_FAULT_COUNT:
         break;
     }
     return OK;
+}
+
+enum err fault_second(struct fault *f, const char *region, struct errinfo *ei)
+{
+    return signal_region(f, region, SIGKILL, ei);
+}
+
+enum err fault_flap(struct fault *f, bool is_down, struct errinfo *ei)
+{
+    return set_links(f, is_down ? "cut" : NULL, ei);
+}
+
+enum err fault_done(struct fault *f, struct errinfo *ei)
+{
+    return f->link_delay_ms > 0 ? set_delays(f, "pass", ei) : OK;
 }

@@ -1,4 +1,5 @@
-/* Faults that a drill can put on one region of an account on this machine. Blocking calls. */
+/* Faults that a drill can put on one region of an account on this machine. Blocking calls, a few
+ * milliseconds each: drills make them from their loop. */
 #pragma once
 
 #include <sys/types.h>
@@ -6,18 +7,34 @@
 #include "continuity/client.h"
 #include "continuity/drill/drill.h"
 
+enum { FAULT_REGIONS_MAX = 32 };
+
+struct fault_region {
+    char name[64];
+    char endpoint[256];
+    pid_t server; /* 0 = not looked for */
+};
+
 struct fault {
     enum drill_fault kind;
     const struct client_account *account;
     char region[64];
-    pid_t server; /* kill, pause: the region's server process */
+    unsigned disk_delay_ms; /* slow-disk */
+    unsigned link_delay_ms; /* between regions, while the drill lasts; 0 = none */
     size_t region_count;
-    char regions[32][64]; /* cut: all of them */
+    struct fault_region regions[FAULT_REGIONS_MAX]; /* all of the account */
+    pid_t coordinator;                              /* coordinator-kill */
 };
 
-/* Finds what it needs, and refuses what cannot work here: a process that is not ours, links that do
- * not go through the fault proxy. `endpoint`: the region's own. */
-enum err fault_prepare(struct fault *f, const char *endpoint, struct errinfo *ei) MUST_CHECK;
-/* Kill, pause, cut. (Graceful is a request to the account, made by the drill.) */
+/* Finds what it needs, sets the link delays, and refuses what cannot work here: a process that is not
+ * ours, links that do not go through the fault proxy. */
+enum err fault_prepare(struct fault *f, struct errinfo *ei) MUST_CHECK;
+/* (Graceful is a request to the account, made by the drill.) */
 enum err fault_begin(struct fault *f, struct errinfo *ei) MUST_CHECK;
 enum err fault_end(struct fault *f, struct errinfo *ei) MUST_CHECK;
+/* double: the region that is taking over is killed, too. */
+enum err fault_second(struct fault *f, const char *region, struct errinfo *ei) MUST_CHECK;
+/* flap: the links go away and come back. */
+enum err fault_flap(struct fault *f, bool is_down, struct errinfo *ei) MUST_CHECK;
+/* Takes the link delays away again. */
+enum err fault_done(struct fault *f, struct errinfo *ei) MUST_CHECK;

@@ -37,6 +37,7 @@ struct load_write {
     unsigned tries;
     struct loop_timer *retry;
     char writer[64]; /* who is being asked */
+    usec sent_us;
 };
 
 struct load {
@@ -56,7 +57,7 @@ struct load {
     uint64_t last_acked; /* number to read back */
     bool has_acked;
     char writer_before[64]; /* at load_fault */
-    usec fault_us, last_ack_us, last_read_us;
+    usec fault_us, newest_fault_us, last_ack_us, last_read_us;
     struct load_times times;
 };
 
@@ -175,12 +176,18 @@ static void note_ack(struct load *l, const struct load_write *w)
         if (now - from > l->times.longest_write_gap_us) {
             l->times.longest_write_gap_us = now - from;
         }
+        if (l->times.first_ack_us == 0 && w->sent_us >= l->newest_fault_us) {
+            l->times.first_ack_us = now;
+        }
         if (l->times.first_ack_elsewhere_us == 0 && strcmp(w->writer, l->writer_before) != 0) {
             l->times.first_ack_elsewhere_us = now;
             (void)snprintf(l->times.new_writer, sizeof(l->times.new_writer), "%s", w->writer);
         }
     }
     l->last_ack_us = now;
+    if (l->opts.acked) {
+        l->opts.acked(l->opts.acked_ctx);
+    }
 }
 
 static void on_written(void *ctx, const struct http_client_result *res)
@@ -224,6 +231,7 @@ static void write_send(void *ctx)
                    l->opts.run, w->number, w->number % 16, BODY_SIZE, 0);
     struct http_header extra[] = {{STR("x-ms-documentdb-partitionkey"), str_of(pk)}};
     (void)snprintf(w->writer, sizeof(w->writer), "%s", l->writer.name);
+    w->sent_us = loop_now(l->loop);
     start_call(l, "POST", l->writer.endpoint, path, extra, 1, str_of(body),
                l->opts.write_timeout_ms, on_written, w);
 }
@@ -326,7 +334,9 @@ void load_start(struct load *l)
 
 void load_fault(struct load *l)
 {
-    l->fault_us = loop_now(l->loop);
+    l->newest_fault_us = loop_now(l->loop);
+    l->fault_us = l->fault_us != 0 ? l->fault_us : l->newest_fault_us;
+    l->times.first_ack_us = l->times.first_ack_elsewhere_us = 0;
     (void)snprintf(l->writer_before, sizeof(l->writer_before), "%s", l->writer.name);
 }
 

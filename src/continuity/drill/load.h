@@ -16,11 +16,14 @@ struct load_opts {
     unsigned connections;
     unsigned write_timeout_ms;
     struct ledger *ledger;
+    void (*acked)(void *ctx); /* a write was acknowledged just now; may be NULL */
+    void *acked_ctx;
 };
 
 struct load_times {              /* CLOCK_BOOTTIME; 0 = not yet */
     usec first_ack_elsewhere_us; /* first acknowledgement by another writer than before the fault */
     char new_writer[64];
+    usec first_ack_us; /* first acknowledgement of a write that was sent after the fault */
     usec longest_write_gap_us, longest_read_gap_us; /* since load_fault() */
     uint64_t acked, errors;
 };
@@ -28,7 +31,8 @@ struct load_times {              /* CLOCK_BOOTTIME; 0 = not yet */
 struct load;
 struct load *load_new(struct loop *loop, const struct load_opts *opts, struct errinfo *ei);
 void load_start(struct load *l);
-/* The fault happens now: gaps are measured from here. */
+/* The fault happens now: gaps are measured from here. Again: the second one of a double fault; what was
+ * acknowledged after the first one only does not count as flowing again. */
 void load_fault(struct load *l);
 /* No new requests; true once none is in flight. */
 bool load_stop(struct load *l);

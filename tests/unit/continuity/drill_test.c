@@ -33,6 +33,8 @@ T_TEST("every fault has a name that is read back, and other words are none")
         const char *name = drill_fault_name((enum drill_fault)i);
         t_check(drill_fault_parse(str_of(name), &f) && (unsigned)f == i);
     }
+    t_eq_u64(drill_fault_hold_ms(DRILL_KILL), 0);
+    t_check(drill_fault_hold_ms(DRILL_FLAP) > drill_fault_hold_ms(DRILL_CUT));
     t_check(!drill_fault_parse(STR(""), &f));
     t_check(!drill_fault_parse(STR("kil"), &f));
     t_check(!drill_fault_parse(STR("killed"), &f));

@@ -1,9 +1,12 @@
 /* The fault proxy with a plain TCP echo behind it and plain sockets before it. */
 #include "net/proxy.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -176,6 +179,45 @@ T_TEST("cut resets what is connected and what connects; pass lets new ones in")
     teardown();
 }
 
+T_TEST("refuse resets what is connected, then nobody listens; pass listens at the same port again")
+{
+    setup();
+    /* By number, as `up` does it: a port that was picked for port 0 is given up with the listener. */
+    char addr[32];
+    uint16_t port = w.port;
+    t_ok(proxy_set_mode(w.proxy, "east>west", PROXY_REFUSE, 0, NULL));
+    t_ok(proxy_set_mode(w.proxy, "east>west", PROXY_PASS, 0, NULL));
+    int fd = -1;
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", w.echo_port);
+    uint16_t numbered = 0;
+    t_ok(sockets_listen("127.0.0.1:0", &fd, &numbered, NULL));
+    t_check(close(fd) == 0);
+    char listen_addr[32];
+    (void)snprintf(listen_addr, sizeof(listen_addr), "127.0.0.1:%u", numbered);
+    t_ok(sockets_listen(listen_addr, &fd, &port, NULL));
+    t_ok(proxy_rule_add(w.proxy, "numbered", fd, addr, NULL));
+    struct raw_conn c = raw_connect(port);
+    raw_send(&c, "a");
+    expect(&c, "a");
+    t_ok(proxy_set_mode(w.proxy, "numbered", PROXY_REFUSE, 0, NULL));
+    expect_end(&c);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    t_check(connect(client, (struct sockaddr *)&to, sizeof(to)) != 0 && errno == ECONNREFUSED);
+    t_check(close(client) == 0);
+    t_ok(proxy_set_mode(w.proxy, "numbered", PROXY_REFUSE, 0, NULL)); /* twice harms nothing */
+    t_ok(proxy_set_mode(w.proxy, "numbered", PROXY_PASS, 0, NULL));
+    struct raw_conn d = raw_connect(port);
+    raw_send(&d, "b");
+    expect(&d, "b");
+    t_ok(proxy_set_mode(w.proxy, "numbered", PROXY_REFUSE, 0, NULL)); /* freed while it refuses */
+    raw_close(&c);
+    raw_close(&d);
+    teardown();
+    t_check(close(fd) == 0);
+}
+
 T_TEST("a black hole takes connections and bytes and says nothing, then forgets nothing")
 {
     setup();
@@ -253,7 +295,7 @@ T_TEST("commands come by a socket, one answer line each")
     say(&c, "list\n", "ok east>west=cut\n");
     say(&c, "mode * delay 5\nlist\r\n", "ok\nok east>west=delay\n");
     say(&c, "mode nobody cut\n", "error no rule nobody\n");
-    say(&c, "mode east>west delay\n", "error want mode NAME pass|cut|blackhole|delay N\n");
+    say(&c, "mode east>west delay\n", "error want mode NAME pass|cut|blackhole|refuse|delay N\n");
     say(&c, "mode east>west delay 0\n",
         "error delay of 0 ms, want 1 to 60000, and only with delay\n");
     say(&c, "add east>west 127.0.0.1:0 127.0.0.1:1\n", "error rule east>west exists already\n");

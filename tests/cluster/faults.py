@@ -1,0 +1,106 @@
+"""`holdfast drill` with the faults of links, disks and coordinator: nothing is lost in any of them, and each
+does what it says. The account's disks count as slow early, so that a test need not wait for it."""
+import json
+
+from holdfast import Client, Tap, Up, comment, eq
+
+tap = Tap()
+up = Up(fault_proxy=True, args=["--slow-commit", "300ms", "--slow-for", "600ms"])
+tap.cleanup(up.end)
+
+
+def drill(fault, *more):
+    up.healthy()
+    code, out, err = up.cli("drill", "--fault", fault, "--json", "--load", "100", "--warm", "500ms", *more, timeout=120)
+    eq(code, 0, f"exit code\n{out}\n{err}")
+    result = json.loads(out)
+    eq(result["fault"], fault, "fault")
+    repeat = result["repeats"][0]
+    eq(repeat["lost"], 0, f"lost writes\n{out}")
+    assert repeat["acked"] > 0, repeat
+    eq(repeat["acked"], repeat["surviving"] + repeat["in_feed"], "every acknowledged write is accounted for")
+    comment(f"{fault}: rto {repeat['rto_ms']} ms, client {repeat['client_rto_ms']} ms, rejoin {repeat['rejoin_ms']} ms, "
+            f"{repeat['acked']} acked, {repeat['in_feed']} in feed, {repeat['writer_changes']} epochs")
+    return repeat
+
+
+@tap.test("drill: a full disk hands over without an error, reads go on")
+def _():
+    repeat = drill("disk-full", "--hold", "1s")
+    eq(repeat["in_feed"], 0, "a hand-over loses nothing")
+    assert repeat["new_writer"] and repeat["new_writer"] != repeat["region"], repeat
+    assert repeat["read_rto_ms"] < 2000, repeat
+
+
+@tap.test("drill: a slow disk hands over once, and the writer stays where it went")
+def _():
+    repeat = drill("slow-disk", "--disk-delay", "500ms", "--hold", "3s", "--write-timeout", "10s")
+    eq((repeat["in_feed"], repeat["writer_changes"]), (0, 1), "one hand-over, nothing lost")
+    eq(up.writer(), repeat["new_writer"], "writer afterwards")
+
+
+@tap.test("drill: the region that takes over is killed, too")
+def _():
+    before = up.healthy()["generation"]
+    repeat = drill("double")
+    assert up.show()["generation"] >= before + 2, "both were the writer, or about to be"
+    assert repeat["rto_ms"] >= 0, repeat
+
+
+@tap.test("drill: a coordinator that is killed costs no failover")
+def _():
+    before = up.healthy()
+    repeat = drill("coordinator-kill", "--hold", "1s")
+    eq((repeat["writer_changes"], up.show()["epoch"]), (0, before["epoch"]), "epochs")
+    eq(repeat["in_feed"], 0, "in feed")
+
+
+@tap.test("drill: links that refuse, and are slow all the while")
+def _():
+    repeat = drill("refuse", "--hold", "1s", "--link-delay-ms", "20")
+    assert repeat["new_writer"] != repeat["region"], repeat
+
+
+@tap.test("drill: links that swallow everything", long_only=True)
+def _():
+    drill("blackhole")
+
+
+@tap.test("drill: links that flap around the lease move the writer rarely", long_only=True)
+def _():
+    repeat = drill("flap", "--flap-period", "2s", "--hold", "30s")
+    assert repeat["writer_changes"] <= 7, repeat  # one in five seconds at most, and none is usual
+
+
+@tap.test("drill: every level in turn", long_only=True)
+def _():
+    code, out, err = up.cli("drill", "--level", "all", "--fault", "kill", "--json", "--load", "50", timeout=300)
+    eq(code, 0, out + err)
+    levels = [r["level"] for r in json.loads(out)["repeats"]]
+    assert "Strong" in levels and "Session" in levels and "Eventual" in levels, levels
+
+
+@tap.test("drill: what cannot be drilled says so")
+def _():
+    for args, want in ((["--fault", "burn"], 2), (["--fault", "region-remove"], 69), (["--fault", "kill", "--region", "mars"], 1)):
+        code, _, err = up.cli("drill", *args)
+        eq(code, want, f"{args}: {err}")
+        assert err.strip(), args
+
+
+@tap.test("disk faults can be switched on only in an account that was started for drills")
+def _():
+    eq(up.call("POST", "/_holdfast/fault", region="west", body={"disk": "melt"}).status, 400, "no such fault")
+    for body in ({"disk": "slow"}, {"disk": "slow", "delayMs": 600001}, {}):
+        eq(up.call("POST", "/_holdfast/fault", region="west", body=body).status, 400, str(body))
+    keys = up.call("GET", "/_holdfast/account/keys").doc
+    for key, want in ((None, 401), (keys["primaryReadonly"], 403)):
+        other = Client(up.region("west")["endpoint"], key)
+        eq(other.call("POST", "/_holdfast/fault", body={"disk": "full"}).status, want, "key")
+        other.close()
+    with Up(regions=["only"]) as plain:
+        eq(plain.call("POST", "/_holdfast/fault", region="only", body={"disk": "full"}).status, 404, "not for drills")
+        eq(plain.call("GET", "/health/write", region="only").status, 200, "writes")
+
+
+tap.run()
