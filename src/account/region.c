@@ -440,6 +440,7 @@ void region_update_mode(struct region *r)
         .kind = REPL_IDLE,
         .generation = rec->generation,
         .writer = rec->writer,
+        .record_epoch = rec->epoch,
         .start_lsn = reign != NULL ? reign->start_lsn : 0,
         .is_strong = record_write_level(rec) == CONSISTENCY_STRONG,
         .strong_since = rec->level == CONSISTENCY_STRONG ? rec->strong_since : UINT64_MAX,

@@ -243,6 +243,17 @@ static void nack(struct partition *p)
     }
 }
 
+/* The writer's first entries can be here before the record that opened its epoch, since the claim
+ * before it has the same generation. They say nothing yet: whether the epoch took writes back, and so
+ * the token version that its data must be shown with, stands in that record. When it is seen, all tails
+ * are told again and the writer goes on from there. */
+static bool is_ahead_of_record(const struct repl *R, struct str bytes)
+{
+    struct entry head = {0};
+    size_t total = 0;
+    return entry_peek(bytes, &head, &total, NULL) == OK && head.epoch > R->mode.record_epoch;
+}
+
 void apply_on_append(struct repl *R, region_id from, const struct msg *m)
 {
     if (!is_from_writer(R, from, m) || m->entry_count == 0) {
@@ -256,6 +267,9 @@ void apply_on_append(struct repl *R, region_id from, const struct msg *m)
     for (size_t i = 0; i < m->entry_count; i++) {
         struct errinfo ei = {0};
         size_t total = 0;
+        if (is_ahead_of_record(R, m->entries[i])) {
+            return;
+        }
         enum err e = apply_entry(p, m->entries[i], &ei);
         if (e == OK) {
             e = entry_peek(m->entries[i], &last, &total, &ei);

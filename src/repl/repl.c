@@ -380,7 +380,8 @@ void repl_set_mode(struct repl *R, const struct repl_mode *m)
     struct repl_mode old = R->mode;
     ASSERT(IMPLIES(m->kind == REPL_WRITER, m->epoch > 0 && m->generation > 0 && m->start_lsn > 0));
     bool is_new = old.kind != m->kind || old.generation != m->generation || old.epoch != m->epoch ||
-                  old.writer != m->writer;
+                  old.writer != m->writer ||
+                  (m->kind == REPL_READER && old.record_epoch != m->record_epoch);
     if (is_new) {
         repl_submit(R); /* under the generation it was made in */
     }

@@ -73,6 +73,7 @@ struct repl_mode {
     enum repl_mode_kind kind;
     generation generation; /* guards every batch; stale messages are those of another */
     epoch epoch;           /* WRITER: what new entries carry */
+    epoch record_epoch;    /* newest one that the record names: READER takes no later entries */
     lsn start_lsn;         /* WRITER: first lsn of the epoch */
     lsn lsn_limit;         /* WRITER: no lsn at or above it is given out */
     region_id writer;

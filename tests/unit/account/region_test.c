@@ -95,6 +95,36 @@ T_TEST("a confirmed stop of the writer is taken over without waiting")
     world_free(w);
 }
 
+/* Claim and opening have one generation, so a reader that has seen the claim only would believe the
+ * new epoch's entries; but it would show them with the token version of before. */
+T_TEST("entries of an epoch are not taken before the record that opened it was seen")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_run(w, 300);
+    uint64_t version = world_record(w)->token_version;
+    world_hold_commits(w, 2, true); /* it can claim, but not seal */
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, 2, ROLE_PROMOTING);
+    while (region_record(world_region(w, 3))->phase != PHASE_PROMOTING) {
+        world_run(w, 5);
+    }
+    world_cut_coord(w, 3, true);
+    world_hold_commits(w, 2, false);
+    world_until_role(w, 2, ROLE_WRITER);
+    t_err(world_answer(w, world_put(w, 2, 1, "new", "{}")), OK);
+    world_run(w, 100);
+    struct part_view *v = region_part(world_region(w, 3), 1);
+    t_eq_u64(atomic_load(&v->epoch), 1);
+    t_eq_u64(atomic_load(&v->token_version), version);
+    world_cut_coord(w, 3, false);
+    world_run(w, 500);
+    t_eq_u64(atomic_load(&v->epoch), 2);
+    t_eq_u64(atomic_load(&v->token_version), version + 1);
+    t_check(world_get(w, 3, 1, "new") != NULL);
+    world_free(w);
+}
+
 T_TEST("a writer that cannot be reached is replaced when its lease is certainly over")
 {
     struct world *w = world_new(3, CONSISTENCY_SESSION);
