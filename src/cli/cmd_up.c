@@ -4,10 +4,12 @@
 
 #include "base/codec.h"
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "server/up.h"
+#include "server/webhook.h"
 
 enum {
     UP_DIR,
@@ -31,6 +33,8 @@ enum {
     UP_FAULT_PROXY,
     UP_WATCHDOG,
     UP_KILL,
+    UP_WEBHOOK,
+    UP_WEBHOOK_SECRET_FILE,
     UP_QUIET,
     UP_LOG_LEVEL,
     UP_CONFIG,
@@ -83,6 +87,11 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
     [UP_KILL] =
         {"kill-frozen", CONF_DURATION, "2s", 0, 3600000, 0,
          "kill a server frozen this long (its clients hang on open connections); 0 = never"},
+    [UP_WEBHOOK] = {"webhook", CONF_STRING, "", 0, 2000, CONF_SECRET,
+                    "http:// or https:// URL that is told of failovers"},
+    [UP_WEBHOOK_SECRET_FILE] =
+        {"webhook-secret-file", CONF_STRING, "", 0, 3000, 0,
+         "file with the secret (16 bytes or more) that signs what it is sent"},
     [UP_QUIET] = {"quiet", CONF_BOOL, "no", 0, 0, 0, "print no summary"},
     [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
     [UP_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
@@ -167,6 +176,32 @@ static enum err fill_bounds(const struct conf *c, struct up_opts *o, struct erri
     return OK;
 }
 
+/* Told here, not in the log of a process that does not start. */
+static enum err check_webhook(const struct up_opts *o, struct errinfo *ei)
+{
+    struct str url = str_of(o->webhook ? o->webhook : "http://");
+    bool is_url = str_starts(url, STR("http://")) || str_starts(url, STR("https://"));
+    if (!is_url || str_find(url, STR("\"")) >= 0 || str_find(url, STR("\n")) >= 0) {
+        return err_set(ei, ERR_USAGE, "--webhook is not an http:// or https:// URL");
+    }
+    if (o->webhook_secret_file && !o->webhook) {
+        return err_set(ei, ERR_USAGE, "--webhook-secret-file is of no use without --webhook");
+    }
+    struct buf text;
+    buf_init(&text, 256);
+    enum err err = o->webhook_secret_file ? files_read(o->webhook_secret_file, &text, ei) : OK;
+    bool is_short = o->webhook_secret_file && str_trim(buf_str(&text)).n < WEBHOOK_SECRET_SIZE_MIN;
+    if (text.p) {
+        explicit_bzero(text.p, text.n);
+    }
+    buf_done(&text);
+    if (err == OK && is_short) {
+        err = err_set(ei, ERR_USAGE, "the secret in %s is shorter than %d bytes",
+                      o->webhook_secret_file, WEBHOOK_SECRET_SIZE_MIN);
+    }
+    return err;
+}
+
 static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei)
 {
     o->dir = conf_cstr(c, UP_DIR);
@@ -229,6 +264,10 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     o->failover_hold_ms = (unsigned)conf_u64(c, UP_FAILOVER_HOLD);
     o->watchdog_ms = (unsigned)conf_u64(c, UP_WATCHDOG);
     o->kill_ms = (unsigned)conf_u64(c, UP_KILL);
+    o->webhook = conf_str(c, UP_WEBHOOK).n > 0 ? conf_cstr(c, UP_WEBHOOK) : NULL;
+    o->webhook_secret_file =
+        conf_str(c, UP_WEBHOOK_SECRET_FILE).n > 0 ? conf_cstr(c, UP_WEBHOOK_SECRET_FILE) : NULL;
+    TRY(check_webhook(o, ei));
     o->is_quiet = conf_bool(c, UP_QUIET);
     o->log_level = conf_cstr(c, UP_LOG_LEVEL);
     enum log_level level;

@@ -7,12 +7,7 @@
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/log.h"
-
-void admin_events_init(struct admin_events *e)
-{
-    memset(e, 0, sizeof(*e));
-    e->next_seq = 1;
-}
+#include "cosmos/target.h"
 
 const char *admin_event_name(enum region_event_kind k)
 {
@@ -35,12 +30,11 @@ const char *admin_event_name(enum region_event_kind k)
     return i < ARRAY_COUNT(names) && names[i] ? names[i] : "event";
 }
 
-void admin_event(struct admin_events *e, const struct region_event *ev)
+void admin_event(struct feed *f, const struct region_event *ev)
 {
-    size_t slot = (size_t)(e->next_seq % ADMIN_EVENTS_MAX);
-    e->ring[slot].wall_ms = clock_wall_ms();
-    e->ring[slot].ev = *ev;
-    e->next_seq++;
+    if (f) {
+        feed_add(f, clock_wall_ms(), admin_event_name(ev->kind), ev->rule, ev->text);
+    }
     bool is_bad = ev->kind == EVENT_CORRUPT || ev->kind == EVENT_STALE_GENERATION;
     enum log_level level = is_bad ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
     if (LOG_IS_ON(level)) {
@@ -48,33 +42,6 @@ void admin_event(struct admin_events *e, const struct region_event *ev)
         (void)snprintf(fields, sizeof(fields), "rule=%u %s", ev->rule, ev->text);
         log_write_fields(level, "region", admin_event_name(ev->kind), fields);
     }
-}
-
-void admin_events_json(const struct admin_events *e, uint64_t since, struct json_out *o)
-{
-    uint64_t oldest = e->next_seq > ADMIN_EVENTS_MAX ? e->next_seq - ADMIN_EVENTS_MAX : 1;
-    json_out_array(o);
-    for (uint64_t seq = since < oldest ? oldest : since; seq < e->next_seq; seq++) {
-        if (seq == since) {
-            continue;
-        }
-        size_t slot = (size_t)(seq % ADMIN_EVENTS_MAX);
-        char when[CLOCK_RFC1123_SIZE];
-        clock_format_iso(e->ring[slot].wall_ms, when);
-        json_out_object(o);
-        json_out_key(o, "seq");
-        json_out_u64(o, seq);
-        json_out_key(o, "time");
-        json_out_cstr(o, when);
-        json_out_key(o, "event");
-        json_out_cstr(o, admin_event_name(e->ring[slot].ev.kind));
-        json_out_key(o, "rule");
-        json_out_u64(o, e->ring[slot].ev.rule);
-        json_out_key(o, "text");
-        json_out_cstr(o, e->ring[slot].ev.text);
-        json_out_object_end(o);
-    }
-    json_out_array_end(o);
 }
 
 void admin_respond(struct http_req *req, int status, struct buf *body, const char *content_type)
@@ -105,6 +72,17 @@ void admin_respond_error(struct http_req *req, const struct errinfo *ei)
     buf_done(&body);
 }
 
+enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, bool *ret_is_read_only,
+                     struct errinfo *ei)
+{
+    struct str path = req->target;
+    struct str query;
+    struct target target;
+    (void)str_split(req->target, '?', &path, &query);
+    TRY(target_parse(&req->arena, path, &target, ei));
+    return cosmos_auth_check_target(auth, req, &target, clock_wall_ms(), ret_is_read_only, ei);
+}
+
 static bool under(const struct http_req *req, struct str prefix)
 {
     return str_starts(req->target, prefix);
@@ -118,5 +96,5 @@ bool admin_is_ours(const struct http_req *req)
 
 bool admin_needs_key(const struct http_req *req)
 {
-    return under(req, STR("/_holdfast/"));
+    return under(req, STR("/_holdfast/")) || feed_is_target(req->target);
 }

@@ -5,6 +5,7 @@
  *   GET  /health/write     200 when it serves writes, else 503
  *   GET  /metrics          Prometheus text
  *   GET  /_holdfast/...    JSON; signed like a data request (master key, resource type "holdfast")
+ *   GET  /events           see feed.h; signed likewise
  *   POST /_holdfast/...    account operations (front only)
  *
  * Health and metrics carry no data of the account and need no key. */
@@ -14,29 +15,24 @@
 
 #include "account/region.h"
 #include "base/buf.h"
+#include "cosmos/auth.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "server/feed.h"
 #include "json/json.h"
 
-enum { ADMIN_EVENTS_MAX = 512 };
-
-/* The last events of the story, for /_holdfast/events. One thread. */
-struct admin_events {
-    uint64_t next_seq; /* of the next event; 1 is the first ever */
-    struct {
-        int64_t wall_ms;
-        struct region_event ev;
-    } ring[ADMIN_EVENTS_MAX];
-};
-void admin_events_init(struct admin_events *e);
-void admin_event(struct admin_events *e, const struct region_event *ev); /* also logs it */
-void admin_events_json(const struct admin_events *e, uint64_t since, struct json_out *o);
+/* An event of the region core: into the feed (NULL: it has ended), and the log. */
+void admin_event(struct feed *f, const struct region_event *ev);
 const char *admin_event_name(enum region_event_kind k);
 
 /* Answers with JSON text; `body` is taken over. */
 void admin_respond(struct http_req *req, int status, struct buf *body, const char *content_type);
 /* {"code":..,"message":..,"hint":..} with the status of ei->code. */
 void admin_respond_error(struct http_req *req, const struct errinfo *ei);
+
+/* Key and signature of an operator request; its query string is not signed. */
+enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, bool *ret_is_read_only,
+                     struct errinfo *ei) MUST_CHECK;
 
 bool admin_is_ours(const struct http_req *req);
 /* True when the path needs a signature. */

@@ -29,8 +29,11 @@
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "server/admin.h"
+#include "server/feed.h"
 #include "server/front_admin.h"
 #include "server/notify.h"
+#include "server/story.h"
+#include "server/webhook.h"
 #include "json/json.h"
 
 enum {
@@ -68,8 +71,11 @@ struct front {
     struct http_metrics *http_metrics; /* counted by HTTP threads */
     struct front_record rec;
     struct cosmos_auth *auth;
-    uint64_t changes;  /* of the record, and of regions that we stand in for */
-    size_t open_count; /* requests that have no answer yet: held or being forwarded */
+    struct feed *feed;
+    struct story story;
+    struct webhook *webhook; /* NULL = none */
+    uint64_t changes;        /* of the record, and of regions that we stand in for */
+    size_t open_count;       /* requests that have no answer yet: held or being forwarded */
     struct list held;
     size_t held_count;
     struct loop_timer *held_timer, *stop_timer;
@@ -423,7 +429,10 @@ static void answer_admin(struct front *f, struct http_req *req)
                                   .refused_full = f->refused_full,
                                   .region_count = f->opts->region_count,
                                   .http_metrics = f->http_metrics,
-                                  .http = f->http};
+                                  .http = f->http,
+                                  .feed = f->feed,
+                                  .has_webhook = f->webhook != NULL};
+    webhook_stats(f->webhook, &status.webhook);
     for (size_t i = 0; i < f->opts->region_count; i++) {
         status.regions[i].name = f->opts->regions[i].name;
         status.regions[i].is_away = f->is_standing_in[i];
@@ -488,6 +497,13 @@ static void on_answered(void *ctx, const struct http_req *req, int status)
 
 /* ---- standing in ---- */
 
+static void tell(struct front *f, const char *event, const char *region)
+{
+    char text[128];
+    (void)snprintf(text, sizeof(text), "region=%s", region);
+    feed_add(f->feed, clock_wall_ms(), event, 0, text);
+}
+
 static void set_stand_in(struct front *f, struct str name, bool is_down)
 {
     for (size_t i = 0; i < f->opts->region_count && !atomic_load(&f->is_stopping); i++) {
@@ -505,6 +521,7 @@ static void set_stand_in(struct front *f, struct str name, bool is_down)
         }
         f->changes++;
         LOG_INFO("front", is_down ? "standing_in" : "stepping_back", "region=%s", region);
+        tell(f, is_down ? "standing_in" : "stepping_back", region);
         serve_held(f);
     }
 }
@@ -568,6 +585,7 @@ static void coord_changed(void *ctx, const struct coord_kv *kv)
     cosmos_auth_free(f->auth);
     f->auth = cosmos_auth_new(keys);
     f->changes++;
+    story_note(&f->story, &f->rec.record, clock_wall_ms(), f->feed, f->webhook);
     serve_held(f);
     say_when_ready(f);
 }
@@ -575,6 +593,9 @@ static void coord_changed(void *ctx, const struct coord_kv *kv)
 static void coord_synced(void *ctx)
 {
     struct front *f = ctx;
+    if (!f->is_synced) {
+        feed_add(f->feed, clock_wall_ms(), "coordinator_found", 0, "");
+    }
     f->is_synced = true;
     say_when_ready(f);
 }
@@ -583,6 +604,8 @@ static void coord_lost(void *ctx)
 {
     struct front *f = ctx;
     f->is_synced = false;
+    feed_add(f->feed, clock_wall_ms(), "coordinator_lost", 0,
+             "serving=\"the last known document\"");
     /* The last document stays: a wrong writer entry costs a client one 403/3, none at all stops it. */
     LOG_WARN("front", "coordinator_lost", "serving=%s", "the last known account document");
 }
@@ -633,6 +656,8 @@ static void front_stop(struct front *f)
     }
     http_client_free(f->client); /* ends what is being forwarded: 408 or 503, each truthful */
     coord_client_free(f->coord); /* likewise changes of the account */
+    feed_free(f->feed);
+    webhook_free(f->webhook);
     http_server_free(f->http, STOP_GRACE_MS);
     loop_timer_free(f->held_timer);
     loop_timer_free(f->stop_timer);
@@ -653,6 +678,9 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     TRY(http_server_new(&ho, &f->http, ei));
     TRY(http_server_listen(f->http, f->opts->global_fd, "global", ei));
     f->client = http_client_new(f->loop);
+    if (f->opts->webhook) {
+        TRY(webhook_new(f->loop, f->opts->webhook, f->opts->webhook_secret, &f->webhook, ei));
+    }
     f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secret);
     struct coord_events ev = {
         .ctx = f, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
@@ -679,6 +707,7 @@ enum err front_run(const struct front_opts *opts, struct errinfo *ei)
     f->loop = loop_new();
     list_init(&f->held);
     f->http_metrics = http_metrics_new();
+    f->feed = feed_new(f->loop, "front");
     front_record_init(&f->rec);
     (void)snprintf(f->prefix, sizeof(f->prefix), COORD_PREFIX "%s/", opts->account);
     enum err err = front_start(f, ei);

@@ -24,6 +24,8 @@ struct front_opts {
     const char *account;
     const char *coordinator;
     struct str secret;
+    const char *webhook;       /* URL; NULL = none */
+    struct str webhook_secret; /* empty = not signed */
     unsigned http_threads;
     unsigned hold_ms;      /* 0 = FRONT_HOLD_MS */
     unsigned requests_max; /* 0 = FRONT_REQUESTS_MAX */

@@ -220,6 +220,17 @@ static void metrics(struct http_req *req, const struct front_record *rec,
         metric_row(&b, "holdfast_front_standing_in", "region", s->regions[i].name,
                    s->regions[i].is_away);
     }
+    if (s->has_webhook) {
+        metric_u64(&b, "holdfast_webhook_delivered_total", METRIC_COUNTER, "Events delivered.",
+                   s->webhook.delivered);
+        metric_u64(&b, "holdfast_webhook_failed_attempts_total", METRIC_COUNTER,
+                   "Attempts that were not answered with 2xx.", s->webhook.failed_attempts);
+        metric_u64(&b, "holdfast_webhook_dropped_total", METRIC_COUNTER,
+                   "Events given up after 15 minutes, or because too many waited.",
+                   s->webhook.dropped);
+        metric_u64(&b, "holdfast_webhook_queued", METRIC_GAUGE, "Events not delivered yet.",
+                   s->webhook.queued);
+    }
     if (rec->is_known) {
         metric_u64(&b, "holdfast_front_generation", METRIC_GAUGE,
                    "Generation of the account record known here.", rec->record.generation);
@@ -402,7 +413,7 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
         err_hint(&ei, "live, ready or write");
     } else if (!rec->is_known) {
         err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
-    } else if (cosmos_auth_check(auth, req, clock_wall_ms(), &is_read_only, &ei) != OK) {
+    } else if (admin_check(auth, req, &is_read_only, &ei) != OK) {
         UNUSED(ei); /* filled */
     } else if (is_read_only && (!is_get || str_ends(path, STR("/keys")))) {
         err_set(&ei, ERR_FORBIDDEN, "this needs a read-write key");
@@ -412,7 +423,9 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
         return;
     }
     struct str base = STR("/_holdfast/account");
-    if (is_get && str_eq(path, base)) {
+    if (is_get && feed_is_target(path)) {
+        feed_serve(status->feed, req);
+    } else if (is_get && str_eq(path, base)) {
         answer_json(req, 200, &rec->record, account_json);
     } else if (is_get && str_eq(path, STR("/_holdfast/account/keys"))) {
         answer_json(req, 200, &rec->record, keys_json);

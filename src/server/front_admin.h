@@ -9,6 +9,8 @@
  *   GET  /_holdfast/account/keys
  *   POST /_holdfast/account/keys/regenerate   {"key":"primary"|"secondary"|"primaryReadonly"|"secondaryReadonly"}
  *
+ *   GET  /events?since=N&wait=S               failovers, states of regions (feed.h)
+ *
  * Operations answer 202 when the account record has been changed; what follows is seen in GET
  * account. Loop thread. */
 #pragma once
@@ -20,8 +22,10 @@
 #include "coord/coord_client.h"
 #include "cosmos/auth.h"
 #include "net/http_server.h"
+#include "server/feed.h"
 #include "server/front.h"
 #include "server/http_metrics.h"
+#include "server/webhook.h"
 
 struct front_record {
     struct arena arena;
@@ -43,6 +47,9 @@ struct front_status {
     } regions[FRONT_REGIONS_MAX];
     const struct http_metrics *http_metrics;
     const struct http_server *http;
+    struct feed *feed;
+    bool has_webhook;
+    struct webhook_stats webhook;
     uint64_t forwarded, retried, unknown, stood_in, open, held, held_total, held_expired,
         refused_full;
 };

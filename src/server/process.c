@@ -16,6 +16,8 @@
 #include "server/notify.h"
 #include "server/region_server.h"
 
+enum { SECRET_SIZE_MAX = 256 };
+
 const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
     [PROC_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
@@ -52,6 +54,11 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
                            "server, front: threads that serve clients"},
     [PROC_LINKS] = {"links", CONF_LIST, "", 0, 64, 0,
                     "proxy: links as NAME=HOST:PORT; each needs an inherited socket NAME"},
+    [PROC_WEBHOOK] = {"webhook", CONF_STRING, "", 0, 2000, CONF_SECRET,
+                      "front: http:// or https:// URL that is told of failovers"},
+    [PROC_WEBHOOK_SECRET_FILE] =
+        {"webhook-secret-file", CONF_STRING, "", 0, 3000, 0,
+         "front: file with the secret that signs what the webhook is sent"},
     [PROC_LISTEN] = {"listen", CONF_STRING, "", 0, 255, 0,
                      "numeric HOST:PORT when no socket is inherited; else coordinator "
                      "127.0.0.1:8070, front :8081, server :8082, proxy (control) :8069"},
@@ -92,6 +99,8 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_PEER_OVERRIDE] = SERVER,
     [PROC_HTTP_THREADS] = SERVER | FRONT,
     [PROC_LINKS] = PROXY,
+    [PROC_WEBHOOK] = FRONT,
+    [PROC_WEBHOOK_SECRET_FILE] = FRONT,
     [PROC_LISTEN] = EVERYBODY,
     [PROC_LISTEN_PEER] = SERVER,
 };
@@ -118,22 +127,23 @@ const char *process_listen_addr(const struct process *p, const char *role)
                                                 : roles[role_index(role)].listen_addr;
 }
 
-static enum err read_secret(struct process *p, struct errinfo *ei)
+static enum err read_secret(const struct process *p, unsigned row, char ret[SECRET_SIZE_MAX],
+                            size_t *ret_n, struct errinfo *ei)
 {
-    const char *path = conf_cstr(p->conf, PROC_SECRET_FILE);
+    const char *path = conf_cstr(p->conf, row);
     if (!path[0]) {
         return OK; /* who needs one says so */
     }
     struct buf text;
-    buf_init(&text, sizeof(p->secret));
+    buf_init(&text, SECRET_SIZE_MAX);
     enum err err = files_read(path, &text, ei);
     struct str secret = str_trim(buf_str(&text));
     if (err == OK && secret.n == 0) {
         err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", path);
     }
     if (err == OK) {
-        memcpy(p->secret, secret.p, secret.n);
-        p->secret_n = secret.n;
+        memcpy(ret, secret.p, secret.n);
+        *ret_n = secret.n;
     }
     if (text.p) {
         explicit_bzero(text.p, text.n);
@@ -169,7 +179,8 @@ enum err process_init(struct process *p, const struct conf *c, const char *role,
     (void)snprintf(name, sizeof(name), "%s%s" STR_FMT, role, region.n > 0 ? "/" : "",
                    STR_ARG(region));
     log_set_name(name);
-    TRY(read_secret(p, ei));
+    TRY(read_secret(p, PROC_SECRET_FILE, p->secret, &p->secret_n, ei));
+    TRY(read_secret(p, PROC_WEBHOOK_SECRET_FILE, p->webhook_secret, &p->webhook_secret_n, ei));
     return sockets_inherit(p->sockets, &p->socket_count, ei);
 }
 
@@ -265,6 +276,8 @@ enum err process_front(struct process *p, struct errinfo *ei)
         .account = conf_cstr(c, PROC_ACCOUNT),
         .coordinator = conf_cstr(c, PROC_COORDINATOR),
         .secret = str_make(p->secret, p->secret_n),
+        .webhook = conf_str(c, PROC_WEBHOOK).n > 0 ? conf_cstr(c, PROC_WEBHOOK) : NULL,
+        .webhook_secret = str_make(p->webhook_secret, p->webhook_secret_n),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
         .control_fd = inherited(p, "control"),
     };

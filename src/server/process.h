@@ -25,6 +25,8 @@ enum {
     PROC_PEER_OVERRIDE,
     PROC_HTTP_THREADS,
     PROC_LINKS,
+    PROC_WEBHOOK,
+    PROC_WEBHOOK_SECRET_FILE,
     PROC_LISTEN,
     PROC_LISTEN_PEER,
     PROC_ROW_COUNT,
@@ -39,6 +41,8 @@ struct process {
     const char *role;
     char secret[256];
     size_t secret_n;
+    char webhook_secret[256];
+    size_t webhook_secret_n;
     size_t socket_count;
     struct sockets_inherited sockets[SOCKETS_INHERITED_MAX];
 };

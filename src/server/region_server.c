@@ -86,7 +86,7 @@ struct server {
     struct peer peers[SERVER_PEERS_MAX];
     size_t peer_count;
     struct map seen; /* key -> struct kept_kv, until the core exists */
-    struct admin_events events;
+    struct feed *feed;
     struct loop_timer *tick, *watchdog, *drain_poll, *space;
     region_id self;
     uint64_t incarnation;
@@ -232,7 +232,7 @@ static void on_archived(void *ctx, uint64_t ticket, enum err err)
 static void io_event(void *ctx, const struct region_event *ev)
 {
     struct server *s = ctx;
-    admin_event(&s->events, ev);
+    admin_event(s->feed, ev);
 }
 
 static void sync_peers(struct server *s);
@@ -348,7 +348,7 @@ static void admin_arrived(void *ctx)
                                        .has_drill_faults = s->opts->has_drill_faults,
                                        .disk_reserve_size = s->opts->disk_reserve_size,
                                        .auth = s->auth,
-                                       .events = &s->events};
+                                       .feed = s->feed};
     server_admin_handle(&admin, call->req);
     mem_free(call);
 }
@@ -797,6 +797,8 @@ static void server_stop(struct server *s)
     if (s->cosmos) {
         cosmos_stopping(s->cosmos);
     }
+    feed_free(s->feed); /* who waits gets what there is */
+    s->feed = NULL;
     http_server_free(s->http, 100); /* writes without an answer get 408 */
     for (size_t i = 0; i < s->peer_count; i++) {
         link_client_free(s->peers[i].client);
@@ -839,7 +841,9 @@ enum err region_server_run(const struct region_server_opts *opts, struct errinfo
     s->incarnation = own_incarnation();
     map_init(&s->seen);
     s->http_metrics = http_metrics_new();
-    admin_events_init(&s->events);
+    char process[RECORD_NAME_MAX + 16];
+    (void)snprintf(process, sizeof(process), "server/%s", opts->region);
+    s->feed = feed_new(s->loop, process);
     (void)snprintf(s->prefix, sizeof(s->prefix), COORD_PREFIX "%s/", opts->account);
     enum err err = server_start(s, ei);
     if (err == OK) {
@@ -850,6 +854,7 @@ enum err region_server_run(const struct region_server_opts *opts, struct errinfo
         }
         server_stop(s);
     } else {
+        feed_free(s->feed);
         committer_free(s->committer);
         engine_close(s->engine);
     }

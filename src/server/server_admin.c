@@ -130,23 +130,6 @@ static void metrics(const struct server_admin *s, struct http_req *req)
     buf_done(&b);
 }
 
-static void events(const struct server_admin *s, struct http_req *req)
-{
-    struct str base = STR("/_holdfast/events/");
-    uint64_t since = 0;
-    if (str_starts(req->target, base)) {
-        (void)str_to_u64(str_slice(req->target, base.n, req->target.n),
-                         &since); /* no number: from the start */
-    }
-    struct buf body;
-    struct json_out o;
-    buf_init(&body, 1 << 20);
-    json_out_init(&o, &body);
-    admin_events_json(s->events, since, &o);
-    admin_respond(req, 200, &body, "application/json");
-    buf_done(&body);
-}
-
 static enum err disturb(const struct server_admin *s, const struct http_req *req, struct arena *a,
                         struct errinfo *ei)
 {
@@ -206,7 +189,7 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
     }
     if (!s->auth || !s->region) {
         err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
-    } else if (cosmos_auth_check(s->auth, req, clock_wall_ms(), &is_read_only, &ei) == OK) {
+    } else if (admin_check(s->auth, req, &is_read_only, &ei) == OK) {
         if (post(s, req, is_read_only, &ei)) {
             return;
         }
@@ -218,8 +201,8 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
             buf_done(&body);
             return;
         }
-        if (str_starts(req->target, STR("/_holdfast/events"))) {
-            events(s, req);
+        if (feed_is_target(req->target)) {
+            feed_serve(s->feed, req);
             return;
         }
         if (str_eq(req->target, STR("/_holdfast/process"))) {

@@ -1,7 +1,7 @@
 /* A region server's operator endpoints:
  *
  *   GET /_holdfast/status          role, epoch, lag per region, what would be lost now
- *   GET /_holdfast/events/SINCE    the story so far: role changes, failovers, diverged suffixes
+ *   GET /events?since=N&wait=S     the story so far: role changes, failovers, diverged suffixes (feed.h)
  *   POST /_holdfast/fault          only with the option drill-faults: {"disk":"slow","delayMs":6000},
  *                                  {"disk":"full"} (half of the reserve is left), {"disk":"sound"}
  *   GET /metrics, /health/...      see admin.h
@@ -29,6 +29,6 @@ struct server_admin {
     struct cosmos_auth *auth;      /* NULL until the record is known */
     bool has_drill_faults;
     uint64_t disk_reserve_size;
-    const struct admin_events *events;
+    struct feed *feed;
 };
 void server_admin_handle(const struct server_admin *s, struct http_req *req);

@@ -511,6 +511,12 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     }
     buf_clear(&b);
     conf_common(up, &b, up->coord_port);
+    if (up->opts.webhook) {
+        buf_printf(&b, "webhook = \"%s\"\n", up->opts.webhook);
+    }
+    if (up->opts.webhook_secret_file) {
+        buf_printf(&b, "webhook-secret-file = %s\n", up->opts.webhook_secret_file);
+    }
     TRY_GOTO(add_child(up, "front", "front", &b, fds, n, false, NULL, &up->front, ei), out);
     TRY_GOTO(add_servers(up, ei), out);
 

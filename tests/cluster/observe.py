@@ -101,10 +101,10 @@ def _():
     writer = up.writer()  # another region, or the same one when it was back first
 
     def told():
-        return [e for e in up.call("GET", "/_holdfast/events/0", region=writer).doc if e["event"] == "failover"]
+        return [e for e in up.call("GET", "/events", region=writer).doc["events"] if e["event"] == "failover"]
     failover = until(f"{writer} tells of the failover", told)
     assert failover[-1]["rule"] > 0 and "epoch=" in failover[-1]["text"], failover
-    later = up.call("GET", f"/_holdfast/events/{failover[-1]['seq']}", region=writer).doc
+    later = up.call("GET", f"/events?since={failover[-1]['seq']}", region=writer).doc["events"]
     assert all(e["seq"] > failover[-1]["seq"] for e in later), later
     eq(prometheus.value(metrics(port_of(writer)), "holdfast_openings_total"), 1, "epochs opened")
     up.healthy()

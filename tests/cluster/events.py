@@ -1,0 +1,110 @@
+"""The event feed and the webhook of real processes: a failover is told by the front, by the new writer, and to
+another system, which is down at first."""
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import pathlib
+import signal
+import tempfile
+import threading
+
+from holdfast import Client, Tap, Up, eq, until
+
+tap = Tap()
+SECRET = "a secret that nobody else knows"
+received, refusals = [], [2]
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        received.append((dict(self.headers), body))
+        refusals[0] -= 1
+        self.send_response(500 if refusals[0] >= 0 else 200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+threading.Thread(target=receiver.serve_forever, daemon=True).start()
+tap.cleanup(receiver.shutdown)
+secrets = tempfile.TemporaryDirectory(prefix="holdfast-test-")
+tap.cleanup(secrets.cleanup)
+secret_file = pathlib.Path(secrets.name) / "secret"
+secret_file.write_text(SECRET + "\n")
+up = Up(args=["--webhook", f"http://someone:hidden@127.0.0.1:{receiver.server_port}/hook", "--webhook-secret-file", str(secret_file)])
+tap.cleanup(up.end)
+
+
+@tap.test("the front's feed, the new writer's feed and the webhook tell of a failover; long polls wake up")
+def _():
+    before = up.healthy()
+    start = up.call("GET", "/events").doc
+    waiting = {}
+
+    def poll():
+        waiting["answer"] = up.call("GET", f"/events?since={start['last']}&wait=30", timeout=40)
+    thread = threading.Thread(target=poll)
+    thread.start()
+    os.kill(up.pid(before["writer"]), signal.SIGKILL)
+    thread.join(30)
+    first = waiting["answer"].doc
+    assert first["events"] and first["events"][0]["seq"] == start["last"] + 1, first
+    eq((first["process"], first["instance"]), ("front", start["instance"]), "whose feed")
+
+    def told(region, want):
+        return [e for e in up.call("GET", "/events", region=region).doc["events"] if e["event"] == want]
+    story = until("the front tells", lambda: told(None, "failover"), 15)
+    assert story[-1]["rule"] in (310, 311, 312) and "reason=" in story[-1]["text"], story
+    assert until("and that it stands in", lambda: told(None, "standing_in")), "standing in"
+    writer = up.writer()
+    assert until("the writer tells", lambda: told(writer, "failover"))
+    up.healthy()
+
+    def delivered():
+        good = [r for r in received[2:] if r[0].get("x-holdfast-event") == "failover"]
+        return good or None
+    headers, body = until("the webhook got it in spite of two refusals", delivered, 30)[0]
+    stamp = headers["x-holdfast-timestamp"]
+    want = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    eq(headers["x-holdfast-signature"], "sha256=" + want, "signature")
+    doc = json.loads(body)
+    eq((doc["type"], doc["account"], doc["previousWriter"]), ("failover", before["account"], before["writer"]), "event")
+    eq(headers["x-holdfast-delivery"], doc["id"], "delivery id")
+    eq(received[0][0]["x-holdfast-delivery"], received[1][0]["x-holdfast-delivery"], "tried again with the same id")
+
+
+@tap.test("feeds want a key, any of them, and sensible questions")
+def _():
+    keys = up.call("GET", "/_holdfast/account/keys").doc
+    for region in ("west", None):
+        endpoint = up.region(region)["endpoint"] if region else up.endpoint
+        for key, want in ((None, 401), (keys["primaryReadonly"], 200)):
+            c = Client(endpoint, key)
+            eq(c.get("/events").status, want, f"{region}: {'read-only key' if key else 'no key'}")
+            c.close()
+        for query in ("since=x", "wait=61", "after=1"):
+            eq(up.call("GET", f"/events?{query}", region=region).status, 400, query)
+
+
+@tap.test("nothing of the webhook's password or secret is in a log")
+def _():
+    for path in (up.data / "run").glob("*.log"):
+        text = path.read_text()
+        for secret in (SECRET, "hidden", up.key):
+            assert secret not in text, f"{secret} in {path.name}"
+
+
+@tap.test("a webhook that cannot be one is refused at the start")
+def _():
+    for args in (["--webhook", "gopher://x"], ["--webhook-secret-file", str(secret_file)],
+                 ["--webhook", "http://x", "--webhook-secret-file", "/dev/null"]):
+        code, _, err = up.cli("up", *args)
+        eq(code, 2, f"{args}: {err}")
+
+
+tap.run()
