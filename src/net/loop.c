@@ -1,8 +1,16 @@
 /* The event loop: libuv with a bounded, merged mailbox from other threads.
  *
- * A round of libuv is: timers, prepare, wait and dispatch I/O (the mailbox is one of the I/O
- * sources), closing callbacks. The prepare step is where a round ends for us: loop_on_idle
- * functions run first (they may send), then the flush list (it writes what was sent).
+ * A round is: one pass of libuv that does not wait (timers, I/O, closing callbacks), the mailbox,
+ * loop_on_idle functions (they may send), the flush list (it writes what was sent). Then the thread
+ * waits for libuv's descriptor.
+ *
+ * All of that is done by whoever holds the turn. The loop's thread holds it except while it waits:
+ * then loop_enter() may take it for a round of the mailbox and the idle functions on the caller's
+ * thread, which saves two switches between threads. Nobody ever waits for the turn but the loop's
+ * thread (`is_wanted` keeps others from taking it again and again meanwhile). A post is never left
+ * behind: it is counted before the turn is tried, and whoever gives the turn away looks at the count
+ * after that. What such a visitor leaves to libuv (flushes, earlier timers, descriptors to watch)
+ * needs the loop's thread: it is woken.
  *
  * Timers of libuv count CLOCK_MONOTONIC, which stops while the machine is suspended: they say
  * "look again", never "this much time has passed". Whoever measures uses loop_now().
@@ -11,7 +19,9 @@
 #include "net/loop.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,14 +66,20 @@ struct loop_signal {
 struct loop {
     uv_loop_t uv;
     uv_async_t wake;
-    uv_prepare_t prepare;
     struct idle_fn idle_fns[LOOP_IDLE_FNS_MAX];
     size_t idle_fn_count;
-    struct list flushes; /* struct loop_flush.link */
+    struct list flushes;  /* struct loop_flush.link */
+    pthread_mutex_t turn; /* guards all above and the next three; never taken inside `lock` */
+    struct posts draining;
+    bool is_open;            /* runs, and lets others enter */
+    uint64_t waits_until_ms; /* of uv_now, while it waits */
+    _Atomic bool is_wanted;  /* the loop's thread is about to take the turn */
+    _Atomic uint64_t posted; /* ever; changed under `lock` */
+    _Atomic uint64_t taken;  /* of those; changed under `lock` */
     pthread_mutex_t lock;
-    struct posts inbox;    /* guarded by lock */
-    bool stop_requested;   /* guarded by lock */
-    struct posts draining; /* loop thread only */
+    struct posts inbox;  /* guarded by lock */
+    bool is_woken;       /* guarded by lock: for what is in the inbox */
+    bool stop_requested; /* guarded by lock */
 };
 
 struct loop_timer {
@@ -94,30 +110,38 @@ static void posts_add(struct posts *p, struct post item)
 
 static void on_wake(uv_async_t *handle)
 {
-    struct loop *l = (struct loop *)handle->data;
+    UNUSED(handle); /* the round empties the mailbox in any case */
+}
+
+/* One load of the mailbox. True when a stop was asked for. */
+static bool drain(struct loop *l)
+{
     (void)pthread_mutex_lock(&l->lock); /* cannot fail: plain mutex, never destroyed while used */
     struct posts full = l->inbox;
     l->inbox = l->draining;
     l->inbox.count = 0;
+    l->is_woken = false;
+    atomic_fetch_add(&l->taken, full.count);
     bool is_stop = l->stop_requested;
-    l->stop_requested = false;
     (void)pthread_mutex_unlock(&l->lock);
 
     for (size_t i = 0; i < full.count; i++) {
         full.items[i].fn(full.items[i].ctx);
     }
     l->draining = full;
-    if (is_stop) {
-        uv_stop(&l->uv);
-    }
+    return is_stop;
 }
 
-static void on_prepare(uv_prepare_t *handle)
+static void run_idle_fns(struct loop *l)
 {
-    struct loop *l = (struct loop *)handle->data;
     for (size_t i = 0; i < l->idle_fn_count; i++) {
         l->idle_fns[i].fn(l->idle_fns[i].ctx);
     }
+}
+
+static void end_round(struct loop *l)
+{
+    run_idle_fns(l);
     int rounds = 0;
     while (!list_is_empty(&l->flushes)) {
         struct list batch; /* so that a flush asked for meanwhile waits for its turn */
@@ -134,17 +158,49 @@ static void on_prepare(uv_prepare_t *handle)
     }
 }
 
+/* Milliseconds that libuv would wait now; 0 also when its descriptor is not up to date. */
+static int wait_ms(struct loop *l)
+{
+    uv_update_time(&l->uv);
+    return uv_backend_timeout(&l->uv);
+}
+
+static bool has_posts(const struct loop *l)
+{
+    return atomic_load(&l->posted) != atomic_load(&l->taken);
+}
+
+static void turn_take(struct loop *l)
+{
+    atomic_store(&l->is_wanted, true);
+    (void)pthread_mutex_lock(&l->turn); /* cannot fail, see drain() */
+    atomic_store(&l->is_wanted, false);
+}
+
+/* Waits for something to do, with the turn given away meanwhile. */
+static void wait_for_events(struct loop *l)
+{
+    int timeout_ms = wait_ms(l);
+    if (timeout_ms == 0) {
+        return;
+    }
+    l->waits_until_ms = timeout_ms < 0 ? UINT64_MAX : uv_now(&l->uv) + (uint64_t)timeout_ms;
+    (void)pthread_mutex_unlock(&l->turn);
+    if (!has_posts(l)) { /* those of now wake us */
+        struct pollfd ready = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+        (void)poll(&ready, 1, timeout_ms); /* whatever it says, the next round looks itself */
+    }
+    turn_take(l);
+}
+
 struct loop *loop_new(void)
 {
     struct loop *l = MEM_NEW(struct loop);
     must(uv_loop_init(&l->uv));
     must(uv_async_init(&l->uv, &l->wake, on_wake));
-    must(uv_prepare_init(&l->uv, &l->prepare));
-    l->wake.data = l;
-    l->prepare.data = l;
-    must(uv_prepare_start(&l->prepare, on_prepare));
     list_init(&l->flushes);
     must(pthread_mutex_init(&l->lock, NULL));
+    must(pthread_mutex_init(&l->turn, NULL));
     return l;
 }
 
@@ -154,8 +210,8 @@ static void close_handle(uv_handle_t *handle, void *arg)
     if (uv_is_closing(handle)) {
         return;
     }
-    /* Owners free what they made before the loop; only our own handles may be left. */
-    ASSERT(handle->type == UV_ASYNC || handle->type == UV_PREPARE);
+    /* Owners free what they made before the loop; only our own handle may be left. */
+    ASSERT(handle->type == UV_ASYNC);
     uv_close(handle, NULL);
 }
 
@@ -183,6 +239,7 @@ void loop_free(struct loop *l)
     ASSERT(list_is_empty(&l->flushes));
     must(uv_loop_close(&l->uv));
     (void)pthread_mutex_destroy(&l->lock); /* nobody posts any more by contract */
+    (void)pthread_mutex_destroy(&l->turn);
     mem_free(l->inbox.items);
     mem_free(l->draining.items);
     mem_free(l);
@@ -190,8 +247,21 @@ void loop_free(struct loop *l)
 
 void loop_run(struct loop *l)
 {
-    (void)uv_run(&l->uv, UV_RUN_DEFAULT); /* ends by uv_stop only: `wake` keeps it alive */
-    on_prepare(&l->prepare);              /* what the last round wrote still leaves */
+    turn_take(l);
+    l->is_open = true;
+    bool is_stop = false;
+    while (!is_stop) {
+        end_round(l);
+        wait_for_events(l);
+        (void)uv_run(&l->uv, UV_RUN_NOWAIT); /* says whether handles are left: `wake` always is */
+        is_stop = drain(l);
+    }
+    end_round(l); /* what the last round wrote still leaves */
+    l->is_open = false;
+    (void)pthread_mutex_lock(&l->lock);
+    l->stop_requested = false;
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)pthread_mutex_unlock(&l->turn);
 }
 
 void loop_stop(struct loop *l)
@@ -202,19 +272,63 @@ void loop_stop(struct loop *l)
     must(uv_async_send(&l->wake));
 }
 
-bool loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx)
+static bool put_post(struct loop *l, struct post item, bool will_wake)
 {
-    ASSERT(fn != NULL);
+    ASSERT(item.fn != NULL);
     (void)pthread_mutex_lock(&l->lock);
     bool is_room = l->inbox.count < LOOP_POSTS_MAX;
-    bool was_empty = l->inbox.count == 0;
     if (is_room) {
-        posts_add(&l->inbox, (struct post){fn, ctx});
+        posts_add(&l->inbox, item);
+        atomic_fetch_add(&l->posted, 1);
     }
+    bool must_wake = is_room && will_wake && !l->is_woken; /* one wake-up for all that is there */
+    l->is_woken = l->is_woken || must_wake;
     (void)pthread_mutex_unlock(&l->lock);
-    if (is_room && was_empty) {
-        must(uv_async_send(&l->wake)); /* whoever made it non-empty wakes; the rest ride along */
+    if (must_wake) {
+        must(uv_async_send(&l->wake));
     }
+    return is_room;
+}
+
+bool loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx)
+{
+    return put_post(l, (struct post){fn, ctx}, /* will_wake= */ true);
+}
+
+bool loop_leave(struct loop *l, void (*fn)(void *ctx), void *ctx)
+{
+    return put_post(l, (struct post){fn, ctx}, /* will_wake= */ false);
+}
+
+/* A round by a visitor, who holds the turn. True: the loop's thread must take over from here. */
+static bool visit(struct loop *l)
+{
+    bool is_stop = drain(l);
+    run_idle_fns(l);
+    int timeout_ms = wait_ms(l);
+    uint64_t due_ms = timeout_ms < 0 ? UINT64_MAX : uv_now(&l->uv) + (uint64_t)timeout_ms;
+    return is_stop || !list_is_empty(&l->flushes) || due_ms < l->waits_until_ms;
+}
+
+void loop_help(struct loop *l)
+{
+    while (has_posts(l) && !atomic_load(&l->is_wanted) && pthread_mutex_trylock(&l->turn) == 0) {
+        bool is_open = l->is_open;
+        bool must_wake = is_open && visit(l);
+        (void)pthread_mutex_unlock(&l->turn);
+        if (must_wake) {
+            must(uv_async_send(&l->wake));
+        }
+        if (!is_open) {
+            break; /* does not run yet, or no more */
+        }
+    }
+}
+
+bool loop_enter(struct loop *l, void (*fn)(void *ctx), void *ctx)
+{
+    bool is_room = loop_leave(l, fn, ctx);
+    loop_help(l);
     return is_room;
 }
 

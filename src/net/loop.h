@@ -1,5 +1,6 @@
-/* One event loop = one thread (libuv behind it). Everything but loop_post/loop_stop is called on
- * the loop's own thread (or before it runs). */
+/* One event loop (libuv behind it). Everything but loop_post, loop_enter and loop_stop is called from
+ * the functions that the loop calls, or before it runs. Those run one at a time, nearly all of them on
+ * the loop's own thread; loop_enter says which may run elsewhere. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,10 +16,21 @@ struct loop *loop_new(void);
 void loop_free(struct loop *l);
 void loop_run(struct loop *l);  /* until loop_stop */
 void loop_stop(struct loop *l); /* any thread; async-signal-safe: no */
-/* Runs fn(ctx) on the loop's thread, in order of posting. Any thread. Bounded: LOOP_POSTS_MAX
+/* Runs fn(ctx) between two events of the loop, in order of posting. Any thread. Bounded: LOOP_POSTS_MAX
  * pending posts, above it returns false and nothing happens. Wake-ups are merged. */
 enum { LOOP_POSTS_MAX = 1 << 16 };
 bool loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx);
+/* The same for whoever wants it done at once: while the loop waits and nobody else is in it, all that
+ * is posted and then the loop_on_idle functions run right here, before it returns. Otherwise it
+ * returns and they run soon after, on the thread that is in the loop. So what is posted, and what runs
+ * when idle, must not depend on its thread in a loop that is entered; timers, signals, descriptors and
+ * what is sent over links stay with the loop's thread. Never from inside the loop's functions. */
+bool loop_enter(struct loop *l, void (*fn)(void *ctx), void *ctx);
+/* The two halves of it. What is left runs in the loop's next round, whatever brings that about, and
+ * nobody is woken for it: for a caller who knows of a round to come. loop_help() makes one if anything
+ * is posted and nobody is in the loop. */
+bool loop_leave(struct loop *l, void (*fn)(void *ctx), void *ctx);
+void loop_help(struct loop *l);
 usec loop_now(struct loop *l); /* fresh CLOCK_BOOTTIME */
 /* Called once after each round of events, before the loop waits again: the place to flush. */
 void loop_on_idle(struct loop *l, void (*fn)(void *ctx), void *ctx);

@@ -2,8 +2,10 @@
  * before flushes in every round, timers, signals and readable descriptors. */
 #include "net/loop.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -131,6 +133,196 @@ T_TEST("a flush asked for by an idle function runs in the same round")
     t_eq_int(w.trace[0], 2);
     t_eq_int(w.trace[1], 1);
     t_eq_int(w.trace[2], 2);
+    loop_free(w.loop);
+}
+
+/* ---- entering ---- */
+
+static void sleep_ms(int ms)
+{
+    (void)poll(NULL, 0, ms); /* shorter does no harm */
+}
+
+static void *run_loop(void *arg)
+{
+    UNUSED(arg);
+    loop_run(w.loop);
+    return NULL;
+}
+
+static pthread_t start_loop(void)
+{
+    pthread_t thread;
+    t_check(pthread_create(&thread, NULL, run_loop, NULL) == 0);
+    return thread;
+}
+
+static void end_loop(pthread_t thread)
+{
+    loop_stop(w.loop);
+    t_check(pthread_join(thread, NULL) == 0);
+    loop_free(w.loop);
+}
+
+struct visit {
+    pthread_t thread; /* that ran it */
+    atomic_bool was_run;
+};
+
+static void note_thread(void *ctx)
+{
+    struct visit *v = ctx;
+    v->thread = pthread_self();
+    atomic_store(&v->was_run, true);
+}
+
+static void await(const atomic_bool *what)
+{
+    while (!atomic_load(what)) {
+        sleep_ms(1);
+    }
+}
+
+T_TEST("who enters a loop that waits is served on its own thread, idle functions included")
+{
+    setup();
+    struct visit idle = {0};
+    loop_on_idle(w.loop, note_thread, &idle);
+    pthread_t thread = start_loop();
+    await(&idle.was_run);
+    /* The loop may be on its way to waiting still: some round ends up here. */
+    bool was_here = false;
+    for (int i = 0; i < 2000 && !was_here; i++) {
+        struct visit v = {0};
+        t_check(loop_enter(w.loop, note_thread, &v));
+        await(&v.was_run);
+        was_here = pthread_equal(v.thread, pthread_self()) != 0;
+        sleep_ms(was_here ? 0 : 1);
+    }
+    t_check(was_here);
+    t_check(pthread_equal(idle.thread, pthread_self()) != 0);
+    end_loop(thread);
+}
+
+T_TEST("before the loop runs and after it nobody enters")
+{
+    setup();
+    struct visit before = {0};
+    t_check(loop_enter(w.loop, note_thread, &before));
+    t_check(!atomic_load(&before.was_run));
+    pthread_t thread = start_loop();
+    await(&before.was_run);
+    t_check(pthread_equal(before.thread, thread) != 0);
+    loop_stop(w.loop);
+    t_check(pthread_join(thread, NULL) == 0);
+    struct visit after = {0};
+    t_check(loop_enter(w.loop, note_thread, &after));
+    t_check(!atomic_load(&after.was_run));
+    loop_free(w.loop);
+}
+
+enum { VISITORS = 4, VISITS = 30000 };
+
+struct visitor {
+    pthread_t thread;
+    uint64_t next; /* value the next visit must carry */
+    uint64_t sent;
+};
+
+static struct visitor visitors[VISITORS];
+static int inside; /* plain on purpose: nobody else may be inside */
+static uint64_t visits_done;
+
+static void count_visit(void *ctx)
+{
+    struct visitor *v = ctx;
+    w.errors += inside++ != 0;
+    v->next++;
+    visits_done++;
+    w.errors += --inside != 0;
+}
+
+static void *visit_often(void *arg)
+{
+    struct visitor *v = arg;
+    for (v->sent = 0; v->sent < VISITS; v->sent++) {
+        /* Every fourth in the other way, and from both ways at once. */
+        while (!(v->sent % 4 == 3 ? loop_post : loop_enter)(w.loop, count_visit, v)) {
+        }
+    }
+    return NULL;
+}
+
+T_TEST("visitors and the loop take turns, and no post is left behind")
+{
+    setup();
+    visits_done = 0;
+    pthread_t thread = start_loop();
+    for (size_t i = 0; i < VISITORS; i++) {
+        visitors[i] = (struct visitor){0};
+        t_check(pthread_create(&visitors[i].thread, NULL, visit_often, &visitors[i]) == 0);
+    }
+    for (size_t i = 0; i < VISITORS; i++) {
+        t_check(pthread_join(visitors[i].thread, NULL) == 0);
+    }
+    /* Nothing else wakes the loop: a post that was overlooked would stay. */
+    struct visit last = {0};
+    t_check(loop_post(w.loop, note_thread, &last));
+    await(&last.was_run);
+    loop_stop(w.loop);
+    t_check(pthread_join(thread, NULL) == 0);
+    t_eq_u64(visits_done, VISITORS * (uint64_t)VISITS);
+    t_eq_u64(w.errors, 0);
+    loop_free(w.loop);
+}
+
+T_TEST("a lone post by a visitor runs though the loop was just giving the turn away")
+{
+    setup();
+    pthread_t thread = start_loop();
+    for (int i = 0; i < 3000; i++) {
+        struct visit v = {0};
+        t_check((i % 2 == 0 ? loop_enter : loop_post)(w.loop, note_thread, &v));
+        while (!atomic_load(&v.was_run)) { /* no sleep: the next comes as close as can be */
+        }
+    }
+    end_loop(thread);
+}
+
+static struct visit fired;
+
+static void on_earlier_timer(void *ctx)
+{
+    note_thread(ctx);
+}
+
+static void set_timer(void *ctx)
+{
+    loop_timer_set(w.timer, 5, 0);
+    note_thread(ctx);
+}
+
+static void free_timer(void *ctx)
+{
+    loop_timer_free(w.timer);
+    stop(ctx);
+}
+
+T_TEST(
+    "what a visitor leaves to the loop is done by the loop's thread, however long it meant to wait")
+{
+    setup();
+    fired = (struct visit){0};
+    w.timer = loop_timer_new(w.loop, on_earlier_timer, &fired);
+    loop_timer_set(w.timer, 3600000, 0);
+    pthread_t thread = start_loop();
+    struct visit v = {0};
+    sleep_ms(20); /* long enough to wait by now, as a rule */
+    t_check(loop_enter(w.loop, set_timer, &v));
+    await(&fired.was_run);
+    t_check(pthread_equal(fired.thread, thread) != 0);
+    t_check(loop_post(w.loop, free_timer, NULL));
+    t_check(pthread_join(thread, NULL) == 0);
     loop_free(w.loop);
 }
 
