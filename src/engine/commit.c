@@ -1,6 +1,6 @@
-/* See commit.h. The queue is a vector under a lock; the thread swaps it for an empty one and works
- * through what it got. The lock is held for a few instructions by either side. The producer makes
- * a system call only when the thread sleeps.
+/* See commit.h. The queue is a vector under a lock; whoever does a group (`is_applying`: one at a time)
+ * swaps it for an empty one and works through what it got. The lock is held for a few instructions by
+ * either side. The producer makes a system call only when the thread sleeps.
  *
  * Not handled: fairness between partitions. The core bounds what it has in flight. */
 #include "engine/commit.h"
@@ -36,29 +36,33 @@ struct committer {
     struct committer_cfg cfg;
     pthread_t thread;
 
-    pthread_mutex_t lock; /* guards the next five; rank: above the engine's locks */
+    pthread_mutex_t lock; /* guards the next six; rank: above the engine's locks */
     pthread_cond_t wake;
     struct items queue;
     bool is_sleeping;
     bool is_stopping;
+    bool is_applying;           /* somebody has what is taken, and the fields below */
     _Atomic size_t queued;      /* queue.n, readable without the lock */
     _Atomic size_t queued_size; /* bytes in the queue and in the group being written */
 
-    /* The thread's own. */
+    /* Of whoever applies. */
     struct items taken;
     struct engine_batch **batches;
     enum err *errs;
     struct committer_done *done;
     size_t group_cap;
-    usec idle_us; /* smoothed time between running dry and the next batch */
+    _Atomic usec group_us; /* smoothed time of a group */
 
-    _Atomic uint64_t groups, batch_count, bytes, group_batches_max, sleeps, spins_hit, apply_us_max;
-    _Atomic uint64_t histogram[HISTOGRAM_BUCKETS]; /* written by the thread only */
+    usec idle_us; /* smoothed time between running dry and the next batch; the thread's own */
+
+    _Atomic uint64_t groups, batch_count, bytes, group_batches_max, apply_us_max, helped;
+    _Atomic uint64_t sleeps, spins_hit;            /* written by the thread only */
+    _Atomic uint64_t histogram[HISTOGRAM_BUCKETS]; /* like the other numbers: by whoever applies */
 };
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {
-    /* One writer: no locked instruction needed. */
+    /* One writer at a time: no locked instruction needed. */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
@@ -118,6 +122,7 @@ static void group_reserve(struct committer *c, size_t n)
 static void note_time(struct committer *c, usec took_us)
 {
     add(&c->histogram[histogram_bucket(took_us)], 1);
+    c->group_us = (c->group_us * 7 + took_us) / 8;
     if (took_us > c->apply_us_max) {
         c->apply_us_max = took_us;
     }
@@ -189,32 +194,50 @@ static bool spin(struct committer *c, usec since_us)
     return false;
 }
 
-/* Takes all that is queued, waiting for it; false: stopping and nothing is left. */
-static bool take(struct committer *c)
+/* With the lock held: makes the caller the one who applies, with all that is queued. */
+static void take_queue(struct committer *c)
 {
-    if (atomic_load_explicit(&c->queued, memory_order_acquire) == 0) {
-        usec dry_us = clock_boot_us();
-        bool was_hit = spin(c, dry_us);
-        add(&c->spins_hit, was_hit ? 1 : 0);
-        pthread_mutex_lock(&c->lock);
-        while (c->queue.n == 0 && !c->is_stopping) {
-            c->is_sleeping = true;
-            add(&c->sleeps, 1);
-            pthread_cond_wait(&c->wake, &c->lock);
-        }
-        c->is_sleeping = false;
-        usec idle_us = clock_boot_us() - dry_us;
-        usec capped_us = idle_us < 4 * c->cfg.spin_us ? idle_us : 4 * c->cfg.spin_us;
-        c->idle_us = (c->idle_us * 7 + capped_us) / 8;
-    } else {
-        pthread_mutex_lock(&c->lock);
-    }
     struct items taken = c->queue;
     c->queue = c->taken;
     c->taken = taken;
     c->queued = 0;
+    c->is_applying = true;
+}
+
+/* Takes all that is queued, waiting for it; false: stopping and nothing is left. */
+static bool take(struct committer *c)
+{
+    bool is_dry = atomic_load_explicit(&c->queued, memory_order_acquire) == 0;
+    usec dry_us = is_dry ? clock_boot_us() : 0;
+    if (is_dry) {
+        bool was_hit = spin(c, dry_us);
+        add(&c->spins_hit, was_hit ? 1 : 0);
+    }
+    pthread_mutex_lock(&c->lock);
+    while (c->is_applying || (c->queue.n == 0 && !c->is_stopping)) {
+        c->is_sleeping = true;
+        add(&c->sleeps, 1);
+        pthread_cond_wait(&c->wake, &c->lock);
+    }
+    c->is_sleeping = false;
+    if (is_dry) {
+        usec idle_us = clock_boot_us() - dry_us;
+        usec capped_us = idle_us < 4 * c->cfg.spin_us ? idle_us : 4 * c->cfg.spin_us;
+        c->idle_us = (c->idle_us * 7 + capped_us) / 8;
+    }
+    take_queue(c);
     pthread_mutex_unlock(&c->lock);
-    return taken.n > 0;
+    return c->taken.n > 0;
+}
+
+static void give_back(struct committer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->is_applying = false;
+    pthread_mutex_unlock(&c->lock);
+    if (c->cfg.settled != NULL) {
+        c->cfg.settled(c->cfg.ctx);
+    }
 }
 
 static void *run(void *arg)
@@ -222,6 +245,7 @@ static void *run(void *arg)
     struct committer *c = (struct committer *)arg;
     while (take(c)) {
         commit_taken(c);
+        give_back(c);
     }
     return NULL;
 }
@@ -299,19 +323,53 @@ enum err committer_submit(struct committer *c, struct engine_batch *b, uint64_t 
     ASSERT(!c->is_stopping);
     bool is_full = c->queue.n >= c->cfg.queue_max ||
                    (c->queue.n > 0 && c->queued_size + item.size > c->cfg.queue_size_max);
-    bool must_wake = false;
     if (!is_full) {
         items_push(&c->queue, item);
         atomic_fetch_add(&c->queued_size, item.size);
         atomic_store_explicit(&c->queued, c->queue.n, memory_order_release);
-        must_wake = c->is_sleeping;
-        c->is_sleeping = false; /* one signal is enough */
     }
+    pthread_mutex_unlock(&c->lock);
+    return is_full ? ERR_BUSY : OK;
+}
+
+bool committer_is_busy(const struct committer *c)
+{
+    return c->is_applying;
+}
+
+bool committer_has_queue(const struct committer *c)
+{
+    return atomic_load_explicit(&c->queued, memory_order_relaxed) > 0;
+}
+
+void committer_wake(struct committer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    /* While a group is being done nobody need be woken: whoever does it looks again afterwards. */
+    bool must_wake = c->is_sleeping && !c->is_applying && (c->queue.n > 0 || c->is_stopping);
+    c->is_sleeping = c->is_sleeping && !must_wake; /* one signal is enough */
     pthread_mutex_unlock(&c->lock);
     if (must_wake) {
         pthread_cond_signal(&c->wake);
     }
-    return is_full ? ERR_BUSY : OK;
+}
+
+bool committer_help(struct committer *c)
+{
+    bool is_quick = c->group_us <= COMMITTER_HELP_US_MAX;
+    pthread_mutex_lock(&c->lock);
+    bool is_mine = is_quick && !c->is_applying && c->queue.n > 0;
+    if (is_mine) {
+        take_queue(c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (is_mine) {
+        commit_taken(c);
+        add(&c->helped, 1);
+        give_back(c);
+    }
+    committer_wake(c); /* what came meanwhile */
+    return is_mine;
 }
 
 void committer_stats_get(const struct committer *c, struct committer_stats *ret)
@@ -323,6 +381,7 @@ void committer_stats_get(const struct committer *c, struct committer_stats *ret)
         .group_batches_max = c->group_batches_max,
         .sleeps = c->sleeps,
         .spins_hit = c->spins_hit,
+        .helped = c->helped,
         .queued = c->queued,
         .queued_size = c->queued_size,
         .apply_us_p50 = histogram_quantile(c, 500),

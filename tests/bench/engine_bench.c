@@ -161,6 +161,7 @@ static void committer_group(struct bench *b, size_t n)
         enum err err = committer_submit(b->committer, batch_of(b), b->next);
         ASSERT(err == OK);
     }
+    committer_wake(b->committer);
     pthread_mutex_lock(&b->waiter.lock);
     while (b->waiter.left > 0) {
         pthread_cond_wait(&b->waiter.changed, &b->waiter.lock);

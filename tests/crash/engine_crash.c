@@ -306,6 +306,7 @@ static void fill_dropped(struct writer *w)
     if (committer_submit(w->c, b, PARTS) != OK) {
         die("submit");
     }
+    committer_wake(w->c);
 }
 
 static void write_until_killed(generation g, bool is_dropping)
@@ -341,6 +342,11 @@ static void write_until_killed(generation g, bool is_dropping)
         shared->submitted[part] = n;
         if (committer_submit(w->c, b, n * (PARTS + 1) + part) != OK) {
             die("submit");
+        }
+        if (rng_below(&rng, 4) == 0) {
+            committer_help(w->c); /* both ways of becoming durable */
+        } else {
+            committer_wake(w->c);
         }
     }
 }

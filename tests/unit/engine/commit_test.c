@@ -82,10 +82,15 @@ static void test_all_are_answered_in_order(void)
     struct committer *c = committer_new(&cfg);
     for (uint64_t i = 0; i < 3000; i++) {
         t_ok(committer_submit(c, batch_of(e, i), i));
+        if (i % 3 == 0) {
+            committer_wake(c);
+        }
         if (i % 700 == 0) {
+            committer_wake(c);
             seen_wait(&s, i + 1); /* lets the thread run dry now and then */
         }
     }
+    committer_wake(c);
     seen_wait(&s, 3000);
     struct committer_stats stats;
     committer_stats_get(c, &stats);
@@ -111,6 +116,7 @@ static void test_waiting_batches_become_one_group(void)
     struct committer *c = committer_new(&cfg);
     seen_hold(&s, true);
     t_ok(committer_submit(c, batch_of(e, 0), 0));
+    committer_wake(c);
     struct committer_stats stats;
     do { /* until the thread is in the callback of the first group */
         committer_stats_get(c, &stats);
@@ -122,6 +128,8 @@ static void test_waiting_batches_become_one_group(void)
     struct engine_batch *over = batch_of(e, 65);
     t_err(committer_submit(c, over, 65), ERR_BUSY);
     engine_batch_free(over);
+    t_check(committer_has_queue(c));
+    t_check(!committer_help(c)); /* a group is being done: this one is the thread's */
     seen_hold(&s, false);
     seen_wait(&s, 65);
     committer_free(c);
@@ -143,6 +151,66 @@ static void test_stopping_finishes_the_queue(void)
     committer_free(c);
     t_eq_u64(s.ok, 100);
     committer_free(NULL);
+    engine_close(e);
+}
+
+static void test_who_helps_does_the_group_itself(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
+    struct committer *c = committer_new(&cfg);
+    t_check(!committer_help(c)); /* nothing to do */
+    for (uint64_t i = 0; i < 40; i += 2) {
+        t_ok(committer_submit(c, batch_of(e, i), i));
+        t_ok(committer_submit(c, batch_of(e, i + 1), i + 1));
+        c->group_us = 0;            /* however slow this disk is */
+        t_check(committer_help(c)); /* nobody was woken: only we can have done it */
+        t_eq_u64(s.next_ticket, i + 2);
+    }
+    struct committer_stats stats;
+    committer_stats_get(c, &stats);
+    t_eq_u64(stats.helped, 20);
+    t_eq_u64(stats.groups, 20);
+    /* Slow groups are the thread's again. */
+    c->group_us = COMMITTER_HELP_US_MAX + 1;
+    t_ok(committer_submit(c, batch_of(e, 40), 40));
+    t_check(!committer_help(c));
+    seen_wait(&s, 41);
+    committer_free(c);
+    t_eq_u64(s.ok, 41);
+    engine_close(e);
+}
+
+static void *wait_for_all(void *arg)
+{
+    seen_wait((struct seen *)arg, 4000);
+    return NULL;
+}
+
+/* Whoever does the groups, each ticket is answered once and in order, and none is forgotten. */
+static void test_help_and_the_thread_mix(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
+    struct committer *c = committer_new(&cfg);
+    pthread_t waiter;
+    t_check(pthread_create(&waiter, NULL, wait_for_all, &s) == 0);
+    for (uint64_t i = 0; i < 4000; i++) {
+        t_ok(committer_submit(c, batch_of(e, i), i));
+        if (i % 5 == 4) {
+            committer_help(c); /* whether it was us does not matter here */
+        } else if (i % 5 == 1) {
+            committer_wake(c);
+        }
+    }
+    t_check(pthread_join(waiter, NULL) == 0);
+    committer_free(c);
+    t_eq_u64(s.ok, 4000);
+    t_eq_u64(suite_verify(e), 0);
     engine_close(e);
 }
 
@@ -176,6 +244,7 @@ static void test_failed_sync_fails_everything_after(void)
     struct committer *c = committer_new(&cfg);
     for (uint64_t i = 0; i < 6; i++) {
         t_ok(committer_submit(c, batch_of(e, i), i));
+        committer_wake(c);
         seen_wait(&s, i + 1);
     }
     committer_free(c);
@@ -201,6 +270,8 @@ static const struct suite_case cases[] = {
     {"all batches are answered in order", test_all_are_answered_in_order},
     {"waiting batches become one group, up to the limit", test_waiting_batches_become_one_group},
     {"stopping finishes the queue", test_stopping_finishes_the_queue},
+    {"who helps does the group itself", test_who_helps_does_the_group_itself},
+    {"helpers and the thread mix", test_help_and_the_thread_mix},
     {"a stale guard fails only its batch", test_stale_guard_fails_only_its_batch},
     {"a failed sync fails everything after it", test_failed_sync_fails_everything_after},
 };
