@@ -339,12 +339,15 @@ void http_respond(struct http_req *req, struct http_response *res)
     stage(x, res);
     int was = atomic_exchange(&x->state, EXCHANGE_ANSWERED);
     ASSERT(was == EXCHANGE_RUNNING || was == EXCHANGE_PARKED || was == EXCHANGE_ABANDONED);
+    struct http_listener *listener = x->listener;
+    struct MHD_Connection *mhd = x->mhd;
+    /* First: http_on_completed keeps an exchange that nobody else holds, with all its memory. While the
+     * connection is suspended it holds the exchange itself. */
+    http_exchange_unref(x);
     if (was == EXCHANGE_PARKED) {
-        struct http_listener *listener = x->listener;
-        MHD_resume_connection(x->mhd);
+        MHD_resume_connection(mhd);
         atomic_fetch_sub(&listener->parked_count, 1); /* from here on the listener may end */
     }
-    http_exchange_unref(x);
 }
 
 static void default_refuse(const char *why, struct buf *out)
@@ -401,6 +404,24 @@ static enum MHD_Result answer_refusal(struct http_conn_state *x, int status, con
     return queue_answer(x);
 }
 
+/* The connection of this thread's latest requests and their number. */
+static _Thread_local struct {
+    const struct MHD_Connection *mhd; /* only compared: it may be gone */
+    uint64_t count;
+} lately;
+
+static void note_request(const struct http_conn_state *x)
+{
+    lately.count = lately.mhd == x->mhd ? lately.count + 1 : 1;
+    lately.mhd = x->mhd;
+}
+
+bool http_thread_is_alone(void)
+{
+    enum { ALONE_REQUESTS_MIN = 8 };
+    return lately.count >= ALONE_REQUESTS_MIN;
+}
+
 /* Calls the handler; suspends the connection unless it has answered already. */
 static enum MHD_Result run_handler(struct http_conn_state *x)
 {
@@ -409,6 +430,7 @@ static enum MHD_Result run_handler(struct http_conn_state *x)
     x->req.received_us = clock_boot_us();
     atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
     http_exchange_ref(x); /* the handler's, dropped by http_respond */
+    note_request(x);
     atomic_store(&x->state, EXCHANGE_RUNNING);
     s->opts.handler(s->opts.ctx, &x->req);
     if (atomic_load(&x->state) == EXCHANGE_ANSWERED) {

@@ -66,6 +66,10 @@ void http_response_header(struct http_response *r, struct str name, struct str v
 /* Answers and ends the request. Any thread. */
 void http_respond(struct http_req *req, struct http_response *res);
 
+/* Inside the handler: whether this thread has lately served no other connection than this one, so that
+ * keeping it busy for a moment holds nobody else up. */
+bool http_thread_is_alone(void);
+
 /* Inside `answered`: a header of the answer, NULL when absent. */
 const char *http_answer_header(const struct http_req *req, const char *name);
 

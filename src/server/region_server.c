@@ -1,9 +1,14 @@
 /* One region's process. See region_server.h.
  *
- *   HTTP threads --(post: write, wait)--> loop: region core --(batch)--> commit thread
+ *   HTTP threads --(enter: write, wait)--> loop: region core --(batch)--> commit thread
  *        ^                                   |  ^   |  ^                       |
- *        +------(http_respond)---------------+  +---|--+--(post: durable)------+
+ *        +------(http_respond)---------------+  +---|--+--(enter: durable)-----+
  *                                                   +--> peers, coordinator (same loop)
+ *
+ * The core is used by one thread at a time, whichever is in the loop (loop_enter): with few requests
+ * on their way the HTTP thread orders a write itself and the commit thread answers it; a lone client's
+ * write is ordered, made durable and answered on its HTTP thread without any switch. The busier the
+ * server, the more of it falls to the loop's thread, in larger rounds.
  *
  * Start: the coordinator must show the account record (it names our region id) before the core can
  * exist; until then only health answers. What the watch reports before that is kept and fed in. */
@@ -150,7 +155,15 @@ static void durable_arrived(void *ctx)
     mem_free(d);
 }
 
-/* On the commit thread. */
+/* With many writes on their way the core's data is best kept in one processor's cache and its rounds
+ * large: they are the loop's thread's. With few, switching to it costs more than that. */
+static bool is_crowded(const struct server *s)
+{
+    enum { CROWD = 12 };
+    return atomic_load_explicit(&s->writes_open, memory_order_relaxed) > CROWD;
+}
+
+/* On the thread that did the group. */
 static void on_durable(void *ctx, const struct committer_done *done, size_t n,
                        const struct errinfo *ei)
 {
@@ -163,8 +176,17 @@ static void on_durable(void *ctx, const struct committer_done *done, size_t n,
     d->server = s;
     d->count = n;
     memcpy(d->each, done, n * sizeof(d->each[0]));
-    bool is_posted = loop_post(s->loop, durable_arrived, d);
+    bool is_posted = is_crowded(s) || committer_has_queue(s->committer)
+                         ? loop_post(s->loop, durable_arrived, d)
+                         : loop_enter(s->loop, durable_arrived, d);
     ASSERT(is_posted); /* far fewer groups in flight than the loop's queue holds */
+}
+
+/* On the same thread. */
+static void on_settled(void *ctx)
+{
+    struct server *s = ctx;
+    loop_help(s->loop);
 }
 
 static struct peer *peer_by_id(struct server *s, region_id id)
@@ -305,22 +327,44 @@ static bool submit_post(struct server *s, struct region_write *write, struct reg
 {
     struct submit *sub = mem_alloc(sizeof(*sub));
     *sub = (struct submit){s, write, wait};
-    if (!loop_post(s->loop, submit_arrived, sub)) {
-        mem_free(sub);
-        return false;
+    bool is_posted = false;
+    if (is_crowded(s)) {
+        is_posted = loop_post(s->loop, submit_arrived, sub);
+    } else if (write && committer_is_busy(s->committer)) {
+        /* What is ordered now would not be written any sooner: it is left to whoever does the present
+         * group, who then orders all that came meanwhile in one round. */
+        is_posted = loop_leave(s->loop, submit_arrived, sub);
+        if (!committer_is_busy(s->committer)) {
+            loop_help(s->loop); /* it has settled meanwhile, perhaps without seeing ours */
+        }
+    } else {
+        is_posted = loop_enter(s->loop, submit_arrived, sub);
     }
-    return true;
+    if (!is_posted) {
+        mem_free(sub);
+    }
+    return is_posted;
 }
+
+/* Set while this thread is on its way to committer_help(). */
+static _Thread_local bool will_help;
 
 static bool backend_write(void *ctx, struct region_write *w)
 {
     struct server *s = ctx;
-    atomic_fetch_add_explicit(&s->writes_open, 1, memory_order_relaxed);
-    if (!submit_post(s, w, NULL)) {
+    /* A thread that serves one busy client, whose write is the only one: nobody waits for it but that
+     * client, so it may as well wait for the disk. */
+    bool is_alone = atomic_fetch_add_explicit(&s->writes_open, 1, memory_order_relaxed) == 0 &&
+                    http_thread_is_alone();
+    will_help = is_alone;
+    bool is_posted = submit_post(s, w, NULL);
+    will_help = false;
+    if (!is_posted) {
         atomic_fetch_sub_explicit(&s->writes_open, 1, memory_order_relaxed);
-        return false;
+    } else if (is_alone) {
+        committer_help(s->committer);
     }
-    return true;
+    return is_posted;
 }
 
 static bool backend_wait(void *ctx, struct region_wait *w)
@@ -683,6 +727,9 @@ static void on_round_end(void *ctx)
     if (s->region) {
         region_flush(s->region);
     }
+    if (!will_help) {
+        committer_wake(s->committer);
+    }
 }
 
 /* What is left is for what must be written whatever clients do. A quarter of the reserve more has to
@@ -766,7 +813,8 @@ static enum err server_start(struct server *s, struct errinfo *ei)
     TRY(files_mkdirs(o->dir, ei));
     struct engine_opts eo = {.driver = str_of(o->engine), .dir = str_of(dir)};
     TRY(engine_open(&eo, &s->engine, ei));
-    struct committer_cfg cc = {.engine = s->engine, .done = on_durable, .ctx = s};
+    struct committer_cfg cc = {
+        .engine = s->engine, .done = on_durable, .settled = on_settled, .ctx = s};
     s->committer = committer_new(&cc);
     s->coord = coord_client_new(s->loop, o->coordinator, o->secret);
     struct coord_events ev = {
