@@ -30,6 +30,9 @@ static const struct cli_command commands[] = {
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
      "  offline REGION    take REGION out; --force when writes would be lost\n"
      "  online REGION     let it back in; it catches up first\n"
+     "  consistency LEVEL change the level: Strong, BoundedStaleness (--max-staleness-ops, "
+     "--max-staleness-seconds),\n"
+     "                    Session, ConsistentPrefix or Eventual; waits until it is in force\n"
      "  keys              print the keys; --regenerate WHICH makes a new one\n",
      cmd_account},
     {"conflicts", "[list | show --id ID | export --out FILE]",
