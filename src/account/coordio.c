@@ -184,6 +184,12 @@ static void tell_changes(struct region *r, const struct account_record *old)
             region_event(r, EVENT_REJOINED, RULE_ADMIT, "region=%s", g->name);
         }
     }
+    if (old != NULL &&
+        (old->level != rec->level || record_lease_level(old) != record_lease_level(rec))) {
+        region_event(r, EVENT_LEVEL, old->level != rec->level ? RULE_LEVEL : 0,
+                     "level=%s was=%s to=%s", consistency_name(rec->level),
+                     consistency_name(old->level), consistency_name(record_lease_level(rec)));
+    }
     if (old != NULL && old->lsn_limit != rec->lsn_limit && old->epoch == rec->epoch) {
         region_event(r, EVENT_LSN_BLOCK, RULE_LSN_BLOCK, "limit=%llu",
                      (unsigned long long)rec->lsn_limit);

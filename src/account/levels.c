@@ -118,6 +118,15 @@ static bool has_caught_up(const struct region *r)
     return true;
 }
 
+/* No region that could take over, or is about to serve Bounded reads, lacks more than K entries. */
+static bool is_within_bounds(const struct region *r)
+{
+    struct repl_staleness worst;
+    uint64_t mask = repl_mode(r->repl)->strong_mask;
+    repl_staleness_all(r->repl, mask & ~record_mask(r->cfg.self), &worst);
+    return worst.is_known && worst.ops <= r->rec->max_staleness_ops;
+}
+
 /* No region may go on serving reads under a lease for what the new level does not keep: it knows of
  * the change, or its lease is certainly over. */
 static bool leases_are_over(const struct region *r)
@@ -136,10 +145,11 @@ static bool level_holds(const struct region *r)
 {
     const struct account_record *rec = r->rec;
     if (rec->level_to > rec->level) {
-        return rec->level_to != CONSISTENCY_STRONG || BUG(BUG_LEVEL_NO_CATCH_UP) ||
-               has_caught_up(r);
+        return rec->level_to < CONSISTENCY_BOUNDED_STALENESS || BUG(BUG_LEVEL_NO_CATCH_UP) ||
+               (rec->level_to == CONSISTENCY_STRONG ? has_caught_up(r) : is_within_bounds(r));
     }
-    return rec->level < CONSISTENCY_BOUNDED_STALENESS || leases_are_over(r);
+    return rec->level < CONSISTENCY_BOUNDED_STALENESS || BUG(BUG_LEVEL_KEEPS_LEASES) ||
+           leases_are_over(r);
 }
 
 bool levels_finish(const struct region *r, struct account_record *next)
@@ -188,8 +198,8 @@ bool levels_may_lease(const struct region *r, region_id to)
         !region_lease_is_fresh(r) || (r->rec->q_mask & bit) == 0 || (r->evicting & bit) != 0) {
         return false;
     }
-    if (level == CONSISTENCY_STRONG) {
-        return true;
+    if (repl_mode(r->repl)->staleness_ops == 0 || BUG(BUG_LEASE_IGNORES_LAG)) {
+        return true; /* Strong: writes wait for the region */
     }
     struct repl_staleness worst;
     repl_staleness_all(r->repl, bit, &worst);

@@ -180,6 +180,7 @@ struct region {
         uint64_t lost_estimate;
         region_id from;
     } last_failover;
+    usec throttle_told_us; /* last EVENT_THROTTLED */
     uint64_t writes_delayed, writes_throttled;
     uint64_t writes_ok, writes_unknown, writes_refused, writes_rejected, failovers, stale_events;
 };
@@ -254,6 +255,8 @@ bool region_may_hold_lease(const struct region *r, region_id id, usec now);
 
 /* ---- throttle.c ---- */
 enum throttle_verdict { THROTTLE_GO, THROTTLE_WAIT, THROTTLE_REFUSE };
+void throttle_tell(struct region *r,
+                   const struct region_write *w); /* refused: now and then an event */
 enum throttle_verdict throttle_check(const struct region *r, struct region_write *w);
 
 /* ---- write.c ---- */

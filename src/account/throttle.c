@@ -11,6 +11,7 @@
 #include "base/contract.h"
 #include "repl/staleness.h"
 
+enum { TELL_MS = 10000 };
 enum { DELAY_FROM_PERCENT = 80, DELAY_MIN_MS = 10, DELAY_MAX_MS = 250, FULL_PERCENT = 100 };
 
 static unsigned measure(const struct region *r, const struct partition *p, struct repl_staleness *s,
@@ -54,4 +55,18 @@ enum throttle_verdict throttle_check(const struct region *r, struct region_write
         return THROTTLE_WAIT;
     }
     return is_full ? THROTTLE_REFUSE : THROTTLE_GO;
+}
+
+void throttle_tell(struct region *r, const struct region_write *w)
+{
+    usec now = region_now(r);
+    if (r->throttle_told_us != 0 && now - r->throttle_told_us < ms(TELL_MS)) {
+        return;
+    }
+    r->throttle_told_us = now;
+    region_event(
+        r, EVENT_THROTTLED, 0, "partition=%llu region=%u lag_operations=%llu lag_ms=%llu bound=%s",
+        (unsigned long long)w->pid, w->throttle.region, (unsigned long long)w->throttle.ops,
+        (unsigned long long)(w->throttle.age_us / 1000),
+        w->throttle.is_by_ops ? "operations" : "seconds");
 }

@@ -121,6 +121,7 @@ static void admit(struct region *r, struct region_write *w)
         order(r, w);
     } else if (v == THROTTLE_REFUSE || r->delayed_count >= HELD_MAX ||
                region_now(r) >= w->deadline_us) {
+        throttle_tell(r, w);
         finish(r, w, ERR_STALENESS_LIMIT);
     } else {
         r->writes_delayed += is_first;

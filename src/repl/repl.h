@@ -34,6 +34,8 @@ enum region_event_kind { /* the story for operators: one line each in the log, t
                          EVENT_DISK_SLOW,   /* the disk got slow, or is fast again */
                          EVENT_CLOCK_DRIFT, /* the wall clock left its peers', or is back */
                          EVENT_HELD_BACK,   /* a failover waits: there was one just now */
+                         EVENT_LEVEL,       /* the consistency level changes, or has changed */
+                         EVENT_THROTTLED,   /* BoundedStaleness refuses writes: which region lags */
 };
 
 struct repl_io {

@@ -25,6 +25,8 @@ const char *admin_event_name(enum region_event_kind k)
         [EVENT_DISK_SLOW] = "disk_slow",
         [EVENT_CLOCK_DRIFT] = "clock_drift",
         [EVENT_HELD_BACK] = "held_back",
+        [EVENT_LEVEL] = "level",
+        [EVENT_THROTTLED] = "throttled",
     };
     size_t i = (size_t)k;
     return i < ARRAY_COUNT(names) && names[i] ? names[i] : "event";

@@ -4,6 +4,9 @@
  *   linear      Strong: every item is a linearizable register, with unknown outcomes
  *   session     read-your-writes, monotonic reads and writes, writes-follow-reads, per token chain;
  *               across a lossy change only what was lost may be missing
+ *   bounded     BoundedStaleness: a read lacks at most K entries, none older than T, of what had been
+ *               acknowledged when it began; in one region reads do not go back
+ *   throttle    writes are refused for staleness only when a region lacks that much
  *   prefix      each read is exactly the state at some place of some history: no torn batch
  *   writer      acknowledgements of an older generation never follow those of a newer one
  *   errors      refused or rejected: never in any log; acknowledged: in a log, where it was said
@@ -37,13 +40,29 @@ struct lin_op {
 enum lin_verdict { LIN_OK, LIN_BAD, LIN_UNDECIDED };
 /* The register begins absent. ops in any order. */
 enum lin_verdict lin_check(const struct lin_op *ops, size_t n, size_t steps_max);
-/* One item's history out of a ledger. Returns the count; *ret is the caller's (mem_free). */
+/* One item's history out of a ledger: the reads of at least that level, and the writes. What was
+ * acknowledged while Strong was not in force and is not in the history up to `tail` may have been
+ * lost: its outcome counts as unknown. Returns the count; *ret is the caller's (mem_free). */
 size_t lin_collect(const struct ledger *l, const struct history *h, pid p, uint16_t key,
-                   enum consistency level, struct lin_op **ret);
+                   enum consistency level, struct spot tail, struct lin_op **ret);
 
 /* ---- session ---- */
 bool session_ok(const struct history *h, pid p, const struct token *floor, uint64_t version,
                 struct spot at, char ret_why[256]);
+
+/* ---- bounded ---- */
+struct bounds {
+    enum consistency level; /* reads of at least that level, and below Strong, are judged */
+    uint64_t ops;
+    usec age_us;
+    const struct spot *tails; /* by partition: final history; what is not in it does not count */
+};
+/* How many reads go against it; the first one in why. */
+size_t bounded_violations(const struct ledger *l, const struct history *h, const struct bounds *b,
+                          char ret_why[256]);
+/* Writes refused for staleness named a lag that can have been. */
+bool throttle_ok(const struct ledger *l, const struct history *h, uint64_t ops_max,
+                 char ret_why[256]);
 
 /* ---- prefix ---- */
 bool prefix_ok(const struct history *h, const struct op *read, char ret_why[256]);
@@ -61,8 +80,10 @@ struct feed_record {
     bool was_acknowledged;
 };
 struct final_state {
-    enum consistency level;
-    bool is_everyone_back; /* every region that has a log takes part */
+    enum consistency level; /* if it was the same all the time: see has_level_changed */
+    bool has_level_changed;
+    uint64_t staleness_ops; /* BoundedStaleness: a failover may lose so many per partition */
+    bool is_everyone_back;  /* every region that has a log takes part */
     struct spot tails[SIM_PARTS_MAX];
     const struct feed_record *feed;
     size_t feed_count;
@@ -80,3 +101,4 @@ bool check_is_converged(struct world *w, char ret_why[256]);
 void check_final(struct world *w); /* everything that can only be judged at the end */
 /* How many items of this run a stronger level's checker finds fault with. */
 size_t check_linear_violations(struct world *w);
+size_t check_bounded_violations(struct world *w);

@@ -290,7 +290,7 @@ static bool convert_rejection(const struct op *op, struct lin_op *ret)
 }
 
 static bool convert(const struct history *h, const struct op *op, uint16_t key,
-                    enum consistency level, struct lin_op *ret)
+                    enum consistency level, struct spot tail, struct lin_op *ret)
 {
     *ret = (struct lin_op){.from = op->arrived_at, .to = op->ended_at, .op_id = op->id};
     if (op->kind == OP_READ || op->kind == OP_SCAN) {
@@ -307,8 +307,10 @@ static bool convert(const struct history *h, const struct op *op, uint16_t key,
             continue;
         }
         if (op->outcome == OUT_REJECTED) {
-            return op->failed_sub == i && convert_rejection(op, ret);
+            return op->failed_sub == i && op->is_strong_decision && convert_rejection(op, ret);
         }
+        bool is_kept = op->is_strong_decision || history_contains(h, op->pid, tail, op->at);
+        ret->is_unknown = !is_kept;
         if (op->outcome != OUT_OK) {
             ret->is_unknown = true;
             return may_have_happened(h, op) && convert_write(op, &op->subs[i], ret);
@@ -319,13 +321,13 @@ static bool convert(const struct history *h, const struct op *op, uint16_t key,
 }
 
 size_t lin_collect(const struct ledger *l, const struct history *h, pid p, uint16_t key,
-                   enum consistency level, struct lin_op **ret)
+                   enum consistency level, struct spot tail, struct lin_op **ret)
 {
     struct lin_op *ops = MEM_NEW_ARRAY(struct lin_op, l->count + 1);
     size_t n = 0;
     for (size_t i = 0; i < l->count; i++) {
         const struct op *op = l->ops[i];
-        if (op->pid == p && op->arrived_at != 0 && convert(h, op, key, level, &ops[n])) {
+        if (op->pid == p && op->arrived_at != 0 && convert(h, op, key, level, tail, &ops[n])) {
             n++;
         }
     }

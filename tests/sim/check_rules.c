@@ -211,7 +211,10 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
     if (e == NULL || history_contains(h, op->pid, f->tails[op->pid], op->at)) {
         return e != NULL; /* NULL: errors_ok says it better */
     }
-    if (f->level == CONSISTENCY_STRONG || op->pid == 0) {
+    const struct hist_reign *by = history_loser(h, op->pid, op->at);
+    bool is_strong = f->has_level_changed ? by != NULL && by->level == CONSISTENCY_STRONG
+                                          : f->level == CONSISTENCY_STRONG;
+    if (is_strong || op->pid == 0) {
         (void)snprintf(why, 256,
                        "operation %llu, acknowledged %s at %llu/%llu of partition %llu, "
                        "is lost",
@@ -238,10 +241,34 @@ static bool record_ok(const struct history *h, const struct final_state *f,
                        U(rec->id.pid), U(at.epoch), U(at.lsn));
         return false;
     }
-    if (f->level == CONSISTENCY_STRONG && rec->was_acknowledged) {
+    if (f->level == CONSISTENCY_STRONG && !f->has_level_changed && rec->was_acknowledged) {
         (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu says acknowledged at Strong",
                        U(rec->id.pid), U(at.epoch), U(at.lsn));
         return false;
+    }
+    return true;
+}
+
+/* A failover at BoundedStaleness takes no more acknowledged entries of a partition than K. */
+static bool bounded_loss_ok(const struct ledger *l, const struct history *h,
+                            const struct final_state *f, char why[256])
+{
+    for (size_t i = 0; i < h->reign_count; i++) {
+        const struct hist_reign *r = &h->reigns[i];
+        uint64_t lost[SIM_PARTS_MAX] = {0};
+        for (size_t k = 0; r->level == CONSISTENCY_BOUNDED_STALENESS && k < l->count; k++) {
+            const struct op *op = l->ops[k];
+            bool is_lost = op_is_write(op->kind) && op->outcome == OUT_OK && op->at.lsn != 0 &&
+                           !history_contains(h, op->pid, f->tails[op->pid], op->at) &&
+                           history_loser(h, op->pid, op->at) == r;
+            if (is_lost && ++lost[op->pid] > f->staleness_ops) {
+                (void)snprintf(why, 256,
+                               "epoch %llu, at BoundedStaleness, lost more than %llu acknowledged "
+                               "writes of partition %llu",
+                               U(r->epoch), U(f->staleness_ops), U(op->pid));
+                return false;
+            }
+        }
     }
     return true;
 }
@@ -260,6 +287,9 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
             !op_kept(h, f, op, why)) {
             return false;
         }
+    }
+    if (!bounded_loss_ok(l, h, f, why)) {
+        return false;
     }
     if (!f->is_everyone_back) {
         return true;

@@ -32,15 +32,15 @@ void check_session_step(struct world *w, const struct op *op, const struct token
     bool is_write = op_is_write(op->kind);
     struct spot at = is_write ? op->at : op->snapshot;
     char why[256];
-    if ((is_write && at.lsn == 0) || w->cfg.level == CONSISTENCY_STRONG) {
-        return; /* at Strong a read looks at one item; `linear` judges */
+    if (is_write && at.lsn == 0) {
+        return;
     }
     if (session_ok(w->history, op->pid, floor, op->version, at, why)) {
         return;
     }
     /* A read that did not present the token has no such promise: it is counted, to show that the
      * checker would see a difference. */
-    if (!is_write && op->level != CONSISTENCY_SESSION) {
+    if (!is_write && (op->level < CONSISTENCY_SESSION || !op->has_token)) {
         w->session_violations++;
         return;
     }
@@ -77,6 +77,10 @@ static bool roles_are_settled(struct world *w, char why[256])
         (void)snprintf(why, 256, "the coordinator does not answer");
     } else if (rec->phase != PHASE_OPEN) {
         (void)snprintf(why, 256, "the account's phase is %d", (int)rec->phase);
+        is_ok = false;
+    } else if (rec->is_level_changing) {
+        (void)snprintf(why, 256, "the level is still changing from %s to %s",
+                       consistency_name(rec->level), consistency_name(rec->level_to));
         is_ok = false;
     }
     for (region_id id = 1; is_ok && id <= w->cfg.region_count; id++) {
@@ -292,22 +296,37 @@ static size_t read_feed(struct world *w, struct node *n, struct feed_record *out
     return count;
 }
 
-static void check_losses(struct world *w)
+/* Some region that takes part at the end: all are equal. */
+static struct node *some_node(struct world *w)
 {
     struct node *n = NULL;
     for (region_id id = 1; id <= w->cfg.region_count && n == NULL; id++) {
         n = is_in(w, id) ? w->nodes[id] : NULL;
     }
     ASSERT(n != NULL);
-    struct feed_record *feed = MEM_NEW_ARRAY(struct feed_record, FEED_MAX);
-    struct final_state f = {
-        .level = w->cfg.level, .is_everyone_back = w->dead_mask == 0, .feed = feed};
-    f.feed_count = read_feed(w, n, feed);
+    return n;
+}
+
+static void final_tails(struct world *w, struct spot out[SIM_PARTS_MAX])
+{
     for (pid p = 0; p < SIM_PARTS_MAX; p++) {
         struct engine_part_meta m;
-        (void)part_meta(n, p, &m);
-        f.tails[p] = (struct spot){m.tail_epoch, m.tail_lsn};
+        (void)part_meta(some_node(w), p, &m);
+        out[p] = (struct spot){m.tail_epoch, m.tail_lsn};
     }
+}
+
+static void check_losses(struct world *w)
+{
+    struct node *n = some_node(w);
+    struct feed_record *feed = MEM_NEW_ARRAY(struct feed_record, FEED_MAX);
+    struct final_state f = {.level = w->cfg.level,
+                            .has_level_changed = w->has_level_changed,
+                            .staleness_ops = w->cfg.staleness_ops,
+                            .is_everyone_back = w->dead_mask == 0,
+                            .feed = feed};
+    f.feed_count = read_feed(w, n, feed);
+    final_tails(w, f.tails);
     char why[256];
     if (!loss_ok(w->ledger, w->history, &f, why)) {
         world_fail(w, "loss", "%s", why);
@@ -378,13 +397,16 @@ static void describe(struct world *w, pid p, uint16_t key, const struct lin_op *
     }
 }
 
-static size_t linear_items(struct world *w, bool is_failure)
+/* Reads at least at that level must be linearizable. */
+static size_t linear_items(struct world *w, enum consistency level, bool is_failure)
 {
     size_t bad = 0;
+    struct spot tails[SIM_PARTS_MAX];
+    final_tails(w, tails);
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
         for (uint16_t key = 0; key < SIM_TTL_KEY_FIRST; key++) {
             struct lin_op *ops = NULL;
-            size_t n = lin_collect(w->ledger, w->history, p, key, w->cfg.level, &ops);
+            size_t n = lin_collect(w->ledger, w->history, p, key, level, tails[p], &ops);
             enum lin_verdict v = lin_check(ops, n, LIN_STEPS_MAX);
             if (v != LIN_OK && is_failure) {
                 describe(w, p, key, ops, n);
@@ -400,7 +422,24 @@ static size_t linear_items(struct world *w, bool is_failure)
 
 size_t check_linear_violations(struct world *w)
 {
-    return linear_items(w, false);
+    return linear_items(w, CONSISTENCY_SESSION, false);
+}
+
+static size_t bounded_reads(struct world *w, enum consistency level, char why[256])
+{
+    struct spot tails[SIM_PARTS_MAX];
+    final_tails(w, tails);
+    struct bounds b = {.level = level,
+                       .ops = w->cfg.staleness_ops,
+                       .age_us = w->cfg.staleness_s * UINT64_C(1000000),
+                       .tails = tails};
+    return bounded_violations(w->ledger, w->history, &b, why);
+}
+
+size_t check_bounded_violations(struct world *w)
+{
+    char why[256];
+    return bounded_reads(w, CONSISTENCY_SESSION, why);
 }
 
 void check_final(struct world *w)
@@ -411,7 +450,13 @@ void check_final(struct world *w)
         world_fail(w, "errors", "%s", why);
     }
     check_losses(w);
-    if (w->cfg.level == CONSISTENCY_STRONG) {
-        (void)linear_items(w, true);
+    if (bounded_reads(w, CONSISTENCY_BOUNDED_STALENESS, why) > 0) {
+        world_fail(w, "bounded", "%s", why);
+    }
+    if (!throttle_ok(w->ledger, w->history, w->cfg.staleness_ops, why)) {
+        world_fail(w, "throttle", "%s", why);
+    }
+    if (w->cfg.level == CONSISTENCY_STRONG || w->has_level_changed) {
+        (void)linear_items(w, CONSISTENCY_STRONG, true);
     }
 }

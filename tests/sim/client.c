@@ -228,6 +228,12 @@ static void prepare(struct region_write *write, size_t idx, const struct write_p
     }
 }
 
+static bool strong_is_in_force(struct node *n)
+{
+    const struct account_record *rec = region_record(node_region(n));
+    return rec != NULL && rec->level == CONSISTENCY_STRONG && !rec->is_level_changing;
+}
+
 static void begin_write(struct node *n, void *ctx)
 {
     struct op *op = ctx;
@@ -235,6 +241,7 @@ static void begin_write(struct node *n, void *ctx)
         ledger_answer(node_world(n), op, OUT_REFUSED, ERR_NOT_FOUND);
         return;
     }
+    op->is_strong_decision = strong_is_in_force(n);
     region_write(node_region(n), &op->write);
 }
 
@@ -356,6 +363,8 @@ void client_write_answered(struct world *w, struct node *n, struct region_write 
     const struct region_view *view = region_view(node_region(n));
     op->generation = atomic_load(&view->generation);
     op->failed_sub = write->failed_op;
+    op->is_strong_decision = op->is_strong_decision && strong_is_in_force(n);
+    op->throttle = write->throttle;
     op->version = write->token_version;
     if (write->err == OK) {
         op->at = (struct spot){write->epoch, write->lsn};
@@ -514,8 +523,11 @@ static void draw_level(struct client *c, struct op *op)
 {
     if (rng_chance(&c->w->client_rng, 1, 8)) {
         op->level = CONSISTENCY_EVENTUAL; /* weaker than the account's is allowed */
+        op->has_asked_level = true;
+        return;
     }
-    if (op->level == CONSISTENCY_SESSION) {
+    if (rng_chance(&c->w->client_rng, 2, 3)) { /* SDKs present it at Session only */
+        op->has_token = true;
         op->token = c->tokens[op->pid];
     }
 }
@@ -563,7 +575,8 @@ static void probe_op(struct client *c)
         for (pid p = 1; p < SIM_PARTS_MAX; p++) {
             if ((reads & read_bit(id, p)) != 0) {
                 struct op *op = ledger_add(w, c->id, OP_SCAN, p);
-                op->token = op->level == CONSISTENCY_SESSION ? c->tokens[p] : op->token;
+                op->has_token = true;
+                op->token = c->tokens[p];
                 send(c, op, id);
                 return;
             }

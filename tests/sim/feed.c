@@ -136,7 +136,7 @@ static void poll_region(struct feed_reader *f, region_id region)
             }
         }
         uint64_t commit = atomic_load(&view->commit_lsn);
-        bool is_strong = f->w->cfg.level == CONSISTENCY_STRONG;
+        bool is_strong = record_read_level(rec) == CONSISTENCY_STRONG;
         struct engine_iter *it = engine_scan_changes(e, snap, f->pid, f->at.lsn, f->at_op);
         struct engine_row row;
         while (engine_iter_next(it, &row)) {

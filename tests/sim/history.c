@@ -126,21 +126,36 @@ bool history_creates_after(const struct history *h, pid p, lsn after)
     return false;
 }
 
+/* Where the history before this reign ended, in this partition. */
+static struct spot branch_of(const struct hist_reign *r, pid p)
+{
+    for (size_t b = 0; b < r->branch_count; b++) {
+        if (r->branches[b].pid == p) {
+            return (struct spot){r->branches[b].epoch, r->branches[b].lsn};
+        }
+    }
+    return (struct spot){0, 0}; /* not named: the partition was empty there */
+}
+
+const struct hist_reign *history_loser(const struct history *h, pid p, struct spot at)
+{
+    for (size_t i = 0; i < h->reign_count; i++) {
+        const struct hist_reign *r = &h->reigns[i];
+        if (r->epoch > at.epoch && !history_contains(h, p, branch_of(r, p), at)) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 struct spot history_surviving(const struct history *h, pid p, struct spot at, uint64_t from,
                               uint64_t to)
 {
     for (size_t i = 0; i < h->reign_count; i++) {
         const struct hist_reign *r = &h->reigns[i];
-        if (!r->is_lossy || r->version <= from || r->version > to) {
-            continue;
+        if (r->is_lossy && r->version > from && r->version <= to) {
+            at = history_common(h, p, at, branch_of(r, p));
         }
-        struct spot branch = {0, 0}; /* not named: the partition was empty there */
-        for (size_t b = 0; b < r->branch_count; b++) {
-            if (r->branches[b].pid == p) {
-                branch = (struct spot){r->branches[b].epoch, r->branches[b].lsn};
-            }
-        }
-        at = history_common(h, p, at, branch);
     }
     return at;
 }

@@ -67,6 +67,7 @@ struct hist_reign {
     epoch epoch;
     uint64_t version; /* token version since */
     bool is_lossy;
+    enum consistency level; /* in force when it began */
     region_id writer;
     size_t branch_count;
     struct record_branch branches[SIM_PARTS_MAX];
@@ -104,6 +105,8 @@ struct spot history_common(const struct history *h, pid p, struct spot a, struct
 /* Value of a key in the state at `tail`; 0 = absent. *ret_at (may be NULL): its version. */
 uint64_t history_value(const struct history *h, pid p, uint16_t key, struct spot tail,
                        struct spot *ret_at);
+/* The first reign whose history lacks `at`; NULL = none does. */
+const struct hist_reign *history_loser(const struct history *h, pid p, struct spot at);
 /* What is left of `at`, seen under token version `from`, in the history that version `to` began. */
 struct spot history_surviving(const struct history *h, pid p, struct spot at, uint64_t from,
                               uint64_t to);

@@ -20,6 +20,7 @@ void history_record(struct world *w, struct str text)
     }
     trace(w, "record", rec->writer, rec->generation, rec->epoch,
           (uint64_t)rec->phase * 1000 + rec->token_version);
+    w->has_level_changed = w->has_level_changed || rec->level != w->cfg.level;
     epoch newest = h->reign_count > 0 ? h->reigns[h->reign_count - 1].epoch : 0;
     for (size_t i = 0; i < rec->epoch_count; i++) {
         const struct record_epoch *e = &rec->epochs[i];
@@ -29,6 +30,7 @@ void history_record(struct world *w, struct str text)
         struct hist_reign r = {.epoch = e->epoch,
                                .version = rec->token_version,
                                .is_lossy = e->is_lossy,
+                               .level = rec->level,
                                .writer = e->writer};
         for (size_t b = 0; b < e->branch_count && r.branch_count < SIM_PARTS_MAX; b++) {
             r.branches[r.branch_count++] = e->branches[b];

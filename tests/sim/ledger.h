@@ -56,7 +56,10 @@ struct op {
     unsigned client;
     enum op_kind kind;
     pid pid;
-    enum consistency level; /* asked for */
+    enum consistency level;         /* reads: asked for, or the account's where it was read */
+    bool has_asked_level;           /* explicitly; else the account's */
+    bool is_strong_decision;        /* writes: Strong was in force from arrival to answer */
+    struct write_throttle throttle; /* of a write that was refused for it */
     size_t sub_count;
     struct sub_op subs[OP_SUBS_MAX];
 
@@ -78,6 +81,7 @@ struct op {
     uint64_t version;        /* token version of the answer */
     uint64_t record_version; /* newest anywhere then */
 
+    bool has_token;            /* reads: the client's token was presented, if it had one */
     struct token token;        /* presented; version/at 0 = none */
     struct spot snapshot;      /* reads: the state that was read */
     uint64_t values[SIM_KEYS]; /* reads: values[key], 0 = absent (scan: all keys of its lp) */

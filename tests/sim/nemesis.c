@@ -138,8 +138,19 @@ void nemesis_crash(struct world *w, region_id id)
 
 /* ---- operators ---- */
 
-enum plan { PLAN_FAILOVER, PLAN_OFFLINE, PLAN_OFFLINE_FORCED, PLAN_ONLINE };
+enum plan { PLAN_FAILOVER, PLAN_OFFLINE, PLAN_OFFLINE_FORCED, PLAN_ONLINE, PLAN_LEVEL };
 
+static enum err plan_level(const struct world *w, struct account_record *rec, unsigned level)
+{
+    struct level_request q = {.level = (enum consistency)level};
+    if (q.level == CONSISTENCY_BOUNDED_STALENESS) {
+        q.max_staleness_ops = w->cfg.staleness_ops;
+        q.max_staleness_s = w->cfg.staleness_s;
+    }
+    return account_plan_consistency(rec, &q, NULL);
+}
+
+/* `id`: the region, or the level. */
 static bool operate(struct world *w, enum plan plan, region_id id)
 {
     struct arena a;
@@ -148,7 +159,7 @@ static bool operate(struct world *w, enum plan plan, region_id id)
     coord_rev rev = 0;
     bool is_done = false;
     if (coordinator_record(w, &a, rec, &rev)) {
-        struct str name = str_of(node_region_name(id));
+        struct str name = plan != PLAN_LEVEL ? str_of(node_region_name(id)) : STR_NONE;
         int64_t wall_ms = INT64_C(1700000000000) + (int64_t)(w->now / 1000);
         enum err err = ERR_INTERNAL;
         switch (plan) {
@@ -161,6 +172,9 @@ static bool operate(struct world *w, enum plan plan, region_id id)
             break;
         case PLAN_ONLINE:
             err = account_plan_online(rec, name, wall_ms, NULL);
+            break;
+        case PLAN_LEVEL:
+            err = plan_level(w, rec, id);
             break;
         }
         is_done = err == OK && coordinator_put_record(w, rec, rev);
@@ -183,6 +197,11 @@ bool nemesis_offline(struct world *w, region_id id, bool force)
 bool nemesis_online(struct world *w, region_id id)
 {
     return operate(w, PLAN_ONLINE, id);
+}
+
+bool nemesis_level(struct world *w, enum consistency level)
+{
+    return operate(w, PLAN_LEVEL, (region_id)level);
 }
 
 region_id nemesis_writer(struct world *w)
@@ -251,6 +270,7 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
     case FAULT_GRACEFUL:
     case FAULT_FORCED:
     case FAULT_DRAIN:
+    case FAULT_LEVEL:
     case FAULT_COUNT:
         break;
     }
@@ -345,6 +365,8 @@ static void do_operator(struct world *w, enum fault f, region_id id)
         if (node_is_up(w->nodes[id])) {
             node_post_drain(w->nodes[id]);
         }
+    } else if (f == FAULT_LEVEL) {
+        (void)nemesis_level(w, (enum consistency)rng_below(&w->nemesis_rng, CONSISTENCY_COUNT));
     } else if (f == FAULT_GRACEFUL) {
         (void)nemesis_failover(w, id); /* may be refused: that is an answer too */
     } else if (draw_percent(&w->nemesis_rng, 50)) {
@@ -419,6 +441,7 @@ static void do_fault(struct world *w, enum fault f)
     case FAULT_GRACEFUL:
     case FAULT_FORCED:
     case FAULT_DRAIN:
+    case FAULT_LEVEL:
         do_operator(w, f, id);
         break;
     case FAULT_DRIFT:       /* set with the configuration */

@@ -33,4 +33,5 @@ void nemesis_crash(struct world *w, region_id id);
 bool nemesis_failover(struct world *w, region_id to);
 bool nemesis_offline(struct world *w, region_id id, bool force);
 bool nemesis_online(struct world *w, region_id id);
+bool nemesis_level(struct world *w, enum consistency level);
 region_id nemesis_writer(struct world *w); /* by the coordinator's record; 0 = none, unknown */

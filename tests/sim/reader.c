@@ -1,6 +1,6 @@
 /* The server's rule for reads, step by step, each step at a time of its own as on worker threads.
  *
- *   begin   the region serves reads here; at Strong its lease is valid; the token is reached, else
+ *   begin   the region serves reads here; at Strong and Bounded its lease is valid; the token is reached, else
  *           wait for it
  *   read    one snapshot: the data and the place (epoch, lsn) of the state it was read from
  *   settle  at Strong: wait until what was read is committed (the version's lsn when there is one,
@@ -62,6 +62,11 @@ static bool is_strong(const struct op *op)
     return op->level == CONSISTENCY_STRONG;
 }
 
+static bool needs_lease(const struct op *op)
+{
+    return op->level >= CONSISTENCY_BOUNDED_STALENESS;
+}
+
 /* false: answered with an error already. */
 static bool may_serve(struct node *n, struct op *op, const struct part_view *view)
 {
@@ -70,7 +75,7 @@ static bool may_serve(struct node *n, struct op *op, const struct part_view *vie
         refuse(n, op, ERR_UNAVAILABLE);
         return false;
     }
-    if (is_strong(op) && atomic_load(&rv->fresh_until_us) <= node_boot_us(n)) {
+    if (needs_lease(op) && atomic_load(&rv->fresh_until_us) <= node_boot_us(n)) {
         refuse(n, op, ERR_UNAVAILABLE);
         return false;
     }
@@ -97,6 +102,8 @@ void reader_begin(struct node *n, void *ctx)
     }
     if (op->read_deadline == 0) {
         op->read_deadline = node_boot_us(n) + READ_DEADLINE_US;
+        enum consistency level = (enum consistency)atomic_load(&region_view(node_region(n))->level);
+        op->level = op->has_asked_level ? op->level : level;
     }
     struct part_view *view = region_part(node_region(n), op->pid);
     if (!may_serve(n, op, view)) {
@@ -106,7 +113,7 @@ void reader_begin(struct node *n, void *ctx)
     bool is_behind =
         op->token.version > version ||
         (op->token.version == version && op->token.at.lsn > atomic_load(&view->applied_lsn));
-    if (op->level == CONSISTENCY_SESSION && is_behind) {
+    if (op->level >= CONSISTENCY_SESSION && is_behind) {
         op->read_step = 1;
         wait_for(n, op, WAIT_APPLIED, op->token.at.lsn, op->token.version);
         return;

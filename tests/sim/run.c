@@ -76,6 +76,19 @@ static void draw_network(struct rng *r, struct sim_cfg *c)
     c->sync_us = rng_range(r, 100, draw_percent(r, 70) ? 2000 : 10000);
 }
 
+/* One run in eight begins at BoundedStaleness, one in four changes its level all the time. */
+static void draw_levels(struct rng *r, struct sim_cfg *c)
+{
+    static const uint64_t ops[] = {1, 3, 10, 30, 100};
+    c->staleness_ops = ops[rng_below(r, ARRAY_COUNT(ops))];
+    c->staleness_s = draw_percent(r, 80) ? STALENESS_S_MIN : 20;
+    if (draw_percent(r, 12)) {
+        c->level = CONSISTENCY_BOUNDED_STALENESS;
+    }
+    c->fault_mask &= ~(1u << FAULT_LEVEL);
+    c->fault_mask |= draw_percent(r, 25) ? 1u << FAULT_LEVEL : 0;
+}
+
 void run_configure(const struct run_options *o, struct sim_cfg *c)
 {
     struct rng r;
@@ -102,6 +115,7 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
         c->timers.slow_for_ms = 300;
     }
     c->timers.failover_hold_ms = draw_percent(&r, 50) ? 1 : c->is_wan ? 20000 : 5000;
+    draw_levels(&r, c);
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }
@@ -133,6 +147,8 @@ static bool put_first_record(struct world *w)
     struct account_record *rec = MEM_NEW(struct account_record);
     account_init(rec, "sim", w->cfg.level);
     rec->auto_failover = w->cfg.auto_failover;
+    rec->max_staleness_ops = w->cfg.staleness_ops;
+    rec->max_staleness_s = w->cfg.staleness_s;
     bool is_ok = true;
     for (region_id id = 1; id <= w->cfg.region_count && is_ok; id++) {
         char endpoint[64];
@@ -357,8 +373,10 @@ void run_one(const struct run_options *o, struct run_result *ret)
     if (!w->has_failed) {
         judgement(w);
     }
-    if (!w->has_failed && o->wants_teeth && cfg.level == CONSISTENCY_SESSION) {
+    if (!w->has_failed && o->wants_teeth && cfg.level == CONSISTENCY_SESSION &&
+        !w->has_level_changed) {
         ret->linear_violations = check_linear_violations(w);
+        ret->bounded_violations = check_bounded_violations(w);
     }
     if (w->has_failed && o->print_last > 0) {
         report_failure(w, o);

@@ -10,6 +10,7 @@ struct run_result {
     uint64_t trace_hash;
     uint64_t events, virtual_us;
     size_t ops, acknowledged, reads, unknown, lost, linear_violations, session_violations;
+    size_t bounded_violations;
     uint64_t rule_hits[1024];
     uint64_t event_hits[16];
     uint64_t fault_hits[FAULT_COUNT];

@@ -561,7 +561,149 @@ static void flap_hold(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 4);
 }
 
+/* Levels. The run's level says which of two stories is told: see scenario_configure. */
+
+static enum consistency other_level(const struct world *w)
+{
+    return w->cfg.level == CONSISTENCY_STRONG ? CONSISTENCY_SESSION : CONSISTENCY_STRONG;
+}
+
+/* A region lacks what was acknowledged without it when the level is asked to become Strong; variants:
+ * for how long it does, and who is lost meanwhile. */
+static void level_up(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    region_id c = other_than(w, a, b);
+    if (variant % 4 == 0) { /* it is slow to store what it gets, and talks to the writer */
+        node_disk_slow(w->nodes[b], 500);
+    } else {
+        net_clog(w, a, b, true);
+    }
+    pass(w, 300);
+    (void)nemesis_level(w, CONSISTENCY_STRONG); /* the run shows what came of it */
+    pass(w, 50 + variant / 4 * 250);
+    switch (variant % 4) {
+    case 0:
+        pass(w, 300);
+        break;
+    case 1: /* the writer is lost, and nobody but the laggard can take over */
+        supervise(w, a, lease_ms(w) * 6, true);
+        nemesis_cut(w, c, ~0u, CUT_BOTH, true);
+        pass(w, lease_ms(w) * 2);
+        nemesis_crash(w, a);
+        break;
+    case 2: /* the writer is lost */
+        supervise(w, a, lease_ms(w) * 4, variant / 4 % 2 == 0);
+        nemesis_crash(w, a);
+        break;
+    default: /* the change is called off */
+        (void)nemesis_level(w, w->cfg.level);
+        pass(w, 100);
+        break;
+    }
+    node_disk_slow(w->nodes[b], 1);
+    net_clog(w, a, b, false);
+    pass(w, lease_ms(w) * 4);
+    nemesis_cut(w, c, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+/* A region that does not hear of it serves reads as before while the level becomes weaker. */
+static void level_down(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    nemesis_cut(w, b, 1, variant % 2 == 0 ? CUT_BOTH : CUT_IN, true);
+    (void)nemesis_level(w, variant % 3 == 2 ? CONSISTENCY_EVENTUAL : CONSISTENCY_SESSION);
+    pass(w, 30 * (variant / 2));
+    net_clog(w, a, b, true);
+    if (variant >= 6) {
+        nemesis_crash(w, a); /* the next writer has to know of the leases of this one */
+    }
+    pass(w, lease_ms(w) * 3);
+    net_clog(w, a, b, false);
+    nemesis_cut(w, b, 1, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+static void level_often(struct world *w, unsigned variant)
+{
+    pass(w, 1000);
+    for (unsigned i = 0; i < 16 && !w->has_failed; i++) {
+        (void)nemesis_level(w,
+                            (enum consistency)((i * (2 + variant) + variant) % CONSISTENCY_COUNT));
+        pass(w, 20 + 60 * (variant + i) % 400);
+        if (i % 5 == 4) {
+            (void)nemesis_failover(w, 1 + (i + variant) % (region_id)w->cfg.region_count);
+        }
+    }
+    pass(w, lease_ms(w) * 4);
+    (void)nemesis_level(w, other_level(w)); /* one is enough: whichever comes of it */
+    pass(w, lease_ms(w) * 2);
+}
+
+/* A region falls behind at BoundedStaleness; variants: why, and whether the writer changes with it
+ * behind, so that the new one begins a block of lsns. */
+static void bounded_lag(struct world *w, unsigned variant)
+{
+    (void)nemesis_level(w, CONSISTENCY_BOUNDED_STALENESS); /* one of the two stories begins so */
+    pass(w, 2000);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    region_id c = other_than(w, a, b);
+    if (a == 0) {
+        return;
+    }
+    switch (variant % 4) {
+    case 0: /* it stores nothing for seconds, and talks to the writer */
+        node_disk_slow(w->nodes[b], 6000);
+        pass(w, 1500);
+        break;
+    case 1:
+        nemesis_cut(w, b, ~1u, CUT_BOTH, true);
+        break;
+    case 2:
+        net_clog(w, a, b, true);
+        break;
+    default:
+        nemesis_cut(w, b, ~0u, CUT_BOTH, true);
+        break;
+    }
+    pass(w, lease_ms(w) * (variant < 4 ? 6 : 1));
+    if (variant >= 8) {
+        net_clog(w, c, b, true);
+        (void)nemesis_failover(w, c); /* refused when the region was noticed */
+        pass(w, 500);
+        net_clog(w, c, b, false);
+    } else if (variant >= 4) {
+        supervise(w, a, lease_ms(w) * 4, true);
+        nemesis_crash(w, a);
+        pass(w, lease_ms(w) * 2);
+    }
+    net_clog(w, a, b, false);
+    nemesis_cut(w, b, ~0u, CUT_BOTH, false);
+    node_disk_slow(w->nodes[b], 1);
+    pass(w, lease_ms(w) * 6);
+}
+
 static const struct scenario scenarios[] = {
+    {"level-up", "a level becomes Strong only when every region has what was acknowledged", 12, 3,
+     false, level_up},
+    {"level-down", "a level becomes weaker without stale reads where nobody was told", 12, 3, false,
+     level_down},
+    {"level-often", "levels change all the time, with writers", 8, 3, false, level_often},
+    {"bounded-lag", "a region behind at BoundedStaleness holds writes up, not reads down", 12, 3,
+     false, bounded_lag},
+
     {"pause-writer", "a writer paused across its lease at any step harms nothing", 72, 3, false,
      pause_writer},
     {"cut-writer", "a writer cut off in any direction harms nothing", 18, 3, false, cut_writer},
@@ -640,6 +782,18 @@ void scenario_configure(struct sim_cfg *c)
     c->sync_us = c->sync_us % 3000 + 100;
     c->think_us = 20000;
     c->safety_us = 1000000;
+    c->staleness_ops = 25;
+    c->staleness_s = STALENESS_S_MIN;
+    if (s->run == level_up) {
+        /* Session, or in the other story BoundedStaleness, to Strong. */
+        c->level = c->level == CONSISTENCY_STRONG ? CONSISTENCY_BOUNDED_STALENESS : c->level;
+    } else if (s->run == bounded_lag) {
+        c->auto_failover = c->level == CONSISTENCY_STRONG;
+        c->level = CONSISTENCY_BOUNDED_STALENESS;
+        c->think_us = c->auto_failover ? c->think_us : 60000;
+    } else if (s->run == level_down && c->level == CONSISTENCY_SESSION) {
+        c->level = CONSISTENCY_BOUNDED_STALENESS;
+    }
     if (s->run == slow_disk) {
         c->timers.slow_commit_ms = 100;
         c->timers.slow_for_ms = c->variant % 4 == 3 ? 4000 : 500; /* above what one sync can take */

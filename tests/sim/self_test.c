@@ -452,6 +452,143 @@ T_TEST("loss: what did not survive is in the feed exactly once, and nothing else
     history_free(h);
 }
 
+T_TEST("loss: by the level in force when the failover began")
+{
+    struct history *h = branched();
+    char why[256];
+    struct made m;
+    make_good(&m);
+    struct feed_record feed[2] = {
+        {.pid = 1, .id = {1, 1, 3, 0}, .was_acknowledged = true},
+        {.pid = 1, .id = {1, 1, 4, 0}},
+    };
+    struct final_state f = {.level = CONSISTENCY_STRONG,
+                            .has_level_changed = true,
+                            .is_everyone_back = true,
+                            .feed = feed,
+                            .feed_count = 2};
+    f.tails[1] = (struct spot){3, 200};
+    t_eq_u64(history_loser(h, 1, (struct spot){1, 3})->epoch, 2);
+    t_check(history_loser(h, 1, (struct spot){1, 2}) == NULL);
+    h->reigns[1].level = CONSISTENCY_SESSION; /* took 1/3 */
+    h->reigns[2].level = CONSISTENCY_STRONG;
+    t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
+    h->reigns[1].level = CONSISTENCY_STRONG;
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    h->reigns[1].level = CONSISTENCY_BOUNDED_STALENESS;
+    f.staleness_ops = 1;
+    t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
+    f.staleness_ops = 0;
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    made_done(&m);
+    history_free(h);
+}
+
+/* ---- bounded ---- */
+
+/* Acknowledged at 10, 20, 1000 and 1010 s: 1/1, 1/2, 2/100, 2/101; 1/3 at 30 s was lost. */
+static void make_times(struct made *m)
+{
+    make_good(m);
+    static const struct {
+        uint64_t id;
+        usec s;
+    } rows[] = {{11, 10}, {12, 20}, {13, 30}, {21, 1000}, {22, 1010}, {31, 2000}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        m->ops[rows[i].id - 1]->ended_at = rows[i].s * 1000000;
+    }
+}
+
+static struct op *make_read(struct made *m, size_t idx, usec at_s, struct spot snapshot,
+                            uint64_t version)
+{
+    struct op *op = m->ops[idx];
+    *op = (struct op){.id = idx + 1,
+                      .kind = OP_READ,
+                      .pid = 1,
+                      .level = CONSISTENCY_BOUNDED_STALENESS,
+                      .outcome = OUT_OK,
+                      .region = 2,
+                      .snapshot = snapshot,
+                      .version = version,
+                      .arrived_at = at_s * 1000000,
+                      .ended_at = at_s * 1000000 + 1};
+    return op;
+}
+
+static size_t judge_bounded(const struct made *m, const struct history *h, uint64_t ops, usec age_s)
+{
+    char why[256];
+    struct spot tails[SIM_PARTS_MAX] = {[1] = {3, 200}};
+    struct bounds b = {.level = CONSISTENCY_BOUNDED_STALENESS,
+                       .ops = ops,
+                       .age_us = age_s * 1000000,
+                       .tails = tails};
+    return bounded_violations(&m->ledger, h, &b, why);
+}
+
+T_TEST("bounded: a read may lack K writes and none older than T, lost ones aside")
+{
+    struct history *h = branched();
+    struct made m;
+    make_times(&m);
+    struct op *read = make_read(&m, 0, 1012, (struct spot){1, 2}, 0);
+    t_eq_u64(judge_bounded(&m, h, 2, 12), 0); /* lacks 2/100 and 2/101 */
+    t_eq_u64(judge_bounded(&m, h, 1, 12), 1);
+    t_eq_u64(judge_bounded(&m, h, 2, 11), 1); /* 2/100 is 12 s old */
+    read->level = CONSISTENCY_SESSION;        /* promises less */
+    t_eq_u64(judge_bounded(&m, h, 0, 0), 0);
+    read->level = CONSISTENCY_STRONG; /* another checker's */
+    t_eq_u64(judge_bounded(&m, h, 0, 0), 0);
+    (void)make_read(&m, 0, 40, (struct spot){1, 2}, 0); /* lacks 1/3, which nobody has any more */
+    t_eq_u64(judge_bounded(&m, h, 0, 0), 0);
+    (void)make_read(&m, 0, 1005, (struct spot){2, 100}, 1); /* lacks what came later */
+    t_eq_u64(judge_bounded(&m, h, 0, 0), 0);
+    made_done(&m);
+    history_free(h);
+}
+
+T_TEST("bounded: in one region reads do not go back, except over what was lost")
+{
+    struct history *h = branched();
+    struct made m;
+    make_times(&m);
+    (void)make_read(&m, 0, 100, (struct spot){1, 4}, 0);
+    struct op *later = make_read(&m, 1, 101, (struct spot){1, 2}, 0);
+    t_eq_u64(judge_bounded(&m, h, 100, 10000), 1);
+    later->region = 3; /* elsewhere it may */
+    t_eq_u64(judge_bounded(&m, h, 100, 10000), 0);
+    later->region = 2;
+    later->version = 1; /* a failover took 1/3 and 1/4 */
+    t_eq_u64(judge_bounded(&m, h, 100, 10000), 0);
+    later->snapshot = (struct spot){1, 1}; /* but not 1/2 */
+    t_eq_u64(judge_bounded(&m, h, 100, 10000), 1);
+    later->arrived_at = 100 * 1000000; /* at the same time: either order */
+    t_eq_u64(judge_bounded(&m, h, 100, 10000), 0);
+    made_done(&m);
+    history_free(h);
+}
+
+T_TEST("throttle: a write is refused only when so many entries can have been missing")
+{
+    struct history *h = branched();
+    char why[256];
+    struct made m;
+    make_good(&m);
+    struct op *op = m.ops[0];
+    op->err = ERR_STALENESS_LIMIT;
+    op->throttle =
+        (struct write_throttle){.region = 2, .acked_lsn = 2, .ops = 3, .is_by_ops = true};
+    t_check(throttle_ok(&m.ledger, h, 3, why));
+    t_check(!throttle_ok(&m.ledger, h, 4, why)); /* the bound was not reached */
+    op->throttle.ops = 999998;                   /* a difference of lsns */
+    t_check(!throttle_ok(&m.ledger, h, 3, why));
+    op->throttle.is_by_ops = false;
+    t_check(throttle_ok(&m.ledger, h, 3, why));
+    made_done(&m);
+    history_free(h);
+}
+
 /* ---- names ---- */
 
 T_TEST("names: keys and texts are read as they are written")

@@ -31,6 +31,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_GRACEFUL] = "graceful",
     [FAULT_FORCED] = "forced",
     [FAULT_DRAIN] = "drain",
+    [FAULT_LEVEL] = "level",
 };
 
 const char *fault_name(enum fault f)

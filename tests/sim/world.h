@@ -47,6 +47,7 @@ enum fault {
     FAULT_GRACEFUL, /* operators */
     FAULT_FORCED,
     FAULT_DRAIN,
+    FAULT_LEVEL, /* operators: another consistency level */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault f);
@@ -57,6 +58,8 @@ struct sim_cfg {
     size_t region_count;
     size_t part_count; /* containers that clients want, each of one partition */
     size_t client_count;
+    uint64_t staleness_ops; /* bounds of BoundedStaleness, in force or not */
+    unsigned staleness_s;
     bool auto_failover;
     uint32_t fault_mask; /* bit per enum fault that may happen */
     usec safety_us;      /* length of the phase with faults */
@@ -147,7 +150,8 @@ struct world {
         region_id region;
         uint64_t life;
     } writer_track;
-    uint32_t dead_mask;        /* regions that are not healed for the liveness phase */
+    uint32_t dead_mask; /* regions that are not healed for the liveness phase */
+    bool has_level_changed;
     size_t session_violations; /* of reads that were not promised session guarantees */
     size_t feed_count;         /* conflict records at the end */
 
