@@ -37,5 +37,6 @@ int cmd_account(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_conflicts(int argc, char **argv);
 int cmd_drill(int argc, char **argv);
+int cmd_assess(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_version(int argc, char **argv);

@@ -1,0 +1,377 @@
+/* The report as JSON, doc/format/assess-report.md. Members are never renamed or given another meaning
+ * within one version; new ones may come. */
+#include "base/contract.h"
+#include "continuity/posture/report.h"
+#include "json/json.h"
+
+static void str_member(struct json_out *o, const char *key, struct str s)
+{
+    json_out_key(o, key);
+    json_out_str(o, s);
+}
+
+static void cstr_member(struct json_out *o, const char *key, const char *s)
+{
+    json_out_key(o, key);
+    json_out_cstr(o, s);
+}
+
+static void u64_member(struct json_out *o, const char *key, uint64_t v)
+{
+    json_out_key(o, key);
+    json_out_u64(o, v);
+}
+
+static void bool_member(struct json_out *o, const char *key, bool v)
+{
+    json_out_key(o, key);
+    json_out_bool(o, v);
+}
+
+static void asset_member(struct json_out *o, const char *key, const struct estate_asset *a)
+{
+    json_out_key(o, key);
+    if (a) {
+        json_out_str(o, a->id);
+    } else {
+        json_out_null(o);
+    }
+}
+
+/* true, false, or null for not known. */
+static void tri_member(struct json_out *o, const char *key, enum estate_tri t)
+{
+    json_out_key(o, key);
+    if (t == TRI_UNKNOWN) {
+        json_out_null(o);
+    } else {
+        json_out_bool(o, t == TRI_YES);
+    }
+}
+
+static void time_member(struct json_out *o, const char *key, int64_t ms)
+{
+    struct buf text;
+    buf_init(&text, 64);
+    estate_write_time(&text, ms);
+    str_member(o, key, buf_str(&text));
+    buf_done(&text);
+}
+
+static const char *figure_kind_name(enum figure_kind k)
+{
+    static const char *const names[] = {
+        [FIGURE_NOT_STATED] = "not_stated", [FIGURE_UNKNOWN] = "unknown",
+        [FIGURE_VALUE] = "value",           [FIGURE_AT_LEAST] = "at_least",
+        [FIGURE_UNBOUNDED] = "unbounded",   [FIGURE_NOT_APPLICABLE] = "not_applicable",
+    };
+    return names[k];
+}
+
+static void figure_member(struct json_out *o, const char *key, const struct figure *f)
+{
+    json_out_key(o, key);
+    json_out_object(o);
+    cstr_member(o, "kind", figure_kind_name(f->kind));
+    if (f->kind == FIGURE_VALUE || f->kind == FIGURE_AT_LEAST) {
+        json_out_key(o, "ms");
+        json_out_i64(o, f->ms);
+    }
+    if (f->how.n > 0) {
+        str_member(o, "how", f->how);
+    }
+    json_out_object_end(o);
+}
+
+static void figures_member(struct json_out *o, const char *key,
+                           const struct figure f[FIGURE_SOURCE_COUNT])
+{
+    json_out_key(o, key);
+    json_out_object(o);
+    for (unsigned s = 0; s < FIGURE_SOURCE_COUNT; s++) {
+        figure_member(o, figure_source_name((enum figure_source)s), &f[s]);
+    }
+    json_out_object_end(o);
+}
+
+static const char *effect_word(enum effect e)
+{
+    static const char *const words[] = {
+        [EFFECT_NONE] = "none",         [EFFECT_GOES_ON] = "goes_on",
+        [EFFECT_DEGRADED] = "degraded", [EFFECT_FAILS_OVER] = "fails_over",
+        [EFFECT_UNKNOWN] = "unknown",   [EFFECT_NEEDS_HANDS] = "needs_people",
+        [EFFECT_STOPS] = "stops",
+    };
+    return words[e];
+}
+
+static void outcome_members(struct json_out *o, const struct report_outcome *x)
+{
+    cstr_member(o, "effect", effect_word(x->effect));
+    asset_member(o, "because", x->because);
+    str_member(o, "why", x->why);
+    figure_member(o, "data_lost", &x->loss);
+    figure_member(o, "down", &x->down);
+    str_member(o, "action", x->action);
+    str_member(o, "who", x->who);
+}
+
+/* ---- parts ---- */
+
+static void waiver_members(struct json_out *o, const struct estate_waiver *w)
+{
+    str_member(o, "rule", w->rule);
+    str_member(o, "asset", w->asset);
+    str_member(o, "reason", w->reason);
+    str_member(o, "owner", w->owner);
+    time_member(o, "expires", w->expires_ms);
+}
+
+static const char *confidence_name(enum estate_confidence c)
+{
+    static const char *const names[] = {
+        [EV_UNKNOWN] = "unknown", [EV_INFERRED] = "inferred", [EV_KNOWN] = "known"};
+    return names[c];
+}
+
+static void write_finding(struct json_out *o, const struct report_finding *f)
+{
+    bool fires = f->status == FINDING_FIRES;
+    json_out_object(o);
+    cstr_member(o, "rule", f->rule->id);
+    cstr_member(o, "severity", severity_name(f->rule->severity));
+    str_member(o, "asset", f->asset->id);
+    asset_member(o, "other", f->other);
+    cstr_member(o, "status", fires ? "fires" : "unknown");
+    cstr_member(o, "confidence", confidence_name(f->confidence));
+    cstr_member(o, "title", f->rule->title);
+    if (fires) {
+        str_member(o, "observed", f->observed);
+        cstr_member(o, "expected", f->rule->expected);
+        cstr_member(o, "why", f->rule->why);
+        cstr_member(o, "remedy", f->rule->remedy);
+    } else {
+        str_member(o, "missing", f->missing);
+    }
+    cstr_member(o, "sources", f->rule->sources);
+    u64_member(o, "line", f->line);
+    if (f->waiver) {
+        json_out_key(o, "waiver");
+        json_out_object(o);
+        waiver_members(o, f->waiver);
+        json_out_object_end(o);
+    }
+    json_out_object_end(o);
+}
+
+static void write_findings(struct json_out *o, const char *key, const struct report_finding *f,
+                           size_t n)
+{
+    json_out_key(o, key);
+    json_out_array(o);
+    for (size_t i = 0; i < n; i++) {
+        write_finding(o, &f[i]);
+    }
+    json_out_array_end(o);
+}
+
+static void write_waivers(struct json_out *o, const struct report *r)
+{
+    static const char *const states[] = {
+        [WAIVER_USED] = "used", [WAIVER_EXPIRED] = "expired", [WAIVER_UNUSED] = "unused"};
+    json_out_key(o, "waivers");
+    json_out_array(o);
+    for (size_t i = 0; i < r->waiver_count; i++) {
+        json_out_object(o);
+        waiver_members(o, r->waivers[i].waiver);
+        cstr_member(o, "state", states[r->waivers[i].state]);
+        u64_member(o, "findings", r->waivers[i].finding_count);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void write_places(struct json_out *o, const struct report_asset *ra)
+{
+    static const char *const roles[] = {
+        [PLACE_PRIMARY] = "primary", [PLACE_SECONDARY] = "secondary", [PLACE_COPY] = "copy"};
+    json_out_key(o, "places");
+    json_out_array(o);
+    for (size_t i = 0; i < ra->place_count; i++) {
+        json_out_object(o);
+        str_member(o, "region", ra->places[i].region);
+        cstr_member(o, "role", roles[ra->places[i].role]);
+        tri_member(o, "zone_redundant", ra->places[i].is_zone_redundant);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static const char *ha_name(enum estate_ha ha)
+{
+    static const char *const names[] = {[HA_SILENT] = "not stated",
+                                        [HA_NO] = "no",
+                                        [HA_YES] = "yes",
+                                        [HA_NOT_APPLICABLE] = "not applicable"};
+    return names[ha];
+}
+
+static void write_service(struct json_out *o, const struct estate_type_row *t)
+{
+    json_out_key(o, "service");
+    json_out_object(o);
+    cstr_member(o, "title", t->title);
+    cstr_member(o, "run_by", estate_party_name(t->runs));
+    cstr_member(o, "available_by_default", ha_name(t->ha));
+    cstr_member(o, "replicated_by", estate_party_name(t->geo));
+    cstr_member(o, "configuration", t->config);
+    cstr_member(o, "limits", t->limits);
+    cstr_member(o, "sources", t->sources);
+    json_out_key(o, "successor");
+    if (t->successor) {
+        json_out_cstr(o, t->successor);
+    } else {
+        json_out_null(o);
+    }
+    json_out_object_end(o);
+}
+
+static void write_asset(struct json_out *o, const struct report_asset *ra)
+{
+    const struct estate_asset *a = ra->asset;
+    json_out_object(o);
+    str_member(o, "id", a->id);
+    cstr_member(o, "type", estate_type_row(a->type)->name);
+    str_member(o, "name", a->name);
+    str_member(o, "owner", a->owner);
+    str_member(o, "class", a->class_name);
+    u64_member(o, "line", a->line);
+    write_places(o, ra);
+    asset_member(o, "peer", ra->peer);
+    cstr_member(o, "topology", estate_topology_name(ra->topology));
+    bool_member(o, "topology_stated", ra->topology_is_stated);
+    bool_member(o, "critical_path", ra->is_critical_path);
+    bool_member(o, "stateful", ra->is_stateful);
+    write_service(o, estate_type_row(a->type));
+    figures_member(o, "rto", ra->rto);
+    figures_member(o, "rpo", ra->rpo);
+    tri_member(o, "meets_rto", ra->meets_rto);
+    tri_member(o, "meets_rpo", ra->meets_rpo);
+    json_out_key(o, "region_loss_today");
+    json_out_object(o);
+    outcome_members(o, &ra->today);
+    json_out_object_end(o);
+    json_out_object_end(o);
+}
+
+static void write_slas(struct json_out *o, const struct report *r)
+{
+    json_out_key(o, "sla_composed");
+    json_out_array(o);
+    for (size_t i = 0; i < r->sla_count; i++) {
+        const struct report_sla *s = &r->slas[i];
+        json_out_object(o);
+        str_member(o, "asset", s->asset->id);
+        cstr_member(o, "operation", s->operation);
+        bool_member(o, "known", s->is_known == TRI_YES);
+        if (s->is_known == TRI_YES) {
+            json_out_key(o, "percent");
+            json_out_double(o, s->percent);
+            json_out_key(o, "downtime_min_per_year");
+            json_out_double(o, s->downtime_min_per_year);
+        } else {
+            str_member(o, "missing", s->missing);
+        }
+        str_member(o, "formula", s->formula);
+        str_member(o, "note", s->note);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void write_what_if(struct json_out *o, const struct report *r)
+{
+    const struct report_what_if *w = &r->what_if;
+    json_out_key(o, "what_if");
+    if (w->kind == WHAT_NOTHING) {
+        json_out_null(o);
+        return;
+    }
+    json_out_object(o);
+    cstr_member(o, "kind", w->kind == WHAT_ZONE ? "zone" : "region");
+    str_member(o, "region", w->region);
+    if (w->kind == WHAT_ZONE) {
+        str_member(o, "zone", w->zone);
+    }
+    json_out_key(o, "count");
+    json_out_object(o);
+    for (unsigned e = 0; e < EFFECT_COUNT; e++) {
+        u64_member(o, effect_word((enum effect)e), w->count[e]);
+    }
+    json_out_object_end(o);
+    json_out_key(o, "outcomes");
+    json_out_array(o);
+    for (size_t i = 0; i < r->asset_count; i++) {
+        json_out_object(o);
+        str_member(o, "asset", r->assets[i].asset->id);
+        outcome_members(o, &w->outcomes[i]);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+}
+
+static void write_summary(struct json_out *o, const struct report *r)
+{
+    json_out_key(o, "summary");
+    json_out_object(o);
+    u64_member(o, "assets", r->asset_count);
+    u64_member(o, "regions", r->estate->region_count);
+    json_out_key(o, "findings");
+    json_out_object(o);
+    for (unsigned s = SEVERITY_COUNT; s-- > 0;) {
+        u64_member(o, severity_name((enum severity)s), r->count[s]);
+    }
+    json_out_object_end(o);
+    u64_member(o, "unknown", r->unknown_count);
+    u64_member(o, "waived", r->waived_count);
+    u64_member(o, "with_objective", r->objective_count);
+    u64_member(o, "objective_met", r->objectives_met_count);
+    u64_member(o, "objective_unknown", r->objectives_unknown_count);
+    json_out_object_end(o);
+}
+
+void report_write_json(const struct report *r, struct buf *out)
+{
+    struct json_out w;
+    struct json_out *o = &w;
+    json_out_init(o, out);
+    json_out_object(o);
+    cstr_member(o, "format", "holdfast-assess-report");
+    u64_member(o, "version", REPORT_VERSION);
+    cstr_member(o, "tool", "holdfast " HF_VERSION);
+    str_member(o, "estate", r->estate->source);
+    str_member(o, "name", r->estate->title);
+    time_member(o, "at", r->at_ms);
+    write_summary(o, r);
+    write_findings(o, "findings", r->findings, r->finding_count);
+    write_findings(o, "unknowns", r->unknowns, r->unknown_count);
+    write_findings(o, "waived", r->waived, r->waived_count);
+    write_waivers(o, r);
+    json_out_key(o, "assets");
+    json_out_array(o);
+    for (size_t i = 0; i < r->asset_count; i++) {
+        write_asset(o, &r->assets[i]);
+    }
+    json_out_array_end(o);
+    write_slas(o, r);
+    write_what_if(o, r);
+    json_out_key(o, "caveats");
+    json_out_array(o);
+    for (size_t i = 0; r->caveats[i]; i++) {
+        json_out_cstr(o, r->caveats[i]);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+    buf_add_char(out, '\n');
+}
