@@ -2,11 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/clock.h"
 #include "base/contract.h"
 #include "base/files.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/drill_int.h"
+#include "continuity/drill/report.h"
 #include "continuity/drill/timeline.h"
 
 const struct conf_row drill_rows[D_ROW_COUNT] = {
@@ -59,6 +62,7 @@ enum { LEVELS_MAX = 5 };
 struct harvest {
     struct drill_result *results; /* owned */
     size_t count;
+    bool is_own_account;
     size_t skipped_count;
     char skipped[LEVELS_MAX][256]; /* levels that were not drilled, and why */
 };
@@ -116,6 +120,7 @@ static enum err drill_own(const struct conf *c, const char *level, struct drill_
 {
     struct drill_own own = {0};
     size_t first = h->count;
+    h->is_own_account = true;
     fprintf(stderr, "starting an account for the drill (level %s)\n", level);
     enum err err = drill_own_start(c, level, &own, ei);
     if (err == OK) {
@@ -166,7 +171,55 @@ static enum err drill_somewhere(const struct conf *c, struct drill_opts *o, stru
     return drill_own(c, conf_cstr(c, D_LEVEL), o, h, ei);
 }
 
-static int run(const struct conf *c, int argc, char **argv)
+/* The command line again, as it would be typed; nothing of the key. */
+static void command_text(int argc, char **argv, struct buf *out)
+{
+    buf_add_cstr(out, "holdfast drill");
+    for (int i = 1; i < argc; i++) {
+        bool is_key = str_starts(str_of(argv[i]), STR("--key"));
+        if (is_key) {
+            i += strchr(argv[i], '=') ? 0 : 1;
+            continue;
+        }
+        bool is_plain = strpbrk(argv[i], " \t\n\"'\\$`;&|<>()*?#~") == NULL && argv[i][0];
+        buf_printf(out, is_plain ? " %s" : " '%s'", argv[i]);
+    }
+}
+
+static enum err write_report(const struct conf *c, const struct drill_opts *o,
+                             const struct harvest *h, const char *command, bool is_met,
+                             struct errinfo *ei)
+{
+    uint64_t max_rpo = 0;
+    struct drill_report r = {
+        .account = o->account.account[0] ? o->account.account : "holdfast",
+        .version = HF_VERSION,
+        .wall_ms = clock_wall_ms(),
+        .command = command,
+        .opts = *o,
+        .results = h->results,
+        .count = h->count,
+        .max_rto_ms = conf_u64(c, D_MAX_RTO),
+        .has_max_rpo = str_to_u64(conf_str(c, D_MAX_RPO), &max_rpo),
+        .is_met = is_met,
+        .is_own_account = h->is_own_account,
+    };
+    r.max_rpo_writes = max_rpo;
+    for (size_t i = 0; i < h->skipped_count && i < ARRAY_COUNT(r.skipped); i++) {
+        r.skipped[r.skipped_count++] = h->skipped[i];
+    }
+    struct buf page;
+    buf_init(&page, DRILL_REPORT_SIZE_MAX);
+    drill_report_html(&r, &page);
+    enum err err = buf_ok(&page)
+                       ? files_write_durable(conf_cstr(c, D_HTML), buf_str(&page), 0644, ei)
+                       : err_set(ei, ERR_LIMIT, "the report is larger than %d MiB",
+                                 DRILL_REPORT_SIZE_MAX >> 20);
+    buf_done(&page);
+    return err;
+}
+
+static int run(const struct conf *c, int argc, char **argv, const char *command)
 {
     struct errinfo ei = {0};
     struct drill_opts o = {0};
@@ -189,6 +242,14 @@ static int run(const struct conf *c, int argc, char **argv)
         (conf_bool(c, D_JSON) ? drill_print_json : drill_print_table)(c, h.results, h.count,
                                                                       is_met);
     }
+    if (h.count > 0 && conf_str(c, D_HTML).n > 0) {
+        struct errinfo why = {0};
+        enum err written = write_report(c, &o, &h, command, is_met, &why);
+        if (written != OK && err == OK) {
+            err = written;
+            ei = why;
+        }
+    }
     for (size_t k = 0; k < h.count; k++) {
         timeline_free(h.results[k].timeline);
     }
@@ -203,10 +264,15 @@ static int run(const struct conf *c, int argc, char **argv)
 int cmd_drill(int argc, char **argv)
 {
     struct conf *c = conf_new(drill_rows, D_ROW_COUNT);
+    struct buf command;
     int status = 0;
+    buf_init(&command, 64 << 10);
+    command_text(argc, argv, &command); /* options are taken out of argv */
+    buf_add_char(&command, '\0');
     if (cli_options(c, drill_rows, D_ROW_COUNT, -1, cli_command("drill"), &argc, argv, &status)) {
-        status = run(c, argc, argv);
+        status = run(c, argc, argv, buf_ok(&command) ? command.p : "holdfast drill ...");
     }
+    buf_done(&command);
     conf_free(c);
     return status;
 }

@@ -1,5 +1,6 @@
 """`holdfast drill` with the faults of links, disks and coordinator: nothing is lost in any of them, and each
 does what it says. The account's disks count as slow early, so that a test need not wait for it."""
+import html.parser
 import json
 
 from holdfast import Client, Tap, Up, comment, eq
@@ -78,6 +79,52 @@ def _():
     eq(code, 0, out + err)
     levels = [r["level"] for r in json.loads(out)["repeats"]]
     assert "Strong" in levels and "Session" in levels and "Eventual" in levels, levels
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that elements nest, that nothing is loaded, and gathers the text."""
+    EMPTY = {"meta", "br", "img", "link", "input"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.problems, self.text, self.seen = [], [], "", []
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.EMPTY:
+            self.open.pop()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag in ("script", "link", "img", "iframe", "object") or any(k in ("src", "href", "onload") for k, _ in attrs):
+            self.problems.append(f"{tag} {attrs}")
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open[-1] != tag:
+            self.problems.append(f"</{tag}> closes {self.open[-1:]}")
+        else:
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@tap.test("drill: the report is a page that stands alone, and says what the JSON says")
+def _():
+    page = up.dir / "report.html"
+    repeat = drill("kill", "--html", str(page), "--max-rto-ms", "60000")
+    parsed = Page()
+    parsed.feed(page.read_text())
+    eq((parsed.problems, parsed.open), ([], []), "elements of the page")
+    assert parsed.seen.count("svg") in (1, 2), parsed.seen
+    for text in ("objectives met", "nothing lost", f"0 of {repeat['acked']} over all repeats", "fault: kill", "What this drill does not cover",
+                 f"Another region took writes after {repeat['rto_ms']}\xa0ms"):
+        assert text in parsed.text, (text, parsed.text[:3000])
+    assert up.key not in page.read_text(), "the key is in the report"
+    code, _, err = up.cli("drill", "--fault", "kill", "--load", "50", "--html", "/nowhere/at/all.html")
+    eq(code, 74, f"a report that cannot be written: {err}")
 
 
 @tap.test("drill: what cannot be drilled says so")

@@ -656,6 +656,9 @@ static enum err run_load(struct repeat *r, struct errinfo *ei)
     if (r->timeline) {
         r->timeline->start_us = r->started_us;
         r->timeline->start_wall_ms = r->res->started_wall_ms;
+        for (size_t i = 0; i < r->look.count; i++) { /* the same colours in every picture */
+            (void)timeline_region(r->timeline, r->look.regions[i].name);
+        }
         timeline_writer(r->timeline, r->started_us, r->look.writer);
     }
     load_start(r->load);

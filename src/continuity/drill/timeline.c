@@ -118,6 +118,27 @@ void timeline_event(struct timeline *t, int64_t at_ms, enum timeline_kind kind, 
     (void)snprintf(e->text, sizeof(e->text), STR_FMT, STR_ARG(str_slice(text, 0, sizeof(e->text))));
 }
 
+bool timeline_longest_gap(const struct timeline *t, int64_t *ret_from_ms, int64_t *ret_to_ms)
+{
+    if (t->fault_ms < 0) {
+        return false;
+    }
+    size_t start = (size_t)(t->fault_ms / TIMELINE_BUCKET_MS);
+    size_t longest = 0;
+    for (size_t i = start; i < t->bucket_count; i++) {
+        if (t->acks[i] == 0) {
+            continue;
+        }
+        if (i - start > longest) {
+            longest = i - start;
+            *ret_from_ms = (int64_t)start * TIMELINE_BUCKET_MS;
+            *ret_to_ms = (int64_t)i * TIMELINE_BUCKET_MS;
+        }
+        start = i + 1;
+    }
+    return longest > 0;
+}
+
 void timeline_sort(struct timeline *t)
 {
     for (size_t i = 1; i < t->event_count; i++) { /* nearly sorted, a few hundred: insertion */

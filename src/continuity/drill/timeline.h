@@ -3,6 +3,7 @@
  * is counted in `dropped`. All times are CLOCK_BOOTTIME; `start` is their zero. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -72,4 +73,6 @@ void timeline_lag(struct timeline *t, usec at_us, const char *region, uint64_t o
                   uint64_t lag_ms);
 void timeline_event(struct timeline *t, int64_t at_ms, enum timeline_kind kind, const char *who,
                     uint32_t rule, struct str text);
+/* The longest time from the fault on without an acknowledgement that ends with one; false: none. */
+bool timeline_longest_gap(const struct timeline *t, int64_t *ret_from_ms, int64_t *ret_to_ms);
 void timeline_sort(struct timeline *t); /* events by time; equal ones as they were told */

@@ -29,6 +29,24 @@ T_TEST("acknowledgements are counted per 10 ms, gaps included, and late ones are
     timeline_free(t);
 }
 
+T_TEST("the longest gap is after the fault, and ends with an acknowledgement")
+{
+    struct timeline *t = timeline_new(0, 0);
+    int64_t from = -1, to = -1;
+    timeline_ack(t, 5 * MS);
+    timeline_ack(t, 400 * MS); /* a longer one before the fault */
+    t_check(!timeline_longest_gap(t, &from, &to));
+    t->fault_ms = 410;
+    t_check(!timeline_longest_gap(t, &from, &to));
+    timeline_ack(t, 425 * MS);
+    timeline_ack(t, 735 * MS);
+    timeline_ack(t, 745 * MS);
+    t_check(timeline_longest_gap(t, &from, &to));
+    t_eq_i64(from, 430);
+    t_eq_i64(to, 730);
+    timeline_free(t);
+}
+
 T_TEST("a writer is told once, nobody is somebody to tell about")
 {
     struct timeline *t = timeline_new(0, 0);
