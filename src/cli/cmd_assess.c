@@ -11,14 +11,35 @@
 #include "base/files.h"
 #include "cli/cli.h"
 #include "cli/cmd_assess.h"
+#include "continuity/posture/compare.h"
 #include "continuity/posture/estate.h"
-#include "continuity/posture/report.h"
 
-enum { A_FORMAT, A_OUT, A_FAIL_ON, A_LOSE, A_DRILL, A_AT, A_COLOR, A_ROW_COUNT };
+enum {
+    A_FORMAT,
+    A_OUT,
+    A_HTML,
+    A_SARIF,
+    A_FAIL_ON,
+    A_BASELINE,
+    A_NEW_ONLY,
+    A_LOSE,
+    A_DRILL,
+    A_AT,
+    A_COLOR,
+    A_ROW_COUNT
+};
 
 static const struct conf_row rows[A_ROW_COUNT] = {
-    [A_FORMAT] = {"format", CONF_STRING, "text", 1, 16, 0, "text or json"},
+    [A_FORMAT] = {"format", CONF_STRING, "text", 1, 16, 0, "text, json, sarif or html"},
     [A_OUT] = {"out", CONF_STRING, "", 0, 3000, 0, "write to this file, not to standard output"},
+    [A_HTML] = {"html", CONF_STRING, "", 0, 3000, 0,
+                "besides, write a page for people to this file"},
+    [A_SARIF] = {"sarif", CONF_STRING, "", 0, 3000, 0,
+                 "besides, write SARIF 2.1.0 for a code scanning system to this file"},
+    [A_BASELINE] = {"baseline", CONF_STRING, "", 0, 3000, 0,
+                    "compare with this earlier report (--format json)"},
+    [A_NEW_ONLY] = {"new-only", CONF_BOOL, "false", 0, 0, 0,
+                    "only findings that the baseline has not count for --fail-on"},
     [A_FAIL_ON] =
         {"fail-on", CONF_STRING, "low", 1, 16, 0,
          "exit status 1 from this severity on: low, medium, high, critical; none = never"},
@@ -75,12 +96,27 @@ static void write_json(const struct conf *c, const struct report *r, struct buf 
     report_write_json(r, out);
 }
 
+static void write_sarif(const struct conf *c, const struct report *r, struct buf *out)
+{
+    UNUSED(c);
+    report_write_sarif(r, out);
+}
+
+static void write_html(const struct conf *c, const struct report *r, struct buf *out)
+{
+    UNUSED(c);
+    report_write_html(r, out);
+}
+
+typedef void writer_fn(const struct conf *c, const struct report *r, struct buf *out);
 static const struct {
     const char *name;
-    void (*write)(const struct conf *c, const struct report *r, struct buf *out);
+    writer_fn *write;
 } formats[] = {
     {"text", write_text},
     {"json", write_json},
+    {"sarif", write_sarif},
+    {"html", write_html},
 };
 
 /* ---- input ---- */
@@ -132,21 +168,58 @@ static void folder_of(const char *path, char *ret, size_t size)
 
 /* ---- assess ---- */
 
-static enum err render(const struct conf *c, const struct report *r, struct errinfo *ei)
+static enum err write_with(const struct conf *c, const struct report *r, writer_fn *write,
+                           const char *path, struct errinfo *ei)
+{
+    struct buf out;
+    buf_init(&out, ASSESS_OUTPUT_SIZE_MAX);
+    write(c, r, &out);
+    enum err err = buf_ok(&out) ? assess_write(path, buf_str(&out), ei)
+                                : err_set(ei, ERR_LIMIT, "the report is larger than %d MiB",
+                                          ASSESS_OUTPUT_SIZE_MAX >> 20);
+    buf_done(&out);
+    return err;
+}
+
+static enum err find_format(const struct conf *c, writer_fn **ret, struct errinfo *ei)
 {
     for (size_t i = 0; i < ARRAY_COUNT(formats); i++) {
         if (str_eq(conf_str(c, A_FORMAT), str_of(formats[i].name))) {
-            struct buf out;
-            buf_init(&out, ASSESS_OUTPUT_SIZE_MAX);
-            formats[i].write(c, r, &out);
-            enum err err = buf_ok(&out) ? assess_write(conf_cstr(c, A_OUT), buf_str(&out), ei)
-                                        : err_set(ei, ERR_LIMIT, "the report is larger than %d MiB",
-                                                  ASSESS_OUTPUT_SIZE_MAX >> 20);
-            buf_done(&out);
-            return err;
+            *ret = formats[i].write;
+            return OK;
         }
     }
-    return err_set(ei, ERR_USAGE, "unknown format '%s'", conf_cstr(c, A_FORMAT));
+    return err_set(ei, ERR_USAGE, "unknown format '%s': text, json, sarif or html",
+                   conf_cstr(c, A_FORMAT));
+}
+
+static enum err render(const struct conf *c, const struct report *r, struct errinfo *ei)
+{
+    writer_fn *write = NULL;
+    TRY(find_format(c, &write, ei));
+    if (conf_str(c, A_HTML).n > 0) {
+        TRY(write_with(c, r, write_html, conf_cstr(c, A_HTML), ei));
+    }
+    if (conf_str(c, A_SARIF).n > 0) {
+        TRY(write_with(c, r, write_sarif, conf_cstr(c, A_SARIF), ei));
+    }
+    return write_with(c, r, write, conf_cstr(c, A_OUT), ei);
+}
+
+static enum err compare(const struct conf *c, struct report *r, struct errinfo *ei)
+{
+    if (conf_str(c, A_BASELINE).n == 0) {
+        return conf_bool(c, A_NEW_ONLY) ? err_set(ei, ERR_USAGE, "--new-only needs --baseline FILE")
+                                        : OK;
+    }
+    struct buf text;
+    buf_init(&text, COMPARE_TEXT_SIZE_MAX);
+    enum err err = files_read(conf_cstr(c, A_BASELINE), &text, ei);
+    if (err == OK) {
+        err = report_compare_with(r, buf_str(&text), ei);
+    }
+    buf_done(&text);
+    return err;
 }
 
 static enum err assess(const struct conf *c, const char *path, bool *ret_fails, struct errinfo *ei)
@@ -170,9 +243,14 @@ static enum err assess(const struct conf *c, const char *path, bool *ret_fails, 
         err = report_build(e, &opts, &r, ei);
     }
     if (err == OK) {
+        err = compare(c, r, ei);
+    }
+    if (err == OK) {
         err = render(c, r, ei);
     }
-    *ret_fails = err == OK && !never && report_fails(r, threshold);
+    *ret_fails =
+        err == OK && !never &&
+        (conf_bool(c, A_NEW_ONLY) ? report_has_new(r, threshold) : report_fails(r, threshold));
     report_free(r);
     estate_free(e);
     return err;

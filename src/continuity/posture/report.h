@@ -89,6 +89,8 @@ enum figure_kind {
     FIGURE_NOT_APPLICABLE, /* holds no data */
 };
 
+const char *figure_kind_name(enum figure_kind k); /* "at_least": as the JSON form says it */
+
 struct figure {
     enum figure_kind kind;
     int64_t ms;
@@ -208,6 +210,7 @@ struct report {
     size_t objectives_met_count;  /* that meet what they state, known */
     size_t objectives_unknown_count;
     const char *const *caveats; /* sentences that belong under every SLA figure; NULL at the end */
+    const struct report_compare *compare; /* with an earlier report (compare.h); NULL = none */
 };
 
 struct report_drill { /* a `holdfast drill --json` file, for one asset */

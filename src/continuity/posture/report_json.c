@@ -1,7 +1,7 @@
 /* The report as JSON, doc/format/assess-report.md. Members are never renamed or given another meaning
  * within one version; new ones may come. */
 #include "base/contract.h"
-#include "continuity/posture/report.h"
+#include "continuity/posture/compare.h"
 #include "json/json.h"
 
 static void str_member(struct json_out *o, const char *key, struct str s)
@@ -58,7 +58,7 @@ static void time_member(struct json_out *o, const char *key, int64_t ms)
     buf_done(&text);
 }
 
-static const char *figure_kind_name(enum figure_kind k)
+const char *figure_kind_name(enum figure_kind k)
 {
     static const char *const names[] = {
         [FIGURE_NOT_STATED] = "not_stated", [FIGURE_UNKNOWN] = "unknown",
@@ -134,7 +134,8 @@ static const char *confidence_name(enum estate_confidence c)
     return names[c];
 }
 
-static void write_finding(struct json_out *o, const struct report_finding *f)
+static void write_finding(struct json_out *o, const struct report *r,
+                          const struct report_finding *f)
 {
     bool fires = f->status == FINDING_FIRES;
     json_out_object(o);
@@ -155,6 +156,9 @@ static void write_finding(struct json_out *o, const struct report_finding *f)
     }
     cstr_member(o, "sources", f->rule->sources);
     u64_member(o, "line", f->line);
+    if (r->compare && fires && !f->waiver) {
+        bool_member(o, "new", r->compare->is_new[f - r->findings]);
+    }
     if (f->waiver) {
         json_out_key(o, "waiver");
         json_out_object(o);
@@ -164,13 +168,13 @@ static void write_finding(struct json_out *o, const struct report_finding *f)
     json_out_object_end(o);
 }
 
-static void write_findings(struct json_out *o, const char *key, const struct report_finding *f,
-                           size_t n)
+static void write_findings(struct json_out *o, const struct report *r, const char *key,
+                           const struct report_finding *f, size_t n)
 {
     json_out_key(o, key);
     json_out_array(o);
     for (size_t i = 0; i < n; i++) {
-        write_finding(o, &f[i]);
+        write_finding(o, r, &f[i]);
     }
     json_out_array_end(o);
 }
@@ -321,6 +325,43 @@ static void write_what_if(struct json_out *o, const struct report *r)
     json_out_object_end(o);
 }
 
+static void write_comparison(struct json_out *o, const struct report *r)
+{
+    const struct report_compare *c = r->compare;
+    json_out_key(o, "comparison");
+    json_out_object(o);
+    str_member(o, "with", c->at);
+    u64_member(o, "new", c->new_count);
+    u64_member(o, "kept", c->kept_count);
+    json_out_key(o, "gone");
+    json_out_array(o);
+    for (size_t i = 0; i < c->gone_count; i++) {
+        const struct compare_gone *g = &c->gone[i];
+        json_out_object(o);
+        str_member(o, "rule", g->rule);
+        str_member(o, "severity", g->severity);
+        str_member(o, "asset", g->asset);
+        str_member(o, "other", g->other);
+        cstr_member(o, "how", gone_kind_name(g->kind));
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_key(o, "figures");
+    json_out_array(o);
+    for (size_t i = 0; i < c->figure_count; i++) {
+        const struct compare_figure *f = &c->figures[i];
+        json_out_object(o);
+        str_member(o, "asset", f->asset->asset->id);
+        cstr_member(o, "figure", f->is_rto ? "rto" : "rpo");
+        cstr_member(o, "source", figure_source_name(f->source));
+        figure_member(o, "before", &f->before);
+        figure_member(o, "after", &f->after);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+}
+
 static void write_summary(struct json_out *o, const struct report *r)
 {
     json_out_key(o, "summary");
@@ -354,9 +395,9 @@ void report_write_json(const struct report *r, struct buf *out)
     str_member(o, "name", r->estate->title);
     time_member(o, "at", r->at_ms);
     write_summary(o, r);
-    write_findings(o, "findings", r->findings, r->finding_count);
-    write_findings(o, "unknowns", r->unknowns, r->unknown_count);
-    write_findings(o, "waived", r->waived, r->waived_count);
+    write_findings(o, r, "findings", r->findings, r->finding_count);
+    write_findings(o, r, "unknowns", r->unknowns, r->unknown_count);
+    write_findings(o, r, "waived", r->waived, r->waived_count);
     write_waivers(o, r);
     json_out_key(o, "assets");
     json_out_array(o);
@@ -366,6 +407,9 @@ void report_write_json(const struct report *r, struct buf *out)
     json_out_array_end(o);
     write_slas(o, r);
     write_what_if(o, r);
+    if (r->compare) {
+        write_comparison(o, r);
+    }
     json_out_key(o, "caveats");
     json_out_array(o);
     for (size_t i = 0; r->caveats[i]; i++) {

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/contract.h"
-#include "continuity/posture/report.h"
+#include "continuity/posture/compare.h"
 
 enum {
     WIDTH_DEFAULT = 100,
@@ -382,6 +382,43 @@ static void retired(struct writer *w)
     }
 }
 
+static void compare_figure_row(struct writer *w, const struct compare_figure *f)
+{
+    buf_add_cstr(w->out, "  ");
+    pad(w, f->asset->asset->id, w->id_width);
+    buf_printf(w->out, " %s %s: ", f->is_rto ? "RTO" : "RPO", figure_source_name(f->source));
+    figure_write(w->out, &f->before);
+    buf_add_cstr(w->out, " -> ");
+    figure_write(w->out, &f->after);
+    buf_add_char(w->out, '\n');
+}
+
+static void comparison(struct writer *w)
+{
+    const struct report_compare *c = w->r->compare;
+    if (!c) {
+        return;
+    }
+    heading(w, "Since the earlier report");
+    buf_printf(w->out, "  " STR_FMT ": %zu findings are new, %zu were there, %zu are gone\n",
+               STR_ARG(c->at), c->new_count, c->kept_count, c->gone_count);
+    for (size_t i = 0; i < w->r->finding_count; i++) {
+        const struct report_finding *f = &w->r->findings[i];
+        if (c->is_new[i]) {
+            buf_printf(w->out, "  new   %s " STR_FMT ": " STR_FMT "\n", f->rule->id,
+                       STR_ARG(f->asset->id), STR_ARG(f->observed));
+        }
+    }
+    for (size_t i = 0; i < c->gone_count; i++) {
+        const struct compare_gone *g = &c->gone[i];
+        buf_printf(w->out, "  gone  " STR_FMT " " STR_FMT ": %s\n", STR_ARG(g->rule),
+                   STR_ARG(g->asset), gone_kind_name(g->kind));
+    }
+    for (size_t i = 0; i < c->figure_count; i++) {
+        compare_figure_row(w, &c->figures[i]);
+    }
+}
+
 static void summary(struct writer *w)
 {
     buf_add_char(w->out, '\n');
@@ -422,6 +459,7 @@ void report_write_text(const struct report *r, const struct report_style *style,
     retired(&w);
     recovery(&w);
     slas(&w);
+    comparison(&w);
     summary(&w);
     arena_done(&w.arena);
 }
