@@ -75,11 +75,15 @@ static const struct cli_command commands[] = {
      "  holdfast assess estate.yaml --lose region:koreacentral\n"
      "  holdfast assess estate.yaml --format json --fail-on high --out report.json\n",
      cmd_assess},
-    {"inspect", "fsm [region] | store --store FOLDER | log --store FOLDER --partition N",
-     "look inside tables and files",
+    {"inspect", "[fsm [region] | store | log | record] [OPTIONS]", "look inside tables and files",
      "  fsm               the state machine that decides about failover, with its rule numbers\n"
-     "  store             partitions of a stopped region, and whether everything in it agrees\n"
-     "  log               entries of one partition's log (0 = metadata)\n",
+     "  store --store F   partitions of a stopped region, and whether everything in it agrees\n"
+     "  log --store F --partition N\n"
+     "                    entries of one partition's log (0 = metadata): places and sizes, and "
+     "with\n"
+     "                    --bodies the documents\n"
+     "  record --coordinator F\n"
+     "                    the account record as the coordinator has it on disk, without keys\n",
      cmd_inspect},
     {"server", "--config F", "one region of an account",
      "Started by `holdfast up`, or by systemd with socket activation (sockets \"http\" and "

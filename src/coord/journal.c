@@ -446,6 +446,36 @@ enum err journal_open(const char *dir, struct coord_store *store,
     return OK;
 }
 
+enum err journal_look(const char *dir, struct str prefix,
+                      void (*fn)(void *ctx, const struct coord_kv *kv), void *ctx,
+                      struct errinfo *ei)
+{
+    char path[PATH_MAX_SIZE + 32];
+    if (strlen(dir) >= PATH_MAX_SIZE) {
+        return err_set(ei, ERR_INVALID, "directory name of %zu bytes", strlen(dir));
+    }
+    (void)snprintf(path, sizeof(path), "%s/coordinator.log", dir);
+    struct buf file;
+    struct arena a;
+    size_t size = 0;
+    buf_init(&file, (size_t)1 << 30);
+    arena_init(&a);
+    struct coord_store *store = coord_store_new();
+    enum err ret = files_read(path, &file, ei);
+    if (ret == OK) {
+        ret = load(buf_str(&file), store, &size, ei);
+    }
+    const struct coord_kv *kvs = NULL;
+    size_t n = ret == OK ? coord_store_read(store, prefix, &a, &kvs) : 0;
+    for (size_t i = 0; i < n; i++) {
+        fn(ctx, &kvs[i]);
+    }
+    arena_done(&a);
+    coord_store_free(store);
+    buf_done(&file);
+    return ret;
+}
+
 void journal_close(struct journal *j)
 {
     if (j == NULL) {

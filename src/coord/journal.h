@@ -27,6 +27,12 @@ struct journal_events {
 enum err journal_open(const char *dir, struct coord_store *store,
                       const struct journal_events *events, struct journal **ret,
                       struct errinfo *ei) MUST_CHECK;
+/* Only a look: calls fn for each durable key below prefix, in key order. Changes nothing and needs no
+ * lock (a running coordinator may be appending: its last records may be missing). ERR_NOT_FOUND,
+ * ERR_CORRUPT, ERR_FORMAT_NEWER, ERR_IO. */
+enum err journal_look(const char *dir, struct str prefix,
+                      void (*fn)(void *ctx, const struct coord_kv *kv), void *ctx,
+                      struct errinfo *ei) MUST_CHECK;
 /* Writes out what was appended, then closes. */
 void journal_close(struct journal *j);
 

@@ -315,6 +315,8 @@ T_TEST("commands with operations name a wrong one and list the right ones")
     fails("inspect fsm --format oil", 2, "unknown format 'oil'", "diagram");
     fails("inspect store", 2, "which store?", "--store FOLDER");
     fails("inspect log", 2, "which store?", "--store FOLDER");
+    fails("inspect record", 2, "which coordinator?", "--coordinator FOLDER");
+    fails("inspect record --coordinator ghost", 1, "ghost/coordinator.log", "");
     fails("drill now", 2, "drill takes no argument 'now'", "");
     fails("drill --fault flood --endpoint http://127.0.0.1:1/ --key AAAA", 2,
           "unknown fault 'flood'", "kill, pause");

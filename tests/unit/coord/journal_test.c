@@ -139,6 +139,44 @@ T_TEST("what was durable is there again, at a higher revision")
     close_again();
 }
 
+static void on_looked(void *ctx, const struct coord_kv *kv)
+{
+    size_t *count = ctx;
+    t_eq_str(kv->key, STR("a"));
+    t_eq_str(kv->value, STR("1"));
+    (*count)++;
+}
+
+static size_t look(struct errinfo *ei)
+{
+    size_t count = 0;
+    enum err err = journal_look(w.dir, STR("a"), on_looked, &count, ei);
+    t_check(err == OK || ei != NULL);
+    return count;
+}
+
+T_TEST("a look reads what is durable, beside a running owner, and changes nothing")
+{
+    setup();
+    wait_durable(put("a", STR("1")));
+    off_t before = file_size();
+    t_eq_u64(look(NULL), 1);
+    t_check(file_size() == before);
+    close_again();
+    size_t n = 0;
+    char *whole = t_read_file(w.file, &n);
+    write_file(whole, n - 1); /* a torn tail is not cut, just not seen */
+    t_eq_u64(look(NULL), 0);
+    t_check(file_size() == (off_t)n - 1);
+    struct errinfo ei = {0};
+    whole[COORD_FILE_HEADER_SIZE - 1] = (char)(whole[COORD_FILE_HEADER_SIZE - 1] ^ 1);
+    write_file(whole, n);
+    (void)look(&ei);
+    t_eq_u64(ei.code, ERR_CORRUPT);
+    t_err(journal_look("/nowhere", STR("a"), on_looked, NULL, NULL), ERR_NOT_FOUND);
+    mem_free(whole);
+}
+
 T_TEST("closing writes out what was only queued")
 {
     setup();

@@ -1,0 +1,56 @@
+"""`holdfast inspect` of a stopped account's files: places and sizes, documents only when asked for, keys never."""
+import json
+import subprocess
+
+from holdfast import PROGRAM, Tap, Up, eq, pk
+
+tap = Tap()
+up = Up(regions=["only"])
+tap.cleanup(up.end)
+SECRETS = []
+
+
+def inspect(*args):
+    p = subprocess.run([PROGRAM, "inspect", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    return p.returncode, p.stdout, p.stderr
+
+
+def store():
+    return str(up.data / "regions" / "only" / "store")
+
+
+@tap.test("a log shows places and sizes; documents only with --bodies")
+def _():
+    SECRETS.extend(up.call("GET", "/_holdfast/account/keys").doc.values())
+    c = up.make_container("c")
+    eq(up.call("POST", f"{c}/docs", body={"id": "hush", "pk": "a", "text": "whisper"}, headers=pk("a")).status, 201, "create")
+    code, _, err = inspect("store", "--store", store())
+    eq(code, 73, f"a running region: {err}")
+    eq(up.stop(), 0, "stop")
+    code, out, err = inspect("store", "--store", store())
+    eq(code, 0, err)
+    partitions = [line.split()[0] for line in out.splitlines()[2:] if line[:1].isdigit() and len(line.split()) > 3]
+    found = False
+    for partition in partitions:
+        code, out, err = inspect("log", "--store", store(), "--partition", partition)
+        eq(code, 0, err)
+        assert "whisper" not in out and "hush" not in out, out
+        code, out, err = inspect("log", "--store", store(), "--partition", partition, "--bodies")
+        eq(code, 0, err)
+        found = found or ('"whisper"' in out and "hush" in out)
+    assert found, partitions
+
+
+@tap.test("the account record is shown from the coordinator's file, without its keys")
+def _():
+    code, out, err = inspect("record", "--coordinator", str(up.data / "coordinator"))
+    eq(code, 0, err)
+    doc = json.loads(out)
+    eq((doc["name"], doc["regions"][0]["name"], doc["keys"], doc["peer_secret"]), (doc["name"], "only", "(not shown)", "(not shown)"), "record")
+    assert doc["epoch"] >= 1 and doc["epochs"][0]["rule"] > 0, doc
+    for secret in SECRETS:
+        assert secret not in out, "a key is shown"
+    eq(inspect("record", "--coordinator", str(up.data / "coordinator"), "--account", "other")[0], 1, "no such account")
+
+
+tap.run()
