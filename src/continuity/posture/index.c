@@ -210,6 +210,10 @@ enum estate_topology posture_topology(const struct posture *p, const struct esta
     if (o && o->topology != TOPOLOGY_UNSTATED) {
         return o->topology;
     }
+    const struct estate_asset *peer = posture_peer(p, a).asset;
+    if (peer && peer->topology != TOPOLOGY_UNSTATED) {
+        return peer->topology; /* a pair has one */
+    }
     enum estate_topology t = posture_topology_for(o);
     *ret_conf = t == TOPOLOGY_UNSTATED ? EV_UNKNOWN : EV_INFERRED;
     return t;
