@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/contract.h"
 #include "base/mem.h"
 #include "cli/drill_int.h"
@@ -73,6 +74,8 @@ void drill_print_json(const struct conf *c, const struct drill_result *res, size
     json_out_cstr(&o, conf_cstr(c, D_FAULT));
     json_out_key(&o, "objectives_met");
     json_out_bool(&o, is_met);
+    json_out_key(&o, "finished_at_ms");
+    json_out_i64(&o, clock_wall_ms());
     json_out_key(&o, "repeats");
     json_out_array(&o);
     for (size_t k = 0; k < n; k++) {
