@@ -262,10 +262,10 @@ T_TEST("an estate without assets has a page, too")
 
 static void replace(char *text, const char *from, const char *to)
 {
-    char *at = strstr(text, from);
-    t_check(at != NULL);
-    size_t tail = strlen(at + strlen(from)) + 1;
-    memmove(at + strlen(to), at + strlen(from), tail);
+    ptrdiff_t found = str_find(str_of(text), str_of(from));
+    t_check(found >= 0);
+    char *at = text + found;
+    memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
     memcpy(at, to, strlen(to));
 }
 
