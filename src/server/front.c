@@ -79,6 +79,7 @@ struct front {
     struct list held;
     size_t held_count;
     struct loop_timer *held_timer, *stop_timer;
+    struct loop_timer *watchdog; /* NULL = nobody watches */
     bool is_standing_in[FRONT_REGIONS_MAX];
     struct loop_fd *control;
     char control_line[256];
@@ -625,6 +626,7 @@ static void on_end_signal(void *ctx, int signum)
 {
     struct front *f = ctx;
     LOG_INFO("front", "stopping", "signal=%d open=%zu", signum, f->open_count);
+    notify_send("STOPPING=1");
     if (atomic_exchange(&f->is_stopping, true)) {
         loop_stop(f->loop); /* asked twice: do not wait */
         return;
@@ -661,6 +663,9 @@ static void front_stop(struct front *f)
     http_server_free(f->http, STOP_GRACE_MS);
     loop_timer_free(f->held_timer);
     loop_timer_free(f->stop_timer);
+    if (f->watchdog) {
+        loop_timer_free(f->watchdog);
+    }
     if (f->control) {
         loop_fd_free(f->control);
     }
@@ -688,6 +693,7 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     f->held_timer = loop_timer_new(f->loop, on_held_timer, f);
     loop_timer_set(f->held_timer, HELD_PERIOD_MS, HELD_PERIOD_MS);
     f->stop_timer = loop_timer_new(f->loop, on_stop_timer, f);
+    f->watchdog = notify_watchdog_start(f->loop);
     if (f->opts->control_fd >= 0) {
         int flags = fcntl(f->opts->control_fd, F_GETFL);
         if (flags < 0 || fcntl(f->opts->control_fd, F_SETFL, flags | O_NONBLOCK) != 0) {

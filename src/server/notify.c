@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "net/loop.h"
 
 void notify_send(const char *state)
 {
@@ -42,4 +43,21 @@ unsigned notify_watchdog_ms(void)
     }
     uint64_t ms = usec_period / 2000;
     return ms > 60000 ? 60000 : ms == 0 ? 1 : (unsigned)ms;
+}
+
+static void on_watchdog(void *ctx)
+{
+    (void)ctx;
+    notify_send("WATCHDOG=1");
+}
+
+struct loop_timer *notify_watchdog_start(struct loop *loop)
+{
+    unsigned period_ms = notify_watchdog_ms();
+    if (period_ms == 0) {
+        return NULL;
+    }
+    struct loop_timer *t = loop_timer_new(loop, on_watchdog, NULL);
+    loop_timer_set(t, 1, period_ms / 2 + 1);
+    return t;
 }

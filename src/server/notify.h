@@ -8,3 +8,8 @@
 void notify_send(const char *state);
 /* Period in which "WATCHDOG=1" is due (half of WATCHDOG_USEC), in ms; 0 = not asked for. */
 unsigned notify_watchdog_ms(void);
+/* Feeds the watchdog from this loop from now on, twice in its time; NULL when nobody watches. The caller
+ * frees the timer. */
+struct loop;
+struct loop_timer;
+struct loop_timer *notify_watchdog_start(struct loop *loop);

@@ -295,24 +295,38 @@ enum err process_front(struct process *p, struct errinfo *ei)
     return front_run(&o, ei);
 }
 
+static void on_loop_end(void *ctx, int signum)
+{
+    (void)signum;
+    loop_stop(ctx);
+}
+
 enum err process_coordinator(struct process *p, struct errinfo *ei)
 {
     struct coord_server_opts o = {.dir = conf_cstr(p->conf, PROC_DIR),
                                   .secret = str_make(p->secret, p->secret_n)};
     TRY(need_secret(p, ei));
     TRY(process_socket(p, "coordinator", process_listen_addr(p, p->role), &o.listen_fd, ei));
-    notify_send("READY=1"); /* the socket listens already: early requests wait in its backlog */
-    enum err err = coord_server_run(&o, ei);
+    struct loop *loop = loop_new();
+    struct coord_server *server = NULL;
+    loop_on_signal(loop, SIGTERM, on_loop_end, loop);
+    loop_on_signal(loop, SIGINT, on_loop_end, loop);
+    enum err err = coord_server_new(loop, &o, &server, ei);
+    if (err == OK) {
+        struct loop_timer *watchdog = notify_watchdog_start(loop);
+        notify_send("READY=1"); /* the file was read, and requests are served */
+        loop_run(loop);
+        notify_send("STOPPING=1");
+        if (watchdog) {
+            loop_timer_free(watchdog);
+        }
+    }
+    coord_server_free(server);
+    loop_free(loop);
     if (err == ERR_CORRUPT && ei && !ei->hint[0]) {
         err_hint(ei, "its file is %s/coordinator.log; put back a copy of it", o.dir);
     }
     return err;
-}
-
-static void on_proxy_end(void *ctx, int signum)
-{
-    (void)signum;
-    loop_stop(ctx);
 }
 
 static enum err add_links(const struct process *p, struct proxy *proxy, struct errinfo *ei)
@@ -358,8 +372,8 @@ enum err process_proxy(struct process *p, struct errinfo *ei)
     }
     if (err == OK) {
         proxy_control(proxy, control);
-        loop_on_signal(loop, SIGTERM, on_proxy_end, loop);
-        loop_on_signal(loop, SIGINT, on_proxy_end, loop);
+        loop_on_signal(loop, SIGTERM, on_loop_end, loop);
+        loop_on_signal(loop, SIGINT, on_loop_end, loop);
         notify_send("READY=1");
         loop_run(loop);
     }

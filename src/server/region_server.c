@@ -762,12 +762,6 @@ static void on_space(void *ctx)
     }
 }
 
-static void on_watchdog(void *ctx)
-{
-    UNUSED(ctx);
-    notify_send("WATCHDOG=1");
-}
-
 static void on_drain_poll(void *ctx)
 {
     struct server *s = ctx;
@@ -828,11 +822,7 @@ static enum err server_start(struct server *s, struct errinfo *ei)
         loop_timer_set(s->space, 1, SPACE_PERIOD_MS);
     }
     loop_on_idle(s->loop, on_round_end, s);
-    unsigned watchdog_ms = notify_watchdog_ms();
-    if (watchdog_ms > 0) {
-        s->watchdog = loop_timer_new(s->loop, on_watchdog, s);
-        loop_timer_set(s->watchdog, 0, watchdog_ms / 2 + 1);
-    }
+    s->watchdog = notify_watchdog_start(s->loop);
     loop_on_signal(s->loop, SIGTERM, on_end_signal, s);
     loop_on_signal(s->loop, SIGINT, on_end_signal, s);
     return OK;

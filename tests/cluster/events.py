@@ -9,7 +9,9 @@ import pathlib
 import signal
 import tempfile
 import threading
+import urllib.request
 
+import prometheus
 from holdfast import Client, Tap, Up, eq, until
 
 tap = Tap()
@@ -76,6 +78,15 @@ def _():
     eq((doc["type"], doc["account"], doc["previousWriter"]), ("failover", before["account"], before["writer"]), "event")
     eq(headers["x-holdfast-delivery"], doc["id"], "delivery id")
     eq(received[0][0]["x-holdfast-delivery"], received[1][0]["x-holdfast-delivery"], "tried again with the same id")
+
+
+@tap.test("the webhook's metrics are there")
+def _():
+    with urllib.request.urlopen(up.endpoint + "metrics", timeout=5) as answer:
+        _, values = prometheus.check(answer.read().decode())
+    assert prometheus.value(values, "holdfast_webhook_delivered_total") >= 1, values
+    eq(prometheus.value(values, "holdfast_webhook_failed_attempts_total"), 2, "refusals")
+    eq(prometheus.value(values, "holdfast_webhook_dropped_total"), 0, "dropped")
 
 
 @tap.test("feeds want a key, any of them, and sensible questions")

@@ -6,7 +6,7 @@ import re
 import signal
 
 import prometheus
-from holdfast import Client, Tap, Up, eq, pk, query_headers, until
+from holdfast import ROOT, Client, Tap, Up, eq, pk, query_headers, until
 
 tap = Tap()
 up = Up()
@@ -66,6 +66,16 @@ def _():
     coordinator = json.loads((up.data / "account.json").read_text())["coordinator"]
     coord = metrics(int(coordinator.rsplit(":", 1)[1]))
     assert prometheus.value(coord, "holdfast_coordinator_revision") > 0
+
+
+@tap.test("every metric of the alert rules is there to be scraped")
+def _():
+    rules = (ROOT / "dist/prometheus/holdfast.rules.yml").read_text()
+    wanted = set(re.findall(r"holdfast_\w+", "\n".join(l for l in rules.splitlines() if " expr: " in l)))
+    there = {name for port in [*map(port_of, up.region_names), port_of()] for name, _ in metrics(port)}
+    assert len(wanted) > 10, wanted
+    missing = {name for name in wanted - there if not name.startswith("holdfast_webhook_")}  # there is none here
+    eq(missing, set(), "metrics that no process has")
 
 
 @tap.test("series stay bounded: what clients invent makes none")

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../net/loop_until.h"
 #include "lib/t.h"
 
 /* A socket bound to `name` ('@' = abstract). */
@@ -94,6 +95,38 @@ T_TEST("signs of life are due twice in the time that the parent gives, and at le
     t_eq_u64(period("3600000000"), 60000);
     t_eq_u64(period("18446744073709551615"), 60000);
     t_eq_u64(period("1"), 1); /* asked for, so as often as we can */
+}
+
+static int watched_fd;
+
+static bool heard_three(void)
+{
+    static int count;
+    char text[64];
+    ssize_t n = recv(watched_fd, text, sizeof(text), MSG_DONTWAIT);
+    if (n > 0) {
+        t_eq_str(str_make(text, (size_t)n), STR("WATCHDOG=1"));
+        count++;
+    }
+    return count >= 3;
+}
+
+T_TEST("a loop feeds the watchdog, when there is one")
+{
+    struct loop *loop = loop_new();
+    t_check(unsetenv("WATCHDOG_USEC") == 0);
+    t_check(notify_watchdog_start(loop) == NULL);
+    char name[100];
+    (void)snprintf(name, sizeof(name), "@holdfast-notify-dog-%d", (int)getpid());
+    watched_fd = listen_at(name);
+    t_check(setenv("WATCHDOG_USEC", "20000", 1) == 0);
+    struct loop_timer *t = notify_watchdog_start(loop);
+    t_check(t != NULL);
+    loop_until(loop, heard_three);
+    loop_timer_free(t);
+    loop_free(loop);
+    t_check(close(watched_fd) == 0);
+    t_check(unsetenv("WATCHDOG_USEC") == 0);
 }
 
 T_MAIN()
