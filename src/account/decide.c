@@ -494,6 +494,15 @@ static bool may_evict(const struct region *r, region_id id)
            left >= rec->region_count / 2 + 1;
 }
 
+/* At Strong writes wait for a region that has been silent for so long that its read lease is over: it
+ * serves nothing, and nobody has to wait for it any longer. */
+static bool holds_up(const struct region *r, const struct repl_lag *lag, usec heard_us)
+{
+    const struct region_timers *t = &r->cfg.timers;
+    return record_write_level(r->rec) == CONSISTENCY_STRONG && lag->since_us != 0 &&
+           region_now(r) >= lease_expired_at(heard_us, t->read_lease_ms, t->wait_margin_ms);
+}
+
 static enum rule evict_rule(const struct region *r, region_id id)
 {
     if (coordio_is_stopped(r, id)) {
@@ -505,6 +514,10 @@ static enum rule evict_rule(const struct region *r, region_id id)
     struct repl_lag lag;
     repl_lag(r->repl, id, &lag);
     usec heard = lag.heard_us > r->role_since_us ? lag.heard_us : r->role_since_us;
+    heard = heard > r->awake_since_us ? heard : r->awake_since_us;
+    if (holds_up(r, &lag, heard)) {
+        return RULE_EVICT_HOLDS_UP;
+    }
     bool is_silent = region_now(r) - heard >= UNREACHABLE_LEASES * ms(r->cfg.timers.lease_ms);
     return is_silent ? RULE_EVICT_SILENT : (enum rule)0;
 }

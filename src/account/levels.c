@@ -204,6 +204,6 @@ bool levels_may_lease(const struct region *r, region_id to)
     struct repl_staleness worst;
     repl_staleness_all(r->repl, bit, &worst);
     usec now = region_now(r);
-    return worst.is_known && worst.ops <= r->rec->max_staleness_ops &&
+    return worst.is_known && worst.has_inherited && worst.ops <= r->rec->max_staleness_ops &&
            (worst.since_us == 0 || now - worst.since_us <= age_limit(r));
 }

@@ -720,6 +720,11 @@ static void pull_tick(struct region *r)
 
 void region_on_tick(struct region *r)
 {
+    usec now = region_now(r);
+    if (r->tick_us == 0 || now - r->tick_us > ms(TICK_GAP_MS)) {
+        r->awake_since_us = now;
+    }
+    r->tick_us = now;
     lease_tick(r);
     health_tick(r);
     coordio_tick(r);

@@ -16,6 +16,7 @@ enum {
     PULL_RETRY_MS = 40,
     TXN_BACKOFF_MS = 50,
     JOIN_TIMEOUT_MS = 3000,
+    TICK_GAP_MS = 100,      /* this process stood still: what it has not heard says nothing */
     UNREACHABLE_LEASES = 3, /* a region of Q silent this many leases is taken out */
     KEY_SIZE = 256,
 };
@@ -29,6 +30,7 @@ enum region_event_no {            /* events of the role table */
 /* Decisions: what a record change is for. Numbers of the rules that lead to a new writer start at
  * 310; they are kept in the record's epochs. */
 enum rule {
+    RULE_EVICT_HOLDS_UP = 299,
     RULE_EVICT_STOPPED = 300,
     RULE_EVICT_EXPIRED = 301,
     RULE_EVICT_SILENT = 302,
@@ -123,6 +125,7 @@ struct region {
     int role; /* enum region_role */
     int rule; /* row that led here */
     usec role_since_us;
+    usec tick_us, awake_since_us; /* last tick; since when they have come without a long gap */
     bool is_draining;
 
     struct health health;

@@ -35,8 +35,11 @@ static usec delay_of(const struct repl_staleness *s, unsigned percent)
 
 enum throttle_verdict throttle_check(const struct region *r, struct region_write *w)
 {
+    if (repl_mode(r->repl)->staleness_ops == 0 || w->pid == 0) {
+        return THROTTLE_GO;
+    }
     const struct partition *p = repl_find(r->repl, w->pid);
-    if (repl_mode(r->repl)->staleness_ops == 0 || w->pid == 0 || p == NULL) {
+    if (p == NULL) {
         return THROTTLE_GO;
     }
     struct repl_staleness s;

@@ -366,6 +366,7 @@ static void enter_writer(struct repl *R, bool was_writer)
     LIST_FOR(l, &R->parts) {
         struct partition *p = LIST_ENTRY(l, struct partition, link);
         p->acked = 0;
+        p->inherited = p->tail.lsn;
         p->announced_commit = 0;
         p->announced_all = 0;
         /* What a reader applied is not in the overlay: writes are decided on storage alone. */

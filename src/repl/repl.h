@@ -173,7 +173,8 @@ struct repl_lag {
     uint64_t ops;      /* entries it lacks */
     usec since_us;     /* when the oldest of them was ordered here; 0 = it lacks nothing */
     usec heard_us;     /* when it last said anything */
-    bool has_acked;    /* everything acknowledged to clients is durable there */
+    bool
+        has_acked; /* everything acknowledged to clients, by earlier writers too, is durable there */
     bool has_metadata; /* same for partition 0 */
     bool needs_copy;   /* the log it needs was trimmed */
 };

@@ -139,7 +139,8 @@ struct partition {
     struct epoch_row *rows;                         /* owned: epoch table, oldest first */
     size_t row_count, row_cap;
 
-    lsn acked; /* WRITER: answered up to here at the account's level */
+    lsn acked;     /* WRITER: answered up to here at the account's level */
+    lsn inherited; /* WRITER: last entry of the epochs before: any of them may have been answered */
     lsn commit_lsn;
     lsn all_lsn; /* every region of the account has it */
     lsn announced_commit, announced_all;

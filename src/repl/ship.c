@@ -496,7 +496,7 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
         if (g->lag_since_us != 0 && (lag.since_us == 0 || g->lag_since_us < lag.since_us)) {
             lag.since_us = g->lag_since_us;
         }
-        if (g->acked < p->acked) {
+        if (g->acked < p->acked || g->acked < p->inherited) {
             lag.has_acked = false;
             lag.has_metadata = lag.has_metadata && p->pid != 0;
         }

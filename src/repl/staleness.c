@@ -14,6 +14,7 @@ static void add(struct repl_staleness *worst, const struct progress *g)
         ops = tail->lsn > g->acked ? tail->lsn - g->acked : 0;
     }
     worst->is_known = worst->is_known && (g->is_known || tail->ord == 0);
+    worst->has_inherited = worst->has_inherited && g->acked >= g->part->inherited;
     if (ops > worst->ops) {
         worst->ops = ops;
         worst->region = g->peer->id;
@@ -35,6 +36,7 @@ static void add_part(const struct partition *p, uint64_t mask, struct repl_stale
     }
     if ((mask & ~(UINT64_C(1) << p->repl->self)) != 0) {
         worst->is_known = false; /* a region we do not even know */
+        worst->has_inherited = false;
     }
 }
 
@@ -65,14 +67,14 @@ unsigned repl_staleness_percent(const struct repl *R, const struct repl_stalenes
 void repl_staleness(const struct partition *p, uint64_t mask, struct repl_staleness *ret)
 {
     ASSERT(p->repl->mode.kind == REPL_WRITER);
-    *ret = (struct repl_staleness){.is_known = true};
+    *ret = (struct repl_staleness){.is_known = true, .has_inherited = true};
     add_part(p, mask, ret);
 }
 
 void repl_staleness_all(const struct repl *R, uint64_t mask, struct repl_staleness *ret)
 {
     ASSERT(R->mode.kind == REPL_WRITER);
-    *ret = (struct repl_staleness){.is_known = true};
+    *ret = (struct repl_staleness){.is_known = true, .has_inherited = true};
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         if (p->pid != 0) {
             add_part(p, mask, ret);

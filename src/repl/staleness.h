@@ -9,10 +9,13 @@ struct repl;
 struct partition;
 
 struct repl_staleness { /* the worst of the regions asked about */
-    bool is_known;    /* false: one has not said where it is since this reign began; its figures are
+    bool is_known; /* false: one has not said where it is since this reign began; its figures are
                          * upper bounds for operations, and count time from the beginning */
-    uint64_t ops;     /* entries ordered here and not known to be durable there */
-    usec since_us;    /* when the oldest of them was ordered; 0 = none */
+    bool
+        has_inherited; /* all have every entry of earlier epochs: only then since_us is the whole truth,
+                         * for a new writer does not know how old those are */
+    uint64_t ops;      /* entries ordered here and not known to be durable there */
+    usec since_us;     /* when the oldest of them was ordered; 0 = none */
     region_id region; /* who lacks the most entries; 0 = none */
     lsn acked_lsn;    /* the last one it has */
 };

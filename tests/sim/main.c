@@ -132,6 +132,8 @@ static bool scripted_run(const struct options *o, size_t idx, struct run_options
             ret->level = o->level >= 0         ? o->level
                          : round % levels == 0 ? (int)CONSISTENCY_SESSION
                                                : (int)CONSISTENCY_STRONG;
+            /* Another seed for each variant: one bad draw must not spare a fault in all of them. */
+            ret->seed = o->variant >= 0 ? o->seed : o->seed + ret->variant;
             *ret_scenario = i;
             return true;
         }

@@ -113,7 +113,7 @@ static void pause_writer(struct world *w, unsigned variant)
     static const unsigned tenths[] = {8, 13, 60};
     pass(w, 1500);
     region_id a = writer(w);
-    struct trap t = trap_of(variant % 24, false, lease_ms(w) * tenths[variant / 24 % 3] / 10);
+    struct trap t = trap_of(variant / 3, false, lease_ms(w) * tenths[variant % 3] / 10);
     if (a != 0) {
         node_set_trap(w->nodes[a], &t);
     }
@@ -665,7 +665,7 @@ static void bounded_lag(struct world *w, unsigned variant)
     }
     switch (variant % 4) {
     case 0: /* it stores nothing for seconds, and talks to the writer */
-        node_disk_slow(w->nodes[b], 6000);
+        node_disk_slow(w->nodes[b], (unsigned)(4000000 / w->cfg.sync_us));
         pass(w, 1500);
         break;
     case 1:

@@ -81,9 +81,14 @@ T_TEST("a change to Strong outlives its writer and is finished by the next one")
     change_level(w, CONSISTENCY_STRONG);
     world_run(w, 100);
     world_stop(w, 1, true);
-    world_hold_commits(w, 3, false);
     world_until_role(w, 2, ROLE_WRITER);
+    t_check(world_get(w, 3, 1, "b") == NULL);
+    /* The new writer did not acknowledge it itself; whoever did may have told a client. */
+    world_run(w, 500);
+    t_eq_int(level_of(w), CONSISTENCY_COUNT);
+    world_hold_commits(w, 3, false);
     until_level(w, CONSISTENCY_STRONG);
+    t_check(world_get(w, 3, 1, "b") != NULL);
     t_eq_u64(world_record(w)->strong_since, 2);
     t_err(put(w, 2, "c"), OK);
     world_free(w);
@@ -141,6 +146,104 @@ T_TEST("a change that is called off leaves everything as it was")
     world_run(w, 100);
     t_eq_int(level_of(w), CONSISTENCY_SESSION);
     t_err(world_answer(w, x), OK); /* durable here is enough again */
+    world_free(w);
+}
+
+/* ---- Strong when regions are lost (geo-semantics 6.2) ---- */
+
+/* How long the next write takes, from now on; 0: it has no good end. */
+static usec stall(struct world *w, region_id writer)
+{
+    usec from = w->now;
+    struct world_write *x = world_put(w, writer, 1, "s", "{}");
+    return world_answer(w, x) == OK ? w->now - from : 0;
+}
+
+static void lose_reader(size_t regions, bool is_auto, bool is_confirmed, usec max_us)
+{
+    struct world *w = world_new(regions, CONSISTENCY_STRONG);
+    if (!is_auto) {
+        world_no_auto(w);
+    }
+    t_err(put(w, 1, "a"), OK);
+    world_run(w, 500);
+    world_stop(w, (region_id)regions, is_confirmed);
+    usec took = stall(w, 1);
+    t_checkf(took > 0 && took <= max_us, "%zu regions: took %llu us", regions,
+             (unsigned long long)took);
+    t_eq_int(record_region_const(world_record(w), (region_id)regions)->state, REGION_OFFLINE);
+    t_check(stall(w, 1) < 100000);
+    world_start(w, (region_id)regions);
+    world_until_state(w, (region_id)regions, REGION_ONLINE_READ);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("Strong: a read region that dies stops writes for a read lease at most, a confirmed stop "
+       "for less")
+{
+    lose_reader(3, true, false, 1500000);
+    lose_reader(3, false, false, 1500000); /* a minority may leave Q by itself */
+    lose_reader(4, false, false, 1500000);
+    lose_reader(2, true, false, 1500000);
+    lose_reader(3, true, true, 300000);
+}
+
+T_TEST("Strong: no more than a minority leaves Q without automatic failover")
+{
+    struct world *w = world_new(4, CONSISTENCY_STRONG);
+    world_no_auto(w);
+    t_err(put(w, 1, "a"), OK);
+    world_run(w, 500);
+    world_stop(w, 4, true);
+    t_check(stall(w, 1) > 0);
+    t_eq_u64(world_record(w)->q_mask, record_mask(1) | record_mask(2) | record_mask(3));
+    world_stop(w, 3, true);
+    struct world_write *x = world_put(w, 1, 1, "b", "{}");
+    world_run(w, 5000);
+    t_check(!x->is_done); /* three of four is the least */
+    world_start(w, 3);
+    t_err(world_answer(w, x), OK);
+    world_free(w);
+}
+
+T_TEST(
+    "Strong, two regions, no automatic failover: writes stop until an operator takes the other out")
+{
+    struct world *w = world_new(2, CONSISTENCY_STRONG);
+    world_no_auto(w);
+    t_err(put(w, 1, "a"), OK);
+    world_run(w, 500);
+    world_stop(w, 2, true);
+    struct world_write *x = world_put(w, 1, 1, "b", "{}");
+    world_run(w, 5000);
+    t_check(!x->is_done);
+    t_check(!record_is_degraded(world_record(w)));
+    world_offline(w, "west");
+    t_err(world_answer(w, x), OK);
+    t_check(record_is_degraded(world_record(w)));
+    t_err(put(w, 1, "c"), OK);
+    world_start(w, 2);
+    world_online(w, "west");
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    world_run(w, 500);
+    t_check(!record_is_degraded(world_record(w)));
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("Strong: a region that is cut from the writer alone holds writes up for a read lease")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    t_err(put(w, 1, "a"), OK);
+    world_run(w, 500);
+    world_cut_peers(w, 3, true); /* it goes on beating */
+    usec took = stall(w, 1);
+    t_checkf(took > 0 && took <= 1500000, "took %llu us", (unsigned long long)took);
+    t_check(!may_read(w, 3));
+    world_cut_peers(w, 3, false);
+    world_until_state(w, 3, REGION_ONLINE_READ);
     world_free(w);
 }
 
@@ -232,6 +335,27 @@ T_TEST("bounded: the lag counts entries although a new epoch jumps over a block 
     t_err(world_answer(w, x), OK);
     t_check(x->w.lsn > 1000000);
     t_check(x->w.throttle.ops < 10);
+    world_free(w);
+}
+
+T_TEST("bounded: a new writer lets a region read only when it has all that the old one wrote")
+{
+    struct world *w = bounded(3, 1000, 5);
+    world_cut_peers(w, 3, true);
+    t_err(put(w, 1, "old"), OK);
+    world_run(w, 3000);
+    world_failover(w, "west");
+    world_until_role(w, 2, ROLE_WRITER);
+    world_cut_peers(w, 3, false); /* it says where it is, and then stores nothing more */
+    world_run(w, 5);
+    world_hold_commits(w, 3, true);
+    world_run(w, 2400); /* "old" is more than 5 s old, which nobody at the new writer can know */
+    t_check(world_get(w, 3, 1, "old") == NULL);
+    t_check(!may_read(w, 3));
+    t_check(may_read(w, 1));
+    world_hold_commits(w, 3, false);
+    world_run(w, 500);
+    t_check(may_read(w, 3));
     world_free(w);
 }
 
