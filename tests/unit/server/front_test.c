@@ -49,9 +49,10 @@ struct region_play {
     atomic_uint seen;
     pthread_t thread;
     atomic_bool is_ending;
-    atomic_bool is_away; /* accepts nothing any more */
-    atomic_int open;     /* connection threads */
-    char last[4096];     /* head of the last request; read when it has been answered */
+    atomic_bool is_away;  /* accepts nothing any more */
+    atomic_int open;      /* connection threads */
+    pthread_mutex_t lock; /* of `last`: two connections may ask at once */
+    char last[4096];      /* head of the last request; read when it has been answered */
 };
 
 static struct region_play regions[2];
@@ -92,7 +93,9 @@ static void *play_conn_main(void *ctx)
     struct region_play *r = c->region;
     char text[4096];
     while (play_read(c, text, sizeof(text))) {
+        pthread_mutex_lock(&r->lock);
         memcpy(r->last, text, sizeof(text));
+        pthread_mutex_unlock(&r->lock);
         atomic_fetch_add(&r->seen, 1);
         while (atomic_load(&r->behaviour) == SITS && !atomic_load(&r->is_ending)) {
             (void)poll(NULL, 0, 2);
@@ -388,6 +391,9 @@ static void setup(unsigned hold_ms, unsigned requests_max)
     unsigned count = w.dir_count;
     memset(&w, 0, sizeof(w));
     memset(regions, 0, sizeof(regions));
+    for (size_t i = 0; i < ARRAY_COUNT(regions); i++) {
+        t_check(pthread_mutex_init(&regions[i].lock, NULL) == 0);
+    }
     w.dir_count = count + 1;
     (void)snprintf(w.dir, sizeof(w.dir), "%s/coordinator%u", t_tmp_dir(), count);
     listen_any(&w.coord_fd, &w.coord_port);
