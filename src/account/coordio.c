@@ -155,6 +155,12 @@ static void on_beat(struct region *r, region_id id, const struct coord_kv *kv)
     if (!kv->is_deleted) {
         health_on_beat(r, id, beat_decode(m, kv->value));
     }
+    if (r->rec != NULL && id == r->rec->writer && r->token_shown < r->rec->token_version &&
+        r->role != ROLE_FENCED) {
+        region_update_mode(r); /* the writer may know the token version by now */
+        region_publish_view(r);
+        write_recheck_waits(r);
+    }
 }
 
 static void beat_is_absent(struct region *r, region_id id)
@@ -245,6 +251,9 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev)
     r->rec = rec;
     r->rec_at = at;
     r->rec_rev = rev;
+    if (old == NULL || old->token_version != rec->token_version) {
+        r->token_rev = rev;
+    }
     /* A change of ours that compared an older revision cannot be executed any more. */
     r->evicting = 0;
     r->joining = 0;

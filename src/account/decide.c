@@ -13,7 +13,7 @@
 #include "repl/staleness.h"
 
 /* A copy of the record to be changed; freed with `a`. */
-static struct account_record *next_record(const struct region *r, struct arena *a)
+struct account_record *decide_next_record(const struct region *r, struct arena *a)
 {
     struct account_record *next = ARENA_NEW(a, struct account_record);
     record_copy(a, r->rec, next);
@@ -137,11 +137,21 @@ static void claim(struct region *r, enum rule rule)
 {
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     int64_t wall = r->io.wall_ms(r->io.ctx);
     region_id old = next->writer;
+    const struct record_epoch *reign = region_reign(r);
+    region_id from = reign != NULL ? reign->writer : 0;
+    uint64_t mine = repl_total_ord(r->repl);
+    r->lost_estimate = from != r->cfg.self && from != 0 && r->members[from].ord > mine
+                           ? r->members[from].ord - mine
+                           : 0;
     if (old != r->cfg.self && old != 0) {
         record_set_state(next, old, REGION_OFFLINE, wall);
+    }
+    struct record_region *left = from != r->cfg.self ? record_region(next, from) : NULL;
+    if (left != NULL && left->state == REGION_OFFLINE) {
+        left->unsent_ops = r->lost_estimate;
     }
     next->writer = r->cfg.self;
     next->writer_incarnation = r->cfg.incarnation;
@@ -150,18 +160,12 @@ static void claim(struct region *r, enum rule rule)
     next->transfer_to = 0;
     record_set_state(next, r->cfg.self, REGION_ONLINE_READ, wall);
     next->q_mask |= record_mask(r->cfg.self);
-    const struct record_epoch *reign = region_reign(r);
-    region_id from = reign != NULL ? reign->writer : 0;
     const struct member *m = &r->members[old];
     usec now = region_now(r);
     r->claim_rule = rule;
     r->claim_from = from;
     r->detect_ms = m->seen_us != 0 && old != r->cfg.self ? clamp_ms(now - m->seen_us) : 0;
     r->wait_ms = clamp_ms(now - r->claim_ready_us);
-    uint64_t mine = repl_total_ord(r->repl);
-    r->lost_estimate = from != r->cfg.self && from != 0 && r->members[from].ord > mine
-                           ? r->members[from].ord - mine
-                           : 0;
     /* That the old heartbeat did not move since we began to watch it is part of the deal. */
     coordio_change(r, rule, next, rule == RULE_CLAIM_EXPIRED ? old : 0, /* puts_beat= */ true);
     arena_done(&a);
@@ -276,7 +280,7 @@ static void pass_on(struct region *r)
 {
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     region_id best = account_best_candidate(next, record_mask(r->cfg.self));
     if (best != 0) {
         next->writer = best;
@@ -327,7 +331,7 @@ static bool try_open(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     const struct record_epoch *reign = region_reign(r);
     /* After a restart a reader can have what our disk has not: entries are shipped before they are
      * durable here. Only when every region was asked, also one that is offline now and may have shown
@@ -353,7 +357,7 @@ static bool try_take(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     r->claim_from = next->writer;
     r->claim_rule = RULE_TAKE;
     r->detect_ms = 0;
@@ -379,7 +383,7 @@ static bool try_rollback(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     r->claim_from = r->cfg.self;
     r->claim_rule = RULE_ROLLBACK;
     r->detect_ms = 0;
@@ -387,6 +391,9 @@ static bool try_rollback(struct region *r)
     r->lost_estimate = 0;
     next->generation++;
     begin_epoch(r, &a, next, RULE_ROLLBACK, /* is_lossy= */ false);
+    if (next->regions[0].id == to) {
+        record_prefer(next, r->cfg.self); /* the order asked for goes with the change that failed */
+    }
     coordio_change(r, RULE_ROLLBACK, next, 0, /* puts_beat= */ true);
     arena_done(&a);
     return true;
@@ -410,7 +417,7 @@ static void hand_over(struct region *r, region_id to, enum rule rule)
 {
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     next->phase = PHASE_TRANSFER;
     next->transfer_to = to;
     next->transfer_deadline_wall_ms =
@@ -437,7 +444,7 @@ static void step_down(struct region *r, region_id to)
 {
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     next->phase = PHASE_PROMOTING;
     next->writer = to;
     next->writer_incarnation = 0;
@@ -482,7 +489,7 @@ static unsigned count_bits(uint64_t mask)
     return n;
 }
 
-static bool may_evict(const struct region *r, region_id id)
+bool decide_may_evict(const struct region *r, region_id id)
 {
     const struct account_record *rec = r->rec;
     if (rec->auto_failover) {
@@ -530,12 +537,12 @@ static bool try_evict(struct region *r)
             continue;
         }
         enum rule rule = evict_rule(r, g->id);
-        if (rule == 0 || !may_evict(r, g->id)) {
+        if (rule == 0 || !decide_may_evict(r, g->id)) {
             continue;
         }
         struct arena a;
         arena_init(&a);
-        struct account_record *next = next_record(r, &a);
+        struct account_record *next = decide_next_record(r, &a);
         record_set_state(next, g->id, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
         if (next->transfer_to == g->id) {
             arena_done(&a);
@@ -558,7 +565,7 @@ static bool try_keep(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    coordio_change(r, RULE_KEEP, next_record(r, &a), 0, /* puts_beat= */ false);
+    coordio_change(r, RULE_KEEP, decide_next_record(r, &a), 0, /* puts_beat= */ false);
     arena_done(&a);
     return true;
 }
@@ -604,7 +611,7 @@ static bool try_admit(struct region *r)
     usec now = region_now(r);
     for (size_t i = 0; i < r->rec->region_count; i++) {
         const struct record_region *g = &r->rec->regions[i];
-        if (g->id == r->cfg.self || g->state != REGION_RECOVERING) {
+        if (g->id == r->cfg.self || (g->state != REGION_RECOVERING && g->state != REGION_SEEDING)) {
             continue;
         }
         struct member *m = &r->members[g->id];
@@ -634,8 +641,10 @@ static bool try_admit(struct region *r)
         }
         struct arena a;
         arena_init(&a);
-        struct account_record *next = next_record(r, &a);
+        struct account_record *next = decide_next_record(r, &a);
         record_set_state(next, g->id, REGION_ONLINE_READ, r->io.wall_ms(r->io.ctx));
+        record_region(next, g->id)->needs_full_copy = false;
+        record_region(next, g->id)->unsent_ops = 0;
         next->q_mask |= bit;
         r->joining_rev = r->rec_rev; /* may be executed at any time from now on */
         coordio_change(r, RULE_ADMIT, next, 0, /* puts_beat= */ false);
@@ -649,7 +658,7 @@ static bool try_level(struct region *r)
 {
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     bool is_due = levels_finish(r, next);
     if (is_due) {
         coordio_change(r, RULE_LEVEL, next, 0, /* puts_beat= */ false);
@@ -665,7 +674,7 @@ static bool try_extend(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     next->lsn_limit += LSN_BLOCK;
     coordio_change(r, RULE_LSN_BLOCK, next, 0, /* puts_beat= */ false);
     arena_done(&a);
@@ -683,7 +692,7 @@ static bool try_recover(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     record_set_state(next, r->cfg.self, REGION_RECOVERING, r->io.wall_ms(r->io.ctx));
     coordio_change(r, RULE_RECOVER, next, 0, /* puts_beat= */ false);
     arena_done(&a);
@@ -703,7 +712,7 @@ static bool try_report(struct region *r)
     }
     struct arena a;
     arena_init(&a);
-    struct account_record *next = next_record(r, &a);
+    struct account_record *next = decide_next_record(r, &a);
     struct record_region *g = record_region(next, r->cfg.self);
     ASSERT(g != NULL);
     if (!same_endpoint) {
@@ -727,7 +736,8 @@ void decide_tick(struct region *r)
     case ROLE_WRITER:
         if (region_lease_is_fresh(r) &&
             (try_extend(r) || try_evict(r) || try_keep(r) || try_drain(r) || try_relieve(r) ||
-             try_admit(r) || (r->rec->is_level_changing && try_level(r)))) {
+             try_admit(r) || (r->rec->is_level_changing && try_level(r)) ||
+             members_finish_removal(r) || members_spare_log(r))) {
             return;
         }
         break;

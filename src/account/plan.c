@@ -95,7 +95,7 @@ enum err account_plan_failover(struct account_record *rec, struct str to, int64_
     if (target == NULL) {
         return no_region(rec, to, ei);
     }
-    TRY(need_open(rec, ei));
+    TRY(account_need_idle(rec, 0, ei));
     if (target->id == rec->writer) {
         record_prefer(rec, target->id);
         return OK;
@@ -165,8 +165,8 @@ enum err account_plan_offline(struct account_record *rec, struct str region, boo
     if (g == NULL) {
         return no_region(rec, region, ei);
     }
-    if (g->is_forced_offline) {
-        return OK;
+    if (g->is_forced_offline || g->state == REGION_DRAINING) {
+        return OK; /* so it is already, or on its way out for good */
     }
     bool is_last = (record_online_mask(rec) & ~record_mask(g->id)) == 0;
     if (is_last && g->id != rec->writer && !force) {

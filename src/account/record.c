@@ -95,6 +95,32 @@ static bool has_levels(const struct account_record *r)
     return r->is_level_changing || r->strong_since != 0 || r->max_staleness_ops != 0;
 }
 
+/* Raises of the token version by lossy epochs alone, as formats 1 and 2 have them. */
+static void derive_versions(struct account_record *r)
+{
+    uint64_t version = r->token_version;
+    for (size_t i = r->epoch_count; i-- > 0;) {
+        r->epochs[i].token_version = version;
+        version -= r->epochs[i].is_lossy && version > 0;
+    }
+}
+
+/* Does it use a member of format 3? What is known of unsent entries alone does not count: it would
+ * turn every failover into the end of a rolling upgrade. */
+static bool has_topology(const struct account_record *r)
+{
+    bool has = r->former_count > 0;
+    for (size_t i = 0; i < r->region_count; i++) {
+        has = has || r->regions[i].needs_full_copy;
+    }
+    uint64_t version = r->token_version;
+    for (size_t i = r->epoch_count; i-- > 0;) {
+        has = has || r->epochs[i].token_version != version;
+        version -= r->epochs[i].is_lossy && version > 0;
+    }
+    return has;
+}
+
 /* ---- lookup ---- */
 
 struct record_region *record_region(struct account_record *r, region_id id)
@@ -158,6 +184,16 @@ struct record_region *record_region_by_name(struct account_record *r, struct str
     return NULL;
 }
 
+struct record_former *record_former_by_name(struct account_record *r, struct str name)
+{
+    for (size_t i = 0; i < r->former_count; i++) {
+        if (name_same(str_of(r->former[i].name), name)) {
+            return &r->former[i];
+        }
+    }
+    return NULL;
+}
+
 uint64_t record_mask(region_id id)
 {
     ASSERT(id >= 1 && id <= REGION_ID_MAX);
@@ -201,6 +237,53 @@ void record_set_state(struct account_record *r, region_id id, enum region_state 
     }
 }
 
+static void number_regions(struct account_record *r)
+{
+    for (size_t i = 0; i < r->region_count; i++) {
+        r->regions[i].priority = (uint32_t)i;
+    }
+}
+
+void record_insert_region(struct account_record *r, const struct record_region *g)
+{
+    ASSERT(r->region_count < REGIONS_MAX);
+    ASSERT(record_region(r, g->id) == NULL);
+    size_t at = g->priority < r->region_count ? g->priority : r->region_count;
+    memmove(&r->regions[at + 1], &r->regions[at], (r->region_count - at) * sizeof(r->regions[0]));
+    r->regions[at] = *g;
+    r->region_count++;
+    number_regions(r);
+    for (size_t i = 0; i < r->former_count; i++) {
+        if (r->former[i].id == g->id) {
+            memmove(&r->former[i], &r->former[i + 1],
+                    (r->former_count - i - 1) * sizeof(r->former[0]));
+            r->former_count--;
+            break;
+        }
+    }
+}
+
+void record_remove_region(struct account_record *r, region_id id)
+{
+    const struct record_region *g = record_region(r, id);
+    ASSERT(g != NULL);
+    ASSERT(r->former_count < ARRAY_COUNT(r->former));
+    size_t at = (size_t)(g - r->regions);
+    size_t f = r->former_count++;
+    while (f > 0 && r->former[f - 1].id > id) {
+        r->former[f] = r->former[f - 1];
+        f--;
+    }
+    r->former[f] = (struct record_former){.id = id};
+    memcpy(r->former[f].name, g->name, sizeof(g->name));
+    memmove(&r->regions[at], &r->regions[at + 1],
+            (r->region_count - at - 1) * sizeof(r->regions[0]));
+    r->region_count--;
+    r->regions[r->region_count] = (struct record_region){0};
+    r->q_mask &= ~record_mask(id);
+    number_regions(r);
+}
+
 void record_prefer(struct account_record *r, region_id id)
 {
     size_t at = 0;
@@ -211,9 +294,7 @@ void record_prefer(struct account_record *r, region_id id)
     struct record_region moved = r->regions[at];
     memmove(&r->regions[1], &r->regions[0], at * sizeof(r->regions[0]));
     r->regions[0] = moved;
-    for (size_t i = 0; i < r->region_count; i++) {
-        r->regions[i].priority = (uint32_t)i;
-    }
+    number_regions(r);
 }
 
 void record_add_epoch(struct account_record *r, const struct record_epoch *e)
@@ -223,7 +304,8 @@ void record_add_epoch(struct account_record *r, const struct record_epoch *e)
         memmove(&r->epochs[0], &r->epochs[1], (RECORD_EPOCHS_MAX - 1) * sizeof(r->epochs[0]));
         r->epoch_count--;
     }
-    r->epochs[r->epoch_count++] = *e;
+    r->epochs[r->epoch_count] = *e;
+    r->epochs[r->epoch_count++].token_version = r->token_version;
     size_t branches = 0;
     for (size_t i = r->epoch_count; i-- > 0;) {
         struct record_epoch *x = &r->epochs[i];
@@ -311,6 +393,29 @@ static bool check_regions(const struct account_record *r, char ret_why[256])
     return true;
 }
 
+static bool check_former(const struct account_record *r, char ret_why[256])
+{
+    if (r->former_count > ARRAY_COUNT(r->former)) {
+        return why(ret_why, "too many former regions");
+    }
+    for (size_t i = 0; i < r->former_count; i++) {
+        const struct record_former *f = &r->former[i];
+        if (f->id < 1 || f->id >= r->next_region_id || f->name[0] == 0 ||
+            record_region_const(r, f->id) != NULL) {
+            return why(ret_why, "a former region's id was not given out, or is in use");
+        }
+        if (i > 0 && f->id <= f[-1].id) {
+            return why(ret_why, "former regions are not in order");
+        }
+        for (size_t j = 0; j < r->region_count; j++) {
+            if (name_same(str_of(f->name), str_of(r->regions[j].name))) {
+                return why(ret_why, "a former region's name is in use under another id");
+            }
+        }
+    }
+    return true;
+}
+
 static bool check_epochs(const struct account_record *r, char ret_why[256])
 {
     if (r->epoch_count > RECORD_EPOCHS_MAX) {
@@ -328,6 +433,10 @@ static bool check_epochs(const struct account_record *r, char ret_why[256])
         }
         if (e->start_lsn >= r->lsn_limit) {
             return why(ret_why, "an epoch starts above lsn_limit");
+        }
+        if (e->token_version > r->token_version ||
+            (i > 0 && e->token_version < e[-1].token_version + e->is_lossy)) {
+            return why(ret_why, "token versions of the epochs do not grow to the record's");
         }
         branches += e->branch_count;
     }
@@ -376,12 +485,15 @@ bool record_check(const struct account_record *r, char ret_why[256])
     if (r->lsn_limit < 1 || r->lsn_limit > LSN_MAX) {
         return why(ret_why, "lsn_limit is outside 1..2^44-1");
     }
-    if (!check_regions(r, ret_why) || !check_epochs(r, ret_why)) {
+    if (!check_regions(r, ret_why) || !check_former(r, ret_why) || !check_epochs(r, ret_why)) {
         return false;
     }
     const struct record_region *writer = record_region_const(r, r->writer);
     if (r->writer != 0 && writer == NULL) {
         return why(ret_why, "the writer is not a region of the account");
+    }
+    if (writer != NULL && (writer->state == REGION_DRAINING || writer->state == REGION_SEEDING)) {
+        return why(ret_why, "a region that joins or leaves is the writer");
     }
     if (r->epoch > r->generation) {
         return why(ret_why, "epoch is above generation");
@@ -482,6 +594,52 @@ static void put_levels(struct json_out *o, const struct account_record *r)
     json_out_object_end(o);
 }
 
+static void put_pair(struct json_out *o, uint64_t id, uint64_t v)
+{
+    json_out_array(o);
+    json_out_u64(o, id);
+    json_out_u64(o, v);
+    json_out_array_end(o);
+}
+
+static void put_topology(struct json_out *o, const struct account_record *r)
+{
+    json_out_key(o, "topology");
+    json_out_object(o);
+    json_out_key(o, "former");
+    json_out_array(o);
+    for (size_t i = 0; i < r->former_count; i++) {
+        json_out_array(o);
+        json_out_u64(o, r->former[i].id);
+        json_out_cstr(o, r->former[i].name);
+        json_out_array_end(o);
+    }
+    json_out_array_end(o);
+    json_out_key(o, "needs_full_copy");
+    json_out_array(o);
+    for (size_t i = 0; i < r->region_count; i++) {
+        if (r->regions[i].needs_full_copy) {
+            json_out_u64(o, r->regions[i].id);
+        }
+    }
+    json_out_array_end(o);
+    json_out_key(o, "unsent_ops");
+    json_out_array(o);
+    for (size_t i = 0; i < r->region_count; i++) {
+        if (r->regions[i].unsent_ops != 0) {
+            put_pair(o, r->regions[i].id, r->regions[i].unsent_ops);
+        }
+    }
+    json_out_array_end(o);
+    json_out_key(o, "token_versions");
+    json_out_array(o);
+    for (size_t i = 0; i < r->epoch_count; i++) {
+        json_out_u64(o, r->epochs[i].token_version);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+}
+
 void record_encode(const struct account_record *r, struct buf *out)
 {
     char reason[256];
@@ -489,7 +647,7 @@ void record_encode(const struct account_record *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    put_u64(&o, "format", has_levels(r) ? 2 : 1);
+    put_u64(&o, "format", has_topology(r) ? 3 : has_levels(r) ? 2 : 1);
     put_text(&o, "name", r->name);
     put_text(&o, "level", consistency_name(r->level));
     if (has_levels(r)) {
@@ -526,6 +684,9 @@ void record_encode(const struct account_record *r, struct buf *out)
         put_epoch(&o, &r->epochs[i]);
     }
     json_out_array_end(&o);
+    if (has_topology(r)) {
+        put_topology(&o, r);
+    }
     json_out_object_end(&o);
 }
 
@@ -751,6 +912,79 @@ static void get_levels(struct dec *d, const struct json *v, struct account_recor
     r->max_staleness_s = (uint32_t)need_u64(d, m, "max_staleness_s", STALENESS_S_MAX);
 }
 
+static void get_former(struct dec *d, const struct json *v, struct account_record *r)
+{
+    const struct json *list = need_array(d, v, "former", ARRAY_COUNT(r->former));
+    for (size_t i = 0; list != NULL && i < list->count && d->err == OK; i++) {
+        const struct json *row = list->items[i];
+        uint64_t id = 0;
+        if (row->type != JSON_ARRAY || row->count != 2 || !number_u64(row->items[0], &id) ||
+            id > REGION_ID_MAX || row->items[1]->type != JSON_STRING) {
+            fail(d, ERR_CORRUPT, "former", "has a bad row");
+            return;
+        }
+        struct record_former *f = &r->former[r->former_count++];
+        f->id = (region_id)id;
+        copy_text(d, row->items[1], "former", f->name, sizeof(f->name));
+    }
+}
+
+static struct record_region *member_of(struct dec *d, struct account_record *r,
+                                       const struct json *id, const char *key)
+{
+    uint64_t n = 0;
+    struct record_region *g =
+        number_u64(id, &n) && n <= REGION_ID_MAX ? record_region(r, (region_id)n) : NULL;
+    if (g == NULL) {
+        fail(d, ERR_CORRUPT, key, "names no region of the account");
+    }
+    return g;
+}
+
+/* Absent in a record of format 1 or 2: regions never changed. After regions and epochs. */
+static void get_topology(struct dec *d, const struct json *v, struct account_record *r)
+{
+    static const char *const known[] = {"former", "needs_full_copy", "unsent_ops",
+                                        "token_versions"};
+    const struct json *m = json_get(v, STR("topology"));
+    if (m == NULL) {
+        derive_versions(r);
+        return;
+    }
+    if (m->type != JSON_OBJECT) {
+        fail(d, ERR_CORRUPT, "topology", "is no object");
+        return;
+    }
+    only_members(d, m, known, ARRAY_COUNT(known));
+    get_former(d, m, r);
+    const struct json *copies = need_array(d, m, "needs_full_copy", REGIONS_MAX);
+    for (size_t i = 0; copies != NULL && i < copies->count; i++) {
+        struct record_region *g = member_of(d, r, copies->items[i], "needs_full_copy");
+        if (g != NULL) {
+            g->needs_full_copy = true;
+        }
+    }
+    const struct json *unsent = need_array(d, m, "unsent_ops", REGIONS_MAX);
+    for (size_t i = 0; unsent != NULL && i < unsent->count && d->err == OK; i++) {
+        const struct json *row = unsent->items[i];
+        bool is_pair = row->type == JSON_ARRAY && row->count == 2;
+        struct record_region *g = is_pair ? member_of(d, r, row->items[0], "unsent_ops") : NULL;
+        if (g == NULL || !number_u64(row->items[1], &g->unsent_ops)) {
+            fail(d, ERR_CORRUPT, "unsent_ops", "has a bad row");
+        }
+    }
+    const struct json *versions = need_array(d, m, "token_versions", RECORD_EPOCHS_MAX);
+    if (versions != NULL && versions->count != r->epoch_count) {
+        fail(d, ERR_CORRUPT, "token_versions", "does not have one number per epoch");
+        return;
+    }
+    for (size_t i = 0; versions != NULL && i < versions->count; i++) {
+        if (!number_u64(versions->items[i], &r->epochs[i].token_version)) {
+            fail(d, ERR_CORRUPT, "token_versions", "has something else than numbers");
+        }
+    }
+}
+
 static void get_record(struct dec *d, struct arena *a, const struct json *v,
                        struct account_record *r)
 {
@@ -759,7 +993,8 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
         "auto_failover", "phase",         "writer",      "writer_incarnation",
         "generation",    "epoch",         "transfer_to", "transfer_deadline_wall_ms",
         "q_mask",        "token_version", "lsn_limit",   "next_region_id",
-        "keys",          "peer_secret",   "regions",     "epochs"};
+        "keys",          "peer_secret",   "regions",     "epochs",
+        "topology"};
     if (need_u64(d, v, "format", UINT64_MAX) > RECORD_FORMAT) {
         fail(d, ERR_FORMAT_NEWER, "format", "is of a newer version");
         return;
@@ -782,6 +1017,7 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
     r->next_region_id = (region_id)need_u64(d, v, "next_region_id", REGION_ID_MAX + 1);
     need_text(d, v, "peer_secret", r->peer_secret, sizeof(r->peer_secret));
     get_lists(d, a, v, r);
+    get_topology(d, v, r);
 }
 
 enum err record_decode(struct arena *a, struct str text, struct account_record *ret,

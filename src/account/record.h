@@ -12,7 +12,7 @@
 #include "base/types.h"
 
 enum {
-    RECORD_FORMAT = 2, /* newest that is read; the oldest that can say it all is written */
+    RECORD_FORMAT = 3, /* newest that is read; the oldest that can say it all is written */
     RECORD_EPOCHS_MAX = 32,
     RECORD_BRANCHES_MAX = 4096,
     RECORD_NAME_MAX = 64,
@@ -68,6 +68,17 @@ struct record_region {
     bool is_forced_offline; /* by an operator: comes back only by `account online` */
     uint64_t incarnation;   /* server process that last reported in; 0 = never */
     int64_t since_wall_ms;  /* of the present state */
+    /* Decided by the writer when the log kept for this region passed its budget: the log may be
+     * trimmed past it, it comes back by a copy of all data. Ends when it is online again. */
+    bool needs_full_copy;
+    uint64_t
+        unsent_ops; /* entries it had and its successor lacked, by its last heartbeat; 0 = none */
+};
+
+/* A region that was removed: added back under the same name it gets its old id. */
+struct record_former {
+    region_id id;
+    char name[RECORD_NAME_MAX];
 };
 
 struct record_branch {
@@ -87,6 +98,7 @@ struct record_epoch {
     int64_t wall_ms;
     char reason[64];
     uint32_t detect_ms, wait_ms, promote_ms; /* measured by the new writer */
+    uint64_t token_version;                  /* of the record once it was open */
     size_t branch_count;
     const struct record_branch *branches; /* in the record's arena */
 };
@@ -118,6 +130,8 @@ struct account_record {
     char peer_secret[96]; /* base64: region-to-region links */
     size_t region_count;
     struct record_region regions[REGIONS_MAX]; /* in priority order */
+    size_t former_count;
+    struct record_former former[REGION_ID_MAX]; /* by id: their ids are not given to others */
     size_t epoch_count;
     struct record_epoch epochs[RECORD_EPOCHS_MAX]; /* newest last; older ones drop off */
 };
@@ -138,10 +152,15 @@ void record_copy(struct arena *a, const struct account_record *from, struct acco
 struct record_region *record_region(struct account_record *r, region_id id); /* NULL = none */
 const struct record_region *record_region_const(const struct account_record *r, region_id id);
 struct record_region *record_region_by_name(struct account_record *r, struct str name);
+struct record_former *record_former_by_name(struct account_record *r, struct str name);
 uint64_t record_mask(region_id id);                          /* the region's bit in q_mask */
 uint64_t record_online_mask(const struct account_record *r); /* ONLINE_READ and ONLINE_WRITE */
 /* Sets state, its time and, when it stops being online, takes it out of q_mask. */
 void record_set_state(struct account_record *r, region_id id, enum region_state s, int64_t wall_ms);
+/* Puts a region in at a priority, the others make room. There is room, id and name are new. */
+void record_insert_region(struct account_record *r, const struct record_region *g);
+/* Takes it out; its id is remembered under its name. */
+void record_remove_region(struct account_record *r, region_id id);
 /* Gives the region priority 0; the others keep their order. */
 void record_prefer(struct account_record *r, region_id id);
 /* Appends an epoch; drops what no longer fits (the oldest epochs, then the oldest branches). `e`'s

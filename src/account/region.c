@@ -285,6 +285,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         .commit_ms = cfg->timers.beat_ms,
         .ttl_purge_ms = cfg->timers.ttl_purge_ms,
         .retain_ms = cfg->timers.retain_ms,
+        .log_size_max = cfg->log_size_max,
     };
     struct repl_io repl_io = {
         .ctx = r,
@@ -393,13 +394,13 @@ void region_publish_view(struct region *r)
 
 /* ---- mode: what the replication machine must do in this role ---- */
 
-static uint64_t everyone(const struct account_record *rec)
+static void set_regions(struct repl_mode *m, const struct account_record *rec)
 {
-    uint64_t mask = 0;
     for (size_t i = 0; i < rec->region_count; i++) {
-        mask |= record_mask(rec->regions[i].id);
+        const struct record_region *g = &rec->regions[i];
+        m->all_mask |= record_mask(g->id);
+        m->copy_mask |= g->needs_full_copy ? record_mask(g->id) : 0;
     }
-    return mask;
 }
 
 static uint64_t strong_mask(const struct region *r)
@@ -444,15 +445,16 @@ void region_update_mode(struct region *r)
         .start_lsn = reign != NULL ? reign->start_lsn : 0,
         .is_strong = record_write_level(rec) == CONSISTENCY_STRONG,
         .strong_since = rec->level == CONSISTENCY_STRONG ? rec->strong_since : UINT64_MAX,
-        .all_mask = everyone(rec),
         .online_mask = record_online_mask(rec) | r->joining,
-        .token_version = rec->token_version,
+        .token_version = members_token_version(r),
         .lsn_limit = rec->lsn_limit,
     };
+    set_regions(&m, rec);
     STATIC_ASSERT(RECORD_EPOCHS_MAX <= ARRAY_COUNT(m.lossy), "one per epoch");
     for (size_t i = 0; i < rec->epoch_count; i++) {
         if (rec->epochs[i].is_lossy) {
-            m.lossy[m.lossy_count++] = rec->epochs[i].epoch;
+            m.lossy[m.lossy_count].epoch = rec->epochs[i].epoch;
+            m.lossy[m.lossy_count++].version = rec->epochs[i].token_version;
         }
     }
     switch ((enum region_role)r->role) {

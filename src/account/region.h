@@ -186,6 +186,8 @@ struct region_cfg {
     uint64_t incarnation; /* random per process start, never 0 */
     struct region_timers timers;
     uint64_t seed;           /* jitter */
+    uint64_t log_size_max;   /* bytes of log kept for regions that lack it; 0 = no limit */
+    uint64_t log_ops_min;    /* fewer entries than these never cost a region its place */
     size_t pending_size_max; /* bytes of writes accepted and not yet acknowledged; 0 = 64 MiB */
 };
 
@@ -237,6 +239,24 @@ enum err account_plan_offline(struct account_record *rec, struct str region, boo
                               int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
                              struct errinfo *ei) MUST_CHECK;
+/* 412 unless nothing else runs on the account; `but` is a region whose joining or leaving does not
+ * count (0 = none). */
+enum err account_need_idle(const struct account_record *rec, region_id but,
+                           struct errinfo *ei) MUST_CHECK;
+/* A region joins: SEEDING, with its old id when it was in the account before, endpoint and peer
+ * address empty until its process reports them. priority < 0: the lowest. 400 for a bad name, one
+ * that is there, and priority 0; 409 without an open write region; ERR_LIMIT. */
+enum err account_plan_add(struct account_record *rec, struct str name, int64_t priority,
+                          int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+/* A region leaves: DRAINING, then the writer takes it out. 400 for the last region and for the write
+ * region; 409 while another one is in outage, and for one that is itself in outage unless `force`
+ * accepts the loss that the message names. */
+enum err account_plan_remove(struct account_record *rec, struct str name, bool force,
+                             int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+/* All regions in the order wanted. A first one that is not the writer makes it a graceful change of
+ * the write region as well. 400 unless each is named once; 409 while one is in outage. */
+enum err account_plan_priorities(struct account_record *rec, const struct str *names, size_t n,
+                                 int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
 /* Changes the level (or the bounds of BoundedStaleness: 0 keeps them, or takes the usual ones). Asking
  * for the present level calls a running change off. 400 for bounds out of range or of another level,
  * 409 while a region is in outage, 412 while another operation runs. */

@@ -41,6 +41,8 @@ enum rule {
     RULE_DRAIN = 307,
     RULE_KEEP = 308,
     RULE_LEVEL = 309,
+    RULE_REMOVED = 340, /* the region set: after those that lead to a new writer */
+    RULE_FULL_COPY = 341,
     RULE_CLAIM_STOPPED = 310,
     RULE_CLAIM_EXPIRED = 311,
     RULE_CLAIM_RESTART = 312,
@@ -116,9 +118,11 @@ struct region {
     struct arena rec_arena[2];
     unsigned rec_at;
     coord_rev rec_rev;
-    usec reign_over_us; /* when we saw that the newest epoch's generation is no longer
+    coord_rev token_rev;  /* record revision in which we first saw its token version */
+    uint64_t token_shown; /* see members_token_version */
+    usec reign_over_us;   /* when we saw that the newest epoch's generation is no longer
                                      * the record's; 0 = it still is */
-    bool is_synced;     /* in touch with the coordinator */
+    bool is_synced;       /* in touch with the coordinator */
     struct member members[REGION_ID_MAX + 1];
 
     /* Role. */
@@ -237,6 +241,14 @@ bool coordio_is_alive(const struct region *r, region_id id);
 void decide_tick(struct region *r);
 bool decide_lease_is_over(const struct region *r);
 void decide_drop_joining(struct region *r);
+/* A copy of the record to be changed, in `a`. */
+struct account_record *decide_next_record(const struct region *r, struct arena *a);
+bool decide_may_evict(const struct region *r, region_id id);
+
+/* ---- members.c: what the writer does about regions that leave or fall far behind ---- */
+bool members_finish_removal(struct region *r);
+uint64_t members_token_version(struct region *r);
+bool members_spare_log(struct region *r);
 
 /* ---- health.c ---- */
 void health_tick(struct region *r);

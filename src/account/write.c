@@ -258,7 +258,8 @@ static int version_cmp(const struct part_view *view, const struct region_wait *w
         return 0;
     }
     uint64_t mine = atomic_load_explicit(&view->token_version, memory_order_relaxed);
-    return mine > w->token_version ? 1 : mine < w->token_version ? -1 : 0;
+    uint64_t base = atomic_load_explicit(&view->token_base, memory_order_relaxed);
+    return base > w->token_version ? 1 : mine < w->token_version ? -1 : 0;
 }
 
 static void queue_wait(struct region *r, struct region_wait *w)

@@ -411,7 +411,7 @@ static enum err needs_wait(struct op *op, size_t ordinal, struct region_wait *re
     lsn applied = atomic_load(&part->applied_lsn);
     uint64_t version = atomic_load(&part->token_version);
     bool is_ahead = need.has_version && need.version > version;
-    bool is_superseded = need.has_version && need.version < version;
+    bool is_superseded = need.has_version && need.version < atomic_load(&part->token_base);
     if (is_superseded && !op->is_session_lost && is_cut_off(op, part->pid, need.lsn)) {
         TRY(note_loss(op, part->pid, &need, ei));
     }

@@ -12,7 +12,7 @@
 
 enum { NACK_PAUSE_US = 20 * 1000, FETCH_FACTOR = 2 };
 
-static bool is_from_writer(const struct repl *R, region_id from, const struct msg *m)
+bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m)
 {
     if (R->mode.kind != REPL_READER) {
         return false;
@@ -25,9 +25,7 @@ static bool is_from_writer(const struct repl *R, region_id from, const struct ms
 
 /* ---- dirty marks ---- */
 
-enum { DIRTY_KEY_SIZE_MAX = ENGINE_KEY_SIZE_MAX + 1 };
-
-static struct str dirty_key(char hold[DIRTY_KEY_SIZE_MAX], enum engine_space space, struct str key)
+struct str part_key(char hold[PART_KEY_SIZE_MAX], enum engine_space space, struct str key)
 {
     ASSERT(key.n <= ENGINE_KEY_SIZE_MAX);
     hold[0] = (char)space;
@@ -40,14 +38,14 @@ bool part_is_dirty(const struct partition *p, enum engine_space space, struct st
     if (p->dirty.count == 0) {
         return false;
     }
-    char hold[DIRTY_KEY_SIZE_MAX];
-    return map_get(&p->dirty, dirty_key(hold, space, key)) != NULL;
+    char hold[PART_KEY_SIZE_MAX];
+    return map_get(&p->dirty, part_key(hold, space, key)) != NULL;
 }
 
 void part_mark_dirty(struct partition *p, enum engine_space space, struct str key)
 {
-    char hold[DIRTY_KEY_SIZE_MAX];
-    if (map_put(&p->dirty, dirty_key(hold, space, key), &p->repl->mark) == NULL) {
+    char hold[PART_KEY_SIZE_MAX];
+    if (map_put(&p->dirty, part_key(hold, space, key), &p->repl->mark) == NULL) {
         p->repl->dirty_count++;
     }
     if (list_is_empty(&p->fetch_link)) {
@@ -58,8 +56,8 @@ void part_mark_dirty(struct partition *p, enum engine_space space, struct str ke
 void apply_forget_dirty(struct partition *p, enum engine_space space, struct str key)
 {
     struct repl *R = p->repl;
-    char hold[DIRTY_KEY_SIZE_MAX];
-    void *was = map_remove(&p->dirty, dirty_key(hold, space, key));
+    char hold[PART_KEY_SIZE_MAX];
+    void *was = map_remove(&p->dirty, part_key(hold, space, key));
     ASSERT(was != NULL);
     ASSERT(R->dirty_count > 0);
     R->dirty_count--;
@@ -73,6 +71,10 @@ void apply_forget_dirty(struct partition *p, enum engine_space space, struct str
 void apply_send_tail(struct partition *p, bool is_nack)
 {
     struct repl *R = p->repl;
+    if (seed_ask(p)) {
+        p->tail_sent_us = R->io.now(R->io.ctx);
+        return;
+    }
     size_t n = p->row_count < MSG_EPOCHS_MAX ? p->row_count : MSG_EPOCHS_MAX;
     struct msg m = {
         .type = MSG_TAIL,
@@ -86,11 +88,12 @@ void apply_send_tail(struct partition *p, bool is_nack)
     };
     p->tail_sent_us = R->io.now(R->io.ctx);
     repl_send(R, R->mode.writer, &m);
+    seed_tell(p);
 }
 
 void apply_on_probe(struct repl *R, region_id from, const struct msg *m)
 {
-    if (!is_from_writer(R, from, m)) {
+    if (!apply_is_from_writer(R, from, m)) {
         return;
     }
     struct partition *p = repl_find(R, m->pid);
@@ -112,9 +115,10 @@ static void set_matched(struct partition *p)
     if (list_is_empty(&p->ack_due)) {
         list_push_back(&R->ack_due, &p->ack_due);
     }
+    seed_step(p);
 }
 
-static bool is_matched(const struct partition *p)
+bool apply_is_matched(const struct partition *p)
 {
     return p->matched == p->repl->mode.generation && p->matched != 0;
 }
@@ -124,17 +128,17 @@ static bool is_matched(const struct partition *p)
 static bool metadata_is_current(const struct repl *R)
 {
     const struct partition *p = repl_find(R, 0);
-    return p != NULL && is_matched(p) && p->commit_lsn >= R->mode.start_lsn &&
-           p->durable.lsn >= p->commit_lsn;
+    return p != NULL && apply_is_matched(p) && !seed_is_on(p) &&
+           p->commit_lsn >= R->mode.start_lsn && p->durable.lsn >= p->commit_lsn;
 }
 
 void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (!is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE) {
+    if (!apply_is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE) {
         return;
     }
-    if (is_matched(p)) {
+    if (apply_is_matched(p)) {
         /* The answer to an older tail of ours (asked twice): entries of this writer came in
          * between, and what is before our end now is no branch. */
         return;
@@ -151,6 +155,8 @@ void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
     }
     if (place_same(branch, p->tail)) {
         set_matched(p);
+    } else if (branch.lsn < p->trim.lsn && (!m->is_unknown || seed_is_on(p))) {
+        seed_on_branch(p); /* our log does not begin there any more, or never did */
     } else if (branch.lsn < p->tail.lsn && part_history_has(p, branch.epoch, branch.lsn)) {
         conflict_begin(p, branch);
     } else {
@@ -185,7 +191,7 @@ static void set_commit(struct partition *p, lsn commit, lsn all)
 void apply_on_commit(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (is_from_writer(R, from, m) && p != NULL && is_matched(p)) {
+    if (apply_is_from_writer(R, from, m) && p != NULL && apply_is_matched(p)) {
         set_commit(p, m->commit_lsn, m->all_lsn);
     }
 }
@@ -196,7 +202,7 @@ void apply_send_acks(struct repl *R)
     while ((l = list_pop_front(&R->ack_due)) != NULL) {
         struct partition *p = LIST_ENTRY(l, struct partition, ack_due);
         struct place at = BUG(BUG_ACK_BEFORE_PEER_SYNC) ? p->tail : p->durable;
-        if (R->mode.kind != REPL_READER || !is_matched(p) || p->div.state != DIV_NONE ||
+        if (R->mode.kind != REPL_READER || !apply_is_matched(p) || p->div.state != DIV_NONE ||
             at.lsn == p->ack_sent_lsn) {
             continue;
         }
@@ -256,7 +262,7 @@ static bool is_ahead_of_record(const struct repl *R, struct str bytes)
 
 void apply_on_append(struct repl *R, region_id from, const struct msg *m)
 {
-    if (!is_from_writer(R, from, m) || m->entry_count == 0) {
+    if (!apply_is_from_writer(R, from, m) || m->entry_count == 0) {
         return;
     }
     struct partition *p = repl_find(R, m->pid);
@@ -287,7 +293,7 @@ void apply_on_append(struct repl *R, region_id from, const struct msg *m)
         }
     }
     if (last.lsn == p->tail.lsn) {
-        if (!is_matched(p)) {
+        if (!apply_is_matched(p)) {
             set_matched(p);
         }
         set_commit(p, m->commit_lsn, m->all_lsn);
@@ -296,6 +302,9 @@ void apply_on_append(struct repl *R, region_id from, const struct msg *m)
         list_push_back(&R->ack_due, &p->ack_due);
     }
     apply_held_docs(p);
+    if (p->seed != NULL) {
+        seed_step(p);
+    }
 }
 
 /* ---- fetched documents ---- */
@@ -330,7 +339,8 @@ static void apply_docs(struct partition *p, const struct msg *m)
 void apply_on_docs(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (!is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE || !is_matched(p)) {
+    if (!apply_is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE ||
+        !apply_is_matched(p)) {
         return;
     }
     if (p->tail.lsn >= m->place.lsn) {
@@ -380,6 +390,7 @@ void apply_tick(struct repl *R)
             }
         }
     }
+    seed_tick(R);
     LIST_FOR_SAFE(l, &R->fetch_list) {
         struct partition *p = LIST_ENTRY(l, struct partition, fetch_link);
         conflict_step(p);

@@ -101,6 +101,10 @@ static enum err undo_key(struct partition *p, const struct entry_op *op, struct 
                          struct errinfo *ei)
 {
     struct repl *R = p->repl;
+    if (seed_is_on(p)) {
+        (void)seed_touch(p, op->space, op->key); /* the copy brings what is right */
+        return OK;
+    }
     if (part_is_dirty(p, op->space, op->key)) {
         return OK; /* done for a later operation already */
     }
@@ -131,6 +135,9 @@ static enum err cut_entries(struct partition *p, struct errinfo *ei)
     struct repl *R = p->repl;
     struct buf hold;
     buf_init(&hold, ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8));
+    if (seed_is_on(p)) {
+        seed_restart(p);
+    }
     struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, p->div.branch.lsn + 1);
     struct engine_row row;
     enum err e = OK;
@@ -143,11 +150,15 @@ static enum err cut_entries(struct partition *p, struct errinfo *ei)
         }
         if (e == OK) {
             engine_batch_log_delete(repl_batch(R), p->pid, row.lsn);
+            part_log_shrunk(p, row.entry.n);
         }
     }
     KEEP_FIRST(e, engine_iter_err(it, ei));
     engine_iter_free(it);
     buf_done(&hold);
+    if (seed_is_on(p)) {
+        seed_restart(p);
+    }
     return e;
 }
 

@@ -35,6 +35,11 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
     [MSG_PULL] = "PULL",
     [MSG_PULLED] = "PULLED",
     [MSG_TRANSFER_END] = "TRANSFER_END",
+    [MSG_SEED_AT] = "SEED_AT",
+    [MSG_SEED_ASK] = "SEED_ASK",
+    [MSG_SEED_GET] = "SEED_GET",
+    [MSG_SEED_DOCS] = "SEED_DOCS",
+    [MSG_SEED_DONE] = "SEED_DONE",
 };
 
 const char *msg_type_name(enum msg_type t)
@@ -252,9 +257,14 @@ static void get_doc(struct rd *r, struct arena *a, struct msg_doc *d)
     v->doc_size = d->doc.text.n;
 }
 
+static size_t docs_max(enum msg_type t)
+{
+    return t == MSG_SEED_DOCS ? MSG_SEED_DOCS_MAX : MSG_KEYS_MAX;
+}
+
 static void put_docs(struct buf *out, const struct msg *m)
 {
-    ASSERT(m->doc_count <= MSG_KEYS_MAX);
+    ASSERT(m->doc_count <= docs_max(m->type));
     buf_add_u32(out, (uint32_t)m->doc_count);
     for (size_t i = 0; i < m->doc_count; i++) {
         put_doc(out, &m->docs[i]);
@@ -263,7 +273,7 @@ static void put_docs(struct buf *out, const struct msg *m)
 
 static void get_docs(struct rd *r, struct arena *a, struct msg *m)
 {
-    m->doc_count = get_count(r, MSG_KEYS_MAX, 7);
+    m->doc_count = get_count(r, docs_max(m->type), 7);
     if (m->doc_count > 0) {
         m->docs = ARENA_NEW_ARRAY(a, struct msg_doc, m->doc_count);
     }
@@ -292,6 +302,36 @@ static void get_tails(struct rd *r, struct arena *a, struct msg *m)
         m->tails[i].pid = rd_u64(r);
         m->tails[i].place = get_place(r);
     }
+}
+
+static void put_sums(struct buf *out, const struct msg *m)
+{
+    ASSERT(m->sum_count <= MSG_SUMS_MAX);
+    buf_add_u32(out, (uint32_t)m->sum_count);
+    for (size_t i = 0; i < m->sum_count; i++) {
+        buf_add_u64(out, m->sums[i]);
+    }
+}
+
+static void get_sums(struct rd *r, struct arena *a, struct msg *m)
+{
+    m->sum_count = get_count(r, MSG_SUMS_MAX, 8);
+    if (m->sum_count > 0) {
+        m->sums = ARENA_NEW_ARRAY(a, uint64_t, m->sum_count);
+    }
+    for (size_t i = 0; i < m->sum_count; i++) {
+        m->sums[i] = rd_u64(r);
+    }
+}
+
+static enum engine_space get_space(struct rd *r)
+{
+    uint8_t v = rd_u8(r);
+    if (v >= SPACE_COUNT) {
+        r->bad = true;
+        return SPACE_ITEM;
+    }
+    return (enum engine_space)v;
 }
 
 /* ---- messages ---- */
@@ -369,6 +409,35 @@ static void put_payload(struct buf *out, const struct msg *m)
         return;
     case MSG_TRANSFER_END:
         put_tails(out, m);
+        return;
+    case MSG_SEED_AT:
+        buf_add_u64(out, m->pid);
+        put_place(out, m->place);
+        put_place(out, m->durable);
+        put_rows(out, m);
+        return;
+    case MSG_SEED_ASK:
+    case MSG_SEED_DONE:
+        buf_add_u64(out, m->pid);
+        return;
+    case MSG_SEED_GET:
+        buf_add_u64(out, m->pid);
+        buf_add_u64(out, m->t);
+        buf_add_u8(out, (uint8_t)m->space);
+        buf_add_lstr(out, m->from);
+        buf_add_lstr(out, m->to);
+        put_flag(out, m->is_end);
+        put_sums(out, m);
+        return;
+    case MSG_SEED_DOCS:
+        buf_add_u64(out, m->pid);
+        put_place(out, m->place);
+        buf_add_u64(out, m->t);
+        buf_add_u8(out, (uint8_t)m->space);
+        buf_add_lstr(out, m->to);
+        put_flag(out, m->is_end);
+        buf_add_lstr(out, m->kept);
+        put_docs(out, m);
         return;
     case MSG_TYPE_COUNT:
         break;
@@ -448,6 +517,35 @@ static void get_payload(struct rd *r, struct arena *a, struct msg *m)
     case MSG_TRANSFER_END:
         get_tails(r, a, m);
         return;
+    case MSG_SEED_AT:
+        m->pid = rd_u64(r);
+        m->place = get_place(r);
+        m->durable = get_place(r);
+        get_rows(r, a, m);
+        return;
+    case MSG_SEED_ASK:
+    case MSG_SEED_DONE:
+        m->pid = rd_u64(r);
+        return;
+    case MSG_SEED_GET:
+        m->pid = rd_u64(r);
+        m->t = rd_u64(r);
+        m->space = get_space(r);
+        m->from = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+        m->to = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+        m->is_end = get_flag(r);
+        get_sums(r, a, m);
+        return;
+    case MSG_SEED_DOCS:
+        m->pid = rd_u64(r);
+        m->place = get_place(r);
+        m->t = rd_u64(r);
+        m->space = get_space(r);
+        m->to = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+        m->is_end = get_flag(r);
+        m->kept = rd_lstr(r, (MSG_SUMS_MAX + 7) / 8);
+        get_docs(r, a, m);
+        return;
     case MSG_TYPE_COUNT:
         break;
     }
@@ -456,7 +554,8 @@ static void get_payload(struct rd *r, struct arena *a, struct msg *m)
 
 size_t msg_size_max(const struct msg *m)
 {
-    size_t n = MESSAGE_HEADER_SIZE + 128 + m->row_count * 32 + m->tail_count * 40;
+    size_t n = MESSAGE_HEADER_SIZE + 160 + m->row_count * 32 + m->tail_count * 40 +
+               m->sum_count * 8 + m->from.n + m->to.n + m->kept.n;
     for (size_t i = 0; i < m->entry_count; i++) {
         n += 4 + m->entries[i].n;
     }

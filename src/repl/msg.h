@@ -20,6 +20,8 @@ enum {
     MSG_ENTRIES_MAX = 4096,
     MSG_KEYS_MAX = 256,
     MSG_TAILS_MAX = 65536,
+    MSG_SUMS_MAX = 1024,
+    MSG_SEED_DOCS_MAX = 8192,
 };
 
 enum msg_type {
@@ -40,6 +42,13 @@ enum msg_type {
     MSG_PULL,     /* candidate: entries after this place of the same history, please */
     MSG_PULLED,   /* entries; is_end: there is no more */
     MSG_TRANSFER_END, /* tails of all partitions: nothing will follow under this generation */
+    MSG_SEED_AT,  /* writer: your log ends (`durable`) below what is kept here: copy everything, the
+                       * log goes on after `place`; rows: how the history came there */
+    MSG_SEED_ASK, /* reader: a copy has to begin anew */
+    MSG_SEED_GET, /* sums of what is here in [from, to) of a space; t: number of the question */
+    MSG_SEED_DOCS, /* kept: which of those are right; documents: what is missing, as of place; up to
+                       * `to`, unless is_end; t of the question */
+    MSG_SEED_DONE, /* reader: no copy is under way */
     MSG_TYPE_COUNT,
 };
 const char *msg_type_name(enum msg_type t);
@@ -86,6 +95,11 @@ struct msg {
     struct msg_doc *docs;
     size_t tail_count;
     struct msg_tail *tails;
+    enum engine_space space; /* SEED_GET, SEED_DOCS: their range; from and to may be empty */
+    struct str from, to;
+    size_t sum_count;
+    uint64_t *sums;
+    struct str kept; /* bit per sum of the question */
 };
 
 void msg_frame_begin(struct buf *out, region_id from, region_id to);

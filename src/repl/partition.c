@@ -15,7 +15,9 @@
 #include "base/mem.h"
 #include "repl/repl_int.h"
 
-enum { EXTRA_VERSION = 1, EXTRA_SIZE_MAX = 64 + EPOCH_ROWS_MAX * 32 };
+enum { EXTRA_SEEDING = 1 };      /* flags of the meta */
+enum { ENTRY_SIZE_GUESS = 512 }; /* where the meta does not say how large the log is */
+enum { EXTRA_VERSION = 2, EXTRA_SIZE_MAX = 64 + EPOCH_ROWS_MAX * 32 };
 
 void repl_event(struct repl *R, enum region_event_kind kind, const char *fmt, ...)
 {
@@ -99,6 +101,8 @@ static void extra_encode(const struct partition *p, struct buf *out)
     buf_add_u64(out, p->trim.ord);
     buf_add_u64(out, p->trim.chain);
     buf_add_u64(out, p->repl->hlc);
+    buf_add_u8(out, seed_is_on(p) ? EXTRA_SEEDING : 0);
+    buf_add_u64(out, p->log_size);
     buf_add_u32(out, (uint32_t)p->row_count);
     for (size_t i = 0; i < p->row_count; i++) {
         buf_add_u64(out, p->rows[i].epoch);
@@ -122,8 +126,13 @@ static enum err extra_decode(struct partition *p, struct str extra, struct errin
     p->trim.ord = rd_u64(&r);
     p->trim.chain = rd_u64(&r);
     uint64_t hlc = rd_u64(&r);
+    uint8_t flags = version >= 2 ? rd_u8(&r) : 0;
+    uint64_t entries = p->tail.ord > p->trim.ord ? p->tail.ord - p->trim.ord : 0;
+    p->log_size = version >= 2 ? rd_u64(&r) : entries * ENTRY_SIZE_GUESS;
+    p->repl->log_size += p->log_size;
     uint32_t n = rd_u32(&r);
-    if (r.bad || version == 0 || n > EPOCH_ROWS_MAX || r.n != n * (size_t)32) {
+    if (r.bad || (flags & ~EXTRA_SEEDING) != 0 || version == 0 || n > EPOCH_ROWS_MAX ||
+        r.n != n * (size_t)32) {
         return err_set(ei, ERR_CORRUPT, "partition %llu: meta is malformed",
                        (unsigned long long)p->pid);
     }
@@ -138,6 +147,9 @@ static enum err extra_decode(struct partition *p, struct str extra, struct errin
     }
     if (hlc > p->repl->hlc) {
         p->repl->hlc = hlc;
+    }
+    if ((flags & EXTRA_SEEDING) != 0) {
+        seed_load(p);
     }
     return OK;
 }
@@ -316,6 +328,23 @@ static void count_op(struct partition *p, const struct entry_op *op,
     }
 }
 
+void part_count_doc(struct partition *p, enum engine_space space, const struct engine_version *old,
+                    const struct engine_doc *doc)
+{
+    static const struct engine_version none;
+    struct entry_op op = {.space = space, .is_delete = doc == NULL};
+    if (doc != NULL) {
+        op.doc.text.n = doc->text.n;
+    }
+    count_op(p, &op, old != NULL ? old : &none);
+}
+
+void part_log_shrunk(struct partition *p, uint64_t size)
+{
+    p->log_size = less(p->log_size, size);
+    p->repl->log_size = less(p->repl->log_size, size);
+}
+
 static void append_op(struct partition *p, const struct entry *e, size_t i, struct ebuf *mem)
 {
     struct engine_batch *b = p->repl->batch;
@@ -326,6 +355,11 @@ static void append_op(struct partition *p, const struct entry *e, size_t i, stru
         ASSERT(mem == NULL);
         old = (struct engine_version){0};
         apply_forget_dirty(p, op->space, op->key);
+    } else if (seed_is_ahead(p, op->space, op->key) && seed_touch(p, op->space, op->key)) {
+        old = (struct engine_version){0}; /* what was here, if anything, is gone by now */
+    }
+    if (!op->is_delete) {
+        seed_note_uniques(p, &op->doc.version);
     }
     if (op->is_delete) {
         engine_batch_delete(b, p->pid, op->space, op->key, &old);
@@ -348,6 +382,8 @@ void part_append(struct partition *p, const struct entry *e, struct str bytes, s
     ASSERT(e->ord == p->tail.ord + 1);
     struct engine_batch *b = repl_batch(R);
     engine_batch_log(b, p->pid, e->lsn, bytes);
+    p->log_size += bytes.n;
+    R->log_size += bytes.n;
     for (size_t i = 0; i < e->op_count; i++) {
         append_op(p, e, i, mem);
     }
@@ -409,22 +445,35 @@ void part_write(struct partition *p, struct entry *e)
 uint64_t part_token_version(const struct partition *p)
 {
     const struct repl_mode *m = &p->repl->mode;
-    uint64_t version = m->token_version;
     if (m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn) {
-        return version;
+        return m->token_version;
     }
     for (size_t i = 0; i < m->lossy_count; i++) {
-        if (m->lossy[i] > p->durable.epoch && version > 0) {
-            version--;
+        if (m->lossy[i].epoch > p->durable.epoch) {
+            return m->lossy[i].version - 1; /* as before the first loss that is not seen here yet */
         }
     }
-    return version;
+    return m->token_version;
+}
+
+/* Version of the last loss that the log here has reached. */
+static uint64_t token_base(const struct partition *p)
+{
+    const struct repl_mode *m = &p->repl->mode;
+    uint64_t base = 0;
+    for (size_t i = 0; i < m->lossy_count; i++) {
+        bool is_reached = m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn ||
+                          m->lossy[i].epoch <= p->durable.epoch;
+        base = is_reached ? m->lossy[i].version : base;
+    }
+    return base;
 }
 
 /* Version before place: a reader that sees the new place sees the version that goes with it. */
 void part_publish(struct partition *p)
 {
     atomic_store_explicit(&p->view.token_version, part_token_version(p), memory_order_release);
+    atomic_store_explicit(&p->view.token_base, token_base(p), memory_order_release);
     atomic_store_explicit(&p->view.item_count, p->item_count, memory_order_relaxed);
     atomic_store_explicit(&p->view.item_size, p->item_size, memory_order_relaxed);
     atomic_store_explicit(&p->view.epoch, p->durable.epoch, memory_order_relaxed);
@@ -442,7 +491,7 @@ void part_durable_moved(struct partition *p)
         if (R->mode.kind == REPL_READER && list_is_empty(&p->ack_due)) {
             list_push_back(&R->ack_due, &p->ack_due);
         }
-        if (p->pid == 0) {
+        if (p->pid == 0 && !seed_is_on(p)) {
             R->io.metadata_applied(R->io.ctx, p->durable.lsn);
         }
     }
@@ -551,8 +600,8 @@ void part_set_flags(struct partition *p)
 {
     const struct repl_mode *m = &p->repl->mode;
     unsigned flags = 0;
-    bool is_sound =
-        p->div.state == DIV_NONE && p->dirty.count == 0 && p->dirty_ticket == 0 && !p->is_corrupt;
+    bool is_sound = p->div.state == DIV_NONE && p->dirty.count == 0 && p->dirty_ticket == 0 &&
+                    !p->is_corrupt && !seed_is_on(p);
     if (is_sound && !p->is_dropped) {
         flags |= PART_WHOLE;
     }

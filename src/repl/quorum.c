@@ -58,6 +58,24 @@ static void release(struct partition *p)
     conflict_check_waits(p);
 }
 
+/* Whom the log waits for: a region that must copy everything anyway only while it follows, and while
+ * that costs no more than as much again. */
+static uint64_t keep_mask(const struct partition *p)
+{
+    const struct repl *R = p->repl;
+    uint64_t mask = R->mode.all_mask;
+    bool is_over = R->timers.log_size_max != 0 && R->log_size / 2 > R->timers.log_size_max;
+    for (size_t i = 0; R->mode.copy_mask != 0 && i < p->progress_count; i++) {
+        const struct peer *peer = R->peers[i];
+        uint64_t bit = UINT64_C(1) << peer->id;
+        bool follows = peer->is_up && p->progress[i]->state == PROG_STREAM && !is_over;
+        if ((R->mode.copy_mask & bit) != 0 && !follows) {
+            mask &= ~bit;
+        }
+    }
+    return mask;
+}
+
 void quorum_update(struct partition *p)
 {
     struct repl *R = p->repl;
@@ -69,7 +87,7 @@ void quorum_update(struct partition *p)
     lsn acked = quorum_min(p, quorum_ack_mask(R, p), own);
     lsn commit = R->mode.is_strong ? quorum_min(p, R->mode.strong_mask | self, own)
                                    : quorum_min(p, R->mode.online_mask | self, own);
-    lsn all = quorum_min(p, R->mode.all_mask | self, own);
+    lsn all = quorum_min(p, keep_mask(p) | self, own);
     ASSERT(acked <= p->tail.lsn && commit <= p->tail.lsn && all <= p->tail.lsn);
     bool is_metadata_news = p->pid == 0 && acked > p->acked;
     p->acked = higher(p->acked, acked);

@@ -118,6 +118,7 @@ static void part_unlink(struct partition *p)
 /* Frees what a partition holds; its view stays until the end. */
 static void part_empty(struct partition *p)
 {
+    seed_free(p);
     ov_done(p);
     ring_clear(p);
     map_done(&p->dirty);
@@ -147,6 +148,7 @@ void repl_drop_part(struct repl *R, pid id)
     }
     R->dirty_count -= p->dirty.count;
     R->total_ord -= p->tail.ord;
+    part_log_shrunk(p, p->log_size);
     R->part_count--;
     ship_part_gone(p);
     part_unlink(p);
@@ -231,7 +233,7 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
     struct list *heads[] = {&R->parts,      &R->touched,  &R->inflight,   &R->inflight_free,
                             &R->ring_lru,   &R->ack_due,  &R->commit_due, &R->trim_list,
                             &R->fetch_list, &R->ttl_list, &R->unmatched,  &R->pending_lost,
-                            &R->behind};
+                            &R->behind,     &R->seed_list};
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         list_init(heads[i]);
     }
@@ -319,6 +321,7 @@ static void forget_match(struct repl *R)
         p->ack_sent_lsn = 0;
         buf_clear(&p->held_docs);
         conflict_reset(p);
+        seed_forget(p);
         if (R->mode.kind == REPL_READER && list_is_empty(&p->unmatched)) {
             list_push_back(&R->unmatched, &p->unmatched);
         } else if (R->mode.kind != REPL_READER) {
@@ -445,7 +448,7 @@ bool repl_is_sealed(const struct repl *R)
 
 bool repl_is_whole(const struct repl *R)
 {
-    if (R->dirty_count > 0 || R->diverged_count > 0 || R->is_stale) {
+    if (R->dirty_count > 0 || R->diverged_count > 0 || R->seed_count > 0 || R->is_stale) {
         return false;
     }
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
@@ -569,6 +572,7 @@ void repl_add_peer(struct repl *R, region_id id)
     buf_init(&peer->out, MSG_FRAME_SIZE_MAX);
     list_init(&peer->ready);
     list_init(&peer->inflight);
+    list_init(&peer->copying);
     R->peers[R->peer_count++] = peer;
     R->peer_by_id[id] = peer;
     LIST_FOR(l, &R->parts) {
@@ -656,6 +660,7 @@ static void on_hello(struct repl *R, struct peer *peer, const struct msg *m)
                 ship_progress(p, peer)->acked = 0;
                 ship_progress(p, peer)->acked_ord = 0;
                 ship_progress(p, peer)->is_known = false;
+                list_remove(&ship_progress(p, peer)->copying);
             }
         }
         ship_peer_reset(R, peer);
@@ -706,6 +711,21 @@ static void on_message(struct repl *R, struct peer *peer, const struct msg *m)
         return;
     case MSG_PULLED:
         pull_on_pulled(R, peer->id, m);
+        return;
+    case MSG_SEED_AT:
+        seed_on_at(R, peer->id, m);
+        return;
+    case MSG_SEED_ASK:
+        seed_on_ask(R, peer->id, m);
+        return;
+    case MSG_SEED_GET:
+        seed_on_get(R, peer->id, m);
+        return;
+    case MSG_SEED_DOCS:
+        seed_on_docs(R, peer->id, m);
+        return;
+    case MSG_SEED_DONE:
+        seed_on_done(R, peer->id, m);
         return;
     case MSG_PING:
     case MSG_PONG:
@@ -783,6 +803,16 @@ uint64_t repl_total_ord(const struct repl *R)
     return R->total_ord;
 }
 
+uint64_t repl_seed_count(const struct repl *R)
+{
+    return R->seed_count;
+}
+
+uint64_t repl_log_size(const struct repl *R)
+{
+    return R->log_size;
+}
+
 uint64_t repl_dirty_count(const struct repl *R)
 {
     return R->dirty_count;
@@ -823,15 +853,19 @@ static void check_part(const struct partition *p)
 
 void repl_check(const struct repl *R)
 {
-    size_t dirty = 0, diverged = 0, count = 0;
-    uint64_t ord = 0;
+    size_t dirty = 0, diverged = 0, count = 0, seeding = 0;
+    uint64_t ord = 0, log_size = 0;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         check_part(p);
         dirty += p->dirty.count;
         diverged += p->div.state != DIV_NONE;
+        seeding += seed_is_on(p);
         ord += p->tail.ord;
+        log_size += p->log_size;
         count++;
     }
+    ASSERT(seeding == R->seed_count);
+    ASSERT(log_size == R->log_size);
     ASSERT(dirty == R->dirty_count);
     ASSERT(diverged == R->diverged_count);
     ASSERT(count == R->part_count);

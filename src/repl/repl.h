@@ -31,6 +31,7 @@ enum region_event_kind { /* the story for operators: one line each in the log, t
                          EVENT_STALE_GENERATION,
                          EVENT_CORRUPT,
                          EVENT_LSN_BLOCK,
+                         EVENT_SEED, /* a full copy of a partition begins, begins anew, is complete */
                          EVENT_DISK_SLOW,   /* the disk got slow, or is fast again */
                          EVENT_CLOCK_DRIFT, /* the wall clock left its peers', or is back */
                          EVENT_HELD_BACK,   /* a failover waits: there was one just now */
@@ -83,6 +84,7 @@ struct repl_mode {
     bool is_serving; /* documents may be read here */
     bool is_strong;
     uint64_t all_mask;      /* every region of the account */
+    uint64_t copy_mask;     /* the log may be trimmed past these: they need a full copy */
     uint64_t online_mask;   /* metadata is acknowledged when these have it */
     uint64_t strong_mask;   /* at Strong everything is acknowledged when these have it; bounded
                            * staleness counts these */
@@ -90,8 +92,12 @@ struct repl_mode {
     uint64_t staleness_ops; /* WRITER: entries any of them may lack per partition; 0 = any number */
     usec staleness_us;      /* WRITER: age the oldest of those may reach */
     uint64_t token_version;
-    size_t lossy_count; /* epochs that raised it, oldest first */
-    epoch lossy[32];
+    size_t
+        lossy_count; /* epochs that lost something, and the version each raised it to; in order */
+    struct {
+        epoch epoch;
+        uint64_t version;
+    } lossy[32];
 };
 
 struct repl_timers {
@@ -99,6 +105,9 @@ struct repl_timers {
     unsigned commit_ms; /* commit notices below Strong */
     unsigned ttl_purge_ms;
     unsigned retain_ms;
+    uint64_t
+        log_size_max; /* above it entries that all have go at once, and past a region that needs
+                            * a full copy; 0 = no limit */
 };
 
 /* Loads the partitions of the engine. */
@@ -179,11 +188,16 @@ struct repl_lag {
     bool needs_copy;   /* the log it needs was trimmed */
 };
 void repl_lag(const struct repl *R, region_id peer, struct repl_lag *ret);
+uint64_t repl_log_size(const struct repl *R);
+/* Bytes of log, about, that are kept because this region lacks them. */
+uint64_t repl_log_kept_for(const struct repl *R, region_id id);
+uint64_t repl_seed_count(const struct repl *R); /* partitions being copied to here */
 uint64_t repl_total_ord(const struct repl *R);
 uint64_t repl_dirty_count(const struct repl *R);
 
 struct repl_stats {
     uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;
+    uint64_t seeded, seeded_size; /* documents that copies brought, bytes of text */
     uint64_t nacks, probes, lost_received, lost_sent, conflict_records, purged, trimmed, fetched;
     uint64_t ring_size, overlay_count, pending_batches, log_entries;
 };

@@ -12,6 +12,8 @@ enum {
     APPEND_SIZE_MAX = 1 << 20, /* entries of one APPEND, unless one alone is larger */
     LOST_SIZE_MAX = 4 << 20,
     DOCS_SIZE_MAX = 8 << 20,
+    SEED_SIZE_MAX = 1 << 20, /* texts in one answer of a copy */
+    PART_KEY_SIZE_MAX = ENGINE_KEY_SIZE_MAX + 1,
     PULLED_SIZE_MAX = 4 << 20,
     CONFLICT_ENTRY_SIZE_MAX = 2 << 20, /* texts of conflict records in one entry */
     EPOCH_ROWS_MAX = 1024,
@@ -69,7 +71,7 @@ enum progress_state {
     PROG_UNKNOWN,  /* asked (PROBE) or about to */
     PROG_STREAM,   /* matched up to `sent` */
     PROG_DIVERGED, /* it was told to cut; its next TAIL says when */
-    PROG_STUCK,    /* needs entries that were trimmed: full copy */
+    PROG_STUCK, /* needs entries that were trimmed: it was told to copy; its next TAIL says when */
 };
 
 /* What the writer knows of one peer's copy of one partition. */
@@ -88,6 +90,8 @@ struct progress {
     struct list inflight; /* in peer.inflight: waits for acknowledgements or an answer */
     bool is_known;        /* WRITER: the peer has said under this reign what it has */
     bool is_pulled;       /* SEALED: the peer has nothing more of our history */
+    struct list copying; /* in peer.copying: it was told to copy and has not said that it is done */
+    usec copying_us;     /* last sign of that */
 };
 
 struct peer {
@@ -99,6 +103,7 @@ struct peer {
     struct buf out; /* frame being built */
     struct list ready;
     struct list inflight;
+    struct list copying;
     size_t inflight_size; /* sum over partitions */
     bool is_pulling;      /* SEALED: asked */
 };
@@ -170,6 +175,8 @@ struct partition {
     struct buf held_docs; /* a DOCS message that waits until our tail reaches its snapshot */
     lsn held_docs_lsn;
     struct diverge div;
+    struct seed *seed; /* READER: a copy of everything is under way or about to begin; owned */
+    uint64_t log_size; /* bytes of the entries in the log */
 
     struct progress **progress; /* owned: one per peer slot */
     size_t progress_count;
@@ -229,6 +236,9 @@ struct repl {
     size_t overlay_count;
 
     struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched, behind;
+    struct list seed_list;    /* struct seed */
+    size_t seed_count;        /* partitions with a copy under way */
+    uint64_t log_size;        /* sum over partitions */
     struct list pending_lost; /* struct lost_wait */
     size_t pending_lost_count;
     usec commit_us, ttl_us, trim_us, retry_us;
@@ -280,6 +290,13 @@ uint64_t part_token_version(const struct partition *p);
 enum err part_load(struct partition *p, const struct engine_part_meta *m,
                    struct errinfo *ei) MUST_CHECK;
 
+void part_log_shrunk(struct partition *p, uint64_t size);
+/* Counters: a version went, a document came (either may be NULL). */
+void part_count_doc(struct partition *p, enum engine_space space, const struct engine_version *old,
+                    const struct engine_doc *doc);
+/* A key of a map that holds keys of both spaces. */
+struct str part_key(char hold[PART_KEY_SIZE_MAX], enum engine_space space, struct str key);
+
 /* ---- overlay.c ---- */
 uint64_t ov_hash(unsigned space, struct str key);
 struct ov_node *ov_find(const struct partition *p, unsigned space, struct str key, uint64_t hash);
@@ -311,6 +328,8 @@ void apply_held_docs(struct partition *p);
 void apply_send_tail(struct partition *p, bool is_nack);
 void apply_send_acks(struct repl *R);
 void apply_tick(struct repl *R);
+bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m);
+bool apply_is_matched(const struct partition *p);
 /* Checks one entry against the tail and adds it. OK, ERR_NOT_FOUND (does not follow the tail),
  * or the decoder's error. */
 enum err apply_entry(struct partition *p, struct str bytes, struct errinfo *ei) MUST_CHECK;
@@ -332,6 +351,34 @@ void ship_part_new(struct partition *p);
 void ship_part_gone(struct partition *p);
 void ship_part_free(struct partition *p);
 struct progress *ship_progress(struct partition *p, struct peer *peer);
+bool ship_is_for_me(const struct repl *R, const struct msg *m);
+/* `tail` is what the peer had said: an answer to an older tail must never be acted upon. */
+void ship_send_branch(struct repl *R, region_id to, pid id, struct place at, struct place tail,
+                      bool is_unknown);
+/* Its log ends (`tail`) where ours does not begin any more. */
+void ship_stuck(struct progress *g, struct place tail);
+
+/* ---- seed.c ---- */
+bool seed_is_on(const struct partition *p); /* the documents are not yet as the log says */
+bool seed_is_ahead(const struct partition *p, enum engine_space space, struct str key);
+bool seed_touch(struct partition *p, enum engine_space space, struct str key);
+void seed_drop_stale(struct partition *p, enum engine_space space, struct str key);
+void seed_note_uniques(struct partition *p, const struct engine_version *v);
+void seed_restart(struct partition *p);
+void seed_forget(struct partition *p);
+void seed_load(struct partition *p); /* found under way in storage */
+void seed_free(struct partition *p); /* NULL accepted */
+void seed_step(struct partition *p);
+void seed_tick(struct repl *R);
+bool seed_ask(struct partition *p);  /* instead of a TAIL, when the copy must begin anew */
+void seed_tell(struct partition *p); /* with a TAIL: no copy is under way */
+void seed_on_branch(struct partition *p);
+void seed_on_at(struct repl *R, region_id from, const struct msg *m);
+void seed_on_docs(struct repl *R, region_id from, const struct msg *m);
+void seed_send_at(struct progress *g, struct place tail);
+void seed_on_get(struct repl *R, region_id from, const struct msg *m);
+void seed_on_ask(struct repl *R, region_id from, const struct msg *m);
+void seed_on_done(struct repl *R, region_id from, const struct msg *m);
 
 /* ---- quorum.c ---- */
 /* Lowest of what the regions of `mask` have; self's own is `own`. */

@@ -2,7 +2,7 @@
  *
  *   UNKNOWN --TAIL in our history, at its end--> STREAM --window, acks--> ...
  *      ^    --TAIL above the last common entry-> DIVERGED --(cut) TAIL--> STREAM
- *      |                                             needs trimmed entries --> STUCK
+ *      |    --TAIL in our history, below what is kept--> STUCK --(copy, seed.c) TAIL--> STREAM
  *      +-- link up, no answer, no progress, another process, NACK
  *
  * Whatever is lost on the way is found by asking again: nothing depends on one message. */
@@ -16,6 +16,7 @@
 enum {
     SEND_TURN_SIZE_MAX = 4 << 20, /* entries per peer and flush */
     DIVERGED_PROBE_FACTOR = 4,
+    COPYING_PROBE_FACTOR = 8,
 };
 
 struct progress *ship_progress(struct partition *p, struct peer *peer)
@@ -29,6 +30,7 @@ struct progress *ship_progress(struct partition *p, struct peer *peer)
         g->peer = R->peers[p->progress_count];
         list_init(&g->ready);
         list_init(&g->inflight);
+        list_init(&g->copying);
         p->progress[p->progress_count++] = g;
     }
     return p->progress[peer->slot];
@@ -47,6 +49,7 @@ void ship_part_gone(struct partition *p)
 {
     for (size_t i = 0; i < p->progress_count; i++) {
         forget_inflight(p->progress[i]);
+        list_remove(&p->progress[i]->copying);
         p->progress[i]->state = PROG_UNKNOWN;
     }
 }
@@ -111,6 +114,7 @@ void ship_start(struct repl *R)
                 g->acked = BUG(BUG_BRANCH_FROM_CACHED_LAG) ? g->acked : 0;
                 g->acked_ord = 0;
                 g->is_known = false;
+                list_remove(&g->copying);
                 g->lag_since_us = now;
             }
         }
@@ -153,7 +157,7 @@ void ship_entry_added(struct partition *p)
 
 /* ---- answers of readers ---- */
 
-static bool is_for_me(const struct repl *R, const struct msg *m)
+bool ship_is_for_me(const struct repl *R, const struct msg *m)
 {
     return R->mode.kind == REPL_WRITER &&
            (m->generation == R->mode.generation || BUG(BUG_NO_GENERATION_GUARD));
@@ -183,9 +187,8 @@ static bool find_common(const struct partition *p, const struct msg *m, struct p
     return m->row_count < MSG_EPOCHS_MAX;
 }
 
-/* `tail` is what the peer had said: an answer to an older tail must never be acted upon. */
-static void send_branch(struct repl *R, region_id to, pid id, struct place at, struct place tail,
-                        bool is_unknown)
+void ship_send_branch(struct repl *R, region_id to, pid id, struct place at, struct place tail,
+                      bool is_unknown)
 {
     struct msg m = {.type = MSG_BRANCH,
                     .generation = R->mode.generation,
@@ -225,7 +228,7 @@ static void matched(struct progress *g, const struct msg *m)
     g->progress_us = R->io.now(R->io.ctx);
     forget_inflight(g);
     note_acked(g, m->durable);
-    send_branch(R, g->peer->id, p->pid, m->place, m->place, /* is_unknown= */ false);
+    ship_send_branch(R, g->peer->id, p->pid, m->place, m->place, /* is_unknown= */ false);
     quorum_tell(p, g->peer->id); /* notices sent before it matched were lost on it */
     if (g->sent.lsn < p->tail.lsn) {
         make_ready(g);
@@ -236,15 +239,48 @@ static void matched(struct progress *g, const struct msg *m)
     quorum_update(p);
 }
 
+static void wait_for_answer(struct progress *g)
+{
+    forget_inflight(g);
+    list_push_back(&g->peer->inflight, &g->inflight);
+    g->probed_us = g->part->repl->io.now(g->part->repl->io.ctx);
+}
+
+/* Its last 64 epochs are all unknown here: where the logs part cannot be said. */
+static void stop(struct progress *g)
+{
+    wait_for_answer(g);
+    if (g->state != PROG_STUCK) {
+        repl_event(g->part->repl, EVENT_DIVERGED,
+                   "partition=%llu region=%u what=\"no common entry within its last epochs\"",
+                   (unsigned long long)g->part->pid, g->peer->id);
+    }
+    g->state = PROG_STUCK;
+}
+
+void ship_stuck(struct progress *g, struct place tail)
+{
+    const struct partition *p = g->part;
+    wait_for_answer(g);
+    if (g->state != PROG_STUCK) {
+        repl_event(p->repl, EVENT_SEED,
+                   "partition=%llu region=%u what=\"told to copy\" its_lsn=%llu trimmed_to=%llu",
+                   (unsigned long long)p->pid, g->peer->id, (unsigned long long)tail.lsn,
+                   (unsigned long long)p->trim.lsn);
+    }
+    g->state = PROG_STUCK;
+    seed_send_at(g, tail);
+}
+
 void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
 {
-    if (!is_for_me(R, m)) {
+    if (!ship_is_for_me(R, m)) {
         return;
     }
     struct partition *p = repl_find(R, m->pid);
     if (p == NULL) {
         if (map_get(&R->dropped, str_make(&m->pid, sizeof(m->pid))) == NULL) {
-            send_branch(R, from, m->pid, (struct place){0}, m->place, /* is_unknown= */ true);
+            ship_send_branch(R, from, m->pid, (struct place){0}, m->place, /* is_unknown= */ true);
         }
         return;
     }
@@ -269,28 +305,26 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
         matched(g, m);
         return;
     }
-    forget_inflight(g);
-    list_push_back(&g->peer->inflight, &g->inflight);
-    g->probed_us = R->io.now(R->io.ctx);
-    if (!found || common.lsn < p->trim.lsn) {
-        if (g->state != PROG_STUCK) {
-            repl_event(R, EVENT_DIVERGED,
-                       "partition=%llu region=%u needs_copy=true common_lsn=%llu trimmed_to=%llu",
-                       (unsigned long long)p->pid, from, (unsigned long long)common.lsn,
-                       (unsigned long long)p->trim.lsn);
+    /* A suffix goes first, whatever was trimmed here: a copy must not replace what nobody else has. */
+    if (!found || place_same(common, m->place) ||
+        (BUG(BUG_COPY_OVER_SUFFIX) && common.lsn < p->trim.lsn)) {
+        if (found) {
+            ship_stuck(g, m->place);
+        } else {
+            stop(g);
         }
-        g->state = PROG_STUCK;
         return;
     }
+    wait_for_answer(g);
     g->state = PROG_DIVERGED;
     conflict_check_waits(p);
-    send_branch(R, from, p->pid, common, m->place, /* is_unknown= */ false);
+    ship_send_branch(R, from, p->pid, common, m->place, /* is_unknown= */ false);
 }
 
 void ship_on_ack(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (!is_for_me(R, m) || p == NULL) {
+    if (!ship_is_for_me(R, m) || p == NULL) {
         return;
     }
     struct progress *g = ship_progress(p, R->peer_by_id[from]);
@@ -476,6 +510,13 @@ void ship_tick(struct repl *R)
                 }
             }
         }
+        LIST_FOR_SAFE(l, &R->peers[i]->copying) {
+            struct progress *g = LIST_ENTRY(l, struct progress, copying);
+            if (g->state == PROG_STREAM && g->copying_us + retry * COPYING_PROBE_FACTOR <= now) {
+                g->copying_us = now;
+                probe(g); /* its word that it is done may have been lost */
+            }
+        }
     }
 }
 
@@ -490,8 +531,9 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
     lag.heard_us = peer->heard_us;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         const struct progress *g = p->progress[peer->slot];
-        lag.is_streaming = lag.is_streaming && g->state == PROG_STREAM;
-        lag.needs_copy = lag.needs_copy || g->state == PROG_STUCK;
+        bool is_copying = !list_is_empty(&g->copying);
+        lag.is_streaming = lag.is_streaming && g->state == PROG_STREAM && !is_copying;
+        lag.needs_copy = lag.needs_copy || g->state == PROG_STUCK || is_copying;
         lag.ops += p->tail.ord > g->acked_ord ? p->tail.ord - g->acked_ord : 0;
         if (g->lag_since_us != 0 && (lag.since_us == 0 || g->lag_since_us < lag.since_us)) {
             lag.since_us = g->lag_since_us;
@@ -502,6 +544,21 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
         }
     }
     *ret = lag;
+}
+
+uint64_t repl_log_kept_for(const struct repl *R, region_id id)
+{
+    const struct peer *peer = R->peer_by_id[id];
+    uint64_t sum = 0;
+    for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        uint64_t count = p->tail.ord - p->trim.ord;
+        uint64_t acked = peer != NULL ? p->progress[peer->slot]->acked_ord : 0;
+        uint64_t lacks = p->tail.ord > acked ? p->tail.ord - acked : 0;
+        if (count > 0) {
+            sum += p->log_size / count * (lacks < count ? lacks : count);
+        }
+    }
+    return sum;
 }
 
 /* ---- keys whose state a reader lost with its suffix ---- */
@@ -533,7 +590,7 @@ static enum err read_doc(struct repl *R, struct engine_snap *snap, pid id, struc
 void ship_on_fetch(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (!is_for_me(R, m) || p == NULL || m->key_count == 0) {
+    if (!ship_is_for_me(R, m) || p == NULL || m->key_count == 0) {
         return;
     }
     arena_reset(&R->arena);

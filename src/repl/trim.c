@@ -1,5 +1,6 @@
 /* The log is kept until every region of the account has it, and retain_ms longer. A region that is
- * away keeps the log of the others (the disk budget is reported, not yet enforced). The last
+ * away keeps the log of the others, until that costs more than the budget: then the region is marked
+ * as one that needs a full copy (account/topology.c), and the log is trimmed past it. The last
  * durable entry always stays: it is what peers are matched by. */
 #include "base/contract.h"
 #include "repl/repl_int.h"
@@ -28,12 +29,15 @@ static bool trim_part(struct partition *p, int64_t wall_ms)
             p->first_lsn = e == OK ? head.lsn : p->first_lsn;
             break;
         }
-        if ((int64_t)(head.hlc >> 16) + R->timers.retain_ms > wall_ms || n == TRIM_SLICE_MAX) {
+        bool is_over = R->timers.log_size_max != 0 && R->log_size > R->timers.log_size_max;
+        bool is_young = (int64_t)(head.hlc >> 16) + R->timers.retain_ms > wall_ms && !is_over;
+        if (is_young || n == TRIM_SLICE_MAX) {
             p->first_lsn = head.lsn;
             again = true;
             break;
         }
         engine_batch_log_delete(repl_batch(R), p->pid, head.lsn);
+        part_log_shrunk(p, row.entry.n);
         p->trim = (struct place){head.epoch, head.lsn, head.ord, head.chain};
         part_touch(p);
         n++;

@@ -19,6 +19,9 @@ struct part_view { /* one per partition, never freed before region_free */
     /* Session tokens: version of the data here. It is raised with the record's only once the log
      * has reached the lossy epoch that raised it: an older token is accepted without comparison. */
     _Atomic uint64_t token_version;
+    /* Lowest version whose lsns still mean the same here: what was lost, was lost before. A change of
+     * the set of regions raises the version, not this. */
+    _Atomic uint64_t token_base;
     _Atomic uint64_t epoch;
     _Atomic uint64_t item_count, item_size;
 };

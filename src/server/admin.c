@@ -27,6 +27,7 @@ const char *admin_event_name(enum region_event_kind k)
         [EVENT_HELD_BACK] = "held_back",
         [EVENT_LEVEL] = "level",
         [EVENT_THROTTLED] = "throttled",
+        [EVENT_SEED] = "seed",
     };
     size_t i = (size_t)k;
     return i < ARRAY_COUNT(names) && names[i] ? names[i] : "event";

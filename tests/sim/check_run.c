@@ -52,7 +52,7 @@ void check_session_step(struct world *w, const struct op *op, const struct token
 
 static bool is_in(const struct world *w, region_id id)
 {
-    return (w->dead_mask & (1u << id)) == 0;
+    return (w->dead_mask & (1u << id)) == 0 && (w->member_mask & (1u << id)) != 0;
 }
 
 static bool part_meta(struct node *n, pid p, struct engine_part_meta *ret)
@@ -84,6 +84,10 @@ static bool roles_are_settled(struct world *w, char why[256])
         is_ok = false;
     }
     for (region_id id = 1; is_ok && id <= w->cfg.region_count; id++) {
+        if (w->wants_all_back && (w->dead_mask & (1u << id)) == 0 && !is_in(w, id)) {
+            (void)snprintf(why, 256, "region %u was not added back", id);
+            is_ok = false;
+        }
         if (!is_in(w, id)) {
             continue;
         }
@@ -296,6 +300,18 @@ static size_t read_feed(struct world *w, struct node *n, struct feed_record *out
     return count;
 }
 
+/* Is every region in the account that ever was? */
+static bool has_all_members(const struct world *w)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        struct engine_part_meta m;
+        if (!is_in(w, id) && part_meta(w->nodes[id], 0, &m) && m.tail_lsn != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Some region that takes part at the end: all are equal. */
 static struct node *some_node(struct world *w)
 {
@@ -323,7 +339,8 @@ static void check_losses(struct world *w)
     struct final_state f = {.level = w->cfg.level,
                             .has_level_changed = w->has_level_changed,
                             .staleness_ops = w->cfg.staleness_ops,
-                            .is_everyone_back = w->dead_mask == 0,
+                            .is_everyone_back =
+                                w->dead_mask == 0 && w->wiped_mask == 0 && has_all_members(w),
                             .feed = feed};
     f.feed_count = read_feed(w, n, feed);
     final_tails(w, f.tails);

@@ -128,7 +128,7 @@ static uint64_t wanted_reads(const struct world *w)
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
         for (pid p = 1; p < SIM_PARTS_MAX; p++) {
             if (w->part_states[p] == PART_OPEN && node_is_up(w->nodes[id]) &&
-                (w->dead_mask & (1u << id)) == 0) {
+                (w->dead_mask & (1u << id)) == 0 && (w->member_mask & (1u << id)) != 0) {
                 mask |= read_bit(id, p);
             }
         }

@@ -2,6 +2,7 @@
 #include "sim/coordinator.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/contract.h"
 #include "base/list.h"
@@ -138,6 +139,59 @@ static void tell_history(struct world *w, size_t upto)
 
 static void show(struct world *w, void *ctx, uint64_t boot);
 
+/* Rules about what may follow a record (geo-semantics 2.2 I4, 5): ids stay with their names, and a
+ * change of the set of regions raises the token version. */
+static void check_follows(struct world *w, const struct account_record *old,
+                          const struct account_record *next)
+{
+    w->member_mask = 0;
+    for (size_t i = 0; i < next->region_count; i++) {
+        const struct record_region *g = &next->regions[i];
+        const struct record_region *was = record_region_const(old, g->id);
+        bool joins = was == NULL;
+        bool leaves = was != NULL && was->state != REGION_DRAINING && g->state == REGION_DRAINING;
+        w->member_mask |= 1u << g->id;
+        if (strcmp(g->name, node_region_name(g->id)) != 0) {
+            world_fail(w, "regions", "region %s has the id %u of %s", g->name, g->id,
+                       node_region_name(g->id));
+        }
+        if ((joins || leaves) && next->token_version <= old->token_version) {
+            world_fail(w, "regions", "region %s %s without a higher token version (%llu)", g->name,
+                       joins ? "joins" : "leaves", (unsigned long long)next->token_version);
+        }
+    }
+    for (size_t i = 0; i < old->region_count; i++) {
+        const struct record_region *was = &old->regions[i];
+        if (record_region_const(next, was->id) == NULL && was->state != REGION_DRAINING) {
+            world_fail(w, "regions", "region %s is gone without having drained", was->name);
+        }
+    }
+    if (next->token_version < old->token_version) {
+        world_fail(w, "regions", "the token version goes back");
+    }
+}
+
+static bool stored_record(struct world *w, struct arena *a, struct account_record *ret)
+{
+    const struct coord_kv *kvs = NULL;
+    size_t n = coord_store_read(w->coord->store, account_prefix(), a, &kvs);
+    for (size_t i = 0; i < n; i++) {
+        if (is_key(kvs[i].key, "record")) {
+            return record_decode(a, kvs[i].value, ret, NULL) == OK;
+        }
+    }
+    return false;
+}
+
+static void check_change(struct world *w, struct arena *a, const struct account_record *old,
+                         struct str record)
+{
+    struct account_record *next = ARENA_NEW(a, struct account_record);
+    if (record_decode(a, record, next, NULL) == OK) {
+        check_follows(w, old != NULL ? old : next, next);
+    }
+}
+
 /* Executes now; returns when the answer may leave. */
 static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
                     struct coord_txn_result *ret)
@@ -147,6 +201,12 @@ static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
     struct buf bytes;
     buf_init(&bytes, 4 << 20);
     *ret = (struct coord_txn_result){0};
+    struct account_record *old = ARENA_NEW(a, struct account_record);
+    bool puts_record = false;
+    for (size_t i = 0; i < t->put_count; i++) {
+        puts_record = puts_record || is_key(t->puts[i].key, "record");
+    }
+    bool has_old = puts_record && stored_record(w, a, old);
     coord_store_txn(c->store, t, a, ret, &bytes);
     ASSERT(buf_ok(&bytes));
     if (bytes.n > 0) {
@@ -159,6 +219,9 @@ static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
             }
         }
         log_append(c, buf_str(&bytes), record, c->durable_at);
+        if (ret->succeeded && record.n > 0) {
+            check_change(w, a, has_old ? old : NULL, record);
+        }
     }
     buf_done(&bytes);
     usec at = c->durable_at > w->now ? c->durable_at : w->now;

@@ -185,7 +185,8 @@ void feed_reader_finish(struct feed_reader *f)
     struct world *w = f->w;
     region_id region = 0;
     for (region_id id = 1; id <= w->cfg.region_count && region == 0; id++) {
-        region = node_is_up(w->nodes[id]) && (w->dead_mask & (1u << id)) == 0 ? id : 0;
+        bool is_in = (w->dead_mask & (1u << id)) == 0 && (w->member_mask & (1u << id)) != 0;
+        region = node_is_up(w->nodes[id]) && is_in ? id : 0;
     }
     poll_region(f, region);
     struct buf hold;

@@ -91,6 +91,7 @@ void history_free(struct history *h);
 
 /* Reads what is new in this region's logs; fails the run on a reused lsn or a torn chain. */
 void history_capture(struct world *w, struct node *n);
+void history_forget_node(struct history *h, region_id id); /* its disk is another one */
 /* Adds one entry; false and a sentence when it contradicts what is known. Takes ops over. */
 bool history_add(struct history *h, pid p, const struct hist_entry *e, char ret_why[256]);
 /* A record was put: remembers its epochs. */

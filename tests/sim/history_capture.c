@@ -1,5 +1,6 @@
 /* Fills the history from a run: reads the engines' logs as they grow, and the records that are put. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/contract.h"
 #include "base/mem.h"
@@ -136,6 +137,11 @@ static void capture_part(struct world *w, struct node *n, pid p, const struct en
     engine_iter_free(it);
     h->seen[node_id(n)][p].at = (struct spot){m->tail_epoch, m->tail_lsn};
     h->seen[node_id(n)][p].chain = m->tail_chain;
+}
+
+void history_forget_node(struct history *h, region_id id)
+{
+    memset(h->seen[id], 0, sizeof(h->seen[id]));
 }
 
 void history_capture(struct world *w, struct node *n)

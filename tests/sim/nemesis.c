@@ -138,7 +138,39 @@ void nemesis_crash(struct world *w, region_id id)
 
 /* ---- operators ---- */
 
-enum plan { PLAN_FAILOVER, PLAN_OFFLINE, PLAN_OFFLINE_FORCED, PLAN_ONLINE, PLAN_LEVEL };
+enum plan {
+    PLAN_FAILOVER,
+    PLAN_OFFLINE,
+    PLAN_OFFLINE_FORCED,
+    PLAN_ONLINE,
+    PLAN_LEVEL,
+    PLAN_ADD,
+    PLAN_REMOVE,
+    PLAN_REMOVE_FORCED,
+    PLAN_PREFER,
+};
+
+/* The regions in another order: this one first, or second behind the writer. */
+static enum err plan_order(struct account_record *rec, region_id id, int64_t wall_ms)
+{
+    struct str names[REGIONS_MAX];
+    size_t n = 0;
+    const struct record_region *writer = record_region_const(rec, rec->writer);
+    bool keeps_writer = writer != NULL && wall_ms % 2 == 0;
+    if (keeps_writer) {
+        names[n++] = str_of(writer->name);
+    }
+    if (id != rec->writer || !keeps_writer) {
+        names[n++] = str_of(node_region_name(id));
+    }
+    for (size_t i = rec->region_count; i-- > 0;) {
+        const struct record_region *g = &rec->regions[i];
+        if (g->id != id && !(keeps_writer && g->id == rec->writer)) {
+            names[n++] = str_of(g->name);
+        }
+    }
+    return account_plan_priorities(rec, names, n, wall_ms, NULL);
+}
 
 static enum err plan_level(const struct world *w, struct account_record *rec, unsigned level)
 {
@@ -176,6 +208,16 @@ static bool operate(struct world *w, enum plan plan, region_id id)
         case PLAN_LEVEL:
             err = plan_level(w, rec, id);
             break;
+        case PLAN_ADD:
+            err = account_plan_add(rec, name, -1, wall_ms, NULL);
+            break;
+        case PLAN_REMOVE:
+        case PLAN_REMOVE_FORCED:
+            err = account_plan_remove(rec, name, plan == PLAN_REMOVE_FORCED, wall_ms, NULL);
+            break;
+        case PLAN_PREFER:
+            err = plan_order(rec, id, wall_ms);
+            break;
         }
         is_done = err == OK && coordinator_put_record(w, rec, rev);
         trace(w, "operator", id, (uint64_t)plan, (uint64_t)err, is_done);
@@ -202,6 +244,21 @@ bool nemesis_online(struct world *w, region_id id)
 bool nemesis_level(struct world *w, enum consistency level)
 {
     return operate(w, PLAN_LEVEL, (region_id)level);
+}
+
+bool nemesis_add(struct world *w, region_id id)
+{
+    return operate(w, PLAN_ADD, id);
+}
+
+bool nemesis_remove(struct world *w, region_id id, bool force)
+{
+    return operate(w, force ? PLAN_REMOVE_FORCED : PLAN_REMOVE, id);
+}
+
+bool nemesis_prefer(struct world *w, region_id id)
+{
+    return operate(w, PLAN_PREFER, id);
 }
 
 region_id nemesis_writer(struct world *w)
@@ -271,6 +328,7 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
     case FAULT_FORCED:
     case FAULT_DRAIN:
     case FAULT_LEVEL:
+    case FAULT_REGIONS:
     case FAULT_COUNT:
         break;
     }
@@ -376,6 +434,25 @@ static void do_operator(struct world *w, enum fault f, region_id id)
     }
 }
 
+/* Operators change the set of regions. A machine that is out of the account may get an empty disk. */
+static void do_regions(struct world *w)
+{
+    region_id id = draw_region(w);
+    bool is_member = (w->member_mask & (1u << id)) != 0;
+    struct node *n = w->nodes[id];
+    if (is_member && draw_percent(&w->nemesis_rng, 25)) {
+        (void)nemesis_prefer(w, id); /* each may be refused: that is an answer too */
+    } else if (is_member) {
+        (void)nemesis_remove(w, id, draw_percent(&w->nemesis_rng, 60));
+    } else {
+        if (draw_percent(&w->nemesis_rng, 30)) {
+            nemesis_crash(w, id);
+            node_wipe(n);
+        }
+        (void)nemesis_add(w, id);
+    }
+}
+
 static void do_fault(struct world *w, enum fault f)
 {
     region_id id = draw_region(w);
@@ -443,6 +520,9 @@ static void do_fault(struct world *w, enum fault f)
     case FAULT_DRAIN:
     case FAULT_LEVEL:
         do_operator(w, f, id);
+        break;
+    case FAULT_REGIONS:
+        do_regions(w);
         break;
     case FAULT_DRIFT:       /* set with the configuration */
     case FAULT_LATE_FRAMES: /* the network looks at the mask */
@@ -531,6 +611,11 @@ static void bring_online(struct world *w, void *ctx, uint64_t arg)
         }
     }
     arena_done(&a);
+    for (region_id id = 1; w->wants_all_back && id <= w->cfg.region_count; id++) {
+        if ((w->member_mask & (1u << id)) == 0 && !is_dead(w, id)) {
+            (void)nemesis_add(w, id); /* one after the other */
+        }
+    }
     world_after(w, 500000, bring_online, NULL, 0);
 }
 
@@ -558,6 +643,7 @@ void nemesis_heal(struct world *w, bool may_keep_dead)
     for (size_t i = 0; i < w->cfg.client_count; i++) {
         client_heal(w->clients[i]);
     }
+    w->wants_all_back = w->cfg.scenario != NULL || draw_percent(&w->nemesis_rng, 60);
     if (keeps) {
         keep_dead(w, victim);
     }

@@ -34,4 +34,7 @@ bool nemesis_failover(struct world *w, region_id to);
 bool nemesis_offline(struct world *w, region_id id, bool force);
 bool nemesis_online(struct world *w, region_id id);
 bool nemesis_level(struct world *w, enum consistency level);
+bool nemesis_add(struct world *w, region_id id);
+bool nemesis_remove(struct world *w, region_id id, bool force);
+bool nemesis_prefer(struct world *w, region_id id);
 region_id nemesis_writer(struct world *w); /* by the coordinator's record; 0 = none, unknown */

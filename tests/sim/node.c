@@ -228,6 +228,20 @@ static void drop_mail(struct node *n)
     n->mail_count = 0;
 }
 
+void node_wipe(struct node *n)
+{
+    ASSERT(!n->is_up);
+    struct errinfo ei = {0};
+    struct engine_opts opts = {.driver = STR("mem")};
+    engine_close(n->engine);
+    if (engine_open(&opts, &n->engine, &ei) != OK) {
+        world_fail(n->w, "engine", "open: %s", ei.message);
+    }
+    history_forget_node(n->w->history, n->id);
+    n->w->wiped_mask |= 1u << n->id;
+    trace(n->w, "wipe", n->id, 0, 0, 0);
+}
+
 void node_free(struct node *n)
 {
     if (n == NULL) {
@@ -508,6 +522,9 @@ static void reload_catalog(struct node *n)
 static void drop_partitions(struct node *n)
 {
     lsn commit = atomic_load(&region_part(n->r, 0)->commit_lsn);
+    if ((atomic_load(&region_part(n->r, 0)->flags) & PART_WHOLE) == 0) {
+        return; /* a definition may be missing for an instant */
+    }
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
         if (n->gone_at[p] != 0 && n->gone_at[p] <= commit) {
             trace(n->w, "drop", n->id, p, n->gone_at[p], commit);
@@ -810,6 +827,8 @@ static bool fill_cfg(struct node *n, struct region_cfg *cfg)
         .self = n->id,
         .incarnation = n->incarnation,
         .timers = n->w->cfg.timers,
+        .log_size_max = n->w->cfg.log_size_max,
+        .log_ops_min = 20,
         .seed = rng_u64(&n->w->rng),
     };
     int a = snprintf(cfg->name, sizeof(cfg->name), "%s", node_region_name(n->id));

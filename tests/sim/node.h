@@ -19,6 +19,7 @@ struct op;
 struct node *node_new(struct world *w, region_id id);
 void node_free(struct node *n);
 void node_start(struct node *n);
+void node_wipe(struct node *n); /* another, empty disk: only while no process runs */
 enum stop_kind { STOP_CRASH, STOP_FATAL, STOP_DRAINED };
 void node_stop(struct node *n, enum stop_kind kind);
 void node_pause(struct node *n, usec duration);

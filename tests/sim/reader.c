@@ -111,8 +111,8 @@ void reader_begin(struct node *n, void *ctx)
     }
     uint64_t version = atomic_load(&view->token_version);
     bool is_behind =
-        op->token.version > version ||
-        (op->token.version == version && op->token.at.lsn > atomic_load(&view->applied_lsn));
+        op->token.version > version || (op->token.version >= atomic_load(&view->token_base) &&
+                                        op->token.at.lsn > atomic_load(&view->applied_lsn));
     if (op->level >= CONSISTENCY_SESSION && is_behind) {
         op->read_step = 1;
         wait_for(n, op, WAIT_APPLIED, op->token.at.lsn, op->token.version);

@@ -116,6 +116,16 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
     }
     c->timers.failover_hold_ms = draw_percent(&r, 50) ? 1 : c->is_wan ? 20000 : 5000;
     draw_levels(&r, c);
+    c->log_size_max = draw_percent(&r, 50) ? 0 : rng_range(&r, 3000, 60000);
+    c->first_count = c->region_count;
+    bool has_regions = (c->fault_mask & o->fault_mask & (1u << FAULT_REGIONS)) != 0;
+    if (has_regions && o->scenario == NULL && draw_percent(&r, 50)) {
+        if (c->region_count < SIM_REGIONS_MAX && draw_percent(&r, 50)) {
+            c->region_count++;
+        } else {
+            c->first_count--;
+        }
+    }
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }
@@ -150,7 +160,7 @@ static bool put_first_record(struct world *w)
     rec->max_staleness_ops = w->cfg.staleness_ops;
     rec->max_staleness_s = w->cfg.staleness_s;
     bool is_ok = true;
-    for (region_id id = 1; id <= w->cfg.region_count && is_ok; id++) {
+    for (region_id id = 1; id <= w->cfg.first_count && is_ok; id++) {
         char endpoint[64];
         char peer[64];
         (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", 8000 + id);

@@ -695,6 +695,172 @@ static void bounded_lag(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 6);
 }
 
+/* Until the region is online again, or one that was taken out is gone. */
+static bool wait_member(struct world *w, region_id id, bool is_member, usec ms)
+{
+    usec limit = w->now + ms * MS;
+    while (!w->has_failed && w->now < limit) {
+        struct region *r = node_region(w->nodes[id]);
+        bool is_in = (w->member_mask & (1u << id)) != 0;
+        if (!is_member && !is_in) {
+            return true;
+        }
+        if (is_member && is_in && r != NULL && region_role(r) == ROLE_READER) {
+            return true;
+        }
+        world_run(w, w->now + MS, NULL);
+    }
+    return false;
+}
+
+static void must_join(struct world *w, region_id id)
+{
+    if (!wait_member(w, id, true, 15000) && !w->has_failed) {
+        world_fail(w, "regions", "region %u was added and is not online after 15 s", id);
+    }
+}
+
+static void must_leave(struct world *w, region_id id)
+{
+    if (!wait_member(w, id, false, 10000) && !w->has_failed) {
+        world_fail(w, "regions", "region %u was removed and is still there after 10 s", id);
+    }
+}
+
+static bool try_for(struct world *w, bool (*operate)(struct world *w, region_id id), region_id id)
+{
+    for (unsigned i = 0; i < 200 && !w->has_failed; i++) {
+        if (operate(w, id)) {
+            return true;
+        }
+        pass(w, 25);
+    }
+    return false;
+}
+
+static bool remove_forced(struct world *w, region_id id)
+{
+    return nemesis_remove(w, id, true);
+}
+
+/* Variants: the new region, its source, or nobody stops on the way; with and without room for log. */
+static void region_added(struct world *w, unsigned variant)
+{
+    region_id id = (region_id)w->cfg.region_count;
+    pass(w, 1500); /* enough that the log is trimmed */
+    if (!try_for(w, nemesis_add, id)) {
+        world_fail(w, "regions", "region %u cannot be added", id);
+        return;
+    }
+    struct trap t = trap_of(variant / 3, true, 0);
+    if (variant % 3 == 1) {
+        supervise(w, id, 300, true);
+        node_set_trap(w->nodes[id], &t);
+    } else if (variant % 3 == 2) {
+        region_id a = writer(w);
+        supervise(w, a, 300, true);
+        t.countdown += 5 * (variant / 24);
+        node_set_trap(w->nodes[a], &t);
+    }
+    must_join(w, id);
+}
+
+static void region_removed(struct world *w, unsigned variant)
+{
+    region_id a = writer(w);
+    region_id id = other_than(w, a, 0);
+    pass(w, 300);
+    if (variant % 4 == 1) {
+        nemesis_cut(w, id, UINT32_MAX, CUT_BOTH, true); /* it cannot know */
+    } else if (variant % 4 == 2) {
+        node_pause(w->nodes[id], lease_ms(w) * (1 + variant / 4) * MS / 2);
+    } else if (variant % 4 == 3) {
+        struct trap t = trap_of(variant / 4, true, 0);
+        node_set_trap(w->nodes[a], &t);
+    }
+    if (!try_for(w, remove_forced, id)) {
+        world_fail(w, "regions", "region %u cannot be removed", id);
+        return;
+    }
+    must_leave(w, id);
+    pass(w, 500);
+    nemesis_cut(w, id, UINT32_MAX, CUT_BOTH, false);
+}
+
+/* A former writer with a suffix is taken out of the account, the log goes on without it, and it is
+ * added back: its suffix comes into the feed, its data are brought up to date. Variants: how far the
+ * log has gone meanwhile, and who stops on the way. */
+static void region_back(struct world *w, unsigned variant)
+{
+    region_id a = kill_with_suffix(w, 0, true);
+    if (a == 0 || wait_role(w, ROLE_WRITER, a, 5000) == 0) {
+        return;
+    }
+    if (!try_for(w, remove_forced, a)) {
+        world_fail(w, "regions", "region %u cannot be removed", a);
+        return;
+    }
+    must_leave(w, a);
+    pass(w, variant % 2 == 0 ? 200 : 2500);
+    restart_now(w, a);
+    supervise(w, a, 300, true);
+    if (!try_for(w, nemesis_add, a)) {
+        world_fail(w, "regions", "region %u cannot be added back", a);
+        return;
+    }
+    struct trap t = trap_of(variant / 4, true, 0);
+    if (variant / 2 % 2 == 1) {
+        region_id b = writer(w);
+        supervise(w, b, 300, true);
+        node_set_trap(w->nodes[variant % 4 == 3 ? b : a], &t);
+    }
+    must_join(w, a);
+}
+
+/* A region is away until the log kept for it is over its budget: it comes back by a copy, and what
+ * only it has is sent first. */
+static void log_over_budget(struct world *w, unsigned variant)
+{
+    region_id a = kill_with_suffix(w, 0, variant % 2 == 0);
+    if (a == 0 || wait_role(w, ROLE_WRITER, a, 5000) == 0) {
+        return;
+    }
+    struct region *b = node_region(w->nodes[writer(w)]);
+    bool is_marked = false;
+    for (unsigned i = 0; i < 100 && !is_marked && !w->has_failed; i++) {
+        pass(w, 100);
+        b = node_region(w->nodes[writer(w)]);
+        const struct record_region *g = b != NULL ? record_region_const(region_record(b), a) : NULL;
+        is_marked = g != NULL && g->needs_full_copy;
+    }
+    if (!is_marked && !w->has_failed) {
+        world_fail(w, "regions", "the log is over its budget and region %u is not marked", a);
+        return;
+    }
+    pass(w, 2500); /* the log is trimmed past it */
+    restart_now(w, a);
+    supervise(w, a, 300, true);
+    if (variant / 2 > 0) {
+        struct trap t = trap_of(variant / 2, true, 0);
+        supervise(w, writer(w), 300, true);
+        node_set_trap(w->nodes[variant % 2 == 0 ? a : writer(w)], &t);
+    }
+    must_join(w, a);
+}
+
+static void regions_ordered(struct world *w, unsigned variant)
+{
+    for (region_id i = 0; i < 6 && !w->has_failed; i++) {
+        pass(w, 200);
+        (void)nemesis_prefer(w, 1 + (i + variant) % (region_id)w->cfg.region_count);
+        region_id taking = variant >= 3 ? wait_role(w, ROLE_TAKING, 0, 200) : 0;
+        if (taking != 0) {
+            nemesis_crash(w, taking);
+        }
+    }
+    pass(w, 2000);
+}
+
 static const struct scenario scenarios[] = {
     {"level-up", "a level becomes Strong only when every region has what was acknowledged", 12, 3,
      false, level_up},
@@ -739,6 +905,15 @@ static const struct scenario scenarios[] = {
     {"lonely-flap", "the writer's links flap around the lease", 6, 3, false, lonely_flap},
     {"slow-disk", "a slow disk gives the writer's role away, once, and not for a hiccup", 8, 3,
      false, slow_disk},
+    {"region-added", "a region joins under load, whoever stops on the way", 72, 3, false,
+     region_added},
+    {"region-removed", "a region leaves without a stale read, whether it knows or not", 32, 3,
+     false, region_removed},
+    {"region-back", "a region that is added back brings what only it has", 64, 3, true,
+     region_back},
+    {"log-over-budget", "a full copy replaces nothing that was not sent", 32, 3, true,
+     log_over_budget},
+    {"regions-ordered", "another order of the regions loses nothing", 6, 3, false, regions_ordered},
     {"flap-hold", "a second failover waits unless the stop is confirmed", 6, 3, false, flap_hold},
 };
 
@@ -768,6 +943,8 @@ void scenario_configure(struct sim_cfg *c)
     const struct scenario *s = scenario_find(c->scenario);
     ASSERT(s != NULL);
     c->region_count = s->region_count;
+    c->first_count = s->region_count;
+    c->log_size_max = 0;
     c->part_count = 2;
     c->client_count = 5;
     c->auto_failover = true;
@@ -793,6 +970,18 @@ void scenario_configure(struct sim_cfg *c)
         c->think_us = c->auto_failover ? c->think_us : 60000;
     } else if (s->run == level_down && c->level == CONSISTENCY_SESSION) {
         c->level = CONSISTENCY_BOUNDED_STALENESS;
+    }
+    if (s->run == region_added) {
+        c->first_count--;
+        c->timers.retain_ms = c->variant % 2 == 0 ? 100 : retain_ms;
+    }
+    if (s->run == region_back) {
+        c->timers.retain_ms = 100;
+        c->log_size_max = 4000;
+    }
+    if (s->run == log_over_budget) {
+        c->timers.retain_ms = 100;
+        c->log_size_max = 6000;
     }
     if (s->run == slow_disk) {
         c->timers.slow_commit_ms = 100;

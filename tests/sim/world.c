@@ -32,6 +32,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_FORCED] = "forced",
     [FAULT_DRAIN] = "drain",
     [FAULT_LEVEL] = "level",
+    [FAULT_REGIONS] = "regions",
 };
 
 const char *fault_name(enum fault f)

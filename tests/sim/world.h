@@ -47,7 +47,8 @@ enum fault {
     FAULT_GRACEFUL, /* operators */
     FAULT_FORCED,
     FAULT_DRAIN,
-    FAULT_LEVEL, /* operators: another consistency level */
+    FAULT_LEVEL,   /* operators: another consistency level */
+    FAULT_REGIONS, /* regions added, removed, put in another order */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault f);
@@ -55,8 +56,10 @@ const char *fault_name(enum fault f);
 struct sim_cfg {
     uint64_t seed;
     enum consistency level;
-    size_t region_count;
-    size_t part_count; /* containers that clients want, each of one partition */
+    size_t region_count; /* machines; those that the account has at first are the first ones */
+    size_t first_count;
+    uint64_t log_size_max; /* budget of the log kept for regions that lack it; 0 = none */
+    size_t part_count;     /* containers that clients want, each of one partition */
     size_t client_count;
     uint64_t staleness_ops; /* bounds of BoundedStaleness, in force or not */
     unsigned staleness_s;
@@ -152,6 +155,9 @@ struct world {
     } writer_track;
     uint32_t dead_mask; /* regions that are not healed for the liveness phase */
     bool has_level_changed;
+    uint32_t member_mask; /* regions of the account, by the newest record put */
+    uint32_t wiped_mask;  /* machines whose disk was replaced while they were out of the account */
+    bool wants_all_back;  /* liveness: operators add back what they removed */
     size_t session_violations; /* of reads that were not promised session guarantees */
     size_t feed_count;         /* conflict records at the end */
 

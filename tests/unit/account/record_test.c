@@ -89,7 +89,7 @@ static void refuses(const char *from, const char *to, enum err want)
 
 T_TEST("a damaged or newer record is refused")
 {
-    refuses("{\"format\":1", "{\"format\":3", ERR_FORMAT_NEWER);
+    refuses("{\"format\":1", "{\"format\":4", ERR_FORMAT_NEWER);
     refuses("\"auto_failover\"", "\"levels\":1,\"auto_failover\"", ERR_CORRUPT);
     refuses("\"auto_failover\"", "\"levels\":{\"to\":\"Sure\"},\"auto_failover\"",
             ERR_FORMAT_NEWER);

@@ -297,6 +297,7 @@ void world_start(struct world *w, region_id id)
         .incarnation = n->incarnation,
         .timers = region_timers_lan,
         .seed = id,
+        .log_size_max = w->log_size_max,
     };
     struct region_io io = io_template;
     io.ctx = n;
@@ -357,6 +358,24 @@ static void put_record(struct world *w, const struct account_record *rec, coord_
     buf_done(&record);
 }
 
+static void new_node(struct world *w, region_id id)
+{
+    struct world_node *n = MEM_NEW(struct world_node);
+    n->w = w;
+    n->id = id;
+    n->queue = MEM_NEW_ARRAY(struct item, QUEUE_MAX);
+    struct engine_opts opts = {.driver = STR("mem")};
+    t_ok(engine_open(&opts, &n->engine, NULL));
+    w->nodes[id] = n;
+}
+
+region_id world_machine(struct world *w)
+{
+    region_id id = (region_id)++w->count;
+    new_node(w, id);
+    return id;
+}
+
 struct world *world_new(size_t regions, enum consistency level)
 {
     static const char *const names[] = {"", "east", "west", "north", "south"};
@@ -369,13 +388,7 @@ struct world *world_new(size_t regions, enum consistency level)
     account_init(&rec, "test", level);
     for (size_t id = 1; id <= regions; id++) {
         t_ok(account_add_region(&rec, names[id], "http://h/", "h:1", 1, NULL));
-        struct world_node *n = MEM_NEW(struct world_node);
-        n->w = w;
-        n->id = (region_id)id;
-        n->queue = MEM_NEW_ARRAY(struct item, QUEUE_MAX);
-        struct engine_opts opts = {.driver = STR("mem")};
-        t_ok(engine_open(&opts, &n->engine, NULL));
-        w->nodes[id] = n;
+        new_node(w, (region_id)id);
     }
     put_record(w, &rec, 0);
     for (size_t id = 1; id <= regions; id++) {
@@ -509,6 +522,14 @@ void world_online(struct world *w, const char *region)
     coord_rev rev = 0;
     struct account_record *rec = read_record(w, &rev);
     t_ok(account_plan_online(rec, str_of(region), 1, NULL));
+    put_record(w, rec, rev);
+}
+
+void world_plan(struct world *w, enum err (*plan)(struct account_record *rec, void *ctx), void *ctx)
+{
+    coord_rev rev = 0;
+    struct account_record *rec = read_record(w, &rev);
+    t_ok(plan(rec, ctx));
     put_record(w, rec, rev);
 }
 

@@ -25,6 +25,7 @@ struct world {
     struct world_node *nodes[WORLD_REGIONS_MAX + 1]; /* by region id, from 1 */
     struct arena arena;
     uint64_t next_incarnation;
+    uint64_t log_size_max; /* of processes started from now on */
 };
 
 struct world *world_new(size_t regions, enum consistency level);
@@ -51,6 +52,10 @@ void world_failover(struct world *w, const char *to);
 void world_offline(struct world *w, const char *region);
 void world_online(struct world *w, const char *region);
 void world_level(struct world *w, const struct level_request *q);
+void world_plan(struct world *w, enum err (*plan)(struct account_record *rec, void *ctx),
+                void *ctx);
+/* Another machine with an empty disk, not started. */
+region_id world_machine(struct world *w);
 void world_no_auto(struct world *w); /* automatic failover off */
 
 /* Writes; the answer is in ->w.err once ->is_done. */

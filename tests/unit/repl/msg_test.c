@@ -13,6 +13,7 @@ static struct msg_key keys[2] = {{SPACE_ITEM, {"a\0b", 3}}, {SPACE_CONFLICT, {"c
 static struct str unique[1] = {{"/u\0x", 4}};
 static struct msg_doc docs[2];
 static struct str entries[1];
+static uint64_t sums[2] = {1, UINT64_MAX};
 
 /* One message of each type, all fields of it set. */
 static struct msg make(enum msg_type t)
@@ -48,6 +49,35 @@ static struct msg make(enum msg_type t)
         m.is_nack = true;
         m.row_count = 2;
         m.rows = rows;
+        break;
+    case MSG_SEED_AT:
+        m.pid = 7;
+        m.place = (struct place){3, 2000009, 64, 99};
+        m.durable = (struct place){1, 55, 55, 5};
+        m.row_count = 2;
+        m.rows = rows;
+        break;
+    case MSG_SEED_ASK:
+    case MSG_SEED_DONE:
+        m.pid = 7;
+        break;
+    case MSG_SEED_GET:
+        m.pid = 7;
+        m.t = 3;
+        m.space = SPACE_CONFLICT;
+        m.from = STR("a");
+        m.to = STR("b");
+        m.sum_count = 2;
+        m.sums = sums;
+        break;
+    case MSG_SEED_DOCS:
+        m.pid = 7;
+        m.place = (struct place){3, 2000009, 64, 99};
+        m.t = 3;
+        m.to = STR("b");
+        m.kept = STR("\3");
+        m.doc_count = 2;
+        m.docs = docs;
         break;
     case MSG_BRANCH:
         m.pid = 7;
@@ -128,7 +158,9 @@ T_TEST("each type of message reads back as it was written")
         all[n++] = make((enum msg_type)t);
     }
     struct str frame = frame_of(all, n);
-    t_golden("peer-frame-v1.bin", frame);
+    size_t first = MSG_SEED_AT - MSG_HELLO; /* types that came later: skipped by older programs */
+    t_golden("peer-frame-v1.bin", frame_of(all, first));
+    t_golden("peer-frame-v1-seed.bin", frame_of(all + first, n - first));
     struct msg_reader r;
     t_ok(msg_frame_open(frame, &r, NULL));
     t_eq_u64(r.from, 1);

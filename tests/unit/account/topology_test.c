@@ -1,0 +1,327 @@
+/* Regions added, removed and ordered: what is refused and how it is said, what a record keeps, and a
+ * copy of all data between real cores. Faults on the way are tests/sim. */
+#include <stdio.h>
+
+#include "account/region.h"
+#include "base/contract.h"
+#include "lib/t.h"
+#include "world.h"
+
+static struct arena arena;
+
+/* Three regions, open: east writes. */
+static struct account_record open_account(void)
+{
+    struct account_record r;
+    account_init(&r, "shop", CONSISTENCY_SESSION);
+    t_ok(account_add_region(&r, "east", "http://h/", "h:1", 5, NULL));
+    t_ok(account_add_region(&r, "West US", "http://h/", "h:2", 5, NULL));
+    t_ok(account_add_region(&r, "north", "http://h/", "h:3", 5, NULL));
+    struct record_epoch e = {
+        .epoch = 1, .generation = 2, .writer = 1, .incarnation = 7, .start_lsn = 1, .rule = 315};
+    r.generation = 2;
+    r.epoch = 1;
+    r.phase = PHASE_OPEN;
+    r.lsn_limit = 1000001;
+    r.writer_incarnation = 7;
+    record_add_epoch(&r, &e);
+    record_set_state(&r, 1, REGION_ONLINE_WRITE, 9);
+    return r;
+}
+
+static void says(enum err got, enum err want, struct errinfo *ei, const char *part)
+{
+    t_err(got, want);
+    t_checkf(str_find(str_of(ei->message), str_of(part)) >= 0, "'%s' lacks '%s'", ei->message,
+             part);
+    *ei = (struct errinfo){0};
+}
+
+static struct str encode(const struct account_record *r)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    record_encode(r, &b);
+    struct str s = arena_str(&arena, buf_str(&b));
+    buf_done(&b);
+    return s;
+}
+
+static struct account_record through_text(const struct account_record *r)
+{
+    struct account_record back;
+    struct errinfo ei = {0};
+    t_ok_info(record_decode(&arena, encode(r), &back, &ei), &ei);
+    return back;
+}
+
+T_TEST("a region joins with the next id, last in order, and raises the token version")
+{
+    struct account_record r = open_account();
+    t_ok(account_plan_add(&r, STR("south"), -1, 11, NULL));
+    const struct record_region *g = &r.regions[3];
+    t_eq_u64(g->id, 4);
+    t_eq_int(g->state, REGION_SEEDING);
+    t_eq_u64(g->priority, 3);
+    t_eq_u64(r.token_version, 1);
+    t_eq_u64(r.q_mask & record_mask(4), 0);
+    char why[256];
+    t_check(record_check(&r, why));
+    struct account_record back = through_text(&r);
+    t_eq_u64(back.token_version, 1);
+    t_eq_u64(back.epochs[0].token_version, 0); /* the epoch was opened before */
+}
+
+T_TEST("an addition is refused with a sentence")
+{
+    struct account_record r = open_account();
+    struct errinfo ei = {0};
+    says(account_plan_add(&r, STR("westus"), -1, 1, &ei), ERR_INVALID, &ei,
+         "in the account already");
+    says(account_plan_add(&r, STR(""), -1, 1, &ei), ERR_INVALID, &ei, "name");
+    says(account_plan_add(&r, STR("a/b"), -1, 1, &ei), ERR_INVALID, &ei, "letters");
+    says(account_plan_add(&r, STR(" "), -1, 1, &ei), ERR_INVALID, &ei, "letters");
+    says(account_plan_add(&r, STR("south"), 0, 1, &ei), ERR_INVALID, &ei, "write region");
+    char name[RECORD_NAME_MAX + 1];
+    memset(name, 'a', RECORD_NAME_MAX);
+    struct account_record longest = r;
+    t_ok(account_plan_add(&longest, str_make(name, RECORD_NAME_MAX - 1), -1, 1, NULL));
+    t_err(account_plan_add(&r, str_make(name, RECORD_NAME_MAX), -1, 1, NULL), ERR_INVALID);
+    struct account_record moving = r;
+    t_ok(account_plan_failover(&moving, STR("north"), 1, NULL));
+    says(account_plan_add(&moving, STR("south"), -1, 1, &ei), ERR_CONFLICTING_OPERATION, &ei,
+         "change of the write region");
+    struct account_record joining = r;
+    t_ok(account_plan_add(&joining, STR("south"), 1, 1, NULL));
+    t_eq_cstr(joining.regions[1].name, "south");
+    says(account_plan_add(&joining, STR("center"), -1, 1, &ei), ERR_CONFLICTING_OPERATION, &ei,
+         "region south is being added");
+    struct account_record full = r;
+    full.next_region_id = REGION_ID_MAX + 1;
+    says(account_plan_add(&full, STR("south"), -1, 1, &ei), ERR_LIMIT, &ei, "more regions");
+}
+
+T_TEST("a removal drains first, and what must not go is refused")
+{
+    struct account_record r = open_account();
+    struct errinfo ei = {0};
+    says(account_plan_remove(&r, STR("east"), true, 1, &ei), ERR_INVALID, &ei,
+         "takes the account's");
+    says(account_plan_remove(&r, STR("center"), true, 1, &ei), ERR_INVALID, &ei, "no region");
+    struct account_record out = r;
+    record_set_state(&out, 2, REGION_OFFLINE, 1);
+    says(account_plan_remove(&out, STR("north"), false, 1, &ei), ERR_PRECONDITION, &ei,
+         "region West US is OFFLINE");
+    out.regions[1].unsent_ops = 12;
+    says(account_plan_remove(&out, STR("West US"), false, 1, &ei), ERR_PRECONDITION, &ei,
+         "about 12 acknowledged operations");
+    t_ok(account_plan_remove(&out, STR("West US"), true, 1, NULL));
+    t_eq_int(out.regions[1].state, REGION_DRAINING);
+    t_eq_u64(out.token_version, 1);
+    t_ok(account_plan_remove(&out, STR("West US"), false, 1, NULL)); /* as asked for */
+    t_eq_u64(out.token_version, 1);
+    says(account_plan_remove(&out, STR("north"), false, 1, &ei), ERR_CONFLICTING_OPERATION, &ei,
+         "being removed");
+    struct account_record one = r;
+    record_remove_region(&one, 2);
+    record_remove_region(&one, 3);
+    says(account_plan_remove(&one, STR("east"), true, 1, &ei), ERR_INVALID, &ei, "the last one");
+}
+
+T_TEST("taking a region offline goes before any other operation")
+{
+    struct account_record r = open_account();
+    t_ok(account_plan_add(&r, STR("south"), -1, 1, NULL));
+    t_ok(account_plan_offline(&r, STR("north"), false, 2, NULL));
+    t_ok(account_plan_offline(&r, STR("east"), false, 2, NULL)); /* the writer */
+    t_eq_int(r.phase, PHASE_PROMOTING);
+    t_eq_u64(r.writer, 2);
+    struct account_record moving = open_account();
+    t_ok(account_plan_failover(&moving, STR("north"), 1, NULL));
+    t_ok(account_plan_offline(&moving, STR("north"), false, 2, NULL));
+    t_eq_int(moving.phase, PHASE_PROMOTING);
+    char why[256];
+    t_check(record_check(&r, why) && record_check(&moving, why));
+}
+
+T_TEST("a region that was removed comes back under its old id")
+{
+    struct account_record r = open_account();
+    record_remove_region(&r, 2);
+    t_eq_u64(r.former_count, 1);
+    t_eq_u64(r.regions[1].priority, 1);
+    struct account_record back = through_text(&r);
+    t_golden("record-v3.json", encode(&back));
+    t_ok(account_plan_add(&back, STR("other"), -1, 1, NULL));
+    t_eq_u64(back.regions[2].id, 4); /* not the former one's */
+    record_set_state(&back, 4, REGION_ONLINE_READ, 1);
+    t_ok(account_plan_add(&back, STR("WESTUS"), 1, 1, NULL));
+    t_eq_u64(back.regions[1].id, 2);
+    t_eq_u64(back.former_count, 0);
+    t_eq_u64(back.token_version, 2);
+}
+
+T_TEST("another order of the regions; another first one is a change of the write region")
+{
+    struct account_record r = open_account();
+    struct errinfo ei = {0};
+    const struct str same[] = {STR("east"), STR("north"), STR("west us")};
+    t_ok(account_plan_priorities(&r, same, 3, 1, NULL));
+    t_eq_cstr(r.regions[1].name, "north");
+    t_eq_int(r.phase, PHASE_OPEN);
+    t_eq_u64(r.token_version, 0);
+    const struct str other[] = {STR("West US"), STR("east"), STR("north")};
+    says(account_plan_priorities(&r, other, 2, 1, &ei), ERR_INVALID, &ei, "all 3 regions");
+    const struct str twice[] = {STR("east"), STR("east"), STR("north")};
+    says(account_plan_priorities(&r, twice, 3, 1, &ei), ERR_INVALID, &ei, "named twice");
+    struct account_record out = r;
+    record_set_state(&out, 3, REGION_OFFLINE, 1);
+    says(account_plan_priorities(&out, other, 3, 1, &ei), ERR_PRECONDITION, &ei,
+         "region north is OFFLINE");
+    t_ok(account_plan_priorities(&r, other, 3, 1, NULL));
+    t_eq_int(r.phase, PHASE_TRANSFER);
+    t_eq_u64(r.transfer_to, 2);
+    says(account_plan_priorities(&r, same, 3, 1, &ei), ERR_CONFLICTING_OPERATION, &ei,
+         "is running");
+}
+
+T_TEST("a record about regions that is damaged is refused")
+{
+    struct account_record r = open_account();
+    record_remove_region(&r, 2);
+    r.regions[1].needs_full_copy = true;
+    r.regions[1].unsent_ops = 5;
+    struct account_record back = through_text(&r);
+    t_check(back.regions[1].needs_full_copy);
+    t_eq_u64(back.regions[1].unsent_ops, 5);
+    static const char *const bad[][2] = {
+        {"\"former\":[[2", "\"former\":[[9"},
+        {"\"former\":[[2,\"West US\"", "\"former\":[[2,\"north\""},
+        {"\"former\":[[2", "\"former\":[[3"},
+        {"\"needs_full_copy\":[3", "\"needs_full_copy\":[2"},
+        {"\"unsent_ops\":[[3", "\"unsent_ops\":[[2"},
+        {"\"token_versions\":[0", "\"token_versions\":[1"},
+        {"\"token_versions\":[0", "\"token_versions\":[0,0"},
+        {"\"topology\":{", "\"topology\":{\"new\":1,"},
+    };
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    record_encode(&r, &text);
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        ptrdiff_t at = str_find(buf_str(&text), str_of(bad[i][0]));
+        t_checkf(at >= 0, "looking for %s", bad[i][0]);
+        struct buf b;
+        buf_init(&b, 1 << 20);
+        buf_add(&b, text.p, (size_t)at);
+        buf_add_cstr(&b, bad[i][1]);
+        size_t rest = (size_t)at + strlen(bad[i][0]);
+        buf_add(&b, text.p + rest, text.n - rest);
+        struct account_record got;
+        t_checkf(record_decode(&arena, buf_str(&b), &got, NULL) != OK, "%s was read", bad[i][1]);
+        buf_done(&b);
+    }
+    buf_done(&text);
+}
+
+/* ---- between cores ---- */
+
+static enum err add(struct account_record *rec, void *name)
+{
+    return account_plan_add(rec, str_of((const char *)name), -1, 1, NULL);
+}
+
+static enum err drop(struct account_record *rec, void *name)
+{
+    return account_plan_remove(rec, str_of((const char *)name), true, 1, NULL);
+}
+
+static void fill(struct world *w, region_id at, const char *prefix, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "%s%03u", prefix, i);
+        t_err(world_answer(w, world_put(w, at, 1, key, "{\"v\":1}")), OK);
+    }
+}
+
+static bool is_gone(struct world *w, const char *name)
+{
+    struct account_record copy = *world_record(w);
+    return record_region_by_name(&copy, str_of(name)) == NULL;
+}
+
+static void until_gone(struct world *w, const char *name)
+{
+    for (unsigned i = 0; i < 1000 && !is_gone(w, name); i++) {
+        world_run(w, 10);
+    }
+    t_check(is_gone(w, name));
+}
+
+T_TEST("a new region gets all data and is shown only then")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, "k", 40);
+    region_id id = world_machine(w);
+    static char name[] = "south";
+    world_plan(w, add, name);
+    world_run(w, 300);
+    t_eq_int(record_region_const(world_record(w), id)->state, REGION_SEEDING);
+    world_start(w, id);
+    world_until_state(w, id, REGION_ONLINE_READ);
+    t_eq_cstr(world_get(w, id, 1, "k007"), "{\"v\":1}");
+    fill(w, 1, "later", 3);
+    world_run(w, 300);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a region whose log was trimmed away copies only what differs, its suffix first")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, "k", 60);
+    world_run(w, 300);
+    world_cut_peers(w, 1, true);
+    fill(w, 1, "only-here", 3); /* acknowledged by region 1 alone */
+    world_stop(w, 1, true);
+    world_until_role(w, 2, ROLE_WRITER);
+    world_stop(w, 2, false); /* its log has a budget now */
+    w->log_size_max = 4000;
+    world_start(w, 2);
+    world_until_role(w, 2, ROLE_WRITER);
+    fill(w, 2, "new", 60);
+    world_run(w, 8000);
+    t_check(record_region_const(world_record(w), 1)->needs_full_copy);
+    world_cut_peers(w, 1, false);
+    world_start(w, 1);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    t_check(world_has_event(w, 1, EVENT_SEED));
+    t_check(!record_region_const(world_record(w), 1)->needs_full_copy);
+    t_eq_u64(world_conflicts(w, 2, 1), 3);
+    t_check(world_get(w, 1, 1, "only-here000") == NULL);
+    world_run(w, 300);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a region that leaves is gone once it knows, and comes back with its data")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    fill(w, 1, "k", 10);
+    static char name[] = "north";
+    t_eq_cstr(record_region_const(world_record(w), 3)->name, name);
+    world_plan(w, drop, name);
+    world_run(w, 50);
+    until_gone(w, name);
+    t_eq_int(region_role(world_region(w, 3)), ROLE_OFFLINE);
+    fill(w, 1, "without", 5);
+    world_plan(w, add, name);
+    world_until_state(w, 3, REGION_ONLINE_READ);
+    t_eq_cstr(world_get(w, 3, 1, "without004"), "{\"v\":1}");
+    t_eq_u64(world_record(w)->token_version, 2);
+    fill(w, 1, "again", 2);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_MAIN()
