@@ -590,12 +590,23 @@ struct str fake_answer_str(const struct fake *f, const char *key)
 
 /* ---- life ---- */
 
+/* As if every log had reached every epoch. */
+static uint64_t token_base(const struct account_record *rec)
+{
+    uint64_t base = 0;
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        base = rec->epochs[i].is_lossy ? rec->epochs[i].token_version : base;
+    }
+    return base;
+}
+
 void fake_publish_record(struct fake *f)
 {
     atomic_store(&f->view->level, (unsigned)f->rec.level);
     atomic_store(&f->view->token_version, f->rec.token_version);
     for (size_t i = 0; i < f->parts->count; i++) {
         atomic_store(&f->parts->views[i]->token_version, f->rec.token_version);
+        atomic_store(&f->parts->views[i]->token_base, token_base(&f->rec));
     }
     atomic_store(&f->view->generation, f->rec.generation);
     cosmos_set_record(f->cosmos, &f->rec);

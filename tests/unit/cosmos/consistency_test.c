@@ -162,9 +162,9 @@ static void fail_over(lsn branch)
                              .is_lossy = true,
                              .branch_count = 1,
                              .branches = &b};
+    f->rec.token_version = 2;
     record_add_epoch(&f->rec, &e);
     f->rec.epoch = 2;
-    f->rec.token_version = 2;
     f->epoch = 2;
     f->next_lsn = 1000000;
     fake_publish_record(f);
@@ -185,6 +185,20 @@ T_TEST("a token from before a lossy failover is accepted, and what it lost is sa
     expect(200, 0);
     t_check(fake_answer_header(f, "x-hf-session-loss").p == NULL);
     t_eq_u64(f->waits, 0);
+    end();
+}
+
+T_TEST("a token from before a change of the regions is still compared")
+{
+    begin(CONSISTENCY_SESSION);
+    f->rec.token_version = 5;
+    fake_publish_record(f);
+    f->wait_err = ERR_SESSION_BEHIND;
+    read_item("1", "0:1#500");
+    expect(404, 1002);
+    t_eq_u64(f->waits, 1);
+    read_item("1", "0:1#1");
+    expect(200, 0);
     end();
 }
 
