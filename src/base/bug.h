@@ -18,8 +18,8 @@ enum bug {
     BUG_WALL_CLOCK_LEASE,       /* leases are measured on the wall clock */
     BUG_LAG_BY_LSN,             /* lag of bounded staleness is a difference of lsns, not a count */
     BUG_LEVEL_NO_CATCH_UP, /* the level becomes Strong before every region has what was acknowledged */
-    BUG_LEASE_IGNORES_LAG,  /* Bounded read leases are given to regions that are too far behind */
-    BUG_LEVEL_KEEPS_LEASES, /* the level becomes weaker while a region may serve strong reads */
+    BUG_LEASE_IGNORES_LAG,   /* Bounded read leases are given to regions that are too far behind */
+    BUG_LEVEL_KEEPS_LEASES,  /* the level becomes weaker while a region may serve strong reads */
     BUG_READD_KEEPS_VERSION, /* the token version is not raised when a region is added back */
     BUG_COPY_OVER_SUFFIX,    /* a full copy replaces a suffix that was not sent */
     BUG_COUNT,
