@@ -66,6 +66,21 @@ static void index_attr(struct posture *p, const struct estate_asset *a,
     }
 }
 
+/* Of which types are all assets known to be in one and the same region? */
+static void note_spread(struct posture *p)
+{
+    for (size_t t = 0; t < TYPE_COUNT; t++) {
+        const struct posture_list *l = &p->by_type[t];
+        const struct estate_placement *first = l->count > 0 ? estate_primary(l->items[0]) : NULL;
+        bool is_one = first != NULL;
+        for (size_t i = 1; i < l->count && is_one; i++) {
+            const struct estate_placement *next = estate_primary(l->items[i]);
+            is_one = next && str_eq(first->region, next->region);
+        }
+        p->in_one_region[t] = is_one;
+    }
+}
+
 void posture_init(struct posture *p, struct arena *arena, const struct estate *e, int64_t at_ms)
 {
     ASSERT(e->is_finished);
@@ -97,6 +112,7 @@ void posture_init(struct posture *p, struct arena *arena, const struct estate *e
             p->some_default_unknown = true;
         }
     }
+    note_spread(p);
 }
 
 /* ---- regions ---- */
@@ -142,28 +158,6 @@ struct region_fact posture_region(const struct posture *p, struct str region)
 
 /* ---- peers ---- */
 
-static bool same_region(const struct estate_asset *a, const struct estate_asset *b)
-{
-    const struct estate_placement *pa = estate_primary(a);
-    const struct estate_placement *pb = estate_primary(b);
-    return pa && pb && str_eq(pa->region, pb->region);
-}
-
-/* True when nothing of the asset's type is, or may be, in another region than it is. */
-static bool is_alone(const struct posture *p, const struct estate_asset *a)
-{
-    const struct posture_list *l = &p->by_type[a->type];
-    if (!estate_primary(a)) {
-        return false;
-    }
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->items[i] != a && !same_region(a, l->items[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 struct peer_fact posture_peer(const struct posture *p, const struct estate_asset *a)
 {
     struct peer_fact f = {.has = TRI_UNKNOWN};
@@ -176,7 +170,7 @@ struct peer_fact posture_peer(const struct posture *p, const struct estate_asset
         f = (struct peer_fact){TRI_YES, namer->peer_conf, namer, true};
     } else if (a->peer_conf != EV_UNKNOWN) {
         f = (struct peer_fact){TRI_NO, a->peer_conf, NULL, false};
-    } else if (is_alone(p, a)) {
+    } else if (p->in_one_region[a->type]) { /* there can be none elsewhere */
         f = (struct peer_fact){TRI_NO, EV_INFERRED, NULL, false};
     }
     return f;

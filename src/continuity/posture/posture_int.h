@@ -44,7 +44,8 @@ struct posture {
     struct posture_list *protects;     /* backup: assets that it protects */
     const struct estate_asset **named_peer_of; /* asset that names it as its peer, or NULL */
     struct posture_list by_type[TYPE_COUNT];
-    struct posture_drill *drills; /* by asset */
+    bool in_one_region[TYPE_COUNT]; /* all assets of the type, as far as there are any */
+    struct posture_drill *drills;   /* by asset */
 };
 
 void posture_init(struct posture *p, struct arena *arena, const struct estate *e, int64_t at_ms);
