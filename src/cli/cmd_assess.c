@@ -156,8 +156,7 @@ enum err assess_path(int argc, char **argv, const char **ret, struct errinfo *ei
     return OK;
 }
 
-/* The folder of a path, "." without one. */
-static void folder_of(const char *path, char *ret, size_t size)
+void assess_folder(const char *path, char *ret, size_t size)
 {
     const char *slash = strrchr(path, '/');
     (void)snprintf(ret, size, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
@@ -234,7 +233,7 @@ static enum err assess(const struct conf *c, const char *path, bool *ret_fails, 
     TRY(assess_time(conf_str(c, A_AT), &opts.at_ms, ei));
     TRY(parse_drills(c, drills, &opts, ei));
     char dir[4096];
-    folder_of(path, dir, sizeof(dir));
+    assess_folder(path, dir, sizeof(dir));
     opts.dir = dir;
     struct estate *e = NULL;
     struct report *r = NULL;
@@ -338,6 +337,7 @@ static const struct {
     int (*run)(int argc, char **argv); /* argv[0] is the operation */
 } operations[] = {
     {"init", run_init},
+    {"plan", cmd_assess_plan},
     {"types", run_types},
     {"rules", run_rules},
 };

@@ -1,6 +1,7 @@
 /* Shared by the operations of `holdfast assess`. Every failure of it is exit status 2. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -16,3 +17,8 @@ enum err assess_write(const char *path, struct str text, struct errinfo *ei) MUS
 enum err assess_time(struct str text, int64_t *ret_ms, struct errinfo *ei) MUST_CHECK;
 /* The one positional argument, estate.yaml without any. */
 enum err assess_path(int argc, char **argv, const char **ret, struct errinfo *ei) MUST_CHECK;
+/* The folder of a path, "." without one: relative drill reports start there. */
+void assess_folder(const char *path, char *ret, size_t size);
+
+/* Operations with a file of their own. argv[0] is the operation. */
+int cmd_assess_plan(int argc, char **argv);

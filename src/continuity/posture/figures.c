@@ -191,6 +191,12 @@ static struct figure sum_figure(const struct posture *p, const struct estate_ass
     return f;
 }
 
+struct figure figures_planned_rto(const struct posture *p, const struct estate_asset *a,
+                                  enum estate_topology t)
+{
+    return sum_figure(p, a, t);
+}
+
 static struct figure cosmos_rto(const struct posture *p, const struct estate_asset *a)
 {
     bool is_open = false;
@@ -339,6 +345,27 @@ const char *figure_source_name(enum figure_source s)
     return names[s];
 }
 
+/* For people: "4h 25m 30s". Below a second in milliseconds. */
+static void write_span(struct buf *out, int64_t ms)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    unsigned parts = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(units) && parts < 3; i++) {
+        int64_t n = ms / units[i].ms;
+        ms -= n * units[i].ms;
+        if (n > 0) {
+            buf_printf(out, "%s%lld%s", parts > 0 ? " " : "", (long long)n, units[i].unit);
+            parts++;
+        }
+    }
+    if (parts == 0) {
+        buf_add_char(out, '0');
+    }
+}
+
 void figure_write(struct buf *out, const struct figure *f)
 {
     switch (f->kind) {
@@ -350,10 +377,10 @@ void figure_write(struct buf *out, const struct figure *f)
         break;
     case FIGURE_AT_LEAST:
         buf_add_cstr(out, "at least ");
-        estate_write_duration(out, f->ms);
+        write_span(out, f->ms);
         break;
     case FIGURE_VALUE:
-        estate_write_duration(out, f->ms);
+        write_span(out, f->ms);
         break;
     case FIGURE_UNBOUNDED:
         buf_add_cstr(out, "unbounded");

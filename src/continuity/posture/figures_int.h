@@ -5,6 +5,9 @@
 
 void figures_of(const struct posture *p, const struct estate_asset *a,
                 struct figure rto[FIGURE_SOURCE_COUNT], struct figure rpo[FIGURE_SOURCE_COUNT]);
+/* Recovery time of a topology by the policy's terms, whatever is there today. */
+struct figure figures_planned_rto(const struct posture *p, const struct estate_asset *a,
+                                  enum estate_topology t);
 /* The best figure that there is against the objective, which is stated: measured before current
  * before estimated. */
 enum estate_tri figures_meet(const struct figure f[FIGURE_SOURCE_COUNT]);
