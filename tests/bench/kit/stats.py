@@ -46,8 +46,9 @@ def summary(samples):
                      "errors": sum(r["errors"] for r in rows)}
         for key in ("p50_us", "p99_us", "p999_us", "cpu_us"):
             ret[name][key] = statistics.median(r[key] for r in rows)
-        if "threads" in rows[0]:
+        if "server_us" in rows[0]:
             ret[name]["server_us"] = min(r["server_us"] for r in rows)
+        if "threads" in rows[0]:
             ret[name]["reader_us"] = min(r["reader_us"] for r in rows)
             names = {t for r in rows for t in r["threads"]}
             ret[name]["threads"] = {t: min(r["threads"].get(t, 0) for r in rows) for t in sorted(names)}

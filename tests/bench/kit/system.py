@@ -198,6 +198,16 @@ def thread_times(pid):
     return ret
 
 
+def tree_cpu_s(pid):
+    """CPU seconds of a process, of those below it, and of those below it that have ended."""
+    try:
+        fields = open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace").read().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    own = sum(int(x) for x in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    return own + sum(tree_cpu_s(p) for p in children(pid))
+
+
 def command(pid):
     return open(f"/proc/{pid}/cmdline", "rb").read().decode(errors="replace").split("\0")[:-1]
 
