@@ -45,6 +45,11 @@ size_t engine_batch_size(const struct engine_batch *b)
     return b->ops.ops.n + b->metas.ops.n;
 }
 
+size_t engine_batch_entry_count(const struct engine_batch *b)
+{
+    return b->entry_count;
+}
+
 bool engine_batch_is_empty(const struct engine_batch *b)
 {
     return b->ops.count == 0 && b->metas.count == 0 && !b->has_guard;
@@ -176,6 +181,7 @@ void engine_batch_log(struct engine_batch *b, pid p, lsn at, struct str entry)
     char head[RECORD_LOG_HEADER_SIZE];
     record_log_head(head);
     kv_batch_put(&b->ops, KV_LOG, record_key_str(&k), str_make(head, sizeof(head)), entry);
+    b->entry_count++;
 }
 
 void engine_batch_log_delete(struct engine_batch *b, pid p, lsn at)

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/contract.h"
@@ -23,6 +23,7 @@ enum {
 
 struct item {
     struct engine_batch *batch; /* owned */
+    size_t entries;
     uint64_t ticket;
     size_t size;
 };
@@ -30,17 +31,20 @@ struct item {
 struct items {
     struct item *p; /* owned */
     size_t n, cap;
+    size_t entries; /* of the log, in all of them */
 };
 
 struct committer {
     struct committer_cfg cfg;
     pthread_t thread;
 
-    pthread_mutex_t lock; /* guards the next six; rank: above the engine's locks */
+    pthread_mutex_t lock; /* guards the next eight; rank: above the engine's locks */
     pthread_cond_t wake;
     struct items queue;
     bool is_sleeping;
     bool is_stopping;
+    size_t crowd;               /* entries expected to come together */
+    size_t wanted;              /* do not wake the thread for fewer entries than that */
     bool is_applying;           /* somebody has what is taken, and the fields below */
     _Atomic size_t queued;      /* queue.n, readable without the lock */
     _Atomic size_t queued_size; /* bytes in the queue and in the group being written */
@@ -53,10 +57,9 @@ struct committer {
     size_t group_cap;
     _Atomic usec group_us; /* smoothed time of a group */
 
-    usec idle_us; /* smoothed time between running dry and the next batch; the thread's own */
-
+    _Atomic bool is_gathering;
     _Atomic uint64_t groups, batch_count, bytes, group_batches_max, apply_us_max, helped;
-    _Atomic uint64_t sleeps, spins_hit;            /* written by the thread only */
+    _Atomic uint64_t sleeps, gathered, missed;     /* written by the thread only */
     _Atomic uint64_t histogram[HISTOGRAM_BUCKETS]; /* like the other numbers: by whoever applies */
 };
 
@@ -166,32 +169,7 @@ static void commit_taken(struct committer *c)
         from = to;
     }
     c->taken.n = 0;
-}
-
-static void cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* Waits a little for work without giving the core away. */
-static bool spin(struct committer *c, usec since_us)
-{
-    if (c->cfg.no_spin || c->idle_us > c->cfg.spin_us) {
-        return false;
-    }
-    do {
-        for (int i = 0; i < 64; i++) {
-            if (atomic_load_explicit(&c->queued, memory_order_acquire) > 0) {
-                return true;
-            }
-            cpu_relax();
-        }
-    } while (clock_boot_us() - since_us < c->cfg.spin_us);
-    return false;
+    c->taken.entries = 0;
 }
 
 /* With the lock held: makes the caller the one who applies, with all that is queued. */
@@ -204,35 +182,62 @@ static void take_queue(struct committer *c)
     c->is_applying = true;
 }
 
+static struct timespec after_us(usec us)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
+    t.tv_nsec += (long)us * 1000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+static bool is_worth_gathering(const struct committer *c)
+{
+    return c->is_gathering && c->crowd >= COMMITTER_GATHER_ENTRIES_MIN &&
+           c->group_us >= COMMITTER_GATHER_GROUP_US && c->queue.entries < c->crowd;
+}
+
+/* With the lock held, after a group: waits for those who belong to its crowd. */
+static void gather(struct committer *c)
+{
+    usec half_us = c->group_us / 2;
+    struct timespec deadline =
+        after_us(half_us < c->cfg.gather_us_max ? half_us : c->cfg.gather_us_max);
+    int rc = 0;
+    c->wanted = c->crowd;
+    c->is_sleeping = true;
+    while (c->queue.entries < c->wanted && !c->is_stopping && rc == 0) {
+        rc = pthread_cond_timedwait(&c->wake, &c->lock, &deadline);
+    }
+    bool is_there = c->queue.entries >= c->wanted;
+    add(is_there ? &c->gathered : &c->missed, 1);
+    c->wanted = 0;
+}
+
 /* Takes all that is queued, waiting for it; false: stopping and nothing is left. */
 static bool take(struct committer *c)
 {
-    bool is_dry = atomic_load_explicit(&c->queued, memory_order_acquire) == 0;
-    usec dry_us = is_dry ? clock_boot_us() : 0;
-    if (is_dry) {
-        bool was_hit = spin(c, dry_us);
-        add(&c->spins_hit, was_hit ? 1 : 0);
-    }
     pthread_mutex_lock(&c->lock);
+    if (is_worth_gathering(c)) {
+        gather(c);
+    }
     while (c->is_applying || (c->queue.n == 0 && !c->is_stopping)) {
         c->is_sleeping = true;
         add(&c->sleeps, 1);
         pthread_cond_wait(&c->wake, &c->lock);
     }
     c->is_sleeping = false;
-    if (is_dry) {
-        usec idle_us = clock_boot_us() - dry_us;
-        usec capped_us = idle_us < 4 * c->cfg.spin_us ? idle_us : 4 * c->cfg.spin_us;
-        c->idle_us = (c->idle_us * 7 + capped_us) / 8;
-    }
     take_queue(c);
     pthread_mutex_unlock(&c->lock);
     return c->taken.n > 0;
 }
 
-static void give_back(struct committer *c)
+/* `entries`: what was done. Those that came meanwhile belong to the same crowd. */
+static void give_back(struct committer *c, size_t entries)
 {
     pthread_mutex_lock(&c->lock);
+    c->crowd = entries + c->queue.entries;
     c->is_applying = false;
     pthread_mutex_unlock(&c->lock);
     if (c->cfg.settled != NULL) {
@@ -244,8 +249,9 @@ static void *run(void *arg)
 {
     struct committer *c = (struct committer *)arg;
     while (take(c)) {
+        size_t entries = c->taken.entries;
         commit_taken(c);
-        give_back(c);
+        give_back(c, entries);
     }
     return NULL;
 }
@@ -264,15 +270,17 @@ struct committer *committer_new(const struct committer_cfg *cfg)
     if (c->cfg.queue_size_max == 0) {
         c->cfg.queue_size_max = COMMITTER_QUEUE_SIZE_MAX;
     }
-    if (c->cfg.spin_us == 0) {
-        c->cfg.spin_us = COMMITTER_SPIN_US;
+    if (c->cfg.gather_us_max == 0) {
+        c->cfg.gather_us_max = COMMITTER_GATHER_US_MAX;
     }
-    c->cfg.no_spin = c->cfg.no_spin || sysconf(_SC_NPROCESSORS_ONLN) < 2;
-    c->idle_us = 4 * c->cfg.spin_us; /* no spinning before batches were seen to come fast */
     int rc = pthread_mutex_init(&c->lock, NULL);
     ASSERT(rc == 0);
-    rc = pthread_cond_init(&c->wake, NULL);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr); /* these three cannot fail */
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    rc = pthread_cond_init(&c->wake, &attr);
     ASSERT(rc == 0);
+    (void)pthread_condattr_destroy(&attr);
     /* Signals are the main thread's. */
     sigset_t all;
     sigset_t before;
@@ -314,11 +322,15 @@ static void items_push(struct items *q, struct item item)
         q->p = (struct item *)mem_realloc(q->p, q->cap * sizeof(*q->p));
     }
     q->p[q->n++] = item;
+    q->entries += item.entries;
 }
 
 enum err committer_submit(struct committer *c, struct engine_batch *b, uint64_t ticket)
 {
-    struct item item = {.batch = b, .ticket = ticket, .size = engine_batch_size(b)};
+    struct item item = {.batch = b,
+                        .entries = engine_batch_entry_count(b),
+                        .ticket = ticket,
+                        .size = engine_batch_size(b)};
     pthread_mutex_lock(&c->lock);
     ASSERT(!c->is_stopping);
     bool is_full = c->queue.n >= c->cfg.queue_max ||
@@ -330,6 +342,11 @@ enum err committer_submit(struct committer *c, struct engine_batch *b, uint64_t 
     }
     pthread_mutex_unlock(&c->lock);
     return is_full ? ERR_BUSY : OK;
+}
+
+void committer_gather(struct committer *c, bool is_on)
+{
+    c->is_gathering = is_on;
 }
 
 bool committer_is_busy(const struct committer *c)
@@ -346,7 +363,8 @@ void committer_wake(struct committer *c)
 {
     pthread_mutex_lock(&c->lock);
     /* While a group is being done nobody need be woken: whoever does it looks again afterwards. */
-    bool must_wake = c->is_sleeping && !c->is_applying && (c->queue.n > 0 || c->is_stopping);
+    bool is_due = c->queue.n > 0 && c->queue.entries >= c->wanted;
+    bool must_wake = c->is_sleeping && !c->is_applying && (is_due || c->is_stopping);
     c->is_sleeping = c->is_sleeping && !must_wake; /* one signal is enough */
     pthread_mutex_unlock(&c->lock);
     if (must_wake) {
@@ -364,9 +382,10 @@ bool committer_help(struct committer *c)
     }
     pthread_mutex_unlock(&c->lock);
     if (is_mine) {
+        size_t entries = c->taken.entries;
         commit_taken(c);
         add(&c->helped, 1);
-        give_back(c);
+        give_back(c, entries);
     }
     committer_wake(c); /* what came meanwhile */
     return is_mine;
@@ -380,7 +399,8 @@ void committer_stats_get(const struct committer *c, struct committer_stats *ret)
         .bytes = c->bytes,
         .group_batches_max = c->group_batches_max,
         .sleeps = c->sleeps,
-        .spins_hit = c->spins_hit,
+        .gathered = c->gathered,
+        .missed = c->missed,
         .helped = c->helped,
         .queued = c->queued,
         .queued_size = c->queued_size,

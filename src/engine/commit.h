@@ -30,8 +30,11 @@ enum {
     COMMITTER_QUEUE_MAX = 65536,          /* batches waiting */
     COMMITTER_QUEUE_SIZE_MAX = 256 << 20, /* bytes waiting */
     COMMITTER_GROUP_SIZE_MAX = 16 << 20,  /* bytes in one write, but at least one batch */
-    COMMITTER_SPIN_US = 50,
-    COMMITTER_HELP_US_MAX = 1000, /* groups that take longer are left to the thread */
+    /* Of a gathering committer (committer_gather): */
+    COMMITTER_GATHER_ENTRIES_MIN = 4, /* fewer are not worth waiting for */
+    COMMITTER_GATHER_GROUP_US = 200,  /* nor is it when a group takes less than this */
+    COMMITTER_GATHER_US_MAX = 1000,   /* longest wait; half a group's time where that is less */
+    COMMITTER_HELP_US_MAX = 1000,     /* groups that take longer are left to the thread */
 };
 
 struct committer_done {
@@ -54,11 +57,7 @@ struct committer_cfg {
     void *ctx;
     size_t queue_max;      /* 0 = COMMITTER_QUEUE_MAX */
     size_t queue_size_max; /* 0 = COMMITTER_QUEUE_SIZE_MAX */
-    /* How long the thread may spin for the next batch before it sleeps. A wake-up costs more than
-     * that, but a spinning thread takes a core from somebody: it does so only while batches really
-     * come that fast, and never on a machine with one core. 0 = COMMITTER_SPIN_US. */
-    usec spin_us;
-    bool no_spin;
+    usec gather_us_max;    /* 0 = COMMITTER_GATHER_US_MAX */
 };
 
 struct committer;
@@ -75,6 +74,12 @@ void committer_wake(struct committer *c);
  * (COMMITTER_HELP_US_MAX). The caller blocks for a write to the disk and its sync. True: it was done
  * here, and `done` was called. */
 bool committer_help(struct committer *c);
+/* Whether the thread may wait for the rest of the crowd (off at first). Clients that wait for their
+ * answers come in turns: those of one group, and those that came while it was written. Left alone they
+ * stay apart for ever, at a sync for each part. A gathering committer expects as many log entries as
+ * those parts had together, and waits for them, after a group, for up to half the time that a group
+ * takes. When they do not come it expects fewer from then on. Any thread. */
+void committer_gather(struct committer *c, bool is_on);
 /* Whether a group is on its way to the disk or its `done` runs. Once it said so, `settled` is going to
  * be called: whatever the caller did before asking is seen there. */
 bool committer_is_busy(const struct committer *c);
@@ -84,8 +89,10 @@ bool committer_has_queue(const struct committer *c);
 struct committer_stats {
     uint64_t groups, batches, bytes;
     uint64_t group_batches_max;
-    uint64_t sleeps, spins_hit;   /* how often the thread slept; found work by spinning */
-    uint64_t helped;              /* groups done by committer_help */
+    uint64_t sleeps; /* how often the thread slept */
+    uint64_t gathered,
+        missed;      /* waits for the crowd that ended because it was there; that did not */
+    uint64_t helped; /* groups done by committer_help */
     uint64_t queued, queued_size; /* now */
     uint64_t apply_us_p50, apply_us_p99,
         apply_us_max; /* of engine_apply with its sync, since start */

@@ -111,7 +111,8 @@ unsigned engine_features(const struct engine *e);
 /* ---- batches: built by the core, applied whole or not at all ---- */
 struct engine_batch *engine_batch_new(struct engine *e);
 void engine_batch_free(struct engine_batch *b);
-size_t engine_batch_size(const struct engine_batch *b); /* bytes, for limits */
+size_t engine_batch_size(const struct engine_batch *b);        /* bytes, for limits */
+size_t engine_batch_entry_count(const struct engine_batch *b); /* log entries in it */
 bool engine_batch_is_empty(const struct engine_batch *b);
 /* The batch may only be applied while the stored generation is not above `g`; applying it stores
  * `g`. Checked by the engine in the same atomic step: ERR_STALE_GENERATION, nothing applied. */

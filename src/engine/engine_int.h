@@ -51,6 +51,7 @@ struct engine_batch {
     struct kv_batch metas;
     struct engine_meta_ref *meta_refs; /* owned; one per record in `metas` */
     size_t meta_count, meta_cap;
+    size_t entry_count; /* of the log, added */
     bool has_guard;
     generation guard;
     struct buf scratch; /* record heads */

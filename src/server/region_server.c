@@ -274,6 +274,10 @@ static void io_published(void *ctx)
     }
     cosmos_set_record(s->cosmos, region_record(s->region));
     set_auth(s, region_record(s->region));
+    /* Only where the crowd that comes back is the one that this disk has answered. */
+    committer_gather(s->committer,
+                     region_role(s->region) == ROLE_WRITER &&
+                         record_write_level(region_record(s->region)) != CONSISTENCY_STRONG);
     sync_peers(s);
     /* Recovering and offline servers answer for themselves, too: 403/1008. */
     enum region_role role = region_role(s->region);

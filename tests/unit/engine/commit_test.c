@@ -143,7 +143,7 @@ static void test_stopping_finishes_the_queue(void)
     struct engine *e = suite_open();
     struct seen s;
     seen_init(&s);
-    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s, .no_spin = true};
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
     struct committer *c = committer_new(&cfg);
     for (uint64_t i = 0; i < 100; i++) {
         t_ok(committer_submit(c, batch_of(e, i), i));
@@ -214,6 +214,69 @@ static void test_help_and_the_thread_mix(void)
     engine_close(e);
 }
 
+/* Two entries in a group, two more while it is being done: a crowd of four, of which two are there. */
+static struct committer *committer_with_half_a_crowd(struct engine *e, struct seen *s, usec wait_us)
+{
+    struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = s, .gather_us_max = wait_us};
+    struct committer *c = committer_new(&cfg);
+    committer_gather(c, true);
+    seen_hold(s, true);
+    t_ok(committer_submit(c, batch_of(e, 0), 0));
+    t_ok(committer_submit(c, batch_of(e, 1), 1));
+    c->group_us = 600000000; /* a slow disk */
+    committer_wake(c);
+    struct committer_stats stats;
+    do { /* until the thread is in the callback */
+        committer_stats_get(c, &stats);
+    } while (stats.groups < 1);
+    t_ok(committer_submit(c, batch_of(e, 2), 2));
+    t_ok(committer_submit(c, batch_of(e, 3), 3));
+    committer_wake(c);
+    seen_hold(s, false);
+    return c;
+}
+
+static void test_a_crowd_is_waited_for(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer *c = committer_with_half_a_crowd(e, &s, 60000000);
+    bool is_waiting = false;
+    while (!is_waiting) {
+        pthread_mutex_lock(&c->lock);
+        is_waiting = c->wanted == 4;
+        pthread_mutex_unlock(&c->lock);
+    }
+    t_ok(committer_submit(c, batch_of(e, 4), 4));
+    committer_wake(c); /* three are not enough */
+    t_ok(committer_submit(c, batch_of(e, 5), 5));
+    committer_wake(c);
+    seen_wait(&s, 6);
+    struct committer_stats stats;
+    committer_stats_get(c, &stats);
+    t_eq_u64(stats.gathered, 1);
+    t_eq_u64(stats.groups, 2);
+    committer_free(c);
+    engine_close(e);
+}
+
+static void test_a_crowd_that_does_not_come_is_not_waited_for_long(void)
+{
+    struct engine *e = suite_open();
+    struct seen s;
+    seen_init(&s);
+    struct committer *c = committer_with_half_a_crowd(e, &s, 1000);
+    seen_wait(&s, 4); /* nobody wakes it any more */
+    struct committer_stats stats;
+    committer_stats_get(c, &stats);
+    t_eq_u64(stats.missed, 1);
+    t_eq_u64(stats.gathered, 0);
+    committer_free(c); /* a stop ends a wait, too */
+    t_eq_u64(s.ok, 4);
+    engine_close(e);
+}
+
 static void test_stale_guard_fails_only_its_batch(void)
 {
     struct engine *e = suite_open();
@@ -272,6 +335,9 @@ static const struct suite_case cases[] = {
     {"stopping finishes the queue", test_stopping_finishes_the_queue},
     {"who helps does the group itself", test_who_helps_does_the_group_itself},
     {"helpers and the thread mix", test_help_and_the_thread_mix},
+    {"a crowd is waited for", test_a_crowd_is_waited_for},
+    {"a crowd that does not come is not waited for long",
+     test_a_crowd_that_does_not_come_is_not_waited_for_long},
     {"a stale guard fails only its batch", test_stale_guard_fails_only_its_batch},
     {"a failed sync fails everything after it", test_failed_sync_fails_everything_after},
 };
