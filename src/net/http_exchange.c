@@ -215,6 +215,42 @@ static void expect_body(struct http_conn_state *x, struct str length_text)
     buf_reserve(&x->body, length);
 }
 
+/* Two readers of such a request could disagree where it ends, and what follows would be a request of
+ * one of them only (request smuggling, RFC 9112 6.3 and 11.2): it is refused before any of its body is
+ * read, and the connection ends. libmicrohttpd lets all of these pass. */
+static void check_framing(struct http_conn_state *x)
+{
+    size_t lengths = 0;
+    size_t codings = 0;
+    bool is_chunked = true;
+    bool is_name_fine = true;
+    for (size_t i = 0; i < x->req.header_count; i++) {
+        const struct http_header *h = &x->req.headers[i];
+        lengths += str_eq_nocase(h->name, STR("content-length"));
+        if (str_eq_nocase(h->name, STR("transfer-encoding"))) {
+            codings++;
+            is_chunked = is_chunked && str_eq_nocase(str_trim(h->value), STR("chunked"));
+        }
+        is_name_fine =
+            is_name_fine && str_find_char(h->name, ' ') < 0 && str_find_char(h->name, '\t') < 0;
+    }
+    const char *why = NULL;
+    if (!is_name_fine) {
+        why = "a header name has a space in it";
+    } else if (lengths > 1) {
+        why = "the request has more than one Content-Length";
+    } else if (lengths > 0 && codings > 0) {
+        why = "the request has both Content-Length and Transfer-Encoding";
+    }
+    if (why != NULL) {
+        refuse(x, 400, why);
+        x->is_closing = true;
+    } else if (codings > 1 || !is_chunked) {
+        refuse(x, 501, "the transfer coding of the request is not implemented");
+        x->is_closing = true;
+    }
+}
+
 static void collect_head(struct http_conn_state *x, const char *method)
 {
     struct head h;
@@ -237,6 +273,7 @@ static void collect_head(struct http_conn_state *x, const char *method)
     }
     x->req.headers = fields;
     x->req.header_count = h.count;
+    check_framing(x);
     expect_body(x, http_header(&x->req, STR("content-length")));
 }
 
@@ -396,7 +433,7 @@ static enum MHD_Result answer_refusal(struct http_conn_state *x, int status, con
     struct buf body;
     buf_init(&body, HTTP_REFUSAL_SIZE_MAX);
     refusal_body(s, status, why, &body);
-    struct http_response res = {.status = status, .body = &body};
+    struct http_response res = {.status = status, .body = &body, .close = x->is_closing};
     http_response_header(&res, STR("Content-Type"), STR("application/json"));
     stage(x, &res);
     buf_done(&body);
@@ -459,7 +496,8 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *mhd, const char
     if (!x->has_head) {
         x->has_head = true;
         collect_head(x, method);
-        if (x->refuse_status != 0 && http_header(&x->req, STR("expect")).p != NULL) {
+        bool is_asking = http_header(&x->req, STR("expect")).p != NULL;
+        if (x->refuse_status != 0 && (is_asking || x->is_closing)) {
             x->is_closing = true;
             return answer_refusal(x, x->refuse_status, x->refuse_why); /* no body was sent yet */
         }

@@ -333,6 +333,89 @@ T_TEST("too many or too large headers are refused in JSON")
     teardown();
 }
 
+T_TEST("a request whose end is ambiguous is refused in JSON, unread, and the connection ends")
+{
+    static const struct {
+        const char *headers;
+        int status;
+    } cases[] = {
+        {"Content-Length: 5\r\nContent-Length: 5\r\n", 400},
+        {"Content-Length: 5\r\ncontent-length: 6\r\n", 400},
+        {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400},
+        {"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 400},
+        {"Content-Length : 5\r\n", 400},
+        {"x y: z\r\n", 400},
+        {"Transfer-Encoding: gzip\r\n", 501},
+        {"Transfer-Encoding: gzip, chunked\r\n", 501},
+        {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 501},
+    };
+    setup();
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct raw_conn c = raw_connect(w.port);
+        raw_send(&c, "POST /b HTTP/1.1\r\nHost: h\r\n");
+        raw_send(&c, cases[i].headers);
+        struct raw_response r = exchange(&c, "\r\n");
+        t_eq_int(r.status, cases[i].status);
+        t_contains(str_of(r.body), "{\"status\":");
+        t_check(raw_has_header(&r, "Connection: close\r\n"));
+        t_check(raw_is_closed(&c, 5000));
+        raw_response_done(&r);
+        raw_close(&c);
+    }
+    struct raw_conn c = raw_connect(w.port);
+    struct raw_response r =
+        exchange(&c, "POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n"
+                     "\r\n2\r\nab\r\n0\r\n\r\n");
+    t_eq_int(r.status, 200);
+    raw_response_done(&r);
+    raw_close(&c);
+    teardown();
+}
+
+/* Reads and drops what is left until the other side closes. */
+static bool is_closed_at_last(struct raw_conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    char bytes[1024];
+    while (poll(&p, 1, 5000) == 1) {
+        if (recv(c->fd, bytes, sizeof(bytes), 0) <= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+T_TEST("what is no request gets the status that is documented, and the server goes on")
+{
+    static const struct {
+        const char *text;
+        int status;
+    } cases[] = {
+        {"GET /\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", 413},
+        {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+    };
+    setup();
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct raw_conn c = raw_connect(w.port);
+        struct raw_response r = exchange(&c, cases[i].text);
+        t_eq_int(r.status, cases[i].status);
+        t_check(is_closed_at_last(&c)); /* some get two answers, the first without a body */
+        raw_response_done(&r);
+        raw_close(&c);
+    }
+    struct raw_conn c = raw_connect(w.port);
+    struct raw_response r = exchange(&c, "GET /after HTTP/1.1\r\nHost: h\r\n\r\n");
+    t_eq_int(r.status, 200);
+    raw_response_done(&r);
+    raw_close(&c);
+    teardown();
+}
+
 T_TEST("close ends the connection after the answer")
 {
     setup();
