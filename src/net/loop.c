@@ -37,6 +37,7 @@
 enum {
     LOOP_IDLE_FNS_MAX = 16,
     LOOP_POSTS_FIRST = 64,
+    LOOP_VISIT_ROUNDS_MAX = 4,
     LOOP_FLUSH_ROUNDS_MAX = 64, /* a flush that keeps asking for another is a bug */
 };
 
@@ -310,8 +311,20 @@ static bool visit(struct loop *l)
     return is_stop || !list_is_empty(&l->flushes) || due_ms < l->waits_until_ms;
 }
 
+void loop_wake(struct loop *l)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    bool must_wake = l->inbox.count > 0 && !l->is_woken;
+    l->is_woken = l->is_woken || must_wake;
+    (void)pthread_mutex_unlock(&l->lock);
+    if (must_wake) {
+        must(uv_async_send(&l->wake));
+    }
+}
+
 void loop_help(struct loop *l)
 {
+    int rounds = 0;
     while (has_posts(l) && !atomic_load(&l->is_wanted) && pthread_mutex_trylock(&l->turn) == 0) {
         bool is_open = l->is_open;
         bool must_wake = is_open && visit(l);
@@ -321,6 +334,10 @@ void loop_help(struct loop *l)
         }
         if (!is_open) {
             break; /* does not run yet, or no more */
+        }
+        if (++rounds == LOOP_VISIT_ROUNDS_MAX) {
+            loop_wake(l); /* it does not end: the caller has something else to do */
+            break;
         }
     }
 }

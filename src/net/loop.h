@@ -31,7 +31,8 @@ bool loop_enter(struct loop *l, void (*fn)(void *ctx), void *ctx);
  * is posted and nobody is in the loop. */
 bool loop_leave(struct loop *l, void (*fn)(void *ctx), void *ctx);
 void loop_help(struct loop *l);
-usec loop_now(struct loop *l); /* fresh CLOCK_BOOTTIME */
+void loop_wake(struct loop *l); /* has the loop's thread look at what is posted, if anything is */
+usec loop_now(struct loop *l);  /* fresh CLOCK_BOOTTIME */
 /* Called once after each round of events, before the loop waits again: the place to flush. */
 void loop_on_idle(struct loop *l, void (*fn)(void *ctx), void *ctx);
 void loop_off_idle(struct loop *l, void (*fn)(void *ctx), void *ctx); /* not from inside one */

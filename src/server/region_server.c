@@ -186,7 +186,11 @@ static void on_durable(void *ctx, const struct committer_done *done, size_t n,
 static void on_settled(void *ctx)
 {
     struct server *s = ctx;
-    loop_help(s->loop);
+    if (is_crowded(s)) {
+        loop_wake(s->loop); /* what was left before it became crowded */
+    } else {
+        loop_help(s->loop);
+    }
 }
 
 static struct peer *peer_by_id(struct server *s, region_id id)

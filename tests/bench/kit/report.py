@@ -234,6 +234,14 @@ def _head(results):
     return lines
 
 
+def _measured(results):
+    titles = {name: title for name, (title, _) in SECTIONS.items()}
+    return table(["part", "at (UTC)", "commit", "cores busy with something else", "rounds", "drill repeats"],
+                 [[titles[n], m["at"], m["commit"], f"{m['busy_cores_before']:.1f}",
+                   f"{m['rounds']} of {m['seconds']} s", m["drill_repeats"] if n == "recovery" else "-"]
+                  for n, m in results["measured"].items()])
+
+
 def tables(results):
     return "\n".join(_head(results)) + "\n\n" + _body(results)
 
@@ -241,4 +249,4 @@ def tables(results):
 def page(results):
     return (f"# Measurements of {results['date'][:10]}\n\n" + "\n".join(f"- {l}" for l in _head(results)) +
             "\n\nMade by `./test bench --save`. Bands are median (smallest-largest) over rounds; latencies are "
-            "medians over rounds. Ratios are taken round by round.\n\n" + _body(results) + "\n")
+            "medians over rounds. Ratios are taken round by round.\n\n" + _measured(results) + "\n\n" + _body(results) + "\n")

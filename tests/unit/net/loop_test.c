@@ -289,6 +289,51 @@ T_TEST("a lone post by a visitor runs though the loop was just giving the turn a
     end_loop(thread);
 }
 
+T_TEST("what was left waits for a round and is taken up when the loop is woken")
+{
+    setup();
+    pthread_t thread = start_loop();
+    struct visit first = {0};
+    t_check(loop_post(w.loop, note_thread, &first)); /* the loop runs */
+    await(&first.was_run);
+    loop_wake(w.loop); /* for nothing: nothing happens */
+    struct visit v = {0};
+    t_check(loop_leave(w.loop, note_thread, &v));
+    loop_wake(w.loop);
+    await(&v.was_run);
+    t_check(pthread_equal(v.thread, thread) != 0);
+    /* A post behind something that was left wakes the loop for both. */
+    struct visit left = {0};
+    struct visit posted = {0};
+    t_check(loop_leave(w.loop, note_thread, &left));
+    t_check(loop_post(w.loop, note_thread, &posted));
+    await(&posted.was_run);
+    t_check(atomic_load(&left.was_run));
+    end_loop(thread);
+}
+
+static int again_left;
+
+static void post_again(void *ctx)
+{
+    if (again_left-- > 0) {
+        t_check(loop_leave(w.loop, post_again, ctx));
+    } else {
+        note_thread(ctx);
+    }
+}
+
+T_TEST("a visitor that always finds more leaves it to the loop")
+{
+    setup();
+    pthread_t thread = start_loop();
+    struct visit v = {0};
+    again_left = 1000;
+    t_check(loop_enter(w.loop, post_again, &v));
+    await(&v.was_run); /* nobody else wakes the loop */
+    end_loop(thread);
+}
+
 static struct visit fired;
 
 static void on_earlier_timer(void *ctx)
