@@ -275,13 +275,25 @@ static bool lsn_block_is_left(struct region *r)
     return false;
 }
 
-/* Chosen, but a diverged suffix came up between the claim and now. */
-static void pass_on(struct region *r)
+/* Who can take the role from us: best priority first. */
+static region_id drain_target(const struct region *r, bool must_be_fit)
+{
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        if (g->id != r->cfg.self && g->state == REGION_ONLINE_READ &&
+            (r->rec->q_mask & record_mask(g->id)) != 0 && coordio_is_alive(r, g->id) &&
+            r->members[g->id].is_whole && (!must_be_fit || health_is_fit(r, g->id))) {
+            return g->id;
+        }
+    }
+    return 0;
+}
+
+static void pass_on(struct region *r, region_id best)
 {
     struct arena a;
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
-    region_id best = account_best_candidate(next, record_mask(r->cfg.self));
     if (best != 0) {
         next->writer = best;
         next->writer_incarnation = 0;
@@ -310,13 +322,27 @@ static bool pull_is_over(const struct region *r)
     return repl_pull_done(r->repl, live);
 }
 
+/* Storage does not answer: our heartbeats go on, so nobody else will think that we are gone. */
+static bool is_stuck(const struct region *r)
+{
+    const struct region_timers *t = &r->cfg.timers;
+    unsigned limit = t->slow_for_ms > 2 * t->lease_ms ? t->slow_for_ms : 2 * t->lease_ms;
+    bool is_waiting = r->is_opening ? !repl_is_quiet(r->repl) : !repl_is_sealed(r->repl);
+    return r->rec->auto_failover && is_waiting && region_now(r) - r->role_since_us >= ms(limit) &&
+           drain_target(r, /* must_be_fit= */ true) != 0;
+}
+
 static bool try_open(struct region *r)
 {
     if (r->role != ROLE_PROMOTING || !lsn_block_is_left(r)) {
         return false;
     }
-    if (!repl_is_whole(r->repl)) {
-        pass_on(r);
+    if (!repl_is_whole(r->repl)) { /* a diverged suffix came up between the claim and now */
+        pass_on(r, account_best_candidate(r->rec, record_mask(r->cfg.self)));
+        return true;
+    }
+    if (is_stuck(r)) {
+        pass_on(r, drain_target(r, /* must_be_fit= */ true));
         return true;
     }
     if (!r->is_opening) {
@@ -397,20 +423,6 @@ static bool try_rollback(struct region *r)
     coordio_change(r, RULE_ROLLBACK, next, 0, /* puts_beat= */ true);
     arena_done(&a);
     return true;
-}
-
-/* Who can take over by a graceful change: best priority first. */
-static region_id drain_target(const struct region *r, bool must_be_fit)
-{
-    for (size_t i = 0; i < r->rec->region_count; i++) {
-        const struct record_region *g = &r->rec->regions[i];
-        if (g->id != r->cfg.self && g->state == REGION_ONLINE_READ &&
-            (r->rec->q_mask & record_mask(g->id)) != 0 && coordio_is_alive(r, g->id) &&
-            r->members[g->id].is_whole && (!must_be_fit || health_is_fit(r, g->id))) {
-            return g->id;
-        }
-    }
-    return 0;
 }
 
 static void hand_over(struct region *r, region_id to, enum rule rule)

@@ -303,6 +303,27 @@ T_TEST("a long diverged suffix becomes conflict records and leaves identical reg
     world_free(w);
 }
 
+T_TEST("a region whose storage does not answer while it is promoted passes the role on")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_run(w, 300);
+    world_hold_commits(w, 2, true);
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, 2, ROLE_PROMOTING);
+    usec from = w->now;
+    world_until_role(w, 3, ROLE_WRITER);
+    t_checkf(w->now - from < 12000000, "took %llu us", (unsigned long long)(w->now - from));
+    t_err(world_answer(w, world_put(w, 3, 1, "x", "{}")), OK);
+    world_hold_commits(w, 2, false);
+    world_start(w, 1);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
 T_TEST("session waits are released by the lsn, and commit waits by the commit")
 {
     struct world *w = world_new(2, CONSISTENCY_STRONG);
