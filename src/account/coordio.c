@@ -180,6 +180,14 @@ static void tell_changes(struct region *r, const struct account_record *old)
     for (size_t i = 0; i < rec->region_count; i++) {
         const struct record_region *g = &rec->regions[i];
         const struct record_region *was = old != NULL ? record_region_const(old, g->id) : NULL;
+        if (was != NULL && was->needs_full_copy != g->needs_full_copy) {
+            region_event(r, EVENT_REGION_STATE, RULE_FULL_COPY, "region=%s needs_full_copy=%s",
+                         g->name, g->needs_full_copy ? "true" : "false");
+        }
+        if (old != NULL && was == NULL) {
+            region_event(r, EVENT_REGION_STATE, 0, "region=%s from=absent to=%s", g->name,
+                         region_state_name(g->state));
+        }
         if (was == NULL || was->state == g->state) {
             continue;
         }
@@ -188,6 +196,13 @@ static void tell_changes(struct region *r, const struct account_record *old)
                      g->is_forced_offline ? "true" : "false");
         if (was->state == REGION_RECOVERING && g->state == REGION_ONLINE_READ) {
             region_event(r, EVENT_REJOINED, RULE_ADMIT, "region=%s", g->name);
+        }
+    }
+    for (size_t i = 0; old != NULL && i < old->region_count; i++) {
+        const struct record_region *was = &old->regions[i];
+        if (record_region_const(rec, was->id) == NULL) {
+            region_event(r, EVENT_REGION_STATE, RULE_REMOVED, "region=%s from=%s to=absent",
+                         was->name, region_state_name(was->state));
         }
     }
     if (old != NULL &&

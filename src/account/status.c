@@ -42,6 +42,8 @@ static void put_regions(struct region *r, struct json_out *o)
         put_cstr(o, "state", region_state_name(g->state));
         put_bool(o, "forcedOffline", g->is_forced_offline);
         put_u64(o, "priority", g->priority);
+        put_bool(o, "needsFullCopy", g->needs_full_copy);
+        put_u64(o, "unsentOperationsEstimate", g->unsent_ops);
         put_bool(o, "inQuorum", (r->rec->q_mask & record_mask(g->id)) != 0);
         if (g->id != r->cfg.self) {
             put_bool(o, "heartbeatFresh", coordio_is_alive(r, g->id));
@@ -55,7 +57,8 @@ static void put_regions(struct region *r, struct json_out *o)
             put_u64(o, "lagOperations", lag.ops);
             put_u64(o, "lagMs", lag.since_us == 0 ? 0 : ms_since(now, lag.since_us));
             put_bool(o, "streaming", lag.is_streaming);
-            put_bool(o, "needsFullCopy", lag.needs_copy);
+            put_bool(o, "copying", lag.needs_copy);
+            put_u64(o, "logKeptSize", repl_log_kept_for(r->repl, g->id));
         }
         json_out_object_end(o);
     }
@@ -100,6 +103,9 @@ static void put_log(struct region *r, struct json_out *o)
     put_u64(o, "partitions", repl_part_count(r->repl));
     put_u64(o, "entries", repl_total_ord(r->repl));
     put_u64(o, "logEntries", s.log_entries);
+    put_u64(o, "logSize", repl_log_size(r->repl));
+    put_u64(o, "logSizeMax", r->cfg.log_size_max);
+    put_u64(o, "copyingPartitions", repl_seed_count(r->repl));
     put_u64(o, "dirtyKeys", repl_dirty_count(r->repl));
     put_bool(o, "logWhole", repl_is_whole(r->repl));
     put_u64(o, "diskSize", es.disk_size);
@@ -159,6 +165,20 @@ static void metric(struct region *r, struct buf *out, const char *name, const ch
     buf_printf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n", name, help, name, kind);
     buf_printf(out, "holdfast_%s{account=\"%s\",region=\"%s\"} %llu\n", name, r->account,
                r->cfg.name, (unsigned long long)v);
+}
+
+static void copy_metrics(struct region *r, struct buf *out)
+{
+    if (r->rec == NULL) {
+        return;
+    }
+    buf_add_cstr(out, "# HELP holdfast_needs_full_copy 1: the log is not kept for this region.\n"
+                      "# TYPE holdfast_needs_full_copy gauge\n");
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        buf_printf(out, "holdfast_needs_full_copy{account=\"%s\",region=\"%s\",peer=\"%s\"} %d\n",
+                   r->account, r->cfg.name, g->name, g->needs_full_copy);
+    }
 }
 
 static void lag_metrics(struct region *r, struct buf *out)
@@ -267,11 +287,21 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "expired_deletes_total", "counter", "Documents deleted by expiry.", s.purged);
     metric(r, out, "log_entries_trimmed_total", "counter", "Log entries trimmed.", s.trimmed);
     metric(r, out, "log_entries", "gauge", "Entries kept in the log.", s.log_entries);
+    metric(r, out, "log_bytes", "gauge", "Bytes of the entries in the log.",
+           repl_log_size(r->repl));
+    metric(r, out, "log_budget_bytes", "gauge",
+           "Above it a region that the log is kept for must be copied; 0 = no limit.",
+           r->cfg.log_size_max);
+    metric(r, out, "copying_partitions", "gauge", "Partitions being copied to here.",
+           repl_seed_count(r->repl));
+    metric(r, out, "copied_documents_total", "counter", "Documents that copies brought.", s.seeded);
+    metric(r, out, "copied_bytes_total", "counter", "Bytes of their text.", s.seeded_size);
     metric(r, out, "dirty_keys", "gauge", "Documents to be fetched again.",
            repl_dirty_count(r->repl));
     metric(r, out, "pending_writes", "gauge", "Writes waiting for acknowledgement.",
            r->pending_count);
     metric(r, out, "ring_bytes", "gauge", "Recent entries in memory.", s.ring_size);
     health_metrics(r, out);
+    copy_metrics(r, out);
     lag_metrics(r, out);
 }

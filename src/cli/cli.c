@@ -24,12 +24,18 @@ static const struct cli_command commands[] = {
      cmd_status},
     {"account",
      "[show | failover REGION | offline REGION | online REGION | "
-     "consistency LEVEL | keys]",
+     "regions add|remove REGION | regions priority A,B,C | consistency LEVEL | keys]",
      "look at and steer the account's regions",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
      "  offline REGION    take REGION out; --force when writes would be lost\n"
      "  online REGION     let it back in; it catches up first\n"
+     "  regions add NAME  a new region: all data are copied there, then it takes part; --priority "
+     "N\n"
+     "  regions remove NAME\n"
+     "                    take REGION out for good; its data stay where they are\n"
+     "  regions priority A,B,C\n"
+     "                    the order of failover, all regions; another first one takes the writes\n"
      "  consistency LEVEL change the level: Strong, BoundedStaleness (--max-staleness-ops, "
      "--max-staleness-seconds),\n"
      "                    Session, ConsistentPrefix or Eventual; waits until it is in force\n"

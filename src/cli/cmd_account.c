@@ -20,6 +20,7 @@ enum {
     A_REGENERATE,
     A_OPS,
     A_SECONDS,
+    A_PRIORITY,
     A_ROW_COUNT
 };
 
@@ -29,7 +30,8 @@ static const struct conf_row rows[A_ROW_COUNT] = {
     [A_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [A_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
     [A_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON"},
-    [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0, "offline: accept the loss that is printed"},
+    [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0,
+                 "offline, regions remove: accept the loss that is printed"},
     [A_WAIT] = {"wait", CONF_DURATION, "30s", 0, 3600000, 0,
                 "wait this long for the change to be complete; 0 = do not wait"},
     [A_REGENERATE] = {"regenerate", CONF_STRING, "", 0, 32, 0,
@@ -40,6 +42,8 @@ static const struct conf_row rows[A_ROW_COUNT] = {
     [A_SECONDS] = {"max-staleness-seconds", CONF_U64, "0", 0, STALENESS_S_MAX, 0,
                    "consistency BoundedStaleness: how old the oldest of them may become; 0 = as "
                    "before, or 300"},
+    [A_PRIORITY] = {"priority", CONF_U64, "0", 0, REGIONS_MAX - 1, 0,
+                    "regions add: its place in the order of failover; 0 = the last"},
 };
 
 static enum err call(const struct client_account *acc, struct arena *a, const char *method,
@@ -128,6 +132,25 @@ static void show(const struct conf *c, const struct json *doc)
     }
 }
 
+/* Is the order what was asked for ("a,b,c"), the first one writing? */
+static bool is_ordered(const struct json *doc, struct str names)
+{
+    const struct json *regions = json_get(doc, STR("regions"));
+    struct str rest = names;
+    for (size_t i = 0; regions && i < regions->count; i++) {
+        struct str name = rest;
+        struct str tail = STR("");
+        (void)str_split(rest, ',', &name, &tail);
+        struct str is = text_of(regions->items[i], "name");
+        bool is_first = i > 0 || str_eq(is, text_of(doc, "writer"));
+        if (!str_eq_nocase(is, str_trim(name)) || !is_first) {
+            return false;
+        }
+        rest = tail;
+    }
+    return rest.n == 0;
+}
+
 /* Has what was asked for come true? */
 static bool is_complete(const struct json *doc, const char *op, const char *region)
 {
@@ -140,25 +163,44 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     if (strcmp(op, "failover") == 0) {
         return str_eq_nocase(text_of(doc, "writer"), str_of(region));
     }
+    if (strcmp(op, "regions/priority") == 0) {
+        return is_ordered(doc, str_of(region));
+    }
+    bool is_removal = strcmp(op, "regions/remove") == 0;
     const struct json *regions = json_get(doc, STR("regions"));
     for (size_t i = 0; regions && i < regions->count; i++) {
         if (str_eq_nocase(text_of(regions->items[i], "name"), str_of(region))) {
             struct str state = text_of(regions->items[i], "state");
             bool is_off = str_eq(state, STR("OFFLINE"));
             bool is_on = str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
-            return strcmp(op, "offline") == 0 ? is_off : is_on;
+            return strcmp(op, "offline") == 0 ? is_off : is_on && !is_removal;
         }
     }
-    return false;
+    return is_removal;
 }
 
 /* `name`: of the region, or of the level. */
 static void make_body(const struct conf *c, const char *op, const char *name, struct buf *out)
 {
     bool is_level = strcmp(op, "consistency") == 0;
+    if (strcmp(op, "regions/priority") == 0) {
+        buf_add_cstr(out, "{\"regions\":[");
+        struct str rest = str_of(name);
+        for (bool has_more = true, is_first = true; has_more; is_first = false) {
+            struct str one = rest;
+            has_more = str_split(rest, ',', &one, &rest);
+            buf_add_cstr(out, is_first ? "" : ",");
+            json_write_string(out, str_trim(has_more ? one : rest));
+        }
+        buf_add_cstr(out, "]}");
+        return;
+    }
     buf_add_cstr(out, is_level ? "{\"level\":" : "{\"region\":");
     json_write_string(out, str_of(name));
     if (!is_level) {
+        if (strcmp(op, "regions/add") == 0 && conf_u64(c, A_PRIORITY) > 0) {
+            buf_printf(out, ",\"priority\":%" PRIu64, conf_u64(c, A_PRIORITY));
+        }
         buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
         return;
     }
@@ -243,9 +285,19 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
 static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
 {
     const char *op = argc > 1 ? argv[1] : "show";
+    if (strcmp(op, "regions") == 0) {
+        static const char *const ops[] = {"regions/add", "regions/remove", "regions/priority"};
+        op = "regions ...";
+        for (size_t i = 0; argc == 4 && i < ARRAY_COUNT(ops); i++) {
+            op = strcmp(argv[2], strchr(ops[i], '/') + 1) == 0 ? ops[i] : op;
+        }
+        argc--; /* the two words are one operation */
+        argv++;
+    }
+    bool is_regions = strchr(op, '/') != NULL;
     bool is_level = strcmp(op, "consistency") == 0;
-    bool needs_region = is_level || strcmp(op, "failover") == 0 || strcmp(op, "offline") == 0 ||
-                        strcmp(op, "online") == 0;
+    bool needs_region = is_level || is_regions || strcmp(op, "failover") == 0 ||
+                        strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
     bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
     if (!is_known || argc > 3 || needs_region != (argc == 3)) {
         err_set(ei, ERR_USAGE,
@@ -255,6 +307,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
                                : "account %s takes no further argument",
                 op);
         err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
+                     "regions add NAME | regions remove NAME | regions priority A,B,C | "
                      "consistency LEVEL | keys");
         return ERR_USAGE;
     }

@@ -27,6 +27,7 @@ enum {
     UP_PROFILE,
     UP_AUTO_FAILOVER,
     UP_DISK_RESERVE,
+    UP_LOG_BUDGET,
     UP_SLOW_COMMIT,
     UP_SLOW_FOR,
     UP_FAILOVER_HOLD,
@@ -73,6 +74,9 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                           "promote by priority when the write region is lost"},
     [UP_DISK_RESERVE] = {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
                          "a region with less free disk space takes no writes; 0 = never"},
+    [UP_LOG_BUDGET] = {"log-budget", CONF_SIZE, "0", 0, 0, 0,
+                       "log kept for regions that are away; beyond it they come back by a full "
+                       "copy; 0 = a fifth of the disk"},
     [UP_SLOW_COMMIT] = {"slow-commit", CONF_DURATION, "5s", 10, 3600000, 0,
                         "a disk is slow whose commits take longer than this"},
     [UP_SLOW_FOR] = {"slow-for", CONF_DURATION, "10s", 10, 3600000, 0,
@@ -259,6 +263,7 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     }
     o->auto_failover = conf_bool(c, UP_AUTO_FAILOVER);
     o->disk_reserve_size = conf_u64(c, UP_DISK_RESERVE);
+    o->log_budget_size = conf_u64(c, UP_LOG_BUDGET);
     o->slow_commit_ms = (unsigned)conf_u64(c, UP_SLOW_COMMIT);
     o->slow_for_ms = (unsigned)conf_u64(c, UP_SLOW_FOR);
     o->failover_hold_ms = (unsigned)conf_u64(c, UP_FAILOVER_HOLD);

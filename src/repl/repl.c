@@ -563,7 +563,7 @@ bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n)
 void repl_add_peer(struct repl *R, region_id id)
 {
     ASSERT(id >= 1 && id <= REGION_ID_MAX && id != R->self);
-    if (R->peer_by_id[id] != NULL || R->peer_count == REGIONS_MAX) {
+    if (R->peer_by_id[id] != NULL || R->peer_count == ARRAY_COUNT(R->peers)) {
         return;
     }
     struct peer *peer = MEM_NEW(struct peer);

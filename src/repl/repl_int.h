@@ -216,7 +216,7 @@ struct repl {
     size_t part_count;
     struct map dropped; /* pid bytes: dropped in this process's life */
 
-    struct peer *peers[REGIONS_MAX];
+    struct peer *peers[REGION_ID_MAX]; /* regions that ever were */
     size_t peer_count;
     struct peer *peer_by_id[REGION_ID_MAX + 1];
 

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "account/record.h"
@@ -52,7 +53,7 @@ struct front_req {
     usec deadline_us;
     bool is_write;
     bool is_on_global;   /* else a stand-in for `region` */
-    size_t region;       /* index into opts.regions */
+    size_t region;       /* index into front.regions */
     region_id target;    /* being asked now */
     uint64_t tried_mask; /* regions that were asked since it was last held */
     /* A held request is looked at again when the world has changed since (struct front.changes), at
@@ -80,10 +81,13 @@ struct front {
     size_t held_count;
     struct loop_timer *held_timer, *stop_timer;
     struct loop_timer *watchdog; /* NULL = nobody watches */
+    size_t region_count;         /* those of the options, and those added since */
+    struct front_region regions[FRONT_REGIONS_MAX];
     bool is_standing_in[FRONT_REGIONS_MAX];
     struct loop_fd *control;
     char control_line[256];
     size_t control_n;
+    int control_new_fd; /* came with the line that is being read; -1 = none */
     uint64_t forwarded, retried, unknown, stood_in, held_total, held_expired, refused_full;
     char prefix[RECORD_NAME_MAX + 64];
     bool is_synced, is_ready;
@@ -112,7 +116,7 @@ static void answer_account(struct front_req *r)
 {
     struct buf body;
     buf_init(&body, 1 << 20);
-    const char *region = r->is_on_global ? NULL : r->front->opts->regions[r->region].name;
+    const char *region = r->is_on_global ? NULL : r->front->regions[r->region].name;
     cosmos_account_document(&r->front->rec.record, region, &body);
     admin_respond(r->http, 200, &body, "application/json");
     buf_done(&body);
@@ -155,8 +159,8 @@ static bool can_serve(const struct account_record *rec, const struct record_regi
 /* Its address is ours now: forwarding there would come back to us. */
 static bool is_away(const struct front *f, const struct record_region *reg)
 {
-    for (size_t i = 0; i < f->opts->region_count; i++) {
-        if (f->is_standing_in[i] && strcmp(f->opts->regions[i].name, reg->name) == 0) {
+    for (size_t i = 0; i < f->region_count; i++) {
+        if (f->is_standing_in[i] && strcmp(f->regions[i].name, reg->name) == 0) {
             return true;
         }
     }
@@ -309,7 +313,7 @@ static void serve_stand_in(struct front_req *r)
     struct front *f = r->front;
     const struct account_record *rec = &f->rec.record;
     const struct record_region *reg =
-        record_region_by_name(&f->rec.record, str_of(f->opts->regions[r->region].name));
+        record_region_by_name(&f->rec.record, str_of(f->regions[r->region].name));
     if (reg && !f->is_standing_in[r->region] && ((r->tried_mask >> reg->id) & 1) == 0) {
         forward(r, reg);
         return;
@@ -428,14 +432,14 @@ static void answer_admin(struct front *f, struct http_req *req)
                                   .held_total = f->held_total,
                                   .held_expired = f->held_expired,
                                   .refused_full = f->refused_full,
-                                  .region_count = f->opts->region_count,
+                                  .region_count = f->region_count,
                                   .http_metrics = f->http_metrics,
                                   .http = f->http,
                                   .feed = f->feed,
                                   .has_webhook = f->webhook != NULL};
     webhook_stats(f->webhook, &status.webhook);
-    for (size_t i = 0; i < f->opts->region_count; i++) {
-        status.regions[i].name = f->opts->regions[i].name;
+    for (size_t i = 0; i < f->region_count; i++) {
+        status.regions[i].name = f->regions[i].name;
         status.regions[i].is_away = f->is_standing_in[i];
     }
     front_admin(req, &f->rec, f->auth, f->coord, f->loop, &status);
@@ -456,8 +460,8 @@ static void on_loop_request(void *ctx)
     r->deadline_us = r->http->received_us +
                      (usec)(f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000;
     r->is_on_global = true;
-    for (size_t i = 0; i < f->opts->region_count; i++) {
-        if (strcmp(r->http->listener, f->opts->regions[i].name) == 0) {
+    for (size_t i = 0; i < f->region_count; i++) {
+        if (strcmp(r->http->listener, f->regions[i].name) == 0) {
             r->is_on_global = false;
             r->region = i;
         }
@@ -507,8 +511,8 @@ static void tell(struct front *f, const char *event, const char *region)
 
 static void set_stand_in(struct front *f, struct str name, bool is_down)
 {
-    for (size_t i = 0; i < f->opts->region_count && !atomic_load(&f->is_stopping); i++) {
-        const char *region = f->opts->regions[i].name;
+    for (size_t i = 0; i < f->region_count && !atomic_load(&f->is_stopping); i++) {
+        const char *region = f->regions[i].name;
         if (!str_eq(name, str_of(region)) || f->is_standing_in[i] == is_down) {
             continue;
         }
@@ -516,7 +520,7 @@ static void set_stand_in(struct front *f, struct str name, bool is_down)
         struct errinfo ei = {0};
         if (!is_down) {
             http_server_unlisten(f->http, region);
-        } else if (http_server_listen(f->http, f->opts->regions[i].fd, region, &ei) != OK) {
+        } else if (http_server_listen(f->http, f->regions[i].fd, region, &ei) != OK) {
             LOG_ERROR("front", "cannot_stand_in", "region=%s error=%s", region, ei.message);
             f->is_standing_in[i] = false;
         }
@@ -527,12 +531,56 @@ static void set_stand_in(struct front *f, struct str name, bool is_down)
     }
 }
 
+/* A region of the account that joins while we run; its listening socket came with the line. */
+static void add_region(struct front *f, struct str name)
+{
+    int fd = f->control_new_fd;
+    f->control_new_fd = -1;
+    bool is_known = false;
+    for (size_t i = 0; i < f->region_count; i++) {
+        is_known = is_known || str_eq(name, str_of(f->regions[i].name));
+    }
+    struct front_region *r = &f->regions[f->region_count];
+    if (is_known || fd < 0 || f->region_count == FRONT_REGIONS_MAX || name.n >= sizeof(r->name)) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    *r = (struct front_region){.fd = fd};
+    memcpy(r->name, name.p, name.n);
+    f->region_count++;
+}
+
+static ssize_t read_control(struct front *f)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {f->control_line + f->control_n, sizeof(f->control_line) - f->control_n};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    ssize_t n = recvmsg(f->opts->control_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    for (struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL; h; h = CMSG_NXTHDR(&msg, h)) {
+        if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
+            if (f->control_new_fd >= 0) {
+                close(f->control_new_fd);
+            }
+            memcpy(&f->control_new_fd, CMSG_DATA(h), sizeof(int));
+        }
+    }
+    return n;
+}
+
+/* Lines: "down NAME", "up NAME", "add NAME" (with a socket). */
 static void on_control(void *ctx)
 {
     struct front *f = ctx;
     for (;;) {
-        ssize_t n = read(f->opts->control_fd, f->control_line + f->control_n,
-                         sizeof(f->control_line) - f->control_n);
+        ssize_t n = read_control(f);
         if (n <= 0) {
             break;
         }
@@ -541,9 +589,11 @@ static void on_control(void *ctx)
         struct str line;
         struct str tail;
         while (str_split(rest, '\n', &line, &tail)) {
-            struct str verb;
-            struct str name;
-            if (str_split(line, ' ', &verb, &name)) {
+            struct str verb = STR_NONE;
+            struct str name = STR_NONE;
+            if (str_split(line, ' ', &verb, &name) && str_eq(verb, STR("add"))) {
+                add_region(f, name);
+            } else if (name.n > 0) {
                 set_stand_in(f, name, str_eq(verb, STR("down")));
             }
             rest = tail;
@@ -632,9 +682,9 @@ static void on_end_signal(void *ctx, int signum)
         return;
     }
     http_server_unlisten(f->http, "global");
-    for (size_t i = 0; i < f->opts->region_count; i++) {
+    for (size_t i = 0; i < f->region_count; i++) {
         if (f->is_standing_in[i]) {
-            http_server_unlisten(f->http, f->opts->regions[i].name);
+            http_server_unlisten(f->http, f->regions[i].name);
         }
     }
     while (!list_is_empty(&f->held)) {
@@ -712,6 +762,9 @@ enum err front_run(const struct front_opts *opts, struct errinfo *ei)
     f->opts = opts;
     f->loop = loop_new();
     list_init(&f->held);
+    f->control_new_fd = -1;
+    f->region_count = opts->region_count;
+    memcpy(f->regions, opts->regions, sizeof(f->regions));
     f->http_metrics = http_metrics_new();
     f->feed = feed_new(f->loop, "front");
     front_record_init(&f->rec);

@@ -20,6 +20,11 @@ enum {
     FRONT_REQUESTS_MAX = 3000,
 };
 
+struct front_region {
+    char name[64];
+    int fd; /* the region's own listening socket */
+};
+
 struct front_opts {
     const char *account;
     const char *coordinator;
@@ -32,10 +37,7 @@ struct front_opts {
     int global_fd;
     int control_fd; /* "down NAME" and "up NAME" lines from the supervisor; -1 = none */
     size_t region_count;
-    struct {
-        char name[64];
-        int fd; /* the region's own listening socket */
-    } regions[FRONT_REGIONS_MAX];
+    struct front_region regions[FRONT_REGIONS_MAX];
 };
 
 /* Runs until SIGTERM or SIGINT. */

@@ -111,6 +111,8 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         json_out_cstr(o, since);
         json_out_key(o, "forcedOffline");
         json_out_bool(o, r->is_forced_offline);
+        json_out_key(o, "needsFullCopy");
+        json_out_bool(o, r->needs_full_copy);
         json_out_key(o, "inQuorum");
         json_out_bool(o, ((rec->q_mask >> r->id) & 1) != 0);
         json_out_key(o, "endpoint");
@@ -320,6 +322,40 @@ static enum err plan_level(const struct json *body, struct account_record *rec, 
     return account_plan_consistency(rec, &q, ei);
 }
 
+static enum err plan_regions(const struct json *body, struct str op, struct str region,
+                             bool is_forced, struct account_record *rec, struct errinfo *ei)
+{
+    int64_t now = clock_wall_ms();
+    if (str_eq(op, STR("regions/add"))) {
+        uint64_t priority = 0;
+        bool is_given = json_get(body, STR("priority")) != NULL;
+        if (is_given &&
+            (!json_get_u64(body, STR("priority"), &priority) || priority > REGIONS_MAX)) {
+            return err_set(ei, ERR_INVALID, "priority is no whole number from 1 to %d",
+                           REGIONS_MAX - 1);
+        }
+        return account_plan_add(rec, region, is_given ? (int64_t)priority : -1, now, ei);
+    }
+    if (str_eq(op, STR("regions/remove"))) {
+        return account_plan_remove(rec, region, is_forced, now, ei);
+    }
+    if (!str_eq(op, STR("regions/priority"))) {
+        return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
+    }
+    const struct json *list = json_get(body, STR("regions"));
+    struct str names[REGIONS_MAX];
+    if (list == NULL || list->type != JSON_ARRAY || list->count > REGIONS_MAX) {
+        return err_set(ei, ERR_INVALID, "regions is no list of at most %d names", REGIONS_MAX);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i]->type != JSON_STRING) {
+            return err_set(ei, ERR_INVALID, "regions holds something else than names");
+        }
+        names[i] = list->items[i]->text;
+    }
+    return account_plan_priorities(rec, names, list->count, now, ei);
+}
+
 static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
                      struct errinfo *ei)
 {
@@ -340,6 +376,9 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
     }
     if (str_eq(op, STR("online"))) {
         return account_plan_online(rec, region, now, ei);
+    }
+    if (str_starts(op, STR("regions/"))) {
+        return plan_regions(body, op, region, is_forced, rec, ei);
     }
     if (str_eq(op, STR("consistency"))) {
         return plan_level(body, rec, ei);

@@ -35,6 +35,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_DISK_RESERVE] =
         {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
          "server: refuse writes and hand over when less space is free; 0 = never"},
+    [PROC_LOG_BUDGET] = {"log-budget", CONF_SIZE, "0", 0, 0, 0,
+                         "server: log kept for regions that are away; beyond it they come back by "
+                         "a full copy; 0 = a fifth of the disk"},
     [PROC_SLOW_COMMIT] = {"slow-commit", CONF_DURATION, "5s", 10, 3600000, 0,
                           "server: a disk is slow whose commits take longer; the same everywhere"},
     [PROC_SLOW_FOR] = {"slow-for", CONF_DURATION, "10s", 10, 3600000, 0,
@@ -91,6 +94,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_DIR] = SERVER | COORDINATOR,
     [PROC_ENGINE] = SERVER,
     [PROC_DISK_RESERVE] = SERVER,
+    [PROC_LOG_BUDGET] = SERVER,
     [PROC_SLOW_COMMIT] = SERVER,
     [PROC_SLOW_FOR] = SERVER,
     [PROC_FAILOVER_HOLD] = SERVER,
@@ -223,6 +227,7 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .coordinator = conf_cstr(c, PROC_COORDINATOR),
         .secret = str_make(p->secret, p->secret_n),
         .disk_reserve_size = conf_u64(c, PROC_DISK_RESERVE),
+        .log_budget_size = conf_u64(c, PROC_LOG_BUDGET),
         .slow_commit_ms = (unsigned)conf_u64(c, PROC_SLOW_COMMIT),
         .slow_for_ms = (unsigned)conf_u64(c, PROC_SLOW_FOR),
         .failover_hold_ms = (unsigned)conf_u64(c, PROC_FAILOVER_HOLD),

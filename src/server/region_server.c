@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "account/region.h"
@@ -50,6 +51,8 @@ enum {
     STOP_GRACE_WRITES_MS = 300, /* for the answers of writes on their way */
     DRAIN_POLL_MS = 10,
     SPACE_PERIOD_MS = 250,
+    LOG_OPS_MIN = 1000, /* a region that lacks fewer entries is not what fills the log */
+    LOG_DISK_PART = 5,
     SUBMIT_MAX = 4096, /* writes and waits taken from the HTTP threads in one round */
 };
 
@@ -90,6 +93,9 @@ struct server {
     struct link_server *link_server;
     struct peer peers[SERVER_PEERS_MAX];
     size_t peer_count;
+    struct link_client *gone[SERVER_PEERS_MAX]; /* of regions that left, to be freed by the timer */
+    size_t gone_count;
+    struct loop_timer *gone_timer;
     struct map seen; /* key -> struct kept_kv, until the core exists */
     struct feed *feed;
     struct loop_timer *tick, *watchdog, *drain_poll, *space;
@@ -494,7 +500,9 @@ static void out_frame(void *ctx, struct link *l, struct str payload)
 static void out_down(void *ctx, struct link *l)
 {
     struct peer *p = ctx;
-    UNUSED(l);
+    if (p->out != l) {
+        return; /* of a client that was given up */
+    }
     p->out = NULL;
     region_on_link(p->server->region, p->id, false);
 }
@@ -515,9 +523,28 @@ static const char *peer_addr(const struct server *s, const struct record_region 
     return r->peer_addr;
 }
 
+/* Not at once: that a link goes down must not be told from inside the core. */
+static void free_gone(void *ctx)
+{
+    struct server *s = ctx;
+    while (s->gone_count > 0) {
+        link_client_free(s->gone[--s->gone_count]);
+    }
+}
+
 static void sync_peers(struct server *s)
 {
     const struct account_record *rec = region_record(s->region);
+    for (size_t i = 0; i < s->peer_count; i++) {
+        struct peer *p = &s->peers[i];
+        bool has_room = s->gone_count < ARRAY_COUNT(s->gone);
+        if (p->client && has_room &&
+            !record_region_const(rec, p->id)) { /* it has left the account */
+            s->gone[s->gone_count++] = p->client;
+            p->client = NULL;
+            loop_timer_set(s->gone_timer, 1, 0);
+        }
+    }
     for (size_t i = 0; i < rec->region_count; i++) {
         const struct record_region *r = &rec->regions[i];
         if (r->id == s->self || !r->peer_addr[0]) {
@@ -530,6 +557,8 @@ static void sync_peers(struct server *s)
             p = &s->peers[s->peer_count++];
             p->server = s;
             p->id = r->id;
+        }
+        if (!p->client) {
             struct link_events ev = {.ctx = p, .up = out_up, .frame = out_frame, .down = out_down};
             char hello[256];
             hello_text(s, hello, sizeof(hello));
@@ -612,6 +641,15 @@ static unsigned set_or(unsigned given, unsigned otherwise)
     return given > 0 ? given : otherwise;
 }
 
+static uint64_t log_budget(const struct server *s)
+{
+    struct statvfs v;
+    if (s->opts->log_budget_size > 0) {
+        return s->opts->log_budget_size;
+    }
+    return statvfs(s->opts->dir, &v) == 0 ? (uint64_t)v.f_blocks * v.f_frsize / LOG_DISK_PART : 0;
+}
+
 static enum err begin(struct server *s, const struct account_record *rec,
                       const struct record_region *me)
 {
@@ -640,6 +678,8 @@ static enum err begin(struct server *s, const struct account_record *rec,
         .timers = strcmp(s->opts->profile, "wan") == 0 ? region_timers_wan : region_timers_lan,
         .seed = s->incarnation,
     };
+    cfg.log_size_max = log_budget(s);
+    cfg.log_ops_min = LOG_OPS_MIN;
     cfg.timers.slow_commit_ms = set_or(s->opts->slow_commit_ms, cfg.timers.slow_commit_ms);
     cfg.timers.slow_for_ms = set_or(s->opts->slow_for_ms, cfg.timers.slow_for_ms);
     cfg.timers.failover_hold_ms = set_or(s->opts->failover_hold_ms, cfg.timers.failover_hold_ms);
@@ -823,6 +863,7 @@ static enum err server_start(struct server *s, struct errinfo *ei)
         .ctx = s, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
     coord_client_watch(s->coord, str_of(s->prefix), &ev);
     s->tick = loop_timer_new(s->loop, on_tick, s);
+    s->gone_timer = loop_timer_new(s->loop, free_gone, s);
     loop_timer_set(s->tick, TICK_MS_MAX, TICK_MS_MAX);
     s->drain_poll = loop_timer_new(s->loop, on_drain_poll, s);
     if (o->disk_reserve_size > 0 && strcmp(o->engine, "mem") != 0) {
@@ -849,11 +890,13 @@ static void server_stop(struct server *s)
     for (size_t i = 0; i < s->peer_count; i++) {
         link_client_free(s->peers[i].client);
     }
+    free_gone(s);
     link_server_free(s->link_server);
     if (s->coord) {
         coord_client_free(s->coord);
     }
     loop_timer_free(s->tick);
+    loop_timer_free(s->gone_timer);
     loop_timer_free(s->drain_poll);
     loop_timer_free(s->space);
     if (s->watchdog) {

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { SERVER_PEERS_MAX = 32 };
+enum { SERVER_PEERS_MAX = 64 /* ids of regions, also of those that left */ };
 
 struct region_server_opts {
     const char *account;
@@ -26,6 +26,7 @@ struct region_server_opts {
     /* With less free space than this, writes are refused with 503 and a writer hands over; the rest
      * is for what must still be written: entries of peers, compactions. 0 = never. */
     uint64_t disk_reserve_size;
+    uint64_t log_budget_size;   /* log kept for regions that lack it; 0 = a fifth of the disk */
     bool rejects_lost_sessions; /* 404/1002 to session tokens that name what a failover cut off */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* 0 = the profile's */
     /* POST /_holdfast/fault makes the disk slow or full, for drills. Refused unless http_fd listens on

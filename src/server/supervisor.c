@@ -47,6 +47,8 @@ struct sup_child {
     bool is_ready;
     bool is_silent;
     bool is_killed_for_silence;
+    bool is_retired;   /* stopped for good, or until it is started again */
+    usec retire_until; /* then it is killed */
     usec started_us;
     usec heard_us; /* last sign of life */
     unsigned backoff_ms;
@@ -172,9 +174,30 @@ static void child_start(void *ctx)
 
 void supervisor_start(struct sup_child *c)
 {
+    c->is_retired = false;
     if (c->pid == 0) {
         child_start(c);
+    } /* else it is on its way out: its end starts the next one */
+}
+
+void supervisor_retire(struct sup_child *c, unsigned grace_ms)
+{
+    c->is_retired = true;
+    c->retire_until = loop_now(c->sup->loop) + (usec)grace_ms * 1000;
+    loop_timer_set(c->restart, 0, 0);
+    if (c->pid != 0) {
+        kill(c->pid, SIGTERM);
+        kill(c->pid, SIGCONT); /* a frozen one could not obey */
     }
+}
+
+void sup_child_add_fd(struct sup_child *c, const struct sup_fd *fd)
+{
+    ASSERT(c->fd_count < SUP_FDS_MAX);
+    c->fds[c->fd_count] = fd->fd;
+    c->fd_name_copies[c->fd_count] = mem_strdup(fd->name);
+    c->fd_names[c->fd_count] = c->fd_name_copies[c->fd_count];
+    c->fd_count++;
 }
 
 /* ---- reaping ---- */
@@ -207,7 +230,7 @@ static void child_reaped(struct sup_child *c, int status)
     if (s->ev.stopped) {
         s->ev.stopped(s->ev.ctx, c, incarnation, how);
     }
-    if (s->is_stopping) {
+    if (s->is_stopping || c->is_retired) {
         return;
     }
     if (lived_ms >= SUP_BACKOFF_RESET_MS) {
@@ -307,6 +330,12 @@ static void on_watch(void *ctx)
     usec now = loop_now(s->loop);
     for (size_t i = 0; i < s->child_count; i++) {
         struct sup_child *c = s->children[i];
+        if (c->pid != 0 && c->is_retired && now >= c->retire_until) {
+            LOG_WARN("supervisor", "child_killed", "child=%s reason=%s", c->name,
+                     "did not stop in time");
+            c->retire_until = UINT64_MAX;
+            kill(c->pid, SIGKILL);
+        }
         if (c->pid == 0 || c->watchdog_ms == 0 || !c->is_ready) {
             continue;
         }
@@ -386,11 +415,8 @@ struct sup_child *supervisor_add(struct supervisor *s, const struct sup_spec *sp
         c->argv[i + 1] = mem_strdup(spec->argv[i]);
     }
     for (size_t i = 0; i < spec->fd_count; i++) {
-        c->fds[i] = spec->fds[i].fd;
-        c->fd_name_copies[i] = mem_strdup(spec->fds[i].name);
-        c->fd_names[i] = c->fd_name_copies[i];
+        sup_child_add_fd(c, &spec->fds[i]);
     }
-    c->fd_count = spec->fd_count;
     c->log_path = spec->log_path ? mem_strdup(spec->log_path) : NULL;
     c->watchdog_ms = spec->watchdog_ms;
     c->kill_ms = spec->kill_ms;

@@ -59,6 +59,10 @@ enum err supervisor_new(struct loop *loop, const struct sup_events *ev, struct s
 void supervisor_free(struct supervisor *s);
 struct sup_child *supervisor_add(struct supervisor *s, const struct sup_spec *spec);
 void supervisor_start(struct sup_child *c);
+/* SIGTERM, SIGKILL after grace_ms, and no restart until supervisor_start is called again. */
+void supervisor_retire(struct sup_child *c, unsigned grace_ms);
+/* One more socket for its next process; the present one is not told. */
+void sup_child_add_fd(struct sup_child *c, const struct sup_fd *fd);
 /* SIGINT to all, SIGKILL after grace_ms; `done` once all are reaped. No restarts any more. */
 void supervisor_stop(struct supervisor *s, unsigned grace_ms, void (*done)(void *ctx), void *ctx);
 

@@ -30,68 +30,11 @@
 #include "net/loop.h"
 #include "net/sockets.h"
 #include "server/supervisor.h"
+#include "server/up_int.h"
 #include "json/json.h"
 
 const char up_well_known_key[] =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
-
-enum {
-    FORMAT_NOW = 1,
-    TXN_TIMEOUT_MS = 1000,
-    RETRY_MS = 20,
-    BIND_WAIT_MS = 5000,
-    STOP_GRACE_MS = 5000,
-    PATIENCE_MS = 5000, /* then an unfinished start is explained */
-    PATH_SIZE = 4096,
-    SECRET_BYTES = 32,
-    KEY_BYTES = 64,
-    PROXIES_MAX = UP_REGIONS_MAX * UP_REGIONS_MAX,
-};
-
-struct up_region {
-    struct up *up;
-    char name[RECORD_NAME_MAX];
-    region_id id;
-    unsigned port, peer_port;
-    int http_fd, peer_fd;
-    struct sup_child *child;
-    uint64_t stopped_incarnation; /* to be confirmed to the coordinator; 0 = nothing */
-    bool is_confirming;
-};
-
-struct up_proxy {                       /* one directed link through the fault proxy */
-    char name[2 * RECORD_NAME_MAX + 8]; /* "east>west", "east>coordinator" */
-    size_t from;
-    size_t to; /* region index, or region_count for the coordinator */
-    int fd;
-    unsigned port, upstream_port;
-};
-
-struct up {
-    struct up_opts opts;
-    char dir[PATH_SIZE - 256];
-    int lock_fd;
-    struct loop *loop;
-    struct supervisor *sup;
-    struct coord_client *coord;
-    int coord_fd, global_fd, control_fd;
-    unsigned coord_port, control_port;
-    char key[96]; /* as in the account record */
-    char coord_secret[64];
-    size_t region_count;
-    struct up_region regions[UP_REGIONS_MAX];
-    struct up_proxy proxies[PROXIES_MAX];
-    size_t proxy_count;
-    struct sup_child *coordinator, *front, *proxy;
-    int front_control[2]; /* we write "down NAME" / "up NAME" lines to [0] */
-    struct loop_timer *retry;
-    struct loop_timer *patience;
-    bool is_kept; /* the account was here before */
-    bool is_record_ready, is_announced, is_ending;
-    usec started_us;
-    char prefix[RECORD_NAME_MAX + 64];
-    struct errinfo failure;
-};
 
 /* ---- directory ---- */
 
@@ -185,6 +128,22 @@ static enum err check_kept(const struct up *up, const char *what, const char *op
     return ERR_CONFIG;
 }
 
+/* `v`: as in account.json, NULL when the account is new. */
+static void load_region(struct up *up, const struct json *v, struct str name, bool is_member)
+{
+    uint64_t slot = 0;
+    if (up->region_count == UP_REGIONS_MAX || name.n >= RECORD_NAME_MAX) {
+        return;
+    }
+    struct up_region *r = &up->regions[up->region_count];
+    r->slot = v && json_get_u64(v, STR("slot"), &slot) && slot < UP_REGIONS_MAX ? (unsigned)slot
+                                                                                : up_free_slot(up);
+    up->region_count++;
+    r->up = up;
+    r->is_member = is_member;
+    memcpy(r->name, name.p, name.n);
+}
+
 /* What an earlier start decided is kept; options may repeat it but not contradict it. */
 static enum err load_account(struct up *up, struct errinfo *ei)
 {
@@ -237,7 +196,7 @@ static enum err load_account(struct up *up, struct errinfo *ei)
             }
             is_same =
                 is_same && i < up->opts.region_count && str_eq(name, str_of(up->opts.regions[i]));
-            memcpy(up->regions[i].name, name.p, name.n);
+            load_region(up, regions->items[i], name, /* is_member= */ true);
         }
         if (up->opts.has_regions && (!is_same || up->opts.region_count != count)) {
             ret = err_set(ei, ERR_CONFIG, "the account in %s has other regions than --regions says",
@@ -245,11 +204,16 @@ static enum err load_account(struct up *up, struct errinfo *ei)
             err_hint(ei, "leave --regions out, or start another account with another --dir");
             goto out;
         }
-        up->region_count = count;
+        const struct json *former = json_get(doc, STR("formerRegions"));
+        for (size_t i = 0; former && i < former->count; i++) {
+            struct str name;
+            if (json_get_str(former->items[i], STR("name"), &name)) {
+                load_region(up, former->items[i], name, /* is_member= */ false);
+            }
+        }
     } else {
-        up->region_count = up->opts.region_count;
-        for (size_t i = 0; i < up->region_count; i++) {
-            memcpy(up->regions[i].name, up->opts.regions[i], RECORD_NAME_MAX);
+        for (size_t i = 0; i < up->opts.region_count; i++) {
+            load_region(up, NULL, str_of(up->opts.regions[i]), /* is_member= */ true);
         }
     }
     if (up->opts.key) {
@@ -272,6 +236,9 @@ static void regions_json(struct up *up, struct json_out *o, bool with_pids)
     json_out_array(o);
     for (size_t i = 0; i < up->region_count; i++) {
         char endpoint[64];
+        if (!up->regions[i].is_member) {
+            continue;
+        }
         (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
         json_out_object(o);
         json_out_key(o, "name");
@@ -281,13 +248,33 @@ static void regions_json(struct up *up, struct json_out *o, bool with_pids)
         if (with_pids) {
             json_out_key(o, "pid");
             json_out_u64(o, (uint64_t)sup_child_pid(up->regions[i].child));
+        } else {
+            json_out_key(o, "slot");
+            json_out_u64(o, up->regions[i].slot);
         }
         json_out_object_end(o);
     }
     json_out_array_end(o);
 }
 
-static enum err save_account(struct up *up, struct errinfo *ei)
+/* Regions that were removed: added back they get their directory and their port again. */
+static void former_json(struct up *up, struct json_out *o)
+{
+    json_out_array(o);
+    for (size_t i = 0; i < up->region_count; i++) {
+        if (!up->regions[i].is_member) {
+            json_out_object(o);
+            json_out_key(o, "name");
+            json_out_cstr(o, up->regions[i].name);
+            json_out_key(o, "slot");
+            json_out_u64(o, up->regions[i].slot);
+            json_out_object_end(o);
+        }
+    }
+    json_out_array_end(o);
+}
+
+enum err up_save_account(struct up *up, struct errinfo *ei)
 {
     struct buf text;
     struct json_out o;
@@ -322,6 +309,8 @@ static enum err save_account(struct up *up, struct errinfo *ei)
     json_out_u64(&o, (uint64_t)getpid());
     json_out_key(&o, "regions");
     regions_json(up, &o, false);
+    json_out_key(&o, "formerRegions");
+    former_json(up, &o);
     json_out_object_end(&o);
     buf_add_char(&text, '\n');
     char path[PATH_SIZE];
@@ -335,8 +324,8 @@ static enum err save_account(struct up *up, struct errinfo *ei)
 
 /* An account that ran here before may still be going down: after a SIGKILL of its supervisor its
  * processes hold their sockets for a moment longer than it held the directory. */
-static enum err listen_on(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port,
-                          struct errinfo *ei)
+enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port,
+                   struct errinfo *ei)
 {
     char addr[32];
     uint16_t got = 0;
@@ -364,21 +353,28 @@ static enum err listen_on(struct up *up, unsigned port, int *ret_fd, unsigned *r
 
 static enum err open_sockets(struct up *up, struct errinfo *ei)
 {
-    TRY(listen_on(up, up->opts.port, &up->global_fd, &up->opts.port, ei));
-    TRY(listen_on(up, 0, &up->coord_fd, &up->coord_port, ei));
+    TRY(up_listen(up, up->opts.port, &up->global_fd, &up->opts.port, ei));
+    TRY(up_listen(up, 0, &up->coord_fd, &up->coord_port, ei));
+    size_t members = 0;
     for (size_t i = 0; i < up->region_count; i++) {
-        struct up_region *r = &up->regions[i];
-        r->up = up;
-        TRY(listen_on(up, up->opts.port + 1 + (unsigned)i, &r->http_fd, &r->port, ei));
-        TRY(listen_on(up, 0, &r->peer_fd, &r->peer_port, ei));
+        if (up->regions[i].is_member) {
+            TRY(up_open_region(up, &up->regions[i], ei));
+            members++;
+        }
     }
     if (!up->opts.has_fault_proxy) {
         return OK;
     }
-    TRY(listen_on(up, 0, &up->control_fd, &up->control_port, ei));
+    if (members > UP_PROXY_REGIONS_MAX) {
+        return err_set(ei, ERR_CONFIG, "the fault proxy takes at most %d regions, not %zu",
+                       UP_PROXY_REGIONS_MAX, members);
+    }
+    TRY(up_listen(up, 0, &up->control_fd, &up->control_port, ei));
     for (size_t from = 0; from < up->region_count; from++) {
         for (size_t to = 0; to <= up->region_count; to++) {
-            if (from == to) {
+            bool is_there = up->regions[from].is_member &&
+                            (to == up->region_count || up->regions[to].is_member);
+            if (from == to || !is_there) {
                 continue;
             }
             struct up_proxy *p = &up->proxies[up->proxy_count++];
@@ -389,9 +385,9 @@ static enum err open_sockets(struct up *up, struct errinfo *ei)
             p->to = to;
             p->upstream_port = is_coord ? up->coord_port : up->regions[to].peer_port;
             /* By number: a link that refuses for a while keeps its port. */
-            TRY(listen_on(up, 0, &p->fd, &p->port, ei));
+            TRY(up_listen(up, 0, &p->fd, &p->port, ei));
             (void)close(p->fd);
-            TRY(listen_on(up, p->port, &p->fd, &p->port, ei));
+            TRY(up_listen(up, p->port, &p->fd, &p->port, ei));
         }
     }
     return OK;
@@ -451,35 +447,43 @@ static enum err add_child(struct up *up, const char *role, const char *name, str
     return OK;
 }
 
+enum err up_add_server(struct up *up, size_t i, struct errinfo *ei)
+{
+    struct up_region *r = &up->regions[i];
+    struct buf b;
+    buf_init(&b, 64 << 10);
+    const struct up_proxy *to_coord = find_proxy(up, i, up->region_count);
+    conf_common(up, &b, to_coord ? to_coord->port : up->coord_port);
+    buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
+               up->opts.engine);
+    buf_printf(&b, "disk-reserve = %" PRIu64 "\nlog-budget = %" PRIu64 "\n",
+               up->opts.disk_reserve_size, up->opts.log_budget_size);
+    buf_printf(&b, "session-after-loss = %s\n",
+               up->opts.rejects_lost_sessions ? "reject" : "accept");
+    buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
+               up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
+    buf_printf(&b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
+    const char *sep = "peer-override = ";
+    for (size_t to = 0; to < up->region_count; to++) {
+        const struct up_proxy *p = find_proxy(up, i, to);
+        if (p) {
+            buf_printf(&b, "%s%s=127.0.0.1:%u", sep, up->regions[to].name, p->port);
+            sep = ",";
+        }
+    }
+    buf_add_char(&b, '\n');
+    struct sup_fd fds[] = {{r->http_fd, "http"}, {r->peer_fd, "peer"}};
+    enum err err = add_child(up, "server", r->name, &b, fds, 2, true, r, &r->child, ei);
+    buf_done(&b);
+    return err;
+}
+
 static enum err add_servers(struct up *up, struct errinfo *ei)
 {
     for (size_t i = 0; i < up->region_count; i++) {
-        struct up_region *r = &up->regions[i];
-        struct buf b;
-        buf_init(&b, 64 << 10);
-        const struct up_proxy *to_coord = find_proxy(up, i, up->region_count);
-        conf_common(up, &b, to_coord ? to_coord->port : up->coord_port);
-        buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
-                   up->opts.engine);
-        buf_printf(&b, "disk-reserve = %" PRIu64 "\n", up->opts.disk_reserve_size);
-        buf_printf(&b, "session-after-loss = %s\n",
-                   up->opts.rejects_lost_sessions ? "reject" : "accept");
-        buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
-                   up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
-        buf_printf(&b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
-        const char *sep = "peer-override = ";
-        for (size_t to = 0; to < up->region_count; to++) {
-            const struct up_proxy *p = find_proxy(up, i, to);
-            if (p) {
-                buf_printf(&b, "%s%s=127.0.0.1:%u", sep, up->regions[to].name, p->port);
-                sep = ",";
-            }
+        if (up->regions[i].is_member) {
+            TRY(up_add_server(up, i, ei));
         }
-        buf_add_char(&b, '\n');
-        struct sup_fd fds[] = {{r->http_fd, "http"}, {r->peer_fd, "peer"}};
-        enum err err = add_child(up, "server", r->name, &b, fds, 2, true, r, &r->child, ei);
-        buf_done(&b);
-        TRY(err);
     }
     return OK;
 }
@@ -506,6 +510,9 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     fds[n++] = (struct sup_fd){up->front_control[1], "control"};
     char names[UP_REGIONS_MAX][RECORD_NAME_MAX + 8];
     for (size_t i = 0; i < up->region_count; i++) {
+        if (!up->regions[i].is_member) {
+            continue;
+        }
         (void)snprintf(names[i], sizeof(names[i]), "region-%s", up->regions[i].name);
         fds[n++] = (struct sup_fd){up->regions[i].http_fd, names[i]};
     }
@@ -559,7 +566,7 @@ static enum err fill_record(struct up *up, struct account_record *rec, bool is_n
             random_base64(rec->key[i], sizeof(rec->key[i]), KEY_BYTES);
         }
         random_base64(rec->peer_secret, sizeof(rec->peer_secret), SECRET_BYTES);
-        for (size_t i = 0; i < up->region_count; i++) {
+        for (size_t i = 0; i < up->region_count; i++) { /* all are members */
             char endpoint[64];
             char peer[64];
             (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
@@ -570,7 +577,7 @@ static enum err fill_record(struct up *up, struct account_record *rec, bool is_n
     }
     for (size_t i = 0; i < up->region_count; i++) {
         struct record_region *r = record_region_by_name(rec, str_of(up->regions[i].name));
-        if (r) {
+        if (r && up->regions[i].is_member) {
             up->regions[i].id = r->id;
             (void)snprintf(r->endpoint, sizeof(r->endpoint), "http://127.0.0.1:%u/",
                            up->regions[i].port);
@@ -592,10 +599,32 @@ static void up_fail(struct up *up)
     loop_stop(up->loop);
 }
 
+static void on_record_changed(void *ctx, const struct coord_kv *kv);
+
+/* What the watch has shown before we were ready: regions may have come and gone since account.json
+ * was written. */
+static void on_record_again(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
+{
+    struct up *up = ctx;
+    if (err != OK) {
+        loop_timer_set(up->again, RETRY_MS, 0);
+        return;
+    }
+    for (size_t i = 0; err == OK && i < n; i++) {
+        on_record_changed(up, &kvs[i]);
+    }
+}
+
+static void read_again(void *ctx)
+{
+    struct up *up = ctx;
+    coord_client_read(up->coord, str_of(up->prefix), TXN_TIMEOUT_MS, on_record_again, up);
+}
+
 static void start_rest(struct up *up)
 {
     up->is_record_ready = true;
-    if (save_account(up, &up->failure) != OK) {
+    if (up_save_account(up, &up->failure) != OK) {
         up_fail(up);
         return;
     }
@@ -604,8 +633,11 @@ static void start_rest(struct up *up)
     }
     supervisor_start(up->front);
     for (size_t i = 0; i < up->region_count; i++) {
-        supervisor_start(up->regions[i].child);
+        if (up->regions[i].is_member) {
+            supervisor_start(up->regions[i].child);
+        }
     }
+    read_again(up);
 }
 
 static void on_record_put(void *ctx, const struct coord_txn_result *res)
@@ -670,13 +702,13 @@ static void record_retry(void *ctx)
     coord_client_read(up->coord, str_of(up->prefix), TXN_TIMEOUT_MS, on_record_read, up);
 }
 
-/* Keys may be rotated while we run: tools find the present one in account.json. */
+/* Keys may be rotated while we run: tools find the present one in account.json. Regions come and go. */
 static void on_record_changed(void *ctx, const struct coord_kv *kv)
 {
     struct up *up = ctx;
     char key[sizeof(up->prefix) + 16];
     (void)snprintf(key, sizeof(key), "%srecord", up->prefix);
-    if (!up->is_record_ready || kv->is_deleted || !str_eq(kv->key, str_of(key))) {
+    if (!up->is_record_ready || up->is_ending || kv->is_deleted || !str_eq(kv->key, str_of(key))) {
         return;
     }
     struct arena arena;
@@ -686,10 +718,12 @@ static void on_record_changed(void *ctx, const struct coord_kv *kv)
     enum err err = record_decode(&arena, kv->value, rec, &ei);
     if (err == OK && strcmp(rec->key[0], up->key) != 0) {
         (void)snprintf(up->key, sizeof(up->key), "%s", rec->key[0]);
-        err = save_account(up, &ei);
+        err = up_save_account(up, &ei);
     }
     if (err != OK) {
         LOG_ERROR("up", "key_not_saved", "error=%s", ei.message);
+    } else {
+        up_follow(up, rec, kv->rev);
     }
     explicit_bzero(rec, sizeof(*rec));
     arena_done(&arena);
@@ -733,11 +767,26 @@ static void confirm_stop(struct up_region *r)
     coord_client_txn(up->coord, &txn, TXN_TIMEOUT_MS, on_stop_confirmed, r);
 }
 
-static void tell_front(struct up *up, const char *what, const struct up_region *r)
+void up_tell_front(struct up *up, const char *what, const struct up_region *r, int with_fd)
 {
     char line[RECORD_NAME_MAX + 16];
     int n = snprintf(line, sizeof(line), "%s %s\n", what, r->name);
-    if (send(up->front_control[0], line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {line, (size_t)n};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (with_fd >= 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(h), &with_fd, sizeof(int));
+    }
+    if (sendmsg(up->front_control[0], &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != n) {
         LOG_WARN("up", "front_not_told", "what=%s region=%s", what, r->name);
     }
 }
@@ -745,7 +794,7 @@ static void tell_front(struct up *up, const char *what, const struct up_region *
 static struct up_region *region_of(struct up *up, struct sup_child *c)
 {
     for (size_t i = 0; i < up->region_count; i++) {
-        if (up->regions[i].child == c) {
+        if (c && up->regions[i].child == c) {
             return &up->regions[i];
         }
     }
@@ -758,7 +807,7 @@ static void on_child_stopped(void *ctx, struct sup_child *c, uint64_t incarnatio
     UNUSED(how);
     struct up_region *r = region_of(up, c);
     if (r && !up->is_ending) {
-        tell_front(up, "down", r);
+        up_tell_front(up, "down", r, -1);
         r->stopped_incarnation = incarnation;
         confirm_stop(r);
     }
@@ -769,7 +818,7 @@ static void on_child_silent(void *ctx, struct sup_child *c, bool is_silent)
     struct up *up = ctx;
     struct up_region *r = region_of(up, c);
     if (r) {
-        tell_front(up, is_silent ? "down" : "up", r);
+        up_tell_front(up, is_silent ? "down" : "up", r, -1);
     }
 }
 
@@ -817,6 +866,9 @@ static void print_summary(const struct up *up)
     printf("  endpoint   http://127.0.0.1:%u/\n", up->opts.port);
     printf("  key        %s\n", up->key);
     for (size_t i = 0; i < up->region_count; i++) {
+        if (!up->regions[i].is_member) {
+            continue;
+        }
         printf("  %-10s http://127.0.0.1:%u/   %s\n", up->regions[i].name, up->regions[i].port,
                i == 0 ? "first choice for writes" : "takes over in this order");
     }
@@ -838,7 +890,8 @@ static void announce_when_ready(struct up *up)
 {
     bool is_ready = sup_child_is_ready(up->front);
     for (size_t i = 0; i < up->region_count; i++) {
-        is_ready = is_ready && sup_child_is_ready(up->regions[i].child);
+        is_ready =
+            is_ready && (!up->regions[i].is_member || sup_child_is_ready(up->regions[i].child));
     }
     if (!is_ready || up->is_announced) {
         return;
@@ -865,7 +918,7 @@ static void on_patience_lost(void *ctx)
         fprintf(stderr, " the account record");
     }
     for (size_t i = 0; up->is_record_ready && i < up->region_count; i++) {
-        if (!sup_child_is_ready(up->regions[i].child)) {
+        if (up->regions[i].is_member && !sup_child_is_ready(up->regions[i].child)) {
             fprintf(stderr, " server %s (%s/run/%s.log)", up->regions[i].name, up->dir,
                     up->regions[i].name);
         }
@@ -881,14 +934,15 @@ static void on_child_ready(void *ctx, struct sup_child *c)
     struct up *up = ctx;
     struct up_region *r = region_of(up, c);
     if (r) {
-        tell_front(up, "up", r);
+        up_tell_front(up, "up", r, -1);
     }
     if (c == up->front) {
         /* A front that starts late, or again, learns who is away now. */
         for (size_t i = 0; i < up->region_count; i++) {
             struct sup_child *server = up->regions[i].child;
-            if (up->is_announced && (!sup_child_is_ready(server) || sup_child_is_silent(server))) {
-                tell_front(up, "down", &up->regions[i]);
+            if (server && up->is_announced &&
+                (!sup_child_is_ready(server) || sup_child_is_silent(server))) {
+                up_tell_front(up, "down", &up->regions[i], -1);
             }
         }
     }
@@ -937,6 +991,7 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     (void)snprintf(record_key, sizeof(record_key), "%srecord", up->prefix);
     coord_client_watch(up->coord, str_of(record_key), &watch); /* not the heartbeats beside it */
     up->retry = loop_timer_new(up->loop, record_retry, up);
+    up->again = loop_timer_new(up->loop, read_again, up);
     up->patience = loop_timer_new(up->loop, on_patience_lost, up);
     loop_timer_set(up->patience, PATIENCE_MS, PATIENCE_MS);
     loop_on_signal(up->loop, SIGTERM, on_end_signal, up);
@@ -968,6 +1023,7 @@ enum err up_run(const struct up_opts *opts, struct errinfo *ei)
     if (up->coord) {
         coord_client_free(up->coord);
         loop_timer_free(up->retry);
+        loop_timer_free(up->again);
         loop_timer_free(up->patience);
     }
     supervisor_free(up->sup);

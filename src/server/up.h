@@ -47,6 +47,7 @@ struct up_opts {
     unsigned kill_ms;     /* ... and it is killed after this; 0 = never */
     const char *webhook, *webhook_secret_file; /* NULL = none */
     const char *log_level;
+    uint64_t log_budget_size;   /* as the server's option */
     uint64_t disk_reserve_size; /* a region with less free space takes no writes; 0 = never */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* as the server's options */
 };

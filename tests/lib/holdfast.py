@@ -227,11 +227,12 @@ def is_running(pid):
 class Up:
     """`holdfast up` in a process group of its own, in a directory that goes away at the end."""
 
-    def __init__(self, regions=None, args=(), fault_proxy=False, consistency=None, start=True):
+    def __init__(self, regions=None, args=(), fault_proxy=False, consistency=None, start=True,
+                 spare_ports=0):
         self.region_names = regions or REGIONS
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
         self.data = self.dir / "data"
-        self.port = free_ports(len(self.region_names) + 1)
+        self.port = free_ports(len(self.region_names) + 1 + spare_ports)
         self.args = list(args)
         if fault_proxy:
             self.args.append("--fault-proxy")

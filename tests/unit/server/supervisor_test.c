@@ -442,6 +442,37 @@ T_TEST("who does not listen is killed when the grace is over, or at once when as
     }
 }
 
+T_TEST("a child that is retired ends and stays away until it is started again")
+{
+    setup();
+    struct sup_child *c = add("ready", NULL, (struct sup_spec){.name = "one"});
+    struct sup_child *deaf = add("deaf", NULL, (struct sup_spec){.name = "two"});
+    supervisor_start(c);
+    supervisor_start(deaf);
+    w.want_ready = 2;
+    loop_until(w.loop, enough);
+    supervisor_retire(c, 5000);
+    w.want_stopped = 1;
+    loop_until(w.loop, enough);
+    t_eq_cstr(w.how, "exit 0");
+    supervisor_retire(deaf, 100); /* does not listen: killed */
+    w.want_stopped = 2;
+    loop_until(w.loop, enough);
+    t_eq_cstr(w.how, "signal 9");
+    unsigned before = w.started;
+    loop_for_ms(w.loop, 250);
+    t_eq_u64(w.started, before);
+    supervisor_start(c);
+    w.want_ready = 3;
+    loop_until(w.loop, enough);
+    supervisor_retire(c, 5000);
+    supervisor_start(c); /* still on its way out: its end starts the next one */
+    w.want_ready = 4;
+    loop_until(w.loop, enough);
+    t_check(sup_child_pid(c) != 0);
+    teardown();
+}
+
 T_TEST("stopping when nothing runs is done at once")
 {
     setup();

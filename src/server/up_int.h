@@ -1,0 +1,85 @@
+/* Inside of `holdfast up`: up.c and up_regions.c. */
+#pragma once
+
+#include "account/record.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "coord/coord_client.h"
+#include "net/loop.h"
+#include "server/supervisor.h"
+#include "server/up.h"
+
+enum {
+    FORMAT_NOW = 1,
+    TXN_TIMEOUT_MS = 1000,
+    RETRY_MS = 20,
+    BIND_WAIT_MS = 5000,
+    STOP_GRACE_MS = 5000,
+    PATIENCE_MS = 5000, /* then an unfinished start is explained */
+    PATH_SIZE = 4096,
+    SECRET_BYTES = 32,
+    KEY_BYTES = 64,
+    PROXIES_MAX = UP_REGIONS_MAX * UP_REGIONS_MAX,
+};
+
+struct up_region {
+    struct up *up;
+    char name[RECORD_NAME_MAX];
+    region_id id;
+    bool is_member; /* in the account; else it was, and its data and port wait for it */
+    unsigned slot;  /* its port is the global one + 1 + slot, now and later */
+    unsigned port, peer_port;
+    int http_fd, peer_fd;
+    struct sup_child *child;
+    uint64_t stopped_incarnation; /* to be confirmed to the coordinator; 0 = nothing */
+    bool is_confirming;
+};
+
+struct up_proxy {                       /* one directed link through the fault proxy */
+    char name[2 * RECORD_NAME_MAX + 8]; /* "east>west", "east>coordinator" */
+    size_t from;
+    size_t to; /* region index, or region_count for the coordinator */
+    int fd;
+    unsigned port, upstream_port;
+};
+
+struct up {
+    struct up_opts opts;
+    char dir[PATH_SIZE - 256];
+    int lock_fd;
+    struct loop *loop;
+    struct supervisor *sup;
+    struct coord_client *coord;
+    int coord_fd, global_fd, control_fd;
+    unsigned coord_port, control_port;
+    char key[96]; /* as in the account record */
+    char coord_secret[64];
+    size_t region_count; /* also of those that were members once */
+    struct up_region regions[UP_REGIONS_MAX];
+    struct up_proxy proxies[PROXIES_MAX];
+    size_t proxy_count;
+    struct sup_child *coordinator, *front, *proxy;
+    int front_control[2]; /* we write "down NAME" / "up NAME" lines to [0] */
+    struct loop_timer *retry;
+    struct loop_timer *again; /* reads the record again and follows it */
+    bool is_putting_addresses;
+    struct loop_timer *patience;
+    bool is_kept; /* the account was here before */
+    bool is_record_ready, is_announced, is_ending;
+    usec started_us;
+    char prefix[RECORD_NAME_MAX + 64];
+    struct errinfo failure;
+};
+
+/* ---- up.c ---- */
+enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port,
+                   struct errinfo *ei) MUST_CHECK;
+enum err up_add_server(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
+enum err up_save_account(struct up *up, struct errinfo *ei) MUST_CHECK;
+void up_tell_front(struct up *up, const char *what, const struct up_region *r, int with_fd);
+
+/* ---- up_regions.c ---- */
+enum err up_open_region(struct up *up, struct up_region *r, struct errinfo *ei) MUST_CHECK;
+unsigned up_free_slot(const struct up *up);
+/* Starts and stops servers so that they are those of the record; addresses follow. */
+void up_follow(struct up *up, const struct account_record *rec, coord_rev rev);

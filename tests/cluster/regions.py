@@ -1,0 +1,168 @@
+"""Regions join, leave and come back while the account works."""
+import json
+import os
+import signal
+import time
+
+from holdfast import Tap, Up, Writers, comment, eq, is_running, pk, until
+
+tap = Tap()
+up = Up(regions=["east", "west"], spare_ports=2)
+tap.cleanup(up.end)
+state = {}
+
+
+def learn_regions():
+    """As a tool does: from account.json."""
+    doc = json.loads((up.data / "account.json").read_text())
+    up.regions = doc["regions"]
+    up.region_names = [r["name"] for r in doc["regions"]]
+    return up.region_names
+
+
+def must(*args):
+    code, out, err = up.cli("account", *args)
+    eq(code, 0, f"account {' '.join(args)}: {out}{err}")
+    return out
+
+
+def listed():
+    doc = up.call("GET", "/").doc
+    return [r["name"] for r in doc["readableLocations"]]
+
+
+@tap.test("a region added under load gets everything, under the next id and port")
+def _():
+    c = state["container"] = up.make_container("regions")
+    load = state["load"] = Writers(up, c, threads=4)
+    load.more(200)
+    seen = []
+
+    def lists():
+        seen.append(tuple(listed()))
+        return load.count()
+    before = up.show()["tokenVersion"]
+    started = time.monotonic()
+    lists()
+    must("regions", "add", "south")
+    comment(f"online after {time.monotonic() - started:.2f} s")
+    lists()
+    eq(learn_regions(), ["east", "west", "south"], "account.json")
+    account = up.show()
+    south = next(r for r in account["regions"] if r["name"] == "south")
+    eq((south["id"], south["priority"], south["state"]), (3, 2, "ONLINE_READ"), "south")
+    eq(account["tokenVersion"], before + 1, "token version")
+    eq(listed(), ["east", "west", "south"], "account document")
+    load.more(100)
+    load.end()
+    assert load.gap() < 2, load.gap()
+    eq(load.check(allow_feed=False), 0, "in the feed")
+    load.check_regions()
+
+
+@tap.test("refusals say why, with the status that clients understand")
+def _():
+    cases = [("add", {"region": "West"}, 400, "in the account already"),
+             ("add", {"region": "a/b"}, 400, "letters"),
+             ("add", {"region": "center", "priority": 0}, 400, "write region"),
+             ("add", {"region": "center", "priority": -1}, 400, "priority"),
+             ("remove", {"region": "east"}, 400, "takes the account's writes"),
+             ("remove", {"region": "nowhere"}, 400, "no region"),
+             ("priority", {"regions": ["east", "west"]}, 400, "all 3 regions"),
+             ("priority", {"regions": "east"}, 400, "list"),
+             ("twist", {"region": "east"}, 404, "no such operation")]
+    for op, body, status, text in cases:
+        a = up.call("POST", f"/_holdfast/account/regions/{op}", body=body)
+        eq(a.status, status, f"{op} {body}: {a}")
+        assert text in a.text, (text, a)
+    code, _, err = up.cli("account", "regions", "remove")
+    eq(code, 2, err)
+
+
+@tap.test("a region removed under load: 403/1008 there, its process ends, the others go on")
+def _():
+    load = Writers(up, state["container"], threads=4)
+    load.more(50)
+    west = up.client("west")
+    eq(west.get("/dbs").status, 200, "before")
+    pid = up.children()["server/west"]
+    must("regions", "remove", "west")
+    until("the process of west has ended", lambda: not is_running(pid))
+    eq(listed(), ["east", "south"], "account document")
+    def answers_gone():
+        a = up.call("GET", "/dbs", region="west", timeout=3)
+        return (a.status, a.substatus) == (403, 1008)
+    until("the front answers for west", answers_gone)
+    west.close()
+    load.more(100)
+    load.end()
+    assert load.gap() < 2, load.gap()
+    eq(learn_regions(), ["east", "south"], "account.json")
+    eq(load.check(allow_feed=False), 0, "in the feed")
+    load.check_regions()
+
+
+@tap.test("the changed set outlives a restart")
+def _():
+    eq(up.stop(), 0, "exit code")
+    up.start()
+    eq(learn_regions(), ["east", "south"], "account.json")
+    up.healthy()
+    eq(listed(), ["east", "south"], "account document")
+    eq(sorted(k for k in up.children() if k.startswith("server/")), ["server/east", "server/south"], "servers")
+
+
+@tap.test("a region added back has its old id and port, and brings its data up to date")
+def _():
+    load = Writers(up, state["container"], threads=4)
+    load.more(100)
+    started = time.monotonic()
+    must("regions", "add", "west", "--priority", "1")
+    comment(f"online after {time.monotonic() - started:.2f} s")
+    learn_regions()
+    west = next(r for r in up.show()["regions"] if r["name"] == "west")
+    eq((west["id"], west["priority"]), (2, 1), "west")
+    eq(up.region("west")["endpoint"], f"http://127.0.0.1:{up.port + 2}/", "its port")
+    load.more(100)
+    load.end()
+    eq(load.check(allow_feed=False), 0, "in the feed")
+    load.check_regions()
+
+
+@tap.test("another order of the regions: the first one takes the writes, nothing is lost")
+def _():
+    load = Writers(up, state["container"], threads=4)
+    load.more(50)
+    must("regions", "priority", "south,east,west")
+    eq(up.writer(), "south", "writer")
+    eq(listed(), ["south", "east", "west"], "account document")
+    load.more(100)
+    load.end()
+    assert load.gap() < 3, load.gap()
+    load.check()
+    load.check_regions()
+
+
+@tap.test("a former writer with what only it has: removed with --force only, its writes come back with it")
+def _():
+    load = Writers(up, state["container"], threads=4)
+    load.more(100)
+    pid = up.children()["server/south"]
+    os.kill(pid, signal.SIGKILL)
+    until("another region writes", lambda: up.show()["phase"] == "OPEN" and up.writer() != "south")
+    load.more(50)
+    up.healthy()
+    must("offline", "south")
+    code, _, err = up.cli("account", "regions", "remove", "south")
+    assert code != 0 and "OFFLINE" in err and "--force" in err, (code, err)
+    must("regions", "remove", "south", "--force")
+    load.more(50)
+    must("regions", "add", "south")
+    learn_regions()
+    load.more(50)
+    load.end()
+    load.check()
+    load.check_regions()
+
+
+tap.run()
