@@ -228,8 +228,10 @@ struct str eval_duration(struct eval *ev, int64_t ms)
 {
     struct buf text;
     buf_init(&text, 64);
-    /* Exact to the minute where it is long: ages are not read in milliseconds. */
-    estate_write_duration(&text, ms > 3600000 ? ms / 3600000 * 3600000 : ms);
+    /* Ages are not read in milliseconds: whole hours from one on, whole days from two on. */
+    int64_t hour_ms = 3600000;
+    int64_t unit = ms >= 48 * hour_ms ? 24 * hour_ms : ms > hour_ms ? hour_ms : 1;
+    estate_write_duration(&text, ms / unit * unit);
     struct str s = arena_str(ev->p->arena, buf_str(&text));
     buf_done(&text);
     return s;

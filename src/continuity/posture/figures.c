@@ -96,10 +96,7 @@ static struct figure estimated_rpo(const struct posture *p, const struct estate_
     enum estate_confidence conf;
     enum estate_tri copy = posture_copy_elsewhere(p, a, &conf);
     if (copy == TRI_NO) {
-        return posture_backed_up(p, a) == TRI_NO
-                   ? just(FIGURE_UNBOUNDED, "no copy and no backup outside its region")
-                   : just(FIGURE_UNKNOWN,
-                          "no copy outside its region; backups there may be lost with it");
+        return just(FIGURE_UNBOUNDED, "no copy and no backup outside its region");
     }
     if (copy == TRI_UNKNOWN) {
         return just(FIGURE_UNKNOWN, "whether a copy is in another region is not stated");
@@ -122,8 +119,15 @@ static struct figure current_rpo(const struct posture *p, const struct estate_as
     }
     const struct estate_value *backups = estate_attr(a, ATTR_BACKUPS);
     int64_t newest = -1;
-    for (size_t i = 0; i < backups->count; i++) {
+    bool is_open = false;
+    /* Where replicas are elsewhere, the backup is not what a region's loss is answered with. */
+    bool is_several = posture_region_count(a, &is_open) > 1;
+    for (size_t i = 0; i < backups->count && !is_several; i++) {
         const struct estate_asset *b = backups->refs[i].asset;
+        const struct estate_placement *home = estate_primary(a);
+        if (b && home && b->placement_count == 1 && estate_is_in(b, home->region)) {
+            continue; /* lost with the region */
+        }
         int64_t point = b && estate_type_has(b->type, ATTR_LAST_RECOVERABLE_POINT)
                             ? attr_ms(b, ATTR_LAST_RECOVERABLE_POINT)
                             : -1;
@@ -252,8 +256,7 @@ static struct figure estimated_rto(const struct posture *p, const struct estate_
     bool is_several = posture_region_count(a, &is_open) > 1;
     enum estate_tri copy = posture_copy_elsewhere(p, a, &conf);
     bool is_stateful = type->flags & TYPE_STATEFUL;
-    if (t == TOPOLOGY_BACKUP_ONLY && is_stateful &&
-        (copy == TRI_YES || posture_backed_up(p, a) == TRI_YES)) {
+    if (t == TOPOLOGY_BACKUP_ONLY && is_stateful && copy == TRI_YES) {
         return sum_figure(p, a, t);
     }
     if (is_several || peer.has == TRI_YES || (is_stateful && copy == TRI_YES)) {
@@ -269,9 +272,6 @@ static struct figure estimated_rto(const struct posture *p, const struct estate_
     }
     if (is_stateful && copy == TRI_UNKNOWN) {
         return just(FIGURE_UNKNOWN, "whether a copy is in another region is not stated");
-    }
-    if (is_stateful && posture_backed_up(p, a) != TRI_NO) {
-        return just(FIGURE_UNKNOWN, "it has backups, but where they can be restored is not stated");
     }
     return just(FIGURE_UNBOUNDED,
                 "nothing of it is in another region: down until the region returns");

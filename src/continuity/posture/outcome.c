@@ -77,7 +77,7 @@ static void set_figures(const struct report_asset *ra, struct report_outcome *o)
     const struct figure *rpo = ra->rpo;
     const struct figure *rto = ra->rto;
     o->loss = rpo[BY_ESTIMATE];
-    if (rpo[BY_CURRENT].kind == FIGURE_VALUE && o->loss.kind != FIGURE_UNBOUNDED) {
+    if (rpo[BY_CURRENT].kind == FIGURE_VALUE && o->loss.kind == FIGURE_UNKNOWN) {
         o->loss = rpo[BY_CURRENT];
     }
     if (o->effect == EFFECT_GOES_ON || o->effect == EFFECT_DEGRADED) {
@@ -129,9 +129,12 @@ static void lose_cosmos(const struct loss *l, const struct report_asset *ra,
         }
     } else if (a->type == TYPE_HOLDFAST_ACCOUNT) {
         set(o, EFFECT_FAILS_OVER,
-            "the next region is promoted; what was not replicated is in the "
-            "conflict feed when the region returns",
-            "watch `holdfast status`; read the conflict feed after the return");
+            is_strong
+                ? "the next region is promoted; nothing acknowledged is missing"
+                : "the next region is promoted; what was not replicated is in the conflict feed "
+                  "when the region returns",
+            is_strong ? "watch `holdfast status`"
+                      : "watch `holdfast status`; read the conflict feed after the return");
     } else if (automatic->conf == EV_UNKNOWN || multi == TRI_UNKNOWN) {
         set(o, EFFECT_UNKNOWN, "automatic_failover or multi_write is not stated",
             "state automatic_failover");
@@ -221,11 +224,18 @@ static void lose_other(const struct loss *l, const struct report_asset *ra,
     } else if (ra->is_stateful && copy == TRI_YES) {
         set(o, EFFECT_NEEDS_HANDS, "it is gone with the region, a copy or backup is elsewhere",
             "restore or promote the copy");
-    } else if (ra->is_stateful && (copy == TRI_UNKNOWN || posture_backed_up(l->p, a) != TRI_NO)) {
+    } else if (ra->is_stateful && copy == TRI_UNKNOWN) {
         set(o, EFFECT_UNKNOWN, "whether a copy or backup is in another region is not stated",
             "state copy_in and backups");
     } else if (ra->is_stateful) {
-        set(o, EFFECT_STOPS, "it is in this region only, with all its data", "wait for the region");
+        set(o, EFFECT_STOPS,
+            posture_backed_up(l->p, a) == TRI_YES ? "it and its backups are in this region only"
+                                                  : "it is in this region only, with all its data",
+            "wait for the region");
+    } else if (estate_type_row(a->type)->geo == PARTY_PROVIDER) {
+        set(o, EFFECT_GOES_ON, "its provider replicates it; it gives no second workspace", "");
+    } else if (a->type == TYPE_BACKUP) {
+        set(o, EFFECT_STOPS, "the backups kept in this region cannot be reached", "");
     } else if (peer.has == TRI_UNKNOWN) {
         set(o, EFFECT_UNKNOWN, "whether it has a counterpart elsewhere is not stated",
             "state peer");
@@ -432,7 +442,7 @@ static void name_actor(const struct posture *p, const struct estate_asset *a,
     }
     const struct posture_list *books = &p->runbooks[a->idx];
     o->who = a->owner.n > 0 ? a->owner : STR("nobody named");
-    if (books->count > 0) {
+    if (books->count > 0 && o->effect != EFFECT_UNKNOWN) {
         o->action = arena_printf(p->arena, "carry out the runbook " STR_FMT ": " STR_FMT,
                                  STR_ARG(books->items[0]->id), STR_ARG(o->action));
         o->who = books->items[0]->owner.n > 0 ? books->items[0]->owner : o->who;

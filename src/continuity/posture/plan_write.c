@@ -33,12 +33,14 @@ static void write_useless(const struct plan *p, struct buf *out)
         if (!pa->is_useless) {
             continue;
         }
+        bool is_assumed = estate_attr(pa->asset->asset, ATTR_OUTAGES_PER_YEAR)->conf == EV_UNKNOWN;
         buf_add_cstr(out, "\n**The failover of ");
         add_md(out, pa->asset->asset->id);
         buf_printf(out,
                    " is useless: it takes " STR_FMT
-                   ", and the mean outage that it answers lasts %.4g minutes.**\n",
-                   STR_ARG(figure_str(&pa->rto, &tmp)), pa->outage_min);
+                   ", and the mean outage that it answers lasts %.4g minutes%s.**\n",
+                   STR_ARG(figure_str(&pa->rto, &tmp)), pa->outage_min,
+                   is_assumed ? " (2 outages a year assumed)" : "");
     }
     buf_done(&tmp);
 }

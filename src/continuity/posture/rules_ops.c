@@ -254,8 +254,11 @@ enum verdict rule_RB_001(struct eval *ev)
     if (!o || o->rto_ms < 0) {
         return VERDICT_NOT_APPLICABLE;
     }
-    if (ev->p->runbooks[ev->a->idx].count > 0) {
-        return VERDICT_PASS;
+    struct peer_fact peer = posture_peer(ev->p, ev->a);
+    bool is_covered = ev->p->runbooks[ev->a->idx].count > 0 ||
+                      (peer.is_second && ev->p->runbooks[peer.asset->idx].count > 0);
+    if (is_covered) {
+        return VERDICT_PASS; /* the second of a pair is what the first is moved to */
     }
     if (!ev->p->estate->has_runbooks) {
         eval_miss(ev, "runbooks (the list is not there)");

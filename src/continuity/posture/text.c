@@ -302,8 +302,9 @@ static void figure_row(struct writer *w, const struct report_asset *ra, const ch
     pad(w, ra->asset->id, w->id_width);
     buf_printf(w->out, " %s ", what);
     for (unsigned s = 0; s < FIGURE_SOURCE_COUNT; s++) {
-        pad(w, figure_str(&f[s], &tmp), 13);
-        buf_add_char(w->out, ' ');
+        bool is_last = s + 1 == FIGURE_SOURCE_COUNT && f[BY_OBJECTIVE].kind != FIGURE_VALUE;
+        pad(w, figure_str(&f[s], &tmp), is_last ? 0 : 13);
+        buf_add_cstr(w->out, is_last ? "" : " ");
     }
     if (f[BY_OBJECTIVE].kind == FIGURE_VALUE) {
         colour(w, meets == TRI_YES ? GREEN : meets == TRI_NO ? RED : YELLOW);
@@ -314,13 +315,12 @@ static void figure_row(struct writer *w, const struct report_asset *ra, const ch
     buf_done(&tmp);
 }
 
-static bool has_figures(const struct report_asset *ra)
+/* Something is asked of it, or something is known. */
+static bool has_figures(const struct figure f[FIGURE_SOURCE_COUNT])
 {
-    return ra->asset->type != TYPE_RUNBOOK && ra->asset->type != TYPE_ROUTE &&
-           (ra->rto[BY_OBJECTIVE].kind == FIGURE_VALUE ||
-            ra->rpo[BY_OBJECTIVE].kind == FIGURE_VALUE ||
-            ra->rto[BY_MEASUREMENT].kind != FIGURE_NOT_STATED ||
-            ra->rpo[BY_CURRENT].kind == FIGURE_VALUE);
+    return f[BY_OBJECTIVE].kind == FIGURE_VALUE || f[BY_CURRENT].kind == FIGURE_VALUE ||
+           (f[BY_MEASUREMENT].kind != FIGURE_NOT_STATED &&
+            f[BY_MEASUREMENT].kind != FIGURE_NOT_APPLICABLE);
 }
 
 static void recovery(struct writer *w)
@@ -331,12 +331,14 @@ static void recovery(struct writer *w)
     buf_add_cstr(w->out, "     objective     estimated     current       measured\n");
     for (size_t i = 0; i < w->r->asset_count; i++) {
         const struct report_asset *ra = &w->r->assets[i];
-        if (has_figures(ra)) {
+        if (has_figures(ra->rto)) {
             figure_row(w, ra, "RTO", ra->rto, ra->meets_rto);
+        }
+        if (has_figures(ra->rpo)) {
             figure_row(w, ra, "RPO", ra->rpo, ra->meets_rpo);
         }
     }
-    buf_printf(w->out, "  %zu of %zu assets with an objective meet it, of %zu it is not known\n",
+    buf_printf(w->out, "  %zu of %zu assets with an objective meet it; for %zu it is not known\n",
                w->r->objectives_met_count, w->r->objective_count, w->r->objectives_unknown_count);
 }
 
