@@ -172,9 +172,13 @@ bool feed_is_target(struct str target)
     return split_target(target, &query);
 }
 
-static enum err parse_query(struct str query, uint64_t *ret_since, uint64_t *ret_wait_s,
-                            struct errinfo *ei)
+enum err feed_parse(struct str target, uint64_t *ret_since, uint64_t *ret_wait_s,
+                    struct errinfo *ei)
 {
+    struct str query;
+    uint64_t since = 0;
+    uint64_t wait_s = 0;
+    (void)split_target(target, &query);
     while (query.n > 0) {
         struct str item = query;
         struct str rest = STR("");
@@ -190,25 +194,25 @@ static enum err parse_query(struct str query, uint64_t *ret_since, uint64_t *ret
             return err_set(ei, ERR_INVALID, "want /events?since=N&wait=SECONDS");
         }
         if (str_eq(name, STR("since"))) {
-            *ret_since = number;
+            since = number;
         } else if (str_eq(name, STR("wait")) && number <= FEED_WAIT_S_MAX) {
-            *ret_wait_s = number;
+            wait_s = number;
         } else {
             return err_set(ei, ERR_INVALID, "want since=N, and wait up to %d seconds",
                            FEED_WAIT_S_MAX);
         }
     }
+    *ret_since = since;
+    *ret_wait_s = wait_s;
     return OK;
 }
 
 void feed_serve(struct feed *f, struct http_req *req)
 {
     struct errinfo ei = {0};
-    struct str query;
     uint64_t since = 0;
     uint64_t wait_s = 0;
-    (void)split_target(req->target, &query);
-    if (parse_query(query, &since, &wait_s, &ei) != OK) {
+    if (feed_parse(req->target, &since, &wait_s, &ei) != OK) {
         admin_respond_error(req, &ei);
         return;
     }

@@ -37,6 +37,9 @@ void feed_free(struct feed *f); /* answers who still waits */
  * waits. */
 void feed_add(struct feed *f, int64_t wall_ms, const char *event, uint32_t rule, const char *text);
 bool feed_is_target(struct str target);
+/* ERR_INVALID: something else than since and wait, no numbers, or a wait that is too long. */
+enum err feed_parse(struct str target, uint64_t *ret_since, uint64_t *ret_wait_s,
+                    struct errinfo *ei) MUST_CHECK;
 /* An authorised request for it; takes the request over. */
 void feed_serve(struct feed *f, struct http_req *req);
 void feed_json(const struct feed *f, uint64_t since, struct json_out *o);

@@ -441,6 +441,37 @@ T_TEST("a second loss without a confirmed stop waits, a confirmed stop does not"
     world_free(w);
 }
 
+static bool has_metric(struct world *w, region_id id, const char *line)
+{
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    region_metrics(world_region(w, id), &out);
+    bool has = str_find(buf_str(&out), str_of(line)) >= 0;
+    buf_done(&out);
+    return has;
+}
+
+T_TEST(
+    "a clock that leaves the others' raises an alarm in its region only, and nothing else happens")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 3);
+    world_set_clock(w, 2, 450); /* below the limit */
+    world_run(w, 5000);
+    t_check(!world_has_event(w, 2, EVENT_CLOCK_DRIFT));
+    world_set_clock(w, 2, -3600000);
+    world_run(w, 5000);
+    t_check(world_has_event(w, 2, EVENT_CLOCK_DRIFT));
+    t_check(has_metric(w, 2, "} -3599.9"));
+    t_check(!world_has_event(w, 1, EVENT_CLOCK_DRIFT) && !world_has_event(w, 3, EVENT_CLOCK_DRIFT));
+    t_eq_u64(world_record(w)->writer, 1);
+    t_eq_u64(world_record(w)->epoch, 1);
+    world_set_clock(w, 2, 0);
+    world_run(w, 5000);
+    t_check(!has_metric(w, 2, "} -3599.9"));
+    world_free(w);
+}
+
 T_TEST("the status and the metrics can be read in every role")
 {
     struct world *w = world_new(2, CONSISTENCY_SESSION);

@@ -32,6 +32,7 @@ struct world_node {
     size_t head, tail;
     size_t archived;
     uint32_t events; /* bit per kind */
+    int64_t wall_off_ms;
 };
 
 /* ---- the world outside, as a region sees it ---- */
@@ -43,7 +44,13 @@ static usec node_now(void *ctx)
 
 static int64_t node_wall(void *ctx)
 {
-    return INT64_C(1700000000000) + (int64_t)(((struct world_node *)ctx)->w->now / 1000);
+    const struct world_node *n = ctx;
+    return INT64_C(1700000000000) + (int64_t)(n->w->now / 1000) + n->wall_off_ms;
+}
+
+void world_set_clock(struct world *w, region_id id, int64_t off_ms)
+{
+    w->nodes[id]->wall_off_ms = off_ms;
 }
 
 static struct item *push(struct world_node *n)
