@@ -45,7 +45,7 @@ struct committer {
     bool is_stopping;
     size_t crowd;               /* entries expected to come together */
     size_t wanted;              /* do not wake the thread for fewer entries than that */
-    bool is_applying;           /* somebody has what is taken, and the fields below */
+    _Atomic bool is_applying;   /* somebody has what is taken, and the fields below; also read without */
     _Atomic size_t queued;      /* queue.n, readable without the lock */
     _Atomic size_t queued_size; /* bytes in the queue and in the group being written */
 
