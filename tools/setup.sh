@@ -4,7 +4,7 @@
 PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config python3 libmicrohttpd-dev
     libcurl4-gnutls-dev libuv1-dev librocksdb-dev libssl-dev libxxhash-dev libutf8proc-dev
     libpcre2-dev zlib1g-dev libyaml-dev libjemalloc-dev"
-PACKAGES_TEST="clang clang-tidy clang-format cppcheck libclang-rt-14-dev python3-venv curl git
+PACKAGES_TEST="clang clang-tidy clang-format cppcheck libclang-rt-14-dev python3-venv python3-yaml curl git
     nodejs npm"
 
 # Names of the packages among "$@" that are not there. A program that came another way (a newer

@@ -43,10 +43,11 @@ struct committer {
     struct items queue;
     bool is_sleeping;
     bool is_stopping;
-    size_t crowd;               /* entries expected to come together */
-    size_t wanted;              /* do not wake the thread for fewer entries than that */
-    _Atomic bool is_applying;   /* somebody has what is taken, and the fields below; also read without */
-    _Atomic size_t queued;      /* queue.n, readable without the lock */
+    size_t crowd;  /* entries expected to come together */
+    size_t wanted; /* do not wake the thread for fewer entries than that */
+    _Atomic bool
+        is_applying;       /* somebody has what is taken, and the fields below; also read without */
+    _Atomic size_t queued; /* queue.n, readable without the lock */
     _Atomic size_t queued_size; /* bytes in the queue and in the group being written */
 
     /* Of whoever applies. */
