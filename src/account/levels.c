@@ -83,13 +83,7 @@ enum err account_plan_consistency(struct account_record *rec, const struct level
         rec->is_level_changing = false; /* called off: nothing was promised yet */
         return OK;
     }
-    if (rec->phase != PHASE_OPEN || rec->is_level_changing) {
-        enum err e = err_set(ei, ERR_CONFLICTING_OPERATION, "a change of the %s is running",
-                             rec->is_level_changing ? "consistency level" : "write region");
-        err_hint(ei, rec->is_level_changing ? "ask for the present level to call it off"
-                                            : "try again when it has ended");
-        return e;
-    }
+    TRY(account_need_idle(rec, 0, ei));
     TRY(check_healthy(rec, ei));
     if (q->level == CONSISTENCY_BOUNDED_STALENESS) {
         TRY(account_set_bounds(rec, q, ei));

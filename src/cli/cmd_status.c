@@ -133,10 +133,15 @@ static void print_table(const struct look *l)
     uint64_t generation_now = 0;
     (void)json_get_u64(l->account, STR("epoch"), &epoch_now);
     (void)json_get_u64(l->account, STR("generation"), &generation_now);
-    printf("%.*s  level " STR_FMT "  phase " STR_FMT "  epoch %" PRIu64 "  generation %" PRIu64
-           "\n",
+    struct str level_to = text_of(l->account, "consistencyTo");
+    printf("%.*s  level " STR_FMT "%s" STR_FMT "  phase " STR_FMT "  epoch %" PRIu64
+           "  generation %" PRIu64 "\n",
            STR_ARG(text_of(l->account, "account")), STR_ARG(text_of(l->account, "consistency")),
-           STR_ARG(text_of(l->account, "phase")), epoch_now, generation_now);
+           level_to.n > 0 ? " -> " : "", STR_ARG(level_to), STR_ARG(text_of(l->account, "phase")),
+           epoch_now, generation_now);
+    if (str_eq(text_of(l->account, "durability"), STR("degraded"))) {
+        printf("  durability degraded: one region holds everything that is acknowledged now\n");
+    }
     printf("  %-12s %-14s %-11s %10s %9s\n", "region", "state", "role", "lag (ops)", "lag (s)");
     for (size_t i = 0; i < l->count; i++) {
         struct str name = text_of(l->regions[i].in_account, "name");

@@ -334,6 +334,9 @@ T_TEST("a change of level needs a healthy account, no other operation and sensib
     t_ok(account_plan_failover(&r, STR("west us"), 1, NULL));
     t_err(plan_level(&r, CONSISTENCY_STRONG, 0, 0), ERR_CONFLICTING_OPERATION);
     r = sample();
+    t_ok(account_plan_add(&r, STR("south"), -1, 1, NULL));
+    t_err(plan_level(&r, CONSISTENCY_STRONG, 0, 0), ERR_CONFLICTING_OPERATION);
+    r = sample();
     record_set_state(&r, 3, REGION_RECOVERING, 1);
     t_err(plan_level(&r, CONSISTENCY_STRONG, 0, 0), ERR_PRECONDITION);
 }
