@@ -191,6 +191,35 @@ void supervisor_retire(struct sup_child *c, unsigned grace_ms)
     }
 }
 
+static void child_free(struct sup_child *c)
+{
+    loop_timer_free(c->restart);
+    for (size_t a = 0; c->argv[a]; a++) {
+        mem_free(c->argv[a]);
+    }
+    mem_free(c->name);
+    for (size_t f = 0; f < c->fd_count; f++) {
+        mem_free(c->fd_name_copies[f]);
+    }
+    mem_free(c->log_path);
+    mem_free(c);
+}
+
+void supervisor_remove(struct sup_child *c)
+{
+    struct supervisor *s = c->sup;
+    ASSERT(c->pid == 0);
+    size_t i = 0;
+    while (s->children[i] != c) {
+        i++;
+        ASSERT(i < s->child_count);
+    }
+    for (s->child_count--; i < s->child_count; i++) {
+        s->children[i] = s->children[i + 1];
+    }
+    child_free(c);
+}
+
 void sup_child_add_fd(struct sup_child *c, const struct sup_fd *fd)
 {
     ASSERT(c->fd_count < SUP_FDS_MAX);
@@ -468,17 +497,7 @@ void supervisor_free(struct supervisor *s)
     }
     ASSERT(all_reaped(s));
     for (size_t i = 0; i < s->child_count; i++) {
-        struct sup_child *c = s->children[i];
-        loop_timer_free(c->restart);
-        for (size_t a = 0; c->argv[a]; a++) {
-            mem_free(c->argv[a]);
-        }
-        mem_free(c->name);
-        for (size_t f = 0; f < c->fd_count; f++) {
-            mem_free(c->fd_name_copies[f]);
-        }
-        mem_free(c->log_path);
-        mem_free(c);
+        child_free(s->children[i]);
     }
     loop_fd_free(s->notify_watch);
     loop_timer_free(s->watch);

@@ -61,6 +61,8 @@ struct sup_child *supervisor_add(struct supervisor *s, const struct sup_spec *sp
 void supervisor_start(struct sup_child *c);
 /* SIGTERM, SIGKILL after grace_ms, and no restart until supervisor_start is called again. */
 void supervisor_retire(struct sup_child *c, unsigned grace_ms);
+/* Frees one that does not run and makes its place free. Not from within `stopped`. */
+void supervisor_remove(struct sup_child *c);
 /* One more socket for its next process; the present one is not told. */
 void sup_child_add_fd(struct sup_child *c, const struct sup_fd *fd);
 /* SIGINT to all, SIGKILL after grace_ms; `done` once all are reaped. No restarts any more. */

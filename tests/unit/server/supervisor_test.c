@@ -473,6 +473,31 @@ T_TEST("a child that is retired ends and stays away until it is started again")
     teardown();
 }
 
+T_TEST("one that was ended for good can be removed: its place is free again, the others go on")
+{
+    setup();
+    struct sup_child *gone = add("ready", NULL, (struct sup_spec){.name = "one"});
+    struct sup_child *stays = add("ready", NULL, (struct sup_spec){.name = "two"});
+    supervisor_start(gone);
+    supervisor_start(stays);
+    w.want_ready = 2;
+    loop_until(w.loop, enough);
+    pid_t other = sup_child_pid(stays);
+    supervisor_retire(gone, 5000);
+    w.want_stopped = 1;
+    loop_until(w.loop, enough);
+    supervisor_remove(gone);
+    for (unsigned i = 0; i < 2 * SUP_CHILDREN_MAX; i++) {
+        supervisor_remove(add("ready", NULL, (struct sup_spec){.name = "next"}));
+    }
+    t_eq_int(sup_child_pid(stays), other);
+    t_check(kill(other, SIGKILL) == 0); /* still watched over */
+    w.want_stopped = 2;
+    w.want_ready = 3;
+    loop_until(w.loop, enough);
+    teardown();
+}
+
 T_TEST("stopping when nothing runs is done at once")
 {
     setup();
