@@ -204,3 +204,16 @@ enum err account_plan_online(struct account_record *rec, struct str region, int6
     g->since_wall_ms = wall_ms;
     return OK;
 }
+
+enum err account_plan_auto_failover(struct account_record *rec, bool is_on, struct errinfo *ei)
+{
+    if (is_on == rec->auto_failover) {
+        return OK;
+    }
+    if (is_on && rec->region_count < 2) {
+        return err_set(ei, ERR_INVALID, "automatic failover needs two or more regions");
+    }
+    TRY(account_need_idle(rec, 0, ei));
+    rec->auto_failover = is_on;
+    return OK;
+}

@@ -257,6 +257,9 @@ enum err account_plan_remove(struct account_record *rec, struct str name, bool f
  * the write region as well. 400 unless each is named once; 409 while one is in outage. */
 enum err account_plan_priorities(struct account_record *rec, const struct str *names, size_t n,
                                  int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+/* 400 to switch it on with one region, 412 while another operation runs. */
+enum err account_plan_auto_failover(struct account_record *rec, bool is_on,
+                                    struct errinfo *ei) MUST_CHECK;
 /* Changes the level (or the bounds of BoundedStaleness: 0 keeps them, or takes the usual ones). Asking
  * for the present level calls a running change off. 400 for bounds out of range or of another level,
  * 409 while a region is in outage, 412 while another operation runs. */

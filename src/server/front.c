@@ -26,9 +26,11 @@
 #include "cosmos/account_doc.h"
 #include "cosmos/auth.h"
 #include "cosmos/errors.h"
+#include "manage/manage.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "net/sockets.h"
 #include "server/admin.h"
 #include "server/feed.h"
 #include "server/front_admin.h"
@@ -90,6 +92,8 @@ struct front {
     int control_new_fd; /* came with the line that is being read; -1 = none */
     uint64_t forwarded, retried, unknown, stood_in, held_total, held_expired, refused_full;
     char prefix[RECORD_NAME_MAX + 64];
+    char endpoint[64]; /* our own, as management answers name it */
+    struct manage_opts manage;
     bool is_synced, is_ready;
     atomic_bool is_stopping; /* read by HTTP threads, too */
     usec stopping_until_us;
@@ -454,6 +458,11 @@ static void on_loop_request(void *ctx)
         mem_free(r);
         return;
     }
+    if (manage_is_ours(r->http) && strcmp(r->http->listener, "global") == 0) {
+        manage_request(&f->manage, r->http);
+        mem_free(r);
+        return;
+    }
     list_init(&r->link);
     f->open_count++;
     r->is_write = is_write_request(r->http);
@@ -721,8 +730,33 @@ static void front_stop(struct front *f)
     }
 }
 
+static const struct account_record *known_record(void *ctx)
+{
+    const struct front *f = ctx;
+    return f->rec.is_known ? &f->rec.record : NULL;
+}
+
+/* Its token would travel in the clear: it is never open to other machines. */
+static enum err open_management(struct front *f, struct errinfo *ei)
+{
+    if (f->opts->management_token.n > 0 && !sockets_is_loopback(f->opts->global_fd)) {
+        err_set(ei, ERR_CONFIG, "the management interface is for loopback addresses only");
+        err_hint(ei, "listen on 127.0.0.1, or leave management-token-file out");
+        return ERR_CONFIG;
+    }
+    (void)snprintf(f->endpoint, sizeof(f->endpoint), "http://127.0.0.1:%u/",
+                   sockets_port(f->opts->global_fd));
+    f->manage = (struct manage_opts){.token = f->opts->management_token,
+                                     .own_endpoint = f->endpoint,
+                                     .can_host = f->opts->control_fd >= 0,
+                                     .known = known_record,
+                                     .ctx = f};
+    return OK;
+}
+
 static enum err front_start(struct front *f, struct errinfo *ei)
 {
+    TRY(open_management(f, ei));
     struct http_server_opts ho = {
         .threads = f->opts->http_threads,
         .handler = on_request,
@@ -733,10 +767,11 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     TRY(http_server_new(&ho, &f->http, ei));
     TRY(http_server_listen(f->http, f->opts->global_fd, "global", ei));
     f->client = http_client_new(f->loop);
+    f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secret);
+    f->manage.coord = f->coord;
     if (f->opts->webhook) {
         TRY(webhook_new(f->loop, f->opts->webhook, f->opts->webhook_secret, &f->webhook, ei));
     }
-    f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secret);
     struct coord_events ev = {
         .ctx = f, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
     coord_client_watch(f->coord, str_of(f->prefix), &ev);

@@ -31,6 +31,8 @@ struct front_opts {
     struct str secret;
     const char *webhook;       /* URL; NULL = none */
     struct str webhook_secret; /* empty = not signed */
+    struct str
+        management_token; /* opens the management interface (loopback only); empty = closed */
     unsigned http_threads;
     unsigned hold_ms;      /* 0 = FRONT_HOLD_MS */
     unsigned requests_max; /* 0 = FRONT_REQUESTS_MAX */

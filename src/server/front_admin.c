@@ -6,20 +6,16 @@
 
 #include "account/region.h"
 #include "base/clock.h"
-#include "base/codec.h"
 #include "base/contract.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "cosmos/errors.h"
+#include "manage/change.h"
 #include "server/admin.h"
 #include "server/metrics.h"
 #include "json/json.h"
 
-enum { CHANGE_TIMEOUT_MS = 2000, KEY_BYTES = 64 };
-
-static const char *const key_names[4] = {"primary", "secondary", "primaryReadonly",
-                                         "secondaryReadonly"};
+enum { CHANGE_TIMEOUT_MS = 2000 };
 
 /* ---- the record as the front knows it ---- */
 
@@ -160,7 +156,7 @@ static void keys_json(const struct account_record *rec, struct json_out *o)
 {
     json_out_object(o);
     for (size_t i = 0; i < 4; i++) {
-        json_out_key(o, key_names[i]);
+        json_out_key(o, change_key_name(i));
         json_out_cstr(o, rec->key[i]);
     }
     json_out_object_end(o);
@@ -270,30 +266,6 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
     mem_free(c);
 }
 
-static enum err plan_key(struct account_record *rec, struct str which, struct errinfo *ei)
-{
-    for (size_t i = 0; i < 4; i++) {
-        if (!str_eq_nocase(which, str_of(key_names[i]))) {
-            continue;
-        }
-        unsigned char raw[KEY_BYTES];
-        rng_os_bytes(raw, sizeof(raw));
-        struct buf text;
-        buf_init(&text, sizeof(rec->key[0]));
-        codec_base64(&text, str_make(raw, sizeof(raw)));
-        ASSERT(buf_ok(&text) && text.n < sizeof(rec->key[0]));
-        memset(rec->key[i], 0, sizeof(rec->key[i]));
-        memcpy(rec->key[i], text.p, text.n);
-        explicit_bzero(raw, sizeof(raw));
-        buf_done(&text);
-        return OK;
-    }
-    return err_set(ei, ERR_INVALID,
-                   "unknown key '" STR_FMT
-                   "': primary, secondary, primaryReadonly or secondaryReadonly",
-                   STR_ARG(which));
-}
-
 static enum err plan_bound(const struct json *body, const char *key, uint64_t *ret,
                            struct errinfo *ei)
 {
@@ -384,7 +356,7 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
         return plan_level(body, rec, ei);
     }
     if (str_eq(op, STR("keys/regenerate"))) {
-        return plan_key(rec, key, ei);
+        return change_key(rec, key, ei);
     }
     return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
 }
@@ -402,23 +374,13 @@ static void operate(struct http_req *req, struct str op, const struct front_reco
         admin_respond_error(req, &ei);
         return;
     }
-    struct buf value;
-    buf_init(&value, COORD_VALUE_SIZE_MAX);
-    record_encode(rec, &value);
-    ASSERT(buf_ok(&value));
-    struct str key = arena_printf(&req->arena, COORD_PREFIX "%s/record", rec->name);
-    struct coord_txn *txn = ARENA_NEW(&req->arena, struct coord_txn);
-    txn->compare_count = 1;
-    txn->compares[0] = (struct coord_compare){key, known->rev};
-    txn->put_count = 1;
-    txn->puts[0] = (struct coord_put){.key = key, .value = buf_str(&value)};
     struct change *c = MEM_NEW(struct change);
     c->req = req;
     c->rec = rec;
     bool is_key = str_starts(op, STR("keys"));
     (void)snprintf(c->what, sizeof(c->what), STR_FMT, STR_ARG(is_key ? STR("keys") : op));
-    coord_client_txn(coord, txn, CHANGE_TIMEOUT_MS, on_changed, c);
-    buf_done(&value);
+    coord_client_txn(coord, change_record_txn(&req->arena, rec, known->rev), CHANGE_TIMEOUT_MS,
+                     on_changed, c);
 }
 
 void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,

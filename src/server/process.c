@@ -62,6 +62,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_WEBHOOK_SECRET_FILE] =
         {"webhook-secret-file", CONF_STRING, "", 0, 3000, 0,
          "front: file with the secret that signs what the webhook is sent"},
+    [PROC_MANAGEMENT_TOKEN_FILE] =
+        {"management-token-file", CONF_STRING, "", 0, 3000, 0,
+         "front: file with the bearer token of the management interface; without one it is closed"},
     [PROC_LISTEN] = {"listen", CONF_STRING, "", 0, 255, 0,
                      "numeric HOST:PORT when no socket is inherited; else coordinator "
                      "127.0.0.1:8070, front :8081, server :8082, proxy (control) :8069"},
@@ -105,6 +108,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_LINKS] = PROXY,
     [PROC_WEBHOOK] = FRONT,
     [PROC_WEBHOOK_SECRET_FILE] = FRONT,
+    [PROC_MANAGEMENT_TOKEN_FILE] = FRONT,
     [PROC_LISTEN] = EVERYBODY,
     [PROC_LISTEN_PEER] = SERVER,
 };
@@ -185,6 +189,8 @@ enum err process_init(struct process *p, const struct conf *c, const char *role,
     log_set_name(name);
     TRY(read_secret(p, PROC_SECRET_FILE, p->secret, &p->secret_n, ei));
     TRY(read_secret(p, PROC_WEBHOOK_SECRET_FILE, p->webhook_secret, &p->webhook_secret_n, ei));
+    TRY(read_secret(p, PROC_MANAGEMENT_TOKEN_FILE, p->management_token, &p->management_token_n,
+                    ei));
     return sockets_inherit(p->sockets, &p->socket_count, ei);
 }
 
@@ -283,6 +289,7 @@ enum err process_front(struct process *p, struct errinfo *ei)
         .secret = str_make(p->secret, p->secret_n),
         .webhook = conf_str(c, PROC_WEBHOOK).n > 0 ? conf_cstr(c, PROC_WEBHOOK) : NULL,
         .webhook_secret = str_make(p->webhook_secret, p->webhook_secret_n),
+        .management_token = str_make(p->management_token, p->management_token_n),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
         .control_fd = inherited(p, "control"),
     };

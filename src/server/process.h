@@ -28,6 +28,7 @@ enum {
     PROC_LINKS,
     PROC_WEBHOOK,
     PROC_WEBHOOK_SECRET_FILE,
+    PROC_MANAGEMENT_TOKEN_FILE,
     PROC_LISTEN,
     PROC_LISTEN_PEER,
     PROC_ROW_COUNT,
@@ -44,6 +45,8 @@ struct process {
     size_t secret_n;
     char webhook_secret[256];
     size_t webhook_secret_n;
+    char management_token[256];
+    size_t management_token_n;
     size_t socket_count;
     struct sockets_inherited sockets[SOCKETS_INHERITED_MAX];
 };
