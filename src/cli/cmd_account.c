@@ -7,6 +7,7 @@
 #include "account/record.h"
 #include "base/clock.h"
 #include "base/contract.h"
+#include "cli/account_manage.h"
 #include "cli/cli.h"
 #include "continuity/client.h"
 
@@ -21,6 +22,8 @@ enum {
     A_OPS,
     A_SECONDS,
     A_PRIORITY,
+    A_REGIONS,
+    A_LEVEL,
     A_ROW_COUNT
 };
 
@@ -44,6 +47,8 @@ static const struct conf_row rows[A_ROW_COUNT] = {
                    "before, or 300"},
     [A_PRIORITY] = {"priority", CONF_U64, "0", 0, REGIONS_MAX - 1, 0,
                     "regions add: its place in the order of failover; 0 = the last"},
+    [A_REGIONS] = {"regions", CONF_STRING, "", 0, 1000, 0, "create: regions in priority order"},
+    [A_LEVEL] = {"consistency", CONF_STRING, "", 0, 32, 0, "create: level of the new account"},
 };
 
 static enum err call(const struct client_account *acc, struct arena *a, const char *method,
@@ -282,6 +287,33 @@ static enum err keys(const struct conf *c, const struct client_account *acc, str
     return OK;
 }
 
+static bool is_about_all(const char *op)
+{
+    return strcmp(op, "create") == 0 || strcmp(op, "list") == 0 || strcmp(op, "delete") == 0;
+}
+
+/* Not one account but all that run there. */
+static enum err manage(const struct conf *c, const char *op, int argc, char **argv,
+                       struct errinfo *ei)
+{
+    bool is_list = strcmp(op, "list") == 0;
+    if (argc != (is_list ? 2 : 3)) {
+        return err_set(ei, ERR_USAGE, "account %s takes %s", op,
+                       is_list ? "no further argument" : "the name of one account");
+    }
+    struct account_manage m = {.dir = conf_cstr(c, A_DIR),
+                               .name = is_list ? "" : argv[2],
+                               .regions = conf_str(c, A_REGIONS),
+                               .level = conf_cstr(c, A_LEVEL),
+                               .max_staleness_ops = conf_u64(c, A_OPS),
+                               .max_staleness_s = conf_u64(c, A_SECONDS),
+                               .prints_json = conf_bool(c, A_JSON),
+                               .wait_ms = conf_u64(c, A_WAIT)};
+    return is_list                     ? account_manage_list(&m, ei)
+           : strcmp(op, "create") == 0 ? account_manage_create(&m, ei)
+                                       : account_manage_delete(&m, ei);
+}
+
 static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
 {
     const char *op = argc > 1 ? argv[1] : "show";
@@ -299,6 +331,9 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     bool needs_region = is_level || is_regions || strcmp(op, "failover") == 0 ||
                         strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
     bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
+    if (is_about_all(op)) {
+        return manage(c, op, argc, argv, ei);
+    }
     if (!is_known || argc > 3 || needs_region != (argc == 3)) {
         err_set(ei, ERR_USAGE,
                 !is_known      ? "unknown operation '%s'"
@@ -308,7 +343,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
                 op);
         err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
                      "regions add NAME | regions remove NAME | regions priority A,B,C | "
-                     "consistency LEVEL | keys");
+                     "consistency LEVEL | keys | create NAME | delete NAME | list");
         return ERR_USAGE;
     }
     struct client_account acc;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "manage/manage.h"
 #include "server/up.h"
 #include "server/webhook.h"
 
@@ -37,6 +38,9 @@ enum {
     UP_WEBHOOK,
     UP_WEBHOOK_SECRET_FILE,
     UP_QUIET,
+    UP_MANAGEMENT_TOKEN,
+    UP_COORDINATOR_PORT,
+    UP_SECRET_FILE,
     UP_LOG_LEVEL,
     UP_CONFIG,
     UP_ROW_COUNT,
@@ -96,6 +100,14 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
     [UP_WEBHOOK_SECRET_FILE] =
         {"webhook-secret-file", CONF_STRING, "", 0, 3000, 0,
          "file with the secret (16 bytes or more) that signs what it is sent"},
+    [UP_MANAGEMENT_TOKEN] =
+        {"management-token", CONF_STRING, "", 0, MANAGE_TOKEN_SIZE_MAX, CONF_SECRET,
+         "bearer token of the management interface; made at the first start when not given, kept "
+         "in management.token (HOLDFAST_MANAGEMENT_TOKEN hides it from the process list)"},
+    [UP_COORDINATOR_PORT] = {"coordinator-port", CONF_U64, "0", 0, 65535, 0,
+                             "use the coordinator of another `up` on this machine; 0 = start one"},
+    [UP_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
+                        "file with that coordinator's secret"},
     [UP_QUIET] = {"quiet", CONF_BOOL, "no", 0, 0, 0, "print no summary"},
     [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
     [UP_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
@@ -251,6 +263,17 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     }
     if (o->key) {
         TRY(check_key(o->key, ei));
+    }
+    o->management_token =
+        conf_str(c, UP_MANAGEMENT_TOKEN).n > 0 ? conf_cstr(c, UP_MANAGEMENT_TOKEN) : NULL;
+    if (o->management_token && strlen(o->management_token) < MANAGE_TOKEN_SIZE_MIN) {
+        return err_set(ei, ERR_USAGE, "the management token has fewer than %d characters",
+                       MANAGE_TOKEN_SIZE_MIN);
+    }
+    o->coordinator_port = (unsigned)conf_u64(c, UP_COORDINATOR_PORT);
+    o->secret_file = conf_str(c, UP_SECRET_FILE).n > 0 ? conf_cstr(c, UP_SECRET_FILE) : NULL;
+    if ((o->coordinator_port != 0) != (o->secret_file != NULL)) {
+        return err_set(ei, ERR_USAGE, "--coordinator-port and --secret-file belong together");
     }
     o->ready_file = conf_str(c, UP_READY_FILE).n > 0 ? conf_cstr(c, UP_READY_FILE) : NULL;
     o->engine = conf_cstr(c, UP_ENGINE);

@@ -29,12 +29,20 @@
 #include "coord/coord_client.h"
 #include "net/loop.h"
 #include "net/sockets.h"
+#include "server/hosting.h"
+#include "server/notify.h"
 #include "server/supervisor.h"
 #include "server/up_int.h"
 #include "json/json.h"
 
 const char up_well_known_key[] =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
+
+/* By another `up`, whose coordinator we use and who is asked to manage us (server/hosting.h). */
+static bool is_hosted(const struct up *up)
+{
+    return up->opts.coordinator_port != 0;
+}
 
 /* ---- directory ---- */
 
@@ -126,6 +134,42 @@ static enum err check_kept(const struct up *up, const char *what, const char *op
             STR_ARG(kept), STR_ARG(asked));
     err_hint(ei, "leave %s out, or start another account with another --dir", option);
     return ERR_CONFIG;
+}
+
+/* Of the coordinator that we are told to use. */
+static enum err read_secret(struct up *up, struct errinfo *ei)
+{
+    struct buf text;
+    buf_init(&text, sizeof(up->coord_secret) - 1);
+    enum err err = files_read(up->opts.secret_file, &text, ei);
+    struct str secret = str_trim(buf_str(&text));
+    if (err == OK && secret.n == 0) {
+        err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", up->opts.secret_file);
+    }
+    if (err == OK) {
+        memset(up->coord_secret, 0, sizeof(up->coord_secret));
+        memcpy(up->coord_secret, secret.p, secret.n);
+    }
+    buf_done(&text);
+    return err;
+}
+
+/* The management interface belongs to whoever can read the directory. */
+static enum err save_token(struct up *up, struct errinfo *ei)
+{
+    char path[PATH_SIZE];
+    char token[64];
+    (void)snprintf(path, sizeof(path), "%s/management.token", up->dir);
+    if (up->opts.management_token) {
+        return files_write_durable(path, str_of(up->opts.management_token), 0600, ei);
+    }
+    if (access(path, F_OK) == 0) {
+        return OK;
+    }
+    random_base64(token, sizeof(token), TOKEN_BYTES);
+    enum err err = files_write_durable(path, str_of(token), 0600, ei);
+    explicit_bzero(token, sizeof(token));
+    return err;
 }
 
 /* `v`: as in account.json, NULL when the account is new. */
@@ -221,7 +265,9 @@ static enum err load_account(struct up *up, struct errinfo *ei)
     } else if (!up->key[0]) {
         random_base64(up->key, sizeof(up->key), KEY_BYTES);
     }
-    if (!up->coord_secret[0]) {
+    if (up->opts.secret_file) {
+        TRY_GOTO(read_secret(up, ei), out);
+    } else if (!up->coord_secret[0]) {
         random_base64(up->coord_secret, sizeof(up->coord_secret), SECRET_BYTES);
     }
     (void)snprintf(up->prefix, sizeof(up->prefix), COORD_PREFIX "%s/", up->opts.account);
@@ -354,7 +400,10 @@ enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port
 static enum err open_sockets(struct up *up, struct errinfo *ei)
 {
     TRY(up_listen(up, up->opts.port, &up->global_fd, &up->opts.port, ei));
-    TRY(up_listen(up, 0, &up->coord_fd, &up->coord_port, ei));
+    up->coord_port = up->opts.coordinator_port;
+    if (up->coord_port == 0) {
+        TRY(up_listen(up, 0, &up->coord_fd, &up->coord_port, ei));
+    }
     size_t members = 0;
     for (size_t i = 0; i < up->region_count; i++) {
         if (up->regions[i].is_member) {
@@ -497,12 +546,14 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     struct buf b;
     buf_init(&b, 64 << 10);
     enum err ret = OK;
-    buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir, path,
-               up->opts.log_level);
-    struct sup_fd coord_fd = {up->coord_fd, "coordinator"};
-    TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL,
-                       &up->coordinator, ei),
-             out);
+    if (up->opts.coordinator_port == 0) {
+        buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir, path,
+                   up->opts.log_level);
+        struct sup_fd coord_fd = {up->coord_fd, "coordinator"};
+        TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL,
+                           &up->coordinator, ei),
+                 out);
+    }
 
     struct sup_fd fds[UP_REGIONS_MAX + 2];
     size_t n = 0;
@@ -523,6 +574,9 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     }
     if (up->opts.webhook_secret_file) {
         buf_printf(&b, "webhook-secret-file = %s\n", up->opts.webhook_secret_file);
+    }
+    if (!is_hosted(up)) {
+        buf_printf(&b, "management-token-file = %s/management.token\n", up->dir);
     }
     TRY_GOTO(add_child(up, "front", "front", &b, fds, n, false, NULL, &up->front, ei), out);
     TRY_GOTO(add_servers(up, ei), out);
@@ -805,6 +859,9 @@ static void on_child_stopped(void *ctx, struct sup_child *c, uint64_t incarnatio
 {
     struct up *up = ctx;
     UNUSED(how);
+    if (hosting_stopped(up->hosting, c)) {
+        return;
+    }
     struct up_region *r = region_of(up, c);
     if (r && !up->is_ending) {
         up_tell_front(up, "down", r, -1);
@@ -872,6 +929,10 @@ static void print_summary(const struct up *up)
         printf("  %-10s http://127.0.0.1:%u/   %s\n", up->regions[i].name, up->regions[i].port,
                i == 0 ? "first choice for writes" : "takes over in this order");
     }
+    if (!is_hosted(up)) {
+        printf("  management http://127.0.0.1:%u/   token in %s/management.token\n", up->opts.port,
+               up->dir);
+    }
     printf("  data       %s   (logs in run/)\n\n", up->dir);
     printf("Try in another terminal:\n");
     print_example(up, "status --watch", "who writes, lag, what would be lost now");
@@ -897,6 +958,7 @@ static void announce_when_ready(struct up *up)
         return;
     }
     up->is_announced = true;
+    notify_send("READY=1");
     loop_timer_set(up->patience, 0, 0);
     if (up->opts.ready_file && write_ready_file(up, &up->failure) != OK) {
         up_fail(up);
@@ -912,7 +974,7 @@ static void on_patience_lost(void *ctx)
 {
     struct up *up = ctx;
     fprintf(stderr, "still waiting for:");
-    if (!sup_child_is_ready(up->coordinator)) {
+    if (up->coordinator && !sup_child_is_ready(up->coordinator)) {
         fprintf(stderr, " the coordinator (%s/run/coordinator.log)", up->dir);
     } else if (!up->is_record_ready) {
         fprintf(stderr, " the account record");
@@ -964,14 +1026,21 @@ static void on_end_signal(void *ctx, int signum)
 {
     struct up *up = ctx;
     LOG_INFO("up", "stopping", "signal=%d", signum);
+    if (up->is_ending && is_hosted(up)) {
+        return; /* Ctrl-C reaches us twice: from the terminal, and from who hosts us */
+    }
     up->is_ending = true;
-    supervisor_stop(up->sup, STOP_GRACE_MS, on_all_stopped, up);
+    unsigned grace_ms = hosting_count(up->hosting) > 0 ? HOSTING_STOP_GRACE_MS : STOP_GRACE_MS;
+    supervisor_stop(up->sup, grace_ms, on_all_stopped, up);
 }
 
 static enum err up_start(struct up *up, struct errinfo *ei)
 {
     TRY(open_dir(up, ei));
     TRY(load_account(up, ei));
+    if (!is_hosted(up)) {
+        TRY(save_token(up, ei));
+    }
     TRY(open_sockets(up, ei));
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->front_control) != 0) {
         return err_set(ei, ERR_IO, "cannot make a socket pair: errno %d", errno);
@@ -996,6 +1065,17 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     loop_timer_set(up->patience, PATIENCE_MS, PATIENCE_MS);
     loop_on_signal(up->loop, SIGTERM, on_end_signal, up);
     loop_on_signal(up->loop, SIGINT, on_end_signal, up);
+    if (is_hosted(up)) {
+        record_retry(up);
+        return OK;
+    }
+    struct hosting_opts ho = {.loop = up->loop,
+                              .sup = up->sup,
+                              .coord = up->coord,
+                              .dir = up->dir,
+                              .coord_port = up->coord_port,
+                              .own = &up->opts};
+    up->hosting = hosting_new(&ho);
     supervisor_start(up->coordinator);
     return OK;
 }
@@ -1026,6 +1106,7 @@ enum err up_run(const struct up_opts *opts, struct errinfo *ei)
         loop_timer_free(up->again);
         loop_timer_free(up->patience);
     }
+    hosting_free(up->hosting);
     supervisor_free(up->sup);
     loop_free(up->loop);
     if (up->lock_fd >= 0) {

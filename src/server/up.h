@@ -6,7 +6,9 @@
  *   account.json      what tools need: endpoint, key, regions (mode 0600)
  *   run/              configuration written for the processes, secrets, logs
  *   coordinator/      the coordinator's durable file
- *   regions/NAME/     one region's store and its archive of diverged writes */
+ *   management.token  opens the management interface (mode 0600)
+ *   regions/NAME/     one region's store and its archive of diverged writes
+ *   accounts/NAME/    another account that is hosted here (server/hosting.h): a directory like this */
 #pragma once
 
 #include <stdbool.h>
@@ -43,6 +45,9 @@ struct up_opts {
     bool auto_failover;
     bool has_fault_proxy; /* links between processes go through a proxy that drills can cut */
     bool is_quiet;        /* no summary */
+    const char *management_token; /* NULL = kept or made */
+    unsigned coordinator_port;    /* use the one that runs there; 0 = start one */
+    const char *secret_file;      /* ... with this secret */
     unsigned watchdog_ms; /* a frozen server's address is taken over after this; 0 = never */
     unsigned kill_ms;     /* ... and it is killed after this; 0 = never */
     const char *webhook, *webhook_secret_file; /* NULL = none */

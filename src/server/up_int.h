@@ -15,6 +15,7 @@ enum {
     RETRY_MS = 20,
     BIND_WAIT_MS = 5000,
     STOP_GRACE_MS = 5000,
+    TOKEN_BYTES = 32,
     PATIENCE_MS = 5000, /* then an unfinished start is explained */
     PATH_SIZE = 4096,
     SECRET_BYTES = 32,
@@ -59,7 +60,8 @@ struct up {
     struct up_proxy proxies[PROXIES_MAX];
     size_t proxy_count;
     struct sup_child *coordinator, *front, *proxy;
-    int front_control[2]; /* we write "down NAME" / "up NAME" lines to [0] */
+    struct hosting *hosting; /* NULL when we are hosted ourselves */
+    int front_control[2];    /* we write "down NAME" / "up NAME" lines to [0] */
     struct loop_timer *retry;
     struct loop_timer *again; /* reads the record again and follows it */
     bool is_putting_addresses;
