@@ -61,6 +61,7 @@ static const struct cli_command commands[] = {
      "  coordinator-kill    the coordinator is killed\n"
      "  double              the region that takes over is killed as well\n"
      "  graceful            the write region is moved, as an operator would\n"
+     "  region-remove       a read region is removed from the account, then added again\n"
      "Faults of links and disks, and --link-delay-ms, need an account started with `up "
      "--fault-proxy`\n"
      "(the drill's own account is).\n"

@@ -312,15 +312,33 @@ static void stop(struct repeat *r)
     loop_stop(r->loop);
 }
 
-static void on_failover_asked(void *ctx, const struct http_client_result *res)
+static void on_operated(void *ctx, const struct http_client_result *res)
 {
     struct repeat *r = ctx;
     if (res->err != OK || res->status >= 300) {
-        err_set(&r->failure, ERR_PRECONDITION,
-                "the account refused the change of write region (HTTP %d): " STR_FMT, res->status,
-                STR_ARG(str_slice(res->body, 0, 200)));
+        err_set(&r->failure, ERR_PRECONDITION, "the account refused it (HTTP %d): " STR_FMT,
+                res->status, STR_ARG(str_slice(res->body, 0, 200)));
         stop(r);
     }
+}
+
+/* An operator's request: what comes of it is seen in the account's document. */
+static void operate(struct repeat *r, const char *path, const char *region)
+{
+    char body[128];
+    (void)snprintf(body, sizeof(body), "{\"region\":\"%s\"}", region);
+    signed_call(r, r->opts->account.endpoint, "POST", path, str_of(body), on_operated);
+}
+
+/* First by priority that is not the writer; NULL = none. */
+static const char *next_writer(const struct look *look)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        if (strcmp(look->regions[i].name, look->writer) != 0 && look->regions[i].is_online) {
+            return look->regions[i].name;
+        }
+    }
+    return NULL;
 }
 
 static void begin_fault(struct repeat *r)
@@ -330,20 +348,22 @@ static void begin_fault(struct repeat *r)
     r->epoch_before = r->look.epoch;
     tell(r, TIMELINE_DRILL, r->fault.region, "fault: %s", drill_fault_name(r->opts->fault));
     if (r->opts->fault == DRILL_GRACEFUL) {
-        const char *to = NULL;
-        for (size_t i = 0; i < r->look.count && !to; i++) {
-            if (strcmp(r->look.regions[i].name, r->look.writer) != 0 &&
-                r->look.regions[i].is_online) {
-                to = r->look.regions[i].name;
-            }
-        }
-        char body[128];
-        (void)snprintf(body, sizeof(body), "{\"region\":\"%s\"}", to ? to : "");
-        signed_call(r, r->opts->account.endpoint, "POST", "/_holdfast/account/failover",
-                    str_of(body), on_failover_asked);
+        const char *to = next_writer(&r->look);
+        operate(r, "/_holdfast/account/failover", to ? to : "");
+    } else if (r->opts->fault == DRILL_REGION_REMOVE) {
+        operate(r, "/_holdfast/account/regions/remove", r->fault.region);
     } else if (fault_begin(&r->fault, &r->failure) != OK) {
         stop(r);
     }
+}
+
+static enum err end_fault(struct repeat *r)
+{
+    if (r->opts->fault == DRILL_REGION_REMOVE) {
+        operate(r, "/_holdfast/account/regions/add", r->fault.region);
+        return OK;
+    }
+    return fault_end(&r->fault, &r->failure);
 }
 
 /* Writes go on without the region under fault, as far as that fault stops them at all. */
@@ -352,6 +372,9 @@ static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
     enum drill_fault kind = r->opts->fault;
     if (kind == DRILL_COORDINATOR_KILL || kind == DRILL_FLAP) {
         return true; /* the hold time decides */
+    }
+    if (kind == DRILL_REGION_REMOVE) {
+        return r->look.is_known && look_endpoint(&r->look, r->fault.region) == NULL;
     }
     if (kind == DRILL_DOUBLE) {
         return r->is_second_done && t->first_ack_us != 0;
@@ -407,7 +430,7 @@ static void step(void *ctx)
         break;
     case PHASE_BROKEN:
         if ((is_flowing_again(r, &t) && now - r->fault_us >= (usec)o->hold_ms * 1000) || is_late) {
-            if (fault_end(&r->fault, &r->failure) != OK) {
+            if (end_fault(r) != OK) {
                 stop(r);
                 return;
             }
@@ -416,7 +439,8 @@ static void step(void *ctx)
                 o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE;
             r->healed_us = heals_itself ? r->fault_us : now;
             if (!heals_itself && o->fault != DRILL_COORDINATOR_KILL) {
-                tell(r, TIMELINE_DRILL, r->fault.region, "healed");
+                bool is_added = o->fault == DRILL_REGION_REMOVE;
+                tell(r, TIMELINE_DRILL, r->fault.region, is_added ? "added again" : "healed");
             }
             r->look.all_online = false; /* what was seen before the healing does not count */
             r->drill_phase = PHASE_RETURNING;
@@ -586,7 +610,13 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
 {
     const struct drill_opts *o = r->opts;
     TRY(wait_healthy(o, &r->look, ei));
-    const char *region = o->region && o->region[0] ? o->region : r->look.writer;
+    /* The write region, unless it is one that can be removed: the last of the others. */
+    const char *usual = r->look.writer;
+    for (size_t i = 0; i < r->look.count && o->fault == DRILL_REGION_REMOVE; i++) {
+        bool is_other = strcmp(r->look.regions[i].name, r->look.writer) != 0;
+        usual = is_other ? r->look.regions[i].name : usual;
+    }
+    const char *region = o->region && o->region[0] ? o->region : usual;
     r->fault.kind = o->fault;
     r->fault.account = &o->account;
     r->fault.disk_delay_ms = o->disk_delay_ms;
@@ -671,6 +701,10 @@ static enum err run_load(struct repeat *r, struct errinfo *ei)
         /* Leave nothing frozen or cut behind; the first failure is the one to tell. */
         if (fault_end(&r->fault, &ignored) != OK) {
             say(o, "the fault could not be undone: %s", ignored.message);
+        }
+        if (o->fault == DRILL_REGION_REMOVE && !look_endpoint(&r->look, r->fault.region)) {
+            say(o, "region %s is not in the account now: `holdfast account regions add %s`",
+                r->fault.region, r->fault.region);
         }
         *ei = r->failure;
         return r->failure.code;
@@ -757,10 +791,6 @@ enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsi
 {
     ASSERT(opts->repeats <= DRILL_REPEATS_MAX);
     *ret_done = 0;
-    if (opts->fault == DRILL_REGION_REMOVE) {
-        err_set(ei, ERR_UNSUPPORTED, "fault region-remove is not implemented yet");
-        return ERR_UNSUPPORTED;
-    }
     for (unsigned i = 0; i < opts->repeats; i++) {
         TRY(run_repeat(opts, i, &ret[i], ei));
         *ret_done = i + 1;

@@ -302,7 +302,8 @@ void drill_picture(const struct timeline *t, int64_t from_ms, int64_t to_ms, con
     struct frame f = {t, from_ms, to_ms, out};
     buf_printf(out,
                "<div class=\"scroll\"><svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
-               "style=\"max-width:100%%;height:auto\" role=\"img\" aria-labelledby=\"%s-t %s-d\">\n"
+               "style=\"min-width:44rem;max-width:100%%;height:auto\" role=\"img\" "
+               "aria-labelledby=\"%s-t %s-d\">\n"
                "<title id=\"%s-t\">Timeline</title><desc id=\"%s-d\">Who could write, writes "
                "acknowledged per %d ms and the lag of the other regions, from %" PRId64
                " ms before to %" PRId64 " ms after the fault. The tables have the same "
