@@ -127,6 +127,16 @@ def _():
     eq(code, 74, f"a report that cannot be written: {err}")
 
 
+@tap.test("drill: a region is removed under load and added again, and nobody notices")
+def _():
+    before = up.healthy()
+    repeat = drill("region-remove")
+    eq((repeat["in_feed"], repeat["writer_changes"], repeat["errors"]), (0, 0, 0), "in feed, epochs, refused for good")
+    assert repeat["region"] != before["writer"] and repeat["rejoin_ms"] >= 0, repeat
+    code, _, err = up.cli("drill", "--fault", "region-remove", "--region", up.writer())
+    assert code != 0 and "change the write region first" in err, err
+
+
 @tap.test("drill: what cannot be drilled says so")
 def _():
     for args, want in ((["--fault", "burn"], 2), (["--fault", "kill", "--region", "mars"], 1)):

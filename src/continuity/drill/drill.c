@@ -774,6 +774,10 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
         err = count(r, ei);
         drop_container(r);
     }
+    if (err == OK && o->fault == DRILL_REGION_REMOVE && o->account.fault_proxy[0]) {
+        say(o, "links of region %s go past the fault proxy now, until `up` is started again",
+            r->fault.region);
+    }
     struct errinfo ignored = {0};
     if (fault_done(&r->fault, err == OK ? ei : &ignored) != OK && err == OK) {
         err = ei->code;
