@@ -584,7 +584,8 @@ static ssize_t read_control(struct front *f)
     return n;
 }
 
-/* Lines: "down NAME", "up NAME", "add NAME" (with a socket). */
+/* Lines: "down NAME", "up NAME", "add NAME" (always with a socket: lines before it may come together
+ * with it, no other one that has one can). */
 static void on_control(void *ctx)
 {
     struct front *f = ctx;

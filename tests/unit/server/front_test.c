@@ -624,6 +624,44 @@ T_TEST("while a region is away its address answers for it: 403/3, 403/1008, or a
     teardown();
 }
 
+/* Hands the front a listening socket, in pieces where the line allows it. */
+static void tell_with(const char *line, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {(void *)(uintptr_t)line, strlen(line)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(h), &fd, sizeof(int));
+    t_check(sendmsg(w.control[0], &msg, 0) == (ssize_t)strlen(line));
+}
+
+T_TEST("a region that joins is stood in for at the socket that came with its name")
+{
+    setup(400, 0);
+    int fd = -1;
+    uint16_t port = 0;
+    listen_any(&fd, &port);
+    tell_with("add new\nadd ", fd);
+    tell("west\n"); /* known already, and the socket is used up */
+    tell("down new\n");
+    struct reply r = ask(port, "GET", "/dbs"); /* the record does not have it */
+    is_json_error(&r, 403, "1008", "not part of the account");
+    r = ask(port, "POST", "/dbs");
+    is_json_error(&r, 403, "3", "does not take writes");
+    t_eq_u64(metric("holdfast_front_standing_in{region=\"new\"}"), 1);
+    (void)close(fd);
+    teardown();
+}
+
 T_TEST("what waited for an absent region is answered by the region when it is back")
 {
     setup(8000, 0);
