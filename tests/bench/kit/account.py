@@ -141,11 +141,14 @@ class Account:
         more = []
         if work == "read" and self.level == "Session" and self.token:
             more = ["--header", f"x-ms-session-token: {self.token}"]
-        before = {p: thread_times(p) for p in self.servers()}
-        sample = http_load(self.writer_port, work, connections, seconds, warm, *more, key=self.key)
-        done = max(sample["done"], 1)
-        spent = {p: {k: (v - before[p].get(k, 0)) * 1e6 / done for k, v in thread_times(p).items()}
-                 for p in before}
+        try:
+            before = {p: thread_times(p) for p in self.servers()}
+            sample = http_load(self.writer_port, work, connections, seconds, warm, *more, key=self.key)
+            done = max(sample["done"], 1)
+            spent = {p: {k: (v - before[p].get(k, 0)) * 1e6 / done for k, v in thread_times(p).items()}
+                     for p in before}
+        except OSError as e:  # a server ended: its last words are worth more than ours
+            raise BenchError(f"{self.name}: {e}\n{self.process.tail(20)}") from e
         sample["threads"] = spent.pop(self.servers()[0])
         sample["server_us"] = sum(sample["threads"].values())
         sample["reader_us"] = sum(sum(t.values()) for t in spent.values()) / max(len(spent), 1)
