@@ -33,7 +33,7 @@ static enum err session_open(struct session *s, const char *dir, struct errinfo 
     struct buf text;
     memset(s, 0, sizeof(*s));
     arena_init(&s->arena);
-    TRY(client_account_find(dir, "", "", &s->account, ei));
+    TRY(client_account_find(dir, "", "", "", &s->account, ei));
     (void)snprintf(path, sizeof(path), "%s/management.token", dir);
     buf_init(&text, MANAGE_TOKEN_SIZE_MAX);
     enum err err = files_read(path, &text, ei);
@@ -85,7 +85,8 @@ static enum err call(struct session *s, const char *method, struct str path, str
                                   .headers = headers,
                                   .header_count = ARRAY_COUNT(headers),
                                   .body = body,
-                                  .timeout_ms = CLIENT_TIMEOUT_MS};
+                                  .timeout_ms = CLIENT_TIMEOUT_MS,
+                                  .ca_file = s->account.ca};
     int status = 0;
     struct buf answer;
     const struct json *doc = NULL;
@@ -124,7 +125,7 @@ static void print_account(const struct json *doc)
     const struct json *p = json_get(doc, STR("properties"));
     const struct json *locations = json_get(p, STR("locations"));
     const struct json *policy = json_get(p, STR("consistencyPolicy"));
-    printf("%-20.*s %-10.*s %-17.*s %-28.*s", STR_ARG(text_of(doc, "name")),
+    printf("%-20.*s %-10.*s %-17.*s %-28.*s ", STR_ARG(text_of(doc, "name")),
            STR_ARG(text_of(p, "provisioningState")),
            STR_ARG(text_of(policy, "defaultConsistencyLevel")),
            STR_ARG(text_of(p, "documentEndpoint")));

@@ -15,6 +15,7 @@ enum {
     A_DIR,
     A_ENDPOINT,
     A_KEY,
+    A_CA,
     A_JSON,
     A_FORCE,
     A_WAIT,
@@ -32,6 +33,8 @@ static const struct conf_row rows[A_ROW_COUNT] = {
                "directory of a running `holdfast up`"},
     [A_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [A_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
+    [A_CA] = {"ca", CONF_STRING, "", 0, 1000, 0,
+              "PEM file of the authority trusted for https, instead of what --dir says"},
     [A_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON"},
     [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0,
                  "offline, regions remove: accept the loss that is printed"},
@@ -348,7 +351,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     }
     struct client_account acc;
     TRY(client_account_find(conf_cstr(c, A_DIR), conf_cstr(c, A_ENDPOINT), conf_cstr(c, A_KEY),
-                            &acc, ei));
+                            conf_cstr(c, A_CA), &acc, ei));
     struct arena a;
     arena_init(&a);
     const struct json *doc = NULL;

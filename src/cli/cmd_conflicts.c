@@ -8,13 +8,15 @@
 #include "cli/cli.h"
 #include "continuity/client.h"
 
-enum { C_DIR, C_ENDPOINT, C_KEY, C_JSON, C_DATABASE, C_CONTAINER, C_ID, C_OUT, C_ROW_COUNT };
+enum { C_DIR, C_ENDPOINT, C_KEY, C_CA, C_JSON, C_DATABASE, C_CONTAINER, C_ID, C_OUT, C_ROW_COUNT };
 
 static const struct conf_row rows[C_ROW_COUNT] = {
     [C_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
                "directory of a running `holdfast up`"},
     [C_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [C_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
+    [C_CA] = {"ca", CONF_STRING, "", 0, 1000, 0,
+              "PEM file of the authority trusted for https, instead of what --dir says"},
     [C_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "list: print JSON lines"},
     [C_DATABASE] = {"database", CONF_STRING, "", 0, 255, 0, "only this database"},
     [C_CONTAINER] = {"container", CONF_STRING, "", 0, 255, 0, "only this container"},
@@ -160,7 +162,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
         }
     }
     TRY(client_account_find(conf_cstr(c, C_DIR), conf_cstr(c, C_ENDPOINT), conf_cstr(c, C_KEY),
-                            &w.acc, ei));
+                            conf_cstr(c, C_CA), &w.acc, ei));
     if (is_export && conf_str(c, C_OUT).n > 0) {
         w.out = fopen(conf_cstr(c, C_OUT), "we");
         if (!w.out) {

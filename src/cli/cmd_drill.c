@@ -46,6 +46,8 @@ const struct conf_row drill_rows[D_ROW_COUNT] = {
                "directory of a running `holdfast up`"},
     [D_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [D_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
+    [D_CA] = {"ca", CONF_STRING, "", 0, 1000, 0,
+              "PEM file of the authority trusted for https, instead of what --dir says"},
     [D_START] = {"start", CONF_BOOL, "no", 0, 0, 0,
                  "start an account for the drill even when one runs in --dir"},
     [D_REGIONS] = {"regions", CONF_STRING, "east,west,north", 1, 255, 0,
@@ -124,7 +126,7 @@ static enum err drill_own(const struct conf *c, const char *level, struct drill_
     fprintf(stderr, "starting an account for the drill (level %s)\n", level);
     enum err err = drill_own_start(c, level, &own, ei);
     if (err == OK) {
-        err = client_account_find(own.dir, "", "", &o->account, ei);
+        err = client_account_find(own.dir, "", "", "", &o->account, ei);
     }
     if (err == OK) {
         err = drill_into(h, o, ei);
@@ -165,7 +167,7 @@ static enum err drill_somewhere(const struct conf *c, struct drill_opts *o, stru
     struct errinfo none = {0};
     if (!conf_bool(c, D_START) &&
         client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT), conf_cstr(c, D_KEY),
-                            &o->account, &none) == OK) {
+                            conf_cstr(c, D_CA), &o->account, &none) == OK) {
         return drill_into(h, o, ei);
     }
     return drill_own(c, conf_cstr(c, D_LEVEL), o, h, ei);

@@ -10,13 +10,15 @@
 #include "cli/cli.h"
 #include "continuity/client.h"
 
-enum { S_DIR, S_ENDPOINT, S_KEY, S_JSON, S_WATCH, S_INTERVAL, S_ROW_COUNT };
+enum { S_DIR, S_ENDPOINT, S_KEY, S_CA, S_JSON, S_WATCH, S_INTERVAL, S_ROW_COUNT };
 
 static const struct conf_row rows[S_ROW_COUNT] = {
     [S_DIR] = {"dir", CONF_STRING, "./holdfast-data", 1, 3000, 0,
                "directory of a running `holdfast up`"},
     [S_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0, "global endpoint, instead of --dir"},
     [S_KEY] = {"key", CONF_STRING, "", 0, 100, CONF_SECRET, "account key, with --endpoint"},
+    [S_CA] = {"ca", CONF_STRING, "", 0, 1000, 0,
+              "PEM file of the authority trusted for https, instead of what --dir says"},
     [S_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON; with --watch one object a line"},
     [S_WATCH] = {"watch", CONF_BOOL, "no", 0, 0, 0, "go on until interrupted"},
     [S_INTERVAL] = {"interval", CONF_DURATION, "1s", 100, 3600000, 0,
@@ -165,7 +167,7 @@ static enum err run(const struct conf *c, struct errinfo *ei)
 {
     struct client_account acc;
     TRY(client_account_find(conf_cstr(c, S_DIR), conf_cstr(c, S_ENDPOINT), conf_cstr(c, S_KEY),
-                            &acc, ei));
+                            conf_cstr(c, S_CA), &acc, ei));
     enum err err = OK;
     do {
         struct look l = {0};

@@ -37,6 +37,11 @@ enum {
     UP_KILL,
     UP_WEBHOOK,
     UP_WEBHOOK_SECRET_FILE,
+    UP_TLS,
+    UP_TLS_CERT,
+    UP_TLS_KEY,
+    UP_TLS_CA,
+    UP_HOST_SUFFIX,
     UP_QUIET,
     UP_MANAGEMENT_TOKEN,
     UP_COORDINATOR_PORT,
@@ -108,6 +113,19 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                              "use the coordinator of another `up` on this machine; 0 = start one"},
     [UP_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
                         "file with that coordinator's secret"},
+    [UP_TLS] =
+        {"tls", CONF_BOOL, "no", 0, 0, 0,
+         "https, with a certificate of an authority made in the data directory (tls/ca.pem)"},
+    [UP_TLS_CERT] = {"tls-cert", CONF_STRING, "", 0, 3000, 0,
+                     "https with this PEM file instead: certificate for the global and every "
+                     "regional host name, then its chain"},
+    [UP_TLS_KEY] = {"tls-key", CONF_STRING, "", 0, 3000, 0, "PEM file with its private key"},
+    [UP_TLS_CA] = {"tls-ca", CONF_STRING, "", 0, 1000, 0,
+                   "PEM file of its authority, when the system does not know it"},
+    [UP_HOST_SUFFIX] =
+        {"host-suffix", CONF_STRING, "", 0, UP_HOST_SUFFIX_MAX, 0,
+         "endpoints are ACCOUNT.SUFFIX and ACCOUNT-REGION.SUFFIX, which must resolve "
+         "to this machine; with TLS else localhost, without 127.0.0.1"},
     [UP_QUIET] = {"quiet", CONF_BOOL, "no", 0, 0, 0, "print no summary"},
     [UP_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
     [UP_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
@@ -218,6 +236,52 @@ static enum err check_webhook(const struct up_opts *o, struct errinfo *ei)
     return err;
 }
 
+static const char *given(const struct conf *c, unsigned row)
+{
+    return conf_str(c, row).n > 0 ? conf_cstr(c, row) : NULL;
+}
+
+static enum err fill_tls(const struct conf *c, struct up_opts *o, struct errinfo *ei)
+{
+    o->tls_cert = given(c, UP_TLS_CERT);
+    o->tls_key = given(c, UP_TLS_KEY);
+    o->tls_ca = given(c, UP_TLS_CA);
+    if ((o->tls_cert == NULL) != (o->tls_key == NULL)) {
+        return err_set(ei, ERR_USAGE, "--tls-cert and --tls-key need each other");
+    }
+    if (o->tls_ca && !o->tls_cert) {
+        return err_set(ei, ERR_USAGE, "--tls-ca is of no use without --tls-cert");
+    }
+    o->has_tls = conf_bool(c, UP_TLS) || o->tls_cert;
+    o->host_suffix = given(c, UP_HOST_SUFFIX);
+    if (!o->host_suffix) {
+        o->host_suffix = o->has_tls ? "localhost" : NULL;
+        return OK;
+    }
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-.";
+    size_t n = strlen(o->host_suffix);
+    if (strspn(o->host_suffix, allowed) != n || strchr(".-", o->host_suffix[0]) ||
+        strchr(".-", o->host_suffix[n - 1]) || strstr(o->host_suffix, "..")) {
+        err_set(ei, ERR_USAGE, "bad --host-suffix '%s'", o->host_suffix);
+        err_hint(ei, "a domain in lower case, like cosmos.example.com");
+        return ERR_USAGE;
+    }
+    return OK;
+}
+
+/* A label of a host name has 63 characters at most. */
+static enum err check_labels(const struct up_opts *o, struct errinfo *ei)
+{
+    enum { LABEL_MAX = 63 };
+    for (size_t i = 0; o->host_suffix && i < o->region_count; i++) {
+        if (strlen(o->account) + 1 + strlen(o->regions[i]) > LABEL_MAX) {
+            return err_set(ei, ERR_USAGE, "the host name label %s-%s is longer than %d characters",
+                           o->account, o->regions[i], LABEL_MAX);
+        }
+    }
+    return OK;
+}
+
 static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei)
 {
     o->dir = conf_cstr(c, UP_DIR);
@@ -235,6 +299,8 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
         }
         memcpy(o->regions[i], name.p, name.n);
     }
+    TRY(fill_tls(c, o, ei));
+    TRY(check_labels(o, ei));
     o->has_fault_proxy = conf_bool(c, UP_FAULT_PROXY);
     if (o->has_fault_proxy && o->region_count > UP_PROXY_REGIONS_MAX) {
         return err_set(ei, ERR_USAGE, "--fault-proxy carries the links of %d regions at most",

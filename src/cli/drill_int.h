@@ -28,6 +28,7 @@ enum {
     D_DIR,
     D_ENDPOINT,
     D_KEY,
+    D_CA,
     D_START,
     D_REGIONS,
     D_PORT,

@@ -155,6 +155,7 @@ enum err client_call(const struct client_account *acc, const struct client_reque
         .header_count = n,
         .body = req->body,
         .timeout_ms = CLIENT_TIMEOUT_MS,
+        .ca_file = acc->ca,
     };
     struct buf head;
     struct buf body;
@@ -237,16 +238,20 @@ enum err client_answer_err(int status, const struct json *doc, struct errinfo *e
     return err;
 }
 
-enum err client_account_find(const char *dir, const char *endpoint, const char *key,
+enum err client_account_find(const char *dir, const char *endpoint, const char *key, const char *ca,
                              struct client_account *ret, struct errinfo *ei)
 {
     memset(ret, 0, sizeof(*ret));
     if (strlen(endpoint) >= sizeof(ret->endpoint) || strlen(key) >= sizeof(ret->key)) {
         return err_set(ei, ERR_INVALID, "the endpoint or the key is too long");
     }
+    if (strlen(ca) >= sizeof(ret->ca)) {
+        return err_set(ei, ERR_INVALID, "the path of the authority's file is too long");
+    }
     if (endpoint[0] && key[0]) {
         (void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", endpoint);
         (void)snprintf(ret->key, sizeof(ret->key), "%s", key);
+        (void)snprintf(ret->ca, sizeof(ret->ca), "%s", ca);
         return OK;
     }
     char path[4096];
@@ -278,6 +283,7 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
         {"account", ret->account, sizeof(ret->account)},
         {"endpoint", ret->endpoint, sizeof(ret->endpoint)},
         {"key", ret->key, sizeof(ret->key)},
+        {"ca", ret->ca, sizeof(ret->ca)},
         {"faultProxy", ret->fault_proxy, sizeof(ret->fault_proxy)},
     };
     for (size_t i = 0; err == OK && i < ARRAY_COUNT(fields); i++) {
@@ -291,6 +297,9 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
     }
     if (err == OK && endpoint[0]) {
         (void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", endpoint);
+    }
+    if (err == OK && ca[0]) {
+        (void)snprintf(ret->ca, sizeof(ret->ca), "%s", ca);
     }
     if (err == OK && key[0]) {
         (void)snprintf(ret->key, sizeof(ret->key), "%s", key);

@@ -12,15 +12,16 @@
 enum { CLIENT_TIMEOUT_MS = 5000, CLIENT_HEADERS_MAX = 16 };
 
 /* Where the account is: from --endpoint and --key (or HOLDFAST_ENDPOINT, HOLDFAST_KEY), else from
- * the account.json that `up` keeps in --dir. */
+ * the account.json that `up` keeps in --dir; --ca (HOLDFAST_CA) goes over what that says. */
 struct client_account {
     char account[128];
     char endpoint[256];
     char key[128];
+    char ca[1024];        /* PEM file of the authority trusted for https; empty: the system's */
     char fault_proxy[64]; /* empty: started without --fault-proxy */
     uint64_t supervisor;  /* process id of its `up`; 0 = unknown */
 };
-enum err client_account_find(const char *dir, const char *endpoint, const char *key,
+enum err client_account_find(const char *dir, const char *endpoint, const char *key, const char *ca,
                              struct client_account *ret, struct errinfo *ei) MUST_CHECK;
 
 struct client_request {

@@ -39,6 +39,7 @@ bool manage_is_ours(const struct http_req *req)
 /* Where the client reached us; what it sends is put into headers, so only what a host name has. */
 static struct str base_url(struct http_req *req, const struct manage_opts *opts)
 {
+    struct str own = str_of(opts->own_endpoint);
     struct str host = http_header(req, STR("host"));
     bool is_fine = host.n > 0 && host.n <= HOST_SIZE_MAX;
     for (size_t i = 0; i < host.n && is_fine; i++) {
@@ -47,9 +48,9 @@ static struct str base_url(struct http_req *req, const struct manage_opts *opts)
                   c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
     }
     if (is_fine) {
-        return arena_printf(&req->arena, "http://" STR_FMT, STR_ARG(host));
+        const char *scheme = str_starts(own, STR("https://")) ? "https" : "http";
+        return arena_printf(&req->arena, "%s://" STR_FMT, scheme, STR_ARG(host));
     }
-    struct str own = str_of(opts->own_endpoint);
     return own.n > 0 && own.p[own.n - 1] == '/' ? str_slice(own, 0, own.n - 1) : own;
 }
 

@@ -21,6 +21,26 @@ static struct manage_account *account_of(struct arena *a, struct manage_world *w
     return &w->accounts[at];
 }
 
+/* An account that we host is reached as ours is: same scheme, and a name below the same suffix when ours
+ * has a name and no address. */
+static struct str hosted_endpoint(struct arena *a, const struct manage_account *acc, struct str own)
+{
+    struct str scheme = STR_NONE;
+    struct str host = STR_NONE;
+    struct str rest = STR_NONE;
+    struct str label = STR_NONE;
+    struct str suffix = STR_NONE;
+    unsigned port = acc->hosted->port;
+    bool has_name = str_split(own, '/', &scheme, &rest) && str_split(rest, '/', &label, &rest) &&
+                    str_split(rest, ':', &host, &rest) && host.n > 0 &&
+                    (host.p[0] < '0' || host.p[0] > '9') && str_split(host, '.', &label, &suffix);
+    if (!has_name) {
+        return arena_printf(a, "http://127.0.0.1:%u/", port);
+    }
+    return arena_printf(a, STR_FMT "//" STR_FMT "." STR_FMT ":%u/", STR_ARG(scheme),
+                        STR_ARG(acc->name), STR_ARG(suffix), port);
+}
+
 enum err manage_world_make(struct arena *a, const struct coord_kv *kvs, size_t n,
                            const char *own_endpoint, struct manage_world *ret, struct errinfo *ei)
 {
@@ -58,7 +78,7 @@ enum err manage_world_make(struct arena *a, const struct coord_kv *kvs, size_t n
         if (acc->hosted == NULL) {
             acc->endpoint = arena_str(a, str_of(own_endpoint));
         } else if (acc->hosted->port != 0) {
-            acc->endpoint = arena_printf(a, "http://127.0.0.1:%u/", acc->hosted->port);
+            acc->endpoint = hosted_endpoint(a, acc, str_of(own_endpoint));
         }
     }
     return OK;

@@ -37,6 +37,9 @@ struct http_client_req {
     unsigned timeout_ms;         /* total; never 0 */
     unsigned connect_timeout_ms; /* 0 = timeout_ms */
     size_t body_size_max;        /* of the answer; 0 = 16 MiB */
+    /* PEM file of the authorities trusted for https; NULL or "" = the system's. Host names are always
+     * checked. */
+    const char *ca_file;
 };
 
 struct http_client *http_client_new(struct loop *loop);

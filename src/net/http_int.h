@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 enum {
     /* Memory of libmicrohttpd per connection. It is zeroed after every request, used or not, which
@@ -36,7 +37,8 @@ struct http_listener {
     struct http_server *server;
     char name[HTTP_LISTENER_NAME_SIZE];
     struct MHD_Daemon *daemon;
-    int fd; /* our duplicate */
+    struct tls_pair tls; /* empty: plain HTTP; libmicrohttpd keeps pointers to it */
+    int fd;              /* our duplicate */
     struct list link;
     pthread_mutex_t lock;   /* guards conns and conn_count */
     pthread_cond_t emptied; /* conn_count fell to 0 */

@@ -5,7 +5,7 @@
  * passes by (listen, unlisten, free): there is no thread of ours to do it earlier, and an idle
  * retired daemon costs two sleeping threads.
  *
- * The life of one request is in http_exchange.c. TLS is not handled here yet. */
+ * The life of one request is in http_exchange.c. TLS is libmicrohttpd's, by GnuTLS. */
 #include "net/http_server.h"
 
 #include <errno.h>
@@ -28,6 +28,9 @@ enum {
     HTTP_THREADS_MAX = 64,
     HTTP_IDLE_TIMEOUT_S_DEFAULT = 120,
 };
+
+/* GnuTLS's words: nothing older than TLS 1.2, no cipher below 128 bits. */
+static const char TLS_PRIORITIES[] = "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 
 enum err http_server_new(const struct http_server_opts *opts, struct http_server **ret,
                          struct errinfo *ei)
@@ -67,15 +70,23 @@ static struct MHD_Daemon *start_daemon(struct http_listener *l)
     const struct http_server_opts *o = &l->server->opts;
     /* A pool of one is refused by libmicrohttpd; no pool means one thread. */
     unsigned pool_size = o->threads > 1 ? o->threads : 0;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, l->tls.cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, l->tls.key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, /* port: */ 0,
-        NULL, NULL, http_on_access, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, l,
-        MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_THREAD_POOL_SIZE, pool_size,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s,
-        MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, http_on_unescape,
-        NULL, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, l, MHD_OPTION_NOTIFY_COMPLETED,
-        http_on_completed, l, MHD_OPTION_END);
+        flags | (l->tls.cert != NULL ? MHD_USE_TLS : 0), /* port: */ 0, NULL, NULL, http_on_access,
+        l, MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd,
+        MHD_OPTION_THREAD_POOL_SIZE, pool_size, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri,
+        l, MHD_OPTION_UNESCAPE_CALLBACK, http_on_unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        http_on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, l, MHD_OPTION_ARRAY,
+        l->tls.cert != NULL ? tls : none, MHD_OPTION_END);
 }
 
 static void listener_free(struct http_listener *l)
@@ -86,6 +97,7 @@ static void listener_free(struct http_listener *l)
     }
     (void)pthread_cond_destroy(&l->emptied); /* nobody waits any more */
     (void)pthread_mutex_destroy(&l->lock);
+    tls_pair_done(&l->tls);
     mem_free(l);
 }
 
@@ -181,6 +193,14 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
     reap_retired(s);
     TRY(check_listen(s, name, ei));
     struct http_listener *l = listener_new(s, name);
+    if (s->opts.tls_cert != NULL && s->opts.tls_cert[0] != '\0') {
+        int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
+        enum err err = tls_pair_load(s->opts.tls_cert, s->opts.tls_key, now_s, &l->tls, ei);
+        if (err != OK) {
+            listener_free(l);
+            return err;
+        }
+    }
     l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (l->fd < 0) {
         listener_free(l);

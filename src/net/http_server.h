@@ -91,6 +91,9 @@ struct http_server_opts {
     void *ctx;
     unsigned idle_timeout_s; /* 0 = 120 */
     size_t body_size_max;    /* 0 = HTTP_BODY_SIZE_MAX */
+    /* PEM files: TLS 1.2 and 1.3 with that certificate; NULL or "": plain HTTP. Read by each
+     * http_server_listen, so that a replaced file serves listeners from then on. */
+    const char *tls_cert, *tls_key;
 };
 struct http_server;
 enum err http_server_new(const struct http_server_opts *opts, struct http_server **ret,

@@ -132,7 +132,8 @@ static void set_fixed_options(struct http_transfer *t)
 {
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PATH_AS_IS, 1L);
-    SET(CURLOPT_PROXY, ""); /* nor from the environment */
+    SET(CURLOPT_PROXY, "");                                 /* nor from the environment */
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* or newer */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_MAXAGE_CONN, (long)CONNECTION_AGE_MAX_S);
@@ -166,6 +167,10 @@ bool http_transfer_init(struct http_transfer *t, CURL *easy, const struct http_c
     SET(CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS,
         (long)(req->connect_timeout_ms == 0 ? req->timeout_ms : req->connect_timeout_ms));
+    if (req->ca_file != NULL && req->ca_file[0] != '\0') {
+        SET(CURLOPT_CAINFO, req->ca_file); /* read when a connection is opened */
+        SET(CURLOPT_CAPATH, NULL);
+    }
     return ok && !has_line_break(str_of(req->url)) && !has_line_break(str_of(req->method));
 }
 

@@ -92,7 +92,7 @@ struct front {
     int control_new_fd; /* came with the line that is being read; -1 = none */
     uint64_t forwarded, retried, unknown, stood_in, held_total, held_expired, refused_full;
     char prefix[RECORD_NAME_MAX + 64];
-    char endpoint[64]; /* our own, as management answers name it */
+    char endpoint[256]; /* our own, as management answers name it */
     struct manage_opts manage;
     bool is_synced, is_ready;
     atomic_bool is_stopping; /* read by HTTP threads, too */
@@ -289,6 +289,7 @@ static void forward(struct front_req *r, const struct record_region *reg)
         .body = r->http->body,
         .timeout_ms = FORWARD_TIMEOUT_MS,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .ca_file = r->front->opts->tls_ca,
     };
     r->target = reg->id;
     (void)http_client_start(r->front->client, &req, on_forwarded, r);
@@ -745,8 +746,12 @@ static enum err open_management(struct front *f, struct errinfo *ei)
         err_hint(ei, "listen on 127.0.0.1, or leave management-token-file out");
         return ERR_CONFIG;
     }
-    (void)snprintf(f->endpoint, sizeof(f->endpoint), "http://127.0.0.1:%u/",
-                   sockets_port(f->opts->global_fd));
+    if (f->opts->endpoint && f->opts->endpoint[0]) {
+        (void)snprintf(f->endpoint, sizeof(f->endpoint), "%s", f->opts->endpoint);
+    } else {
+        (void)snprintf(f->endpoint, sizeof(f->endpoint), "http://127.0.0.1:%u/",
+                       sockets_port(f->opts->global_fd));
+    }
     f->manage = (struct manage_opts){.token = f->opts->management_token,
                                      .own_endpoint = f->endpoint,
                                      .can_host = f->opts->control_fd >= 0,
@@ -760,6 +765,8 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     TRY(open_management(f, ei));
     struct http_server_opts ho = {
         .threads = f->opts->http_threads,
+        .tls_cert = f->opts->tls_cert,
+        .tls_key = f->opts->tls_key,
         .handler = on_request,
         .refuse = cosmos_refuse,
         .answered = on_answered,

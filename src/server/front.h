@@ -34,6 +34,10 @@ struct front_opts {
     struct str
         management_token; /* opens the management interface (loopback only); empty = closed */
     unsigned http_threads;
+    const char *endpoint; /* URL of the global endpoint; "" = by its socket */
+    const char *tls_cert,
+        *tls_key;          /* PEM files: a certificate for all endpoints; "" = plain HTTP */
+    const char *tls_ca;    /* authority behind the regions' certificates; "" = the system's */
     unsigned hold_ms;      /* 0 = FRONT_HOLD_MS */
     unsigned requests_max; /* 0 = FRONT_REQUESTS_MAX */
     int global_fd;

@@ -206,6 +206,19 @@ static enum err write_conf(const struct account *acc, const char *path, struct e
                own->disk_reserve_size, own->watchdog_ms, own->kill_ms);
     buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                own->slow_commit_ms, own->slow_for_ms, own->failover_hold_ms);
+    if (own->has_tls) {
+        buf_printf(&b, "tls = yes\n");
+    }
+    if (own->host_suffix) {
+        buf_printf(&b, "host-suffix = %s\n", own->host_suffix);
+    }
+    const char *const names[] = {"tls-cert", "tls-key", "tls-ca"};
+    const char *const files[] = {own->tls_cert, own->tls_key, own->tls_ca};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        if (files[i]) { /* valid for its names, too, or it does not start and says so */
+            buf_printf(&b, "%s = \"%s\"\n", names[i], files[i]);
+        }
+    }
     if (stat(known, &st) != 0) {
         conf_first_start(&acc->wanted, &b);
     }

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/contract.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "coord/server.h"
 #include "net/loop.h"
 #include "net/proxy.h"
+#include "net/tls.h"
 #include "server/front.h"
 #include "server/notify.h"
 #include "server/region_server.h"
@@ -71,6 +73,16 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_LISTEN_PEER] =
         {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0,
          "server: numeric HOST:PORT for other regions when no socket is inherited"},
+    [PROC_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0,
+                       "front: URL of the global endpoint as clients know it, when it is a name"},
+    [PROC_TLS_CERT] = {"tls-cert", CONF_STRING, "", 0, 3000, 0,
+                       "server, front: PEM file with the certificate of all endpoints, then its "
+                       "chain; clients then use https"},
+    [PROC_TLS_KEY] = {"tls-key", CONF_STRING, "", 0, 3000, 0,
+                      "server, front: PEM file with its private key, without a password"},
+    [PROC_TLS_CA] = {"tls-ca", CONF_STRING, "", 0, 3000, 0,
+                     "front: PEM file of the authority behind the regions' certificates, when the "
+                     "system does not know it"},
 };
 
 enum { SERVER = 1, FRONT = 2, COORDINATOR = 4, PROXY = 8, EVERYBODY = 15 };
@@ -111,6 +123,10 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_MANAGEMENT_TOKEN_FILE] = FRONT,
     [PROC_LISTEN] = EVERYBODY,
     [PROC_LISTEN_PEER] = SERVER,
+    [PROC_ENDPOINT] = FRONT,
+    [PROC_TLS_CERT] = SERVER | FRONT,
+    [PROC_TLS_KEY] = SERVER | FRONT,
+    [PROC_TLS_CA] = FRONT,
 };
 
 static size_t role_index(const char *role)
@@ -160,6 +176,23 @@ static enum err read_secret(const struct process *p, unsigned row, char ret[SECR
     return err;
 }
 
+/* Told at once, not when the first listener opens. */
+static enum err check_tls(const struct process *p, struct errinfo *ei)
+{
+    const char *cert = conf_cstr(p->conf, PROC_TLS_CERT);
+    const char *key = conf_cstr(p->conf, PROC_TLS_KEY);
+    if (!cert[0] && !key[0]) {
+        return OK;
+    }
+    if (!cert[0] || !key[0]) {
+        return err_set(ei, ERR_CONFIG, "--tls-cert and --tls-key need each other");
+    }
+    struct tls_pair pair;
+    TRY(tls_pair_load(cert, key, (int64_t)(clock_wall_ms() / 1000), &pair, ei));
+    tls_pair_done(&pair);
+    return OK;
+}
+
 static enum err need_secret(const struct process *p, struct errinfo *ei)
 {
     if (p->secret_n > 0) {
@@ -191,6 +224,7 @@ enum err process_init(struct process *p, const struct conf *c, const char *role,
     TRY(read_secret(p, PROC_WEBHOOK_SECRET_FILE, p->webhook_secret, &p->webhook_secret_n, ei));
     TRY(read_secret(p, PROC_MANAGEMENT_TOKEN_FILE, p->management_token, &p->management_token_n,
                     ei));
+    TRY(check_tls(p, ei));
     return sockets_inherit(p->sockets, &p->socket_count, ei);
 }
 
@@ -239,6 +273,8 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .failover_hold_ms = (unsigned)conf_u64(c, PROC_FAILOVER_HOLD),
         .has_drill_faults = conf_bool(c, PROC_DRILL_FAULTS),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
+        .tls_cert = conf_cstr(c, PROC_TLS_CERT),
+        .tls_key = conf_cstr(c, PROC_TLS_KEY),
     };
     TRY(need_secret(p, ei));
     struct str after_loss = conf_str(c, PROC_SESSION_AFTER_LOSS);
@@ -291,6 +327,10 @@ enum err process_front(struct process *p, struct errinfo *ei)
         .webhook_secret = str_make(p->webhook_secret, p->webhook_secret_n),
         .management_token = str_make(p->management_token, p->management_token_n),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
+        .endpoint = conf_cstr(c, PROC_ENDPOINT),
+        .tls_cert = conf_cstr(c, PROC_TLS_CERT),
+        .tls_key = conf_cstr(c, PROC_TLS_KEY),
+        .tls_ca = conf_cstr(c, PROC_TLS_CA),
         .control_fd = inherited(p, "control"),
     };
     TRY(need_secret(p, ei));

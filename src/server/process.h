@@ -31,6 +31,10 @@ enum {
     PROC_MANAGEMENT_TOKEN_FILE,
     PROC_LISTEN,
     PROC_LISTEN_PEER,
+    PROC_ENDPOINT,
+    PROC_TLS_CERT,
+    PROC_TLS_KEY,
+    PROC_TLS_CA,
     PROC_ROW_COUNT,
 };
 extern const struct conf_row process_rows[PROC_ROW_COUNT];
@@ -50,7 +54,7 @@ struct process {
     size_t socket_count;
     struct sockets_inherited sockets[SOCKETS_INHERITED_MAX];
 };
-/* Log level and name, secret file, inherited sockets. */
+/* Log level and name, secret file, certificate, inherited sockets. */
 enum err process_init(struct process *p, const struct conf *c, const char *role,
                       struct errinfo *ei) MUST_CHECK;
 /* --listen, or where others expect a process of that role. */

@@ -627,6 +627,8 @@ static enum err begin_services(struct server *s, const struct account_record *re
         link_server_new(s->loop, s->opts->peer_fd, str_of(rec->peer_secret), str_of(hello), &ev);
     struct http_server_opts ho = {
         .threads = s->opts->http_threads,
+        .tls_cert = s->opts->tls_cert,
+        .tls_key = s->opts->tls_key,
         .handler = on_request,
         .refuse = cosmos_refuse,
         .answered = on_answered,

@@ -23,6 +23,7 @@ struct region_server_opts {
     const char *coordinator; /* urls */
     struct str secret;       /* of the coordinator */
     unsigned http_threads;
+    const char *tls_cert, *tls_key; /* PEM files; "" = plain HTTP */
     /* With less free space than this, writes are refused with 503 and a writer hands over; the rest
      * is for what must still be written: entries of peers, compactions. 0 = never. */
     uint64_t disk_reserve_size;

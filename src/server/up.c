@@ -281,11 +281,11 @@ static void regions_json(struct up *up, struct json_out *o, bool with_pids)
 {
     json_out_array(o);
     for (size_t i = 0; i < up->region_count; i++) {
-        char endpoint[64];
+        char endpoint[ENDPOINT_SIZE];
         if (!up->regions[i].is_member) {
             continue;
         }
-        (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
+        up_endpoint_url(up, &up->regions[i], endpoint);
         json_out_object(o);
         json_out_key(o, "name");
         json_out_cstr(o, up->regions[i].name);
@@ -320,6 +320,15 @@ static void former_json(struct up *up, struct json_out *o)
     json_out_array_end(o);
 }
 
+/* Whom clients must trust for https, when the system does not know it. */
+static void put_ca(const struct up *up, struct json_out *o)
+{
+    if (up->tls_ca[0]) {
+        json_out_key(o, "ca");
+        json_out_cstr(o, up->tls_ca);
+    }
+}
+
 enum err up_save_account(struct up *up, struct errinfo *ei)
 {
     struct buf text;
@@ -332,9 +341,10 @@ enum err up_save_account(struct up *up, struct errinfo *ei)
     json_out_key(&o, "account");
     json_out_cstr(&o, up->opts.account);
     json_out_key(&o, "endpoint");
-    char endpoint[64];
-    (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->opts.port);
+    char endpoint[ENDPOINT_SIZE];
+    up_endpoint_url(up, NULL, endpoint);
     json_out_cstr(&o, endpoint);
+    put_ca(up, &o);
     json_out_key(&o, "key");
     json_out_cstr(&o, up->key);
     json_out_key(&o, "engine");
@@ -470,6 +480,13 @@ static void conf_common(struct up *up, struct buf *b, unsigned coord_port)
     buf_printf(b, "log-level = %s\nprofile = %s\n", up->opts.log_level, up->opts.profile);
 }
 
+static void conf_tls(const struct up *up, struct buf *b)
+{
+    if (up->opts.has_tls) {
+        buf_printf(b, "tls-cert = \"%s\"\ntls-key = \"%s\"\n", up->tls_cert, up->tls_key);
+    }
+}
+
 static enum err add_child(struct up *up, const char *role, const char *name, struct buf *conf,
                           const struct sup_fd *fds, size_t fd_count, bool is_watched, void *user,
                           struct sup_child **ret, struct errinfo *ei)
@@ -512,6 +529,7 @@ enum err up_add_server(struct up *up, size_t i, struct errinfo *ei)
     buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
     buf_printf(&b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
+    conf_tls(up, &b);
     const char *sep = "peer-override = ";
     for (size_t to = 0; to < up->region_count; to++) {
         const struct up_proxy *p = find_proxy(up, i, to);
@@ -569,6 +587,13 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     }
     buf_clear(&b);
     conf_common(up, &b, up->coord_port);
+    char endpoint[ENDPOINT_SIZE];
+    up_endpoint_url(up, NULL, endpoint);
+    buf_printf(&b, "endpoint = %s\n", endpoint);
+    conf_tls(up, &b);
+    if (up->tls_ca[0]) {
+        buf_printf(&b, "tls-ca = \"%s\"\n", up->tls_ca);
+    }
     if (up->opts.webhook) {
         buf_printf(&b, "webhook = \"%s\"\n", up->opts.webhook);
     }
@@ -621,9 +646,9 @@ static enum err fill_record(struct up *up, struct account_record *rec, bool is_n
         }
         random_base64(rec->peer_secret, sizeof(rec->peer_secret), SECRET_BYTES);
         for (size_t i = 0; i < up->region_count; i++) { /* all are members */
-            char endpoint[64];
+            char endpoint[ENDPOINT_SIZE];
             char peer[64];
-            (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->regions[i].port);
+            up_endpoint_url(up, &up->regions[i], endpoint);
             (void)snprintf(peer, sizeof(peer), "127.0.0.1:%u", up->regions[i].peer_port);
             TRY(account_add_region(rec, up->regions[i].name, endpoint, peer, clock_wall_ms(),
                                    &up->failure));
@@ -633,8 +658,7 @@ static enum err fill_record(struct up *up, struct account_record *rec, bool is_n
         struct record_region *r = record_region_by_name(rec, str_of(up->regions[i].name));
         if (r && up->regions[i].is_member) {
             up->regions[i].id = r->id;
-            (void)snprintf(r->endpoint, sizeof(r->endpoint), "http://127.0.0.1:%u/",
-                           up->regions[i].port);
+            up_endpoint_url(up, &up->regions[i], r->endpoint);
             (void)snprintf(r->peer_addr, sizeof(r->peer_addr), "127.0.0.1:%u",
                            up->regions[i].peer_port);
         }
@@ -885,13 +909,14 @@ static enum err write_ready_file(struct up *up, struct errinfo *ei)
 {
     struct buf text;
     struct json_out o;
-    char endpoint[64];
+    char endpoint[ENDPOINT_SIZE];
     buf_init(&text, 64 << 10);
     json_out_init(&o, &text);
     json_out_object(&o);
     json_out_key(&o, "endpoint");
-    (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u/", up->opts.port);
+    up_endpoint_url(up, NULL, endpoint);
     json_out_cstr(&o, endpoint);
+    put_ca(up, &o);
     json_out_key(&o, "key");
     json_out_cstr(&o, up->key);
     json_out_key(&o, "regions");
@@ -920,18 +945,24 @@ static void print_summary(const struct up *up)
 {
     printf("Holdfast account \"%s\" is up (%.2f s).\n\n", up->opts.account,
            (double)(clock_boot_us() - up->started_us) / 1e6);
-    printf("  endpoint   http://127.0.0.1:%u/\n", up->opts.port);
+    char endpoint[ENDPOINT_SIZE];
+    up_endpoint_url(up, NULL, endpoint);
+    printf("  endpoint   %s\n", endpoint);
     printf("  key        %s\n", up->key);
+    if (up->tls_ca[0]) {
+        printf("  trust      %s\n", up->tls_ca);
+    }
     for (size_t i = 0; i < up->region_count; i++) {
         if (!up->regions[i].is_member) {
             continue;
         }
-        printf("  %-10s http://127.0.0.1:%u/   %s\n", up->regions[i].name, up->regions[i].port,
+        up_endpoint_url(up, &up->regions[i], endpoint);
+        printf("  %-10s %s   %s\n", up->regions[i].name, endpoint,
                i == 0 ? "first choice for writes" : "takes over in this order");
     }
     if (!is_hosted(up)) {
-        printf("  management http://127.0.0.1:%u/   token in %s/management.token\n", up->opts.port,
-               up->dir);
+        up_endpoint_url(up, NULL, endpoint);
+        printf("  management %s   token in %s/management.token\n", endpoint, up->dir);
     }
     printf("  data       %s   (logs in run/)\n\n", up->dir);
     printf("Try in another terminal:\n");
@@ -1041,6 +1072,7 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     if (!is_hosted(up)) {
         TRY(save_token(up, ei));
     }
+    TRY(up_prepare_tls(up, ei));
     TRY(open_sockets(up, ei));
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->front_control) != 0) {
         return err_set(ei, ERR_IO, "cannot make a socket pair: errno %d", errno);

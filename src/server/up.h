@@ -4,6 +4,7 @@
  *   FORMAT            "holdfast-data 1"
  *   LOCK              held while in use
  *   account.json      what tools need: endpoint, key, regions (mode 0600)
+ *   tls/              authority and certificate, with --tls (mode 0600)
  *   run/              configuration written for the processes, secrets, logs
  *   coordinator/      the coordinator's durable file
  *   management.token  opens the management interface (mode 0600)
@@ -23,6 +24,7 @@ enum {
     UP_REGIONS_MAX = 8,
     UP_PROXY_REGIONS_MAX = 7, /* more links than one process can be handed sockets for */
     UP_KEY_BYTES = 64,
+    UP_HOST_SUFFIX_MAX = 100,
 };
 
 struct up_opts {
@@ -52,7 +54,11 @@ struct up_opts {
     unsigned kill_ms;     /* ... and it is killed after this; 0 = never */
     const char *webhook, *webhook_secret_file; /* NULL = none */
     const char *log_level;
-    uint64_t log_budget_size;   /* as the server's option */
+    uint64_t log_budget_size; /* as the server's option */
+    bool has_tls; /* https; with a certificate of a local authority unless one is given */
+    const char
+        *host_suffix; /* endpoints are ACCOUNT.SUFFIX, ACCOUNT-REGION.SUFFIX; NULL = 127.0.0.1 */
+    const char *tls_cert, *tls_key, *tls_ca; /* PEM files; NULL = made here; the system's */
     uint64_t disk_reserve_size; /* a region with less free space takes no writes; 0 = never */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* as the server's options */
 };

@@ -20,6 +20,7 @@ enum {
     PATH_SIZE = 4096,
     SECRET_BYTES = 32,
     KEY_BYTES = 64,
+    ENDPOINT_SIZE = 256, /* as in the record */
     PROXIES_MAX = UP_REGIONS_MAX * UP_REGIONS_MAX,
 };
 
@@ -48,6 +49,8 @@ struct up {
     struct up_opts opts;
     char dir[PATH_SIZE - 256];
     int lock_fd;
+    char tls_cert[PATH_SIZE], tls_key[PATH_SIZE]; /* files; empty: plain HTTP */
+    char tls_ca[PATH_SIZE];                       /* empty: the system's authorities */
     struct loop *loop;
     struct supervisor *sup;
     struct coord_client *coord;
@@ -79,6 +82,13 @@ enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port
 enum err up_add_server(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
 enum err up_save_account(struct up *up, struct errinfo *ei) MUST_CHECK;
 void up_tell_front(struct up *up, const char *what, const struct up_region *r, int with_fd);
+
+/* ---- up_tls.c ---- */
+/* URL of the global endpoint (r NULL) or of a region's. */
+void up_endpoint_url(const struct up *up, const struct up_region *r, char ret[ENDPOINT_SIZE]);
+/* The certificate names every region that the account has or had: makes or checks it. Again whenever
+ * a region is new. */
+enum err up_prepare_tls(struct up *up, struct errinfo *ei) MUST_CHECK;
 
 /* ---- up_regions.c ---- */
 enum err up_open_region(struct up *up, struct up_region *r, struct errinfo *ei) MUST_CHECK;

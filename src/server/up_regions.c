@@ -33,6 +33,7 @@ enum err up_open_region(struct up *up, struct up_region *r, struct errinfo *ei)
 /* A server for a region that this process has none for yet. */
 static enum err make_server(struct up *up, struct up_region *r, struct errinfo *ei)
 {
+    TRY(up_prepare_tls(up, ei)); /* its name has to be in the certificate */
     TRY(up_open_region(up, r, ei));
     TRY(up_add_server(up, (size_t)(r - up->regions), ei));
     char name[RECORD_NAME_MAX + 8];
@@ -96,7 +97,7 @@ static void put_addresses(struct up *up, const struct account_record *rec, coord
         if (!r->is_member || g == NULL || (g->endpoint[0] != 0 && g->peer_addr[0] != 0)) {
             continue;
         }
-        (void)snprintf(g->endpoint, sizeof(g->endpoint), "http://127.0.0.1:%u/", r->port);
+        up_endpoint_url(up, r, g->endpoint);
         (void)snprintf(g->peer_addr, sizeof(g->peer_addr), "127.0.0.1:%u", r->peer_port);
         is_news = true;
     }

@@ -285,7 +285,8 @@ static void signed_call(struct repeat *r, const char *endpoint, const char *meth
         .headers = headers,
         .header_count = ARRAY_COUNT(headers),
         .body = body,
-        .timeout_ms = 2000};
+        .timeout_ms = 2000,
+        .ca_file = r->opts->account.ca};
     (void)http_client_start(r->client, &req, done, r);
     arena_done(&a);
 }

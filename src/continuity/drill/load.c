@@ -91,7 +91,8 @@ static void start_call(struct load *l, const char *method, const char *endpoint,
                                   .headers = headers,
                                   .header_count = n,
                                   .body = body,
-                                  .timeout_ms = timeout_ms};
+                                  .timeout_ms = timeout_ms,
+                                  .ca_file = l->opts.account->ca};
     (void)http_client_start(l->client, &req, done, ctx);
     arena_done(&a);
 }

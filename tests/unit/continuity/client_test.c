@@ -164,21 +164,22 @@ T_TEST("an account is found by its directory; endpoint and key given win over it
     const char *dir = folder(
         "whole", "{\"account\":\"shop\",\"endpoint\":\"http://127.0.0.1:1/\",\"key\":\"AAAA\","
                  "\"faultProxy\":\"127.0.0.1:9\",\"regions\":[]}");
-    t_ok(client_account_find(dir, "", "", &a, NULL));
+    t_ok(client_account_find(dir, "", "", "", &a, NULL));
     t_eq_cstr(a.account, "shop");
     t_eq_cstr(a.endpoint, "http://127.0.0.1:1/");
     t_eq_cstr(a.key, "AAAA");
     t_eq_cstr(a.fault_proxy, "127.0.0.1:9");
-    t_ok(client_account_find(dir, "http://h/", "", &a, NULL));
+    t_ok(client_account_find(dir, "http://h/", "", "", &a, NULL));
     t_eq_cstr(a.endpoint, "http://h/");
     t_eq_cstr(a.key, "AAAA");
-    t_ok(client_account_find(dir, "", "BBBB", &a, NULL));
+    t_ok(client_account_find(dir, "", "BBBB", "", &a, NULL));
     t_eq_cstr(a.key, "BBBB");
-    t_ok(client_account_find("/nowhere", "http://h/", "BBBB", &a, NULL)); /* no directory needed */
+    t_ok(client_account_find("/nowhere", "http://h/", "BBBB", "", &a,
+                             NULL)); /* no directory needed */
     t_eq_cstr(a.account, "");
     t_ok(client_account_find(
-        folder("no-proxy", "{\"endpoint\":\"e\",\"key\":\"k\",\"faultProxy\":null}"), "", "", &a,
-        NULL));
+        folder("no-proxy", "{\"endpoint\":\"e\",\"key\":\"k\",\"faultProxy\":null}"), "", "", "",
+        &a, NULL));
     t_eq_cstr(a.fault_proxy, "");
 }
 
@@ -190,11 +191,11 @@ T_TEST("what is too long for its place is refused, not cut")
     char large[300];
     memset(large, 'A', sizeof(large) - 1);
     large[sizeof(large) - 1] = '\0';
-    t_err(client_account_find("/nowhere", "http://h/", large, &a, &ei), ERR_INVALID);
+    t_err(client_account_find("/nowhere", "http://h/", large, "", &a, &ei), ERR_INVALID);
     t_check(strstr(ei.message, "AAAA") == NULL);
-    t_err(client_account_find("/nowhere", large, "AAAA", &a, NULL), ERR_INVALID);
+    t_err(client_account_find("/nowhere", large, "AAAA", "", &a, NULL), ERR_INVALID);
     (void)snprintf(text, sizeof(text), "{\"endpoint\":\"e\",\"key\":\"%s\"}", large);
-    t_err(client_account_find(folder("large", text), "", "", &a, NULL), ERR_CONFIG);
+    t_err(client_account_find(folder("large", text), "", "", "", &a, NULL), ERR_CONFIG);
 }
 
 T_MAIN()
