@@ -145,6 +145,9 @@ void region_status_json(struct region *r, struct buf *out)
         put_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
         put_bool(&o, "diskSlow", r->health.is_slow);
         put_bool(&o, "failoverHeldBack", r->health.is_holding);
+        usec hold_until = r->health.hold_until_us;
+        usec now = region_now(r);
+        put_u64(&o, "failoverHoldLeftMs", hold_until > now ? (hold_until - now + 999) / 1000 : 0);
         json_out_key(&o, "clockAheadMs");
         json_out_i64(&o, r->health.clock_ahead_ms);
         put_regions(r, &o);

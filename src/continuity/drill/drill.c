@@ -169,6 +169,43 @@ static enum err wait_healthy(const struct drill_opts *o, struct look *ret, struc
     }
 }
 
+/* A failover without a confirmed stop makes the next such one wait. Each repeat is to be a fault of its
+ * own, not the second half of the one before: it begins when nothing waits any more. */
+static enum err wait_unheld(const struct drill_opts *o, const struct look *look, struct errinfo *ei)
+{
+    bool is_concerned = o->fault == DRILL_PAUSE || o->fault == DRILL_CUT ||
+                        o->fault == DRILL_BLACKHOLE || o->fault == DRILL_REFUSE;
+    uint64_t left_ms = 0;
+    for (size_t i = 0; i < look->count && is_concerned; i++) {
+        struct client_request req = {
+            .method = "GET", .base = look->regions[i].endpoint, .path = "/_holdfast/status"};
+        struct arena a;
+        arena_init(&a);
+        const struct json *doc = NULL;
+        int status = 0;
+        uint64_t one_ms = 0;
+        struct errinfo ignored = {0};
+        /* One that does not answer now says nothing: the account was healthy a moment ago. */
+        if (client_call(&o->account, &req, &a, &status, NULL, &doc, &ignored) == OK &&
+            json_get_u64(doc, STR("failoverHoldLeftMs"), &one_ms) && one_ms > left_ms) {
+            left_ms = one_ms;
+        }
+        arena_done(&a);
+    }
+    if (left_ms > o->settle_ms) {
+        err_set(ei, ERR_PRECONDITION,
+                "after the last failover another one would wait %" PRIu64 " s longer",
+                left_ms / 1000);
+        err_hint(ei, "wait, give a longer --settle, or start the account with a shorter "
+                     "--failover-hold");
+        return ERR_PRECONDITION;
+    }
+    if (left_ms > 0) {
+        (void)poll(NULL, 0, (int)left_ms);
+    }
+    return OK;
+}
+
 static enum err create(const struct drill_opts *o, const char *path, struct str body,
                        struct errinfo *ei)
 {
@@ -610,6 +647,8 @@ static void finish_timeline(struct repeat *r)
 static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
 {
     const struct drill_opts *o = r->opts;
+    TRY(wait_healthy(o, &r->look, ei));
+    TRY(wait_unheld(o, &r->look, ei));
     TRY(wait_healthy(o, &r->look, ei));
     /* The write region, unless it is one that can be removed: the last of the others. */
     const char *usual = r->look.writer;

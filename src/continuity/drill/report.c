@@ -490,7 +490,9 @@ static void how(const struct drill_report *r, struct buf *out)
     }
     buf_add_cstr(
         out,
-        "</table></div>\n<p>Each repeat starts from a healthy account, makes a container of its "
+        "</table></div>\n<p>Each repeat starts from a healthy account in which no failover is held "
+        "back "
+        "because of the one before, makes a container of its "
         "own, "
         "and writes numbered items. Which numbers were acknowledged is kept by the drill, outside "
         "the "

@@ -434,6 +434,12 @@ T_TEST("a second loss without a confirmed stop waits, a confirmed stop does not"
     world_run(w, 2500); /* twice the lease */
     t_eq_u64(world_record(w)->writer, 2);
     t_check(world_has_event(w, 1, EVENT_HELD_BACK));
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    region_status_json(world_region(w, 1), &out);
+    t_contains(buf_str(&out), "\"failoverHeldBack\":true");
+    t_check(str_find(buf_str(&out), STR("\"failoverHoldLeftMs\":0")) < 0);
+    buf_done(&out);
     world_until_role(w, 1, ROLE_WRITER);
     world_stop(w, 1, /* confirm= */ true);
     world_run(w, 500);
