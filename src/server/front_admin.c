@@ -240,16 +240,46 @@ static void metrics(struct http_req *req, const struct front_record *rec,
 
 /* ---- operations: change the record by compare-and-set ---- */
 
+enum { CHANGE_TRIES_MAX = 10 };
+
 struct change {
     struct http_req *req;
-    struct account_record *rec; /* in req->arena */
-    char what[64];
+    struct coord_client *coord;
+    struct str op;              /* in req->arena */
+    struct account_record *rec; /* likewise: as it is to become */
+    coord_rev rev;              /* of the record it was planned on */
+    unsigned tries;
 };
+
+static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
+                     struct errinfo *ei);
+static void try_change(struct change *c, const struct account_record *from, coord_rev rev);
+
+/* Somebody else changed the record in between, most often a region that reports in: what was asked
+ * for is planned again on what is there now. */
+static bool again(struct change *c, const struct coord_txn_result *res)
+{
+    struct str key = arena_printf(&c->req->arena, COORD_PREFIX "%s/record", c->rec->name);
+    for (size_t i = 0; i < res->kv_count && c->tries < CHANGE_TRIES_MAX; i++) {
+        const struct coord_kv *kv = &res->kvs[i];
+        struct account_record *now = ARENA_NEW(&c->req->arena, struct account_record);
+        if (!kv->is_deleted && str_eq(kv->key, key) && kv->rev > c->rev &&
+            record_decode(&c->req->arena, arena_str(&c->req->arena, kv->value), now, NULL) == OK) {
+            try_change(c, now, kv->rev);
+            return true;
+        }
+    }
+    return false;
+}
 
 static void on_changed(void *ctx, const struct coord_txn_result *res)
 {
     struct change *c = ctx;
     struct errinfo ei = {0};
+    if (res->err == OK && !res->succeeded && again(c, res)) {
+        return;
+    }
+    bool is_key = str_starts(c->op, STR("keys"));
     if (res->err != OK) {
         err_set(&ei, ERR_UNKNOWN_OUTCOME,
                 "the coordinator did not answer: the change may have been made");
@@ -260,10 +290,31 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
         err_hint(&ei, "try again");
         admin_respond_error(c->req, &ei);
     } else {
-        LOG_INFO("front", "account_changed", "operation=%s", c->what);
-        answer_json(c->req, 202, c->rec, strcmp(c->what, "keys") == 0 ? keys_json : account_json);
+        LOG_INFO("front", "account_changed", "operation=" STR_FMT,
+                 STR_ARG(is_key ? STR("keys") : c->op));
+        answer_json(c->req, 202, c->rec, is_key ? keys_json : account_json);
     }
     mem_free(c);
+}
+
+/* Plans on `from`, and asks for it; answers by itself when it may not be. */
+static void try_change(struct change *c, const struct account_record *from, coord_rev rev)
+{
+    struct errinfo ei = {0};
+    struct arena *a = &c->req->arena;
+    c->tries++;
+    c->rev = rev;
+    c->rec = ARENA_NEW(a, struct account_record);
+    record_copy(a, from, c->rec);
+    enum err err = plan(c->req, c->op, c->rec, &ei);
+    if (err != OK) {
+        /* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
+        ei.code = err == ERR_PRECONDITION ? ERR_EXISTS : err;
+        admin_respond_error(c->req, &ei);
+        mem_free(c);
+        return;
+    }
+    coord_client_txn(c->coord, change_record_txn(a, c->rec, rev), CHANGE_TIMEOUT_MS, on_changed, c);
 }
 
 static enum err plan_bound(const struct json *body, const char *key, uint64_t *ret,
@@ -364,23 +415,11 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
 static void operate(struct http_req *req, struct str op, const struct front_record *known,
                     struct coord_client *coord)
 {
-    struct errinfo ei = {0};
-    struct account_record *rec = ARENA_NEW(&req->arena, struct account_record);
-    record_copy(&req->arena, &known->record, rec);
-    enum err err = plan(req, op, rec, &ei);
-    if (err != OK) {
-        /* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
-        ei.code = err == ERR_PRECONDITION ? ERR_EXISTS : err;
-        admin_respond_error(req, &ei);
-        return;
-    }
     struct change *c = MEM_NEW(struct change);
     c->req = req;
-    c->rec = rec;
-    bool is_key = str_starts(op, STR("keys"));
-    (void)snprintf(c->what, sizeof(c->what), STR_FMT, STR_ARG(is_key ? STR("keys") : op));
-    coord_client_txn(coord, change_record_txn(&req->arena, rec, known->rev), CHANGE_TIMEOUT_MS,
-                     on_changed, c);
+    c->coord = coord;
+    c->op = arena_str(&req->arena, op);
+    try_change(c, &known->record, known->rev);
 }
 
 void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,

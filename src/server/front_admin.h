@@ -11,7 +11,8 @@
  *
  *   GET  /events?since=N&wait=S               failovers, states of regions (feed.h)
  *
- * Operations answer 202 when the account record has been changed; what follows is seen in GET
+ * Operations answer 202 when the account record has been changed, planned again when another change came
+ * between; what follows is seen in GET
  * account. Loop thread. */
 #pragma once
 
