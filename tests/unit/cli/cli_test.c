@@ -105,7 +105,7 @@ static void prints(const char *line, const char *part)
 
 static const char *const names[] = {"up",          "status",  "account", "conflicts",
                                     "drill",       "inspect", "server",  "front",
-                                    "coordinator", "proxy",   "version"};
+                                    "coordinator", "proxy",   "version", "assess"};
 
 T_TEST("without a command the overview is an error, with --help it is the answer")
 {
@@ -366,6 +366,60 @@ T_TEST("the environment gives options, and flags win over it")
     fails("status", 1, "from-environment/account.json", "--dir");
     fails("status --dir from-flag", 1, "from-flag/account.json", "--dir");
     t_check(unsetenv("HOLDFAST_DIR") == 0);
+}
+
+T_TEST("assess tells findings from errors by its exit status")
+{
+    run("assess init");
+    t_eq_int(r.status, 0);
+    char *example = mem_strdup(r.out);
+    put("estate.yaml", example);
+    mem_free(example);
+    /* estate.yaml is the default; it has high findings and no critical one. */
+    run("assess --at 2026-11-28");
+    t_eq_int(r.status, 1);
+    t_contains(str_of(r.out), "HF-CDB-005");
+    t_check(strchr(r.out, '\033') == NULL);
+    prints("assess estate.yaml --at 2026-11-28 --fail-on critical", "Not known");
+    prints("assess estate.yaml --at 2026-11-28 --fail-on none", "If its region were lost today");
+    run("assess --lose region:koreacentral --format json --out report.json");
+    t_eq_int(r.status, 1);
+    t_eq_cstr(r.out, "");
+    run("assess --color always");
+    t_check(strchr(r.out, '\033') != NULL);
+    /* Every error is 2, a file that is not there as well as one that is none. */
+    fails("assess nowhere.yaml", 2, "nowhere.yaml", "");
+    put("bad.yaml", "version: 1\nassets: []\nasets: []\n");
+    fails("assess bad.yaml", 2, "bad.yaml:3: an estate has no key 'asets'",
+          "did you mean 'assets'?");
+    fails("assess estate.yaml --lose region:mars", 2, "no region 'mars'", "");
+    fails("assess estate.yaml --fail-on often", 2, "--fail-on", "");
+    fails("assess estate.yaml --format tea", 2, "tea", "");
+    fails("assess estate.yaml --at noon", 2, "--at", "");
+    fails("assess estate.yaml --drill-report orders-db", 2, "ASSET=FILE", "");
+    fails("assess estate.yaml more.yaml", 2, "more.yaml", "");
+    fails("assess estate.yaml --no-such-thing", 2, "no-such-thing", "--help");
+    fails("assess init extra", 2, "takes no argument 'extra'", "standard output");
+    prints("assess types", "databricks_workspace");
+    prints("assess rules", "HF-RB-004 medium");
+    prints("assess --help", "--fail-on");
+}
+
+T_TEST("assess plan needs two regions of the estate")
+{
+    run("assess init");
+    char *example = mem_strdup(r.out);
+    put("estate.yaml", example);
+    mem_free(example);
+    prints("assess plan estate.yaml --from koreacentral --to japaneast",
+           "# From koreacentral to japaneast");
+    prints("assess plan --from koreacentral --to japaneast --format json", "\"steps\":[");
+    fails("assess plan", 2, "needs --from and --to", "");
+    fails("assess plan --from koreacentral --to koreacentral", 2, "the same region", "");
+    fails("assess plan --from koreacentral --to mars", 2, "--to: the estate has no region 'mars'",
+          "");
+    fails("assess plan --from koreacentral --to japaneast --format tea", 2, "tea", "");
+    prints("assess plan --help", "--from");
 }
 
 T_MAIN()
