@@ -16,7 +16,8 @@ static void list_add(struct posture *p, struct posture_list *l, const struct est
         const struct estate_asset **bigger =
             ARENA_NEW_ARRAY(p->arena, const struct estate_asset *, cap);
         if (l->count > 0) {
-            memcpy((void *)bigger, (const void *)l->items, l->count * sizeof(*bigger));
+            memcpy((void *)bigger, (const void *)l->items,
+                   l->count * sizeof(const struct estate_asset *));
         }
         l->items = bigger;
         l->cap = cap;
@@ -180,17 +181,17 @@ struct peer_fact posture_peer(const struct posture *p, const struct estate_asset
 
 enum estate_topology posture_topology_for(const struct estate_objective *o)
 {
-    enum { MINUTE_MS = 60000 };
+    const int64_t minute_ms = 60000;
     if (!o || o->rto_ms < 0) {
         return TOPOLOGY_UNSTATED;
     }
-    if (o->rto_ms < MINUTE_MS && o->rpo_ms == 0) {
+    if (o->rto_ms < minute_ms && o->rpo_ms == 0) {
         return TOPOLOGY_HOT_HOT;
     }
-    if (o->rto_ms <= 15 * MINUTE_MS) {
+    if (o->rto_ms <= 15 * minute_ms) {
         return TOPOLOGY_HOT_WARM;
     }
-    return o->rto_ms < INT64_C(1440) * MINUTE_MS ? TOPOLOGY_HOT_COLD : TOPOLOGY_BACKUP_ONLY;
+    return o->rto_ms < 1440 * minute_ms ? TOPOLOGY_HOT_COLD : TOPOLOGY_BACKUP_ONLY;
 }
 
 enum estate_topology posture_topology(const struct posture *p, const struct estate_asset *a,

@@ -163,7 +163,7 @@ enum verdict rule_CDB_006(struct eval *ev)
     if (!o || (o->rto_ms < 0 && o->write_availability < 0)) {
         eval_miss(ev, "objective rto or write_availability");
     }
-    if (ev->missing_len > 0) {
+    if (ev->missing_len > 0 || !o) {
         return VERDICT_UNKNOWN;
     }
     if ((o->rto_ms >= 0 && o->rto_ms < until_ms) || o->write_availability > 99.99) {
@@ -187,7 +187,7 @@ enum verdict rule_CDB_007(struct eval *ev)
     if (multi == TRI_UNKNOWN) {
         eval_miss_attr(ev, ev->a, ATTR_MULTI_WRITE);
     }
-    return ev->missing_len > 0
+    return ev->missing_len > 0 || !o
                ? VERDICT_UNKNOWN
                : eval_fires(ev, "write_availability %.6g is asked of one write region",
                             o->write_availability);

@@ -607,13 +607,14 @@ enum verdict rule_ML_023(struct eval *ev)
     }
     struct str who = eval_text(ev, ev->a, ATTR_PRINCIPAL);
     struct str role = eval_text(ev, ev->a, ATTR_ROLE);
-    if (scope && !peer.asset) {
+    const struct estate_asset *second = peer.asset;
+    if (scope && !second) {
         eval_miss(ev, "peer of the scope");
     }
-    if (ev->missing_len > 0) {
+    if (ev->missing_len > 0 || !second) {
         return VERDICT_UNKNOWN;
     }
-    const struct posture_list *l = &ev->p->scoped[peer.asset->idx];
+    const struct posture_list *l = &ev->p->scoped[second->idx];
     for (size_t i = 0; i < l->count; i++) {
         const struct estate_value *who2 = estate_attr(l->items[i], ATTR_PRINCIPAL);
         const struct estate_value *role2 = estate_attr(l->items[i], ATTR_ROLE);
@@ -623,12 +624,12 @@ enum verdict rule_ML_023(struct eval *ev)
             return VERDICT_PASS;
         }
     }
-    ev->other = peer.asset;
+    ev->other = second;
     return ev->missing_len > 0
                ? VERDICT_UNKNOWN
                : eval_fires(ev, STR_FMT " is " STR_FMT " on " STR_FMT ", not on " STR_FMT,
                             STR_ARG(who), STR_ARG(role), STR_ARG(posture_name(scope)),
-                            STR_ARG(posture_name(peer.asset)));
+                            STR_ARG(posture_name(second)));
 }
 
 enum verdict rule_ML_024(struct eval *ev)

@@ -241,9 +241,10 @@ enum verdict rule_RT_005(struct eval *ev)
     if (n && n->integer < 2) {
         return VERDICT_PASS;
     }
-    return ev->missing_len > 0 ? VERDICT_UNKNOWN
-                               : eval_fires(ev, "%lld controllers, and controller_guard is none",
-                                            (long long)n->integer);
+    return ev->missing_len > 0 || !n
+               ? VERDICT_UNKNOWN
+               : eval_fires(ev, "%lld controllers, and controller_guard is none",
+                            (long long)n->integer);
 }
 
 /* ---- runbooks ---- */

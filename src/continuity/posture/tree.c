@@ -135,7 +135,7 @@ static enum err yaml_list(struct reader *r, struct tree_node *n, unsigned depth)
             yaml_event_delete(&ev);
             break;
         }
-        items = room(r->arena, (void *)items, n->count, &cap, sizeof(*items));
+        items = room(r->arena, (void *)items, n->count, &cap, sizeof(const struct tree_node *));
         const struct tree_node *item = NULL;
         enum err err = yaml_value(r, &ev, depth + 1, &item);
         yaml_event_delete(&ev);
