@@ -24,9 +24,9 @@ static void *grown(struct arena *a, const void *old, size_t count, size_t *cap, 
 }
 
 /* Makes room for one more element of a list in the arena. */
-#define ROOM(e, list, count, cap)                                                                  \
+#define ROOM(e, list, count, cap, type)                                                            \
     do {                                                                                           \
-        void *room_ = grown(&(e)->arena, (list), (count), &(cap), sizeof(*(list)));                \
+        void *room_ = grown(&(e)->arena, (list), (count), &(cap), sizeof(type));                   \
         if (room_) {                                                                               \
             (list) = room_;                                                                        \
         }                                                                                          \
@@ -40,7 +40,7 @@ struct estate *estate_new(struct str source)
     map_init(&e->by_region);
     e->source = arena_str(&e->arena, source);
     int64_t minute_ms = 60000;
-    int64_t day_ms = 24 * 60 * minute_ms;
+    int64_t day_ms = 1440 * minute_ms;
     e->policy = (struct estate_policy){
         .drill_max_age_ms = 90 * day_ms,
         .verify_max_age_ms = 7 * day_ms,
@@ -176,7 +176,7 @@ enum err estate_region(struct estate *e, struct str name, struct estate_region *
     if (e->region_count >= ESTATE_REGIONS_MAX) {
         return err_set(ei, ERR_LIMIT, "more than %d regions", ESTATE_REGIONS_MAX);
     }
-    ROOM(e, e->regions, e->region_count, e->region_cap);
+    ROOM(e, e->regions, e->region_count, e->region_cap, struct estate_region *);
     r = ARENA_NEW(&e->arena, struct estate_region);
     r->name = normal;
     r->core_quota = -1;
@@ -211,7 +211,7 @@ enum err estate_add(struct estate *e, struct str id, enum estate_type type, unsi
     if (e->asset_count >= ESTATE_ASSETS_MAX) {
         return err_set(ei, ERR_LIMIT, "more than %d assets", ESTATE_ASSETS_MAX);
     }
-    ROOM(e, e->assets, e->asset_count, e->asset_cap);
+    ROOM(e, e->assets, e->asset_count, e->asset_cap, struct estate_asset *);
     struct estate_asset *a = ARENA_NEW(&e->arena, struct estate_asset);
     a->id = arena_str(&e->arena, id);
     a->type = type;
@@ -236,7 +236,7 @@ enum err estate_place(struct estate *e, struct estate_asset *a, struct str regio
     if (a->placement_count >= ESTATE_LIST_MAX) {
         return err_set(ei, ERR_LIMIT, "more than %d regions of one asset", ESTATE_LIST_MAX);
     }
-    ROOM(e, a->placements, a->placement_count, a->placement_cap);
+    ROOM(e, a->placements, a->placement_count, a->placement_cap, struct estate_placement);
     struct estate_placement *p = &a->placements[a->placement_count++];
     *p = (struct estate_placement){
         .region = r->name, .line = a->line, .priority = -1, .throughput = -1};
@@ -258,7 +258,7 @@ enum err estate_depend(struct estate *e, struct estate_asset *a, struct str id, 
     if (a->depends_on_count >= ESTATE_LIST_MAX) {
         return err_set(ei, ERR_LIMIT, "more than %d dependencies of one asset", ESTATE_LIST_MAX);
     }
-    ROOM(e, a->depends_on, a->depends_on_count, a->depends_on_cap);
+    ROOM(e, a->depends_on, a->depends_on_count, a->depends_on_cap, struct estate_ref);
     a->depends_on[a->depends_on_count++] = ref_of(e, id);
     return OK;
 }
@@ -305,7 +305,7 @@ struct estate_objective *estate_add_objective(struct estate *e)
     if (e->objective_count >= ESTATE_OBJECTIVES_MAX) {
         return NULL;
     }
-    ROOM(e, e->objectives, e->objective_count, e->objective_cap);
+    ROOM(e, e->objectives, e->objective_count, e->objective_cap, struct estate_objective);
     struct estate_objective *o = &e->objectives[e->objective_count++];
     objective_init(o);
     return o;
@@ -325,7 +325,7 @@ struct estate_waiver *estate_add_waiver(struct estate *e)
     if (e->waiver_count >= ESTATE_WAIVERS_MAX) {
         return NULL;
     }
-    ROOM(e, e->waivers, e->waiver_count, e->waiver_cap);
+    ROOM(e, e->waivers, e->waiver_count, e->waiver_cap, struct estate_waiver);
     struct estate_waiver *w = &e->waivers[e->waiver_count++];
     *w = (struct estate_waiver){0};
     return w;
@@ -337,7 +337,7 @@ struct estate_step *estate_add_step(struct estate *e, struct estate_asset *runbo
     if (runbook->step_count >= ESTATE_LIST_MAX) {
         return NULL;
     }
-    ROOM(e, runbook->steps, runbook->step_count, runbook->step_cap);
+    ROOM(e, runbook->steps, runbook->step_count, runbook->step_cap, struct estate_step);
     struct estate_step *s = &runbook->steps[runbook->step_count++];
     *s = (struct estate_step){.phase = PHASE_DURING};
     runbook->has_steps = TRI_YES;
@@ -359,7 +359,7 @@ static struct estate_value *slot_of(struct estate *e, struct estate_asset *a, en
         }
     }
     if (!v) {
-        ROOM(e, a->attrs, a->attr_count, a->attr_cap);
+        ROOM(e, a->attrs, a->attr_count, a->attr_cap, struct estate_attr_slot);
         a->attrs[a->attr_count].attr = attr;
         v = &a->attrs[a->attr_count++].value;
     }
@@ -498,7 +498,7 @@ void estate_set_list(struct estate *e, struct estate_asset *a, enum estate_attr 
         if (type == VT_WORDS) {
             copy[i] = word_of(attr, items[i]);
         } else if (type == VT_REGIONS) {
-            copy[i] = estate_region(e, items[i], &r, &none) == OK ? r->name : STR_NONE;
+            copy[i] = estate_region(e, items[i], &r, &none) == OK && r ? r->name : STR_NONE;
         } else {
             copy[i] = estate_copy(e, items[i]);
         }

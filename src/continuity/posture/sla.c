@@ -202,11 +202,10 @@ static void compose_pair(const struct posture *p, const struct report_asset *ra,
         multiply(&both, routes->items[i]);
     }
     bool is_hot = ra->topology == TOPOLOGY_HOT_HOT;
-    s->formula =
-        arena_printf(p->arena, "%s" STR_FMT "%s%s(" STR_FMT " | " STR_FMT ")",
-                     both.formula.n > 0 ? "" : "", STR_ARG(buf_str(&both.formula)),
-                     both.formula.n > 0 ? " x " : "", is_hot ? "parallel" : "active/standby",
-                     STR_ARG(buf_str(&first.formula)), STR_ARG(buf_str(&second.formula)));
+    s->formula = arena_printf(p->arena, STR_FMT "%s%s(" STR_FMT " | " STR_FMT ")",
+                              STR_ARG(buf_str(&both.formula)), both.formula.n > 0 ? " x " : "",
+                              is_hot ? "parallel" : "active/standby",
+                              STR_ARG(buf_str(&first.formula)), STR_ARG(buf_str(&second.formula)));
     const struct buf *missing = first.missing.n > 0    ? &first.missing
                                 : second.missing.n > 0 ? &second.missing
                                                        : &both.missing;

@@ -138,7 +138,7 @@ const char *estate_environment_name(enum estate_environment e)
 const char *estate_step_name(enum estate_step_kind kind)
 {
     static const char *const names[] = {
-#define STEP(id, name) [STEP_##id] = name,
+#define STEP(id, name) [STEP_##id] = (name),
         ESTATE_STEPS(STEP)
 #undef STEP
     };

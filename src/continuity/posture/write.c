@@ -38,6 +38,8 @@ const struct estate_policy_row estate_policy_rows[] = {
 };
 const size_t estate_policy_row_count = ARRAY_COUNT(estate_policy_rows);
 
+enum { QUOTED_SIZE_MAX = ESTATE_STRING_SIZE_MAX * 8 }; /* every byte escaped */
+
 /* ---- scalars ---- */
 
 static bool is_plain(struct str s)
@@ -69,7 +71,7 @@ static bool is_plain(struct str s)
 static void add_quoted(struct buf *out, const char *prefix, struct str s)
 {
     struct buf json;
-    buf_init(&json, ESTATE_STRING_SIZE_MAX * 8);
+    buf_init(&json, QUOTED_SIZE_MAX);
     json_write_string(&json, s);
     buf_add_char(out, '"');
     buf_add_cstr(out, prefix);
