@@ -48,7 +48,7 @@ const places = (...names) => order(...names).failoverPolicies;
 const writerOf = (doc) => doc.writeLocations.map((l) => l.locationName).join();
 
 before(async () => {
-    account = await Account.start({ args: ["--engine", "mem"] });
+    account = await Account.start();
     accounts = managementClient(token()).databaseAccounts;
 });
 
@@ -118,10 +118,16 @@ test("an account is created, takes data with its own keys, and is deleted", asyn
     await failing(new cosmos.CosmosClient({ endpoint: made.documentEndpoint, key: account.key }).getDatabaseAccount(), 401);
     await failing(account.client().database("db").read(), 404); // the first account knows nothing of it
 
-    const moved = accounts.beginFailoverPriorityChangeAndWait(group, "shop", order("West US", "East US"));
-    await moved;
+    await accounts.beginFailoverPriorityChangeAndWait(group, "shop", order("West US", "East US"));
     assert.equal(writerOf(await accounts.get(group, "shop")), "westus");
     assert.equal((await container.item("1", "a").read()).resource.id, "1");
+
+    // Its own supervisor killed, and all its processes with it: it comes back with what it had.
+    const killed = processOf("up", "run/account-shop.conf");
+    process.kill(killed, "SIGKILL");
+    await until("another supervisor runs", () => ![undefined, killed].includes(processOf("up", "run/account-shop.conf")));
+    await until("the data is there again", async () => (await container.item("1", "a").read()).resource?.id === "1", 20000);
+    assert.equal((await accounts.get(group, "shop")).documentEndpoint, made.documentEndpoint);
 
     const { code, text } = await account.cli("account", "list");
     assert.equal(code, 0, text);
@@ -260,9 +266,7 @@ test("an operation can be followed by another client, and after the front was re
         onResponse: (raw) => { location ??= raw.headers.get("azure-asyncoperation"); },
     });
     assert.match(location, /operationsStatus/);
-    const front = Number(/ pid=(\d+)/.exec(fs.readFileSync(path.join(account.data, "run/front.log"), "utf8"))?.[1]
-        ?? fs.readdirSync("/proc").find((p) => /^\d+$/.test(p) && isFront(p)));
-    process.kill(front, "SIGKILL");
+    process.kill(processOf("front", "run/front.conf"), "SIGKILL");
     const done = await until("the operation is done", async () => {
         const res = await fetch(location, { headers: { authorization: `Bearer ${token()}` } });
         const doc = await res.json();
@@ -274,13 +278,17 @@ test("an operation can be followed by another client, and after the front was re
     assert.equal((await fetch(lost, { headers: { authorization: `Bearer ${token()}` } })).status, 404);
 }, { timeout_ms: 60000 });
 
-function isFront(pid) {
-    try {
-        const args = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-        return args[1] === "front" && args.includes(path.join(account.data, "run/front.conf"));
-    } catch {
-        return false; // it has ended meanwhile
-    }
+/** The pid of the process of that role with that configuration file; undefined when there is none. */
+function processOf(role, conf) {
+    const found = fs.readdirSync("/proc").find((pid) => {
+        try {
+            const args = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+            return args[1] === role && args.includes(path.join(account.data, conf));
+        } catch {
+            return false; // no process, or it has ended meanwhile
+        }
+    });
+    return found && Number(found);
 }
 
 test("paths and bodies that make no sense get an error in the client's form", async () => {
