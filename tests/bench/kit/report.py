@@ -169,8 +169,8 @@ WHY = {
     "replication lag": "all regions and the load share the cores: a reader waits for its turn",
     "pause": "the lease of 1.2 s has to end first; on a crowded machine the ones who watch it wait for a core, too",
     "cut": "as for a pause",
-    "killed": "the slowest repeat took about as long as waiting for the lease of 1.2 s does, as if the stop had not "
-              "been confirmed; why is not known",
+    "killed": "most repeats take well under 100 ms; the slow ones are spread up to a second and more (a second run at a "
+              "load average of 13: 9 to 1,085 ms), so it looks like processes waiting for a core; not traced further",
 }
 
 
