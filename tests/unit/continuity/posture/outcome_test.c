@@ -219,7 +219,7 @@ static void test_estimates(void)
                          "");
     const struct figure *f = &asset(&l, "x")->rto[BY_ESTIMATE];
     t_check(f->kind == FIGURE_VALUE);
-    t_eq_i64(f->ms, (5 + 15 + 5 + 15 + 2) * 60000 + 30000);
+    t_eq_i64(f->ms, (5 + 15 + 5 + 15 + 2) * INT64_C(60000) + 30000);
     t_eq_lit(f->how, "detect 5m + decide 15m + promote 5m + start 15m + route 2m + reconnect 30s");
     t_eq_i64(asset(&l, "h")->rto[BY_ESTIMATE].ms, 30000);
     done(&l);
@@ -238,12 +238,12 @@ static void test_current_and_meets(void)
                   "- {id: bk, type: backup, region: b, attrs: {last_recoverable_point: "
                   "2026-11-27T23:58:00Z}}\n",
              "");
-    t_eq_i64(asset(&l, "s")->rpo[BY_CURRENT].ms, 8 * 60000);
+    t_eq_i64(asset(&l, "s")->rpo[BY_CURRENT].ms, 8 * INT64_C(60000));
     t_check(asset(&l, "s")->meets_rpo == TRI_NO);
     /* Measured wins over current, and that over the estimate. */
     t_check(asset(&l, "m")->meets_rto == TRI_YES && asset(&l, "m")->meets_rpo == TRI_YES);
     t_eq_i64(asset(&l, "m")->rpo[BY_CURRENT].ms, 3600000);
-    t_eq_i64(asset(&l, "b")->rpo[BY_CURRENT].ms, 2 * 60000);
+    t_eq_i64(asset(&l, "b")->rpo[BY_CURRENT].ms, 2 * INT64_C(60000));
     t_eq_u64(l.r->objective_count, 3);
     t_eq_u64(l.r->objectives_met_count, 1);
     done(&l);
