@@ -27,7 +27,7 @@ struct run_options {
     bool wants_teeth;  /* also judge by the next stronger level, and count */
 };
 
-void run_configure(const struct run_options *o, struct sim_cfg *ret);
+void run_configure(const struct run_options *o, struct sim_cfg *c);
 void run_one(const struct run_options *o, struct run_result *ret);
 /* For a signal handler's report: what was running when the program aborted. */
 void run_report_abort(void);

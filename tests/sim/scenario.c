@@ -298,7 +298,7 @@ static void all_restart(struct world *w, unsigned variant)
     for (region_id id = 1; id <= n; id++) {
         supervise(w, id, 0, variant % 2 == 0);
         nemesis_crash(w, 1 + (id + variant) % (region_id)n);
-        pass(w, variant / 6 * 300);
+        pass(w, (usec)(variant / 6) * 300);
     }
     for (region_id id = 1; id <= n; id++) {
         restart_now(w, 1 + (id * (variant % 2 == 0 ? 1 : 2) + variant) % (region_id)n);
@@ -360,7 +360,7 @@ static void evict_by_operator(struct world *w, unsigned variant)
         nemesis_cut(w, b, 1, CUT_BOTH, true);
         break;
     }
-    pass(w, 30 * (variant / 3));
+    pass(w, (usec)30 * (variant / 3));
     (void)nemesis_offline(w, b, true); /* the run shows what came of it */
     pass(w, lease_ms(w) * 3);
     nemesis_cut(w, b, ~0u, CUT_BOTH, false);
@@ -434,7 +434,7 @@ static void old_frames(struct world *w, unsigned variant)
         node_pause(w->nodes[a], lease_ms(w) * 3 * MS);
     }
     (void)wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
-    pass(w, variant / 2 * 100);
+    pass(w, (usec)(variant / 2) * 100);
     clog_out(w, a, false);
     pass(w, lease_ms(w));
     nemesis_cut(w, a, 1, CUT_BOTH, false);
@@ -624,7 +624,7 @@ static void level_down(struct world *w, unsigned variant)
     }
     nemesis_cut(w, b, 1, variant % 2 == 0 ? CUT_BOTH : CUT_IN, true);
     (void)nemesis_level(w, variant % 3 == 2 ? CONSISTENCY_EVENTUAL : CONSISTENCY_SESSION);
-    pass(w, 30 * (variant / 2));
+    pass(w, (usec)30 * (variant / 2));
     net_clog(w, a, b, true);
     if (variant >= 6) {
         nemesis_crash(w, a); /* the next writer has to know of the leases of this one */
