@@ -738,14 +738,8 @@ static const struct account_record *known_record(void *ctx)
     return f->rec.is_known ? &f->rec.record : NULL;
 }
 
-/* Its token would travel in the clear: it is never open to other machines. */
-static enum err open_management(struct front *f, struct errinfo *ei)
+static void open_management(struct front *f)
 {
-    if (f->opts->management_token.n > 0 && !sockets_is_loopback(f->opts->global_fd)) {
-        err_set(ei, ERR_CONFIG, "the management interface is for loopback addresses only");
-        err_hint(ei, "listen on 127.0.0.1, or leave management-token-file out");
-        return ERR_CONFIG;
-    }
     if (f->opts->endpoint && f->opts->endpoint[0]) {
         (void)snprintf(f->endpoint, sizeof(f->endpoint), "%s", f->opts->endpoint);
     } else {
@@ -757,12 +751,11 @@ static enum err open_management(struct front *f, struct errinfo *ei)
                                      .can_host = f->opts->control_fd >= 0,
                                      .known = known_record,
                                      .ctx = f};
-    return OK;
 }
 
 static enum err front_start(struct front *f, struct errinfo *ei)
 {
-    TRY(open_management(f, ei));
+    open_management(f);
     struct http_server_opts ho = {
         .threads = f->opts->http_threads,
         .tls_cert = f->opts->tls_cert,

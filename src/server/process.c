@@ -335,6 +335,12 @@ enum err process_front(struct process *p, struct errinfo *ei)
     };
     TRY(need_secret(p, ei));
     TRY(process_socket(p, "global", process_listen_addr(p, p->role), &o.global_fd, ei));
+    if (o.management_token.n > 0 && !sockets_is_loopback(o.global_fd)) {
+        /* The token would travel in the clear: never open to other machines. */
+        err_set(ei, ERR_CONFIG, "the management interface is for loopback addresses only");
+        err_hint(ei, "listen on 127.0.0.1, or leave management-token-file out");
+        return ERR_CONFIG;
+    }
     struct str prefix = STR("region-");
     for (size_t i = 0; i < p->socket_count; i++) {
         struct str name = str_of(p->sockets[i].name);
