@@ -57,11 +57,11 @@ void apply_forget_dirty(struct partition *p, enum engine_space space, struct str
 {
     struct repl *R = p->repl;
     char hold[PART_KEY_SIZE_MAX];
+    engine_batch_dirty(repl_batch(R), p->pid, space, key, false); /* the map may own `key` */
     void *was = map_remove(&p->dirty, part_key(hold, space, key));
     ASSERT(was != NULL);
     ASSERT(R->dirty_count > 0);
     R->dirty_count--;
-    engine_batch_dirty(repl_batch(R), p->pid, space, key, false);
     part_touch(p);
     p->dirty_ticket = R->next_ticket;
 }
