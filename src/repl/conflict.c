@@ -277,14 +277,14 @@ void conflict_on_lost_ack(struct repl *R, region_id from, const struct msg *m)
 
 void conflict_on_archived(struct repl *R, uint64_t ticket, enum err err)
 {
+    if (err != OK) { /* also when the suffix is of no interest any more: the disk has failed */
+        R->io.fatal(R->io.ctx, err, "a diverged suffix cannot be archived");
+        return;
+    }
     LIST_FOR(l, &R->fetch_list) {
         struct partition *p = LIST_ENTRY(l, struct partition, fetch_link);
         if (p->div.state != DIV_SEND || p->div.archive_ticket != ticket) {
             continue;
-        }
-        if (err != OK) {
-            R->io.fatal(R->io.ctx, err, "a diverged suffix cannot be archived");
-            return;
         }
         p->div.is_archived = true;
         conflict_step(p);
