@@ -71,12 +71,14 @@ static const struct cli_command commands[] = {
      "  holdfast drill --fault kill --repeat 10 --max-rto-ms 1000\n"
      "  holdfast drill --start --fault cut --level Strong --max-rpo-writes 0\n",
      cmd_drill},
-    {"assess", "[FILE] [--lose region:X] | init | plan --from A --to B | types | rules",
+    {"assess",
+     "[FILE] [--lose region:X] | init | import FILE | plan --from A --to B | types | rules",
      "what a region loss would cost, and who has to act",
      "Reads an estate file (estate.yaml when none is named) and reports what each loss would do, "
      "what is\n"
      "wrong by which rule, what is not known, and recovery figures.\n\n"
      "  init              write a commented example estate to standard output\n"
+     "  import FILE       make an estate of Terraform state, ARM JSON, resource lists or CSV\n"
      "  plan              a checklist for moving from one region to another\n"
      "  types, rules      the kinds of assets with their attributes; the rules\n\n"
      "Exit status: 0 no finding at or above --fail-on; 1 findings; 2 any error.\n\n"

@@ -336,6 +336,7 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv); /* argv[0] is the operation */
 } operations[] = {
+    {"import", cmd_assess_import},
     {"init", run_init},
     {"plan", cmd_assess_plan},
     {"types", run_types},

@@ -22,3 +22,4 @@ void assess_folder(const char *path, char *ret, size_t size);
 
 /* Operations with a file of their own. argv[0] is the operation. */
 int cmd_assess_plan(int argc, char **argv);
+int cmd_assess_import(int argc, char **argv);
