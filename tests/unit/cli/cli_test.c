@@ -420,6 +420,42 @@ T_TEST("assess plan needs two regions of the estate")
           "");
     fails("assess plan --from koreacentral --to japaneast --format tea", 2, "tea", "");
     prints("assess plan --help", "--from");
+
+T_TEST("assess import writes an estate, says what it read, and never what it must not")
+{
+    char line[3 * 512];
+    char folder[512];
+    t_check(getcwd(folder, sizeof(folder)) != NULL);
+    (void)snprintf(
+        line, sizeof(line),
+        "assess import %s/tests/unit/continuity/posture/data/platform.tfstate --out e.yaml",
+        folder);
+    run(line);
+    t_checkf(r.status == 0, "exit %d: %s", r.status, r.err);
+    t_eq_cstr(r.out, "");
+    t_contains(str_of(r.err), "Terraform state (version 4): 21 assets, 2 unknown\n");
+    t_check(!strstr(r.err, "PLANTED"));
+    char *estate = captured("e.yaml");
+    t_check(strstr(estate, "type: aml_workspace") && !strstr(estate, "PLANTED"));
+    mem_free(estate);
+    run("assess e.yaml --fail-on none");
+    t_checkf(r.status == 0, "exit %d: %s", r.status, r.err);
+    t_check(!strstr(r.out, "PLANTED"));
+    (void)snprintf(line, sizeof(line),
+                   "assess import %s/tests/unit/continuity/posture/data/template.json --format arm "
+                   "--param env=prod --param resourceGroup.location=koreacentral",
+                   folder);
+    run(line);
+    t_checkf(r.status == 0, "exit %d: %s", r.status, r.err);
+    t_contains(str_of(r.out), "\n  - id: storageAccounts/stprod\n");
+    t_check(!strstr(r.out, "PLANTED") && !strstr(r.err, "PLANTED"));
+    fails("assess import", 2, "import which file?", "holdfast assess import FILE");
+    fails("assess import a b", 2, "one file at a time", "holdfast assess import FILE");
+    fails("assess import none.json", 2, "none.json", "");
+    fails("assess import e.yaml", 2, "no form that can be imported", "JSON of Terraform");
+    fails("assess import e.yaml --format xml", 2, "--format needs", "");
+    fails("assess import e.yaml --param x", 2, "--param needs NAME=VALUE", "");
+    prints("assess import --help", "usage: holdfast assess import FILE");
 }
 
 T_MAIN()
