@@ -502,9 +502,9 @@ static enum err apply_row(struct import *im, struct import_res *res, struct esta
     case CONV_COSMOS_PLACES:
         return apply_places(im, res, a, f, &v);
     case CONV_PLACE_OF:
-        return OK; /* when all others have their place */
     case CONV_PEER:
-        return OK; /* likewise */
+    case CONV_GROUP:
+        return OK; /* in apply_late(), when all others have their place */
     case CONV_ZONES:
         apply_zones(im, a, f, &v);
         return OK;
@@ -529,8 +529,6 @@ static enum err apply_row(struct import *im, struct import_res *res, struct esta
     case CONV_ENDPOINTS:
         apply_endpoints(im, res, a, f, &v);
         return OK;
-    case CONV_GROUP:
-        return OK; /* when all others have their place */
     case CONV_JOB:
         apply_job(im, &v);
         return OK;

@@ -263,7 +263,10 @@ enum err import_add(struct import *im, const struct import_res *from, struct str
     }
     if (im->res_count == im->res_cap) {
         im->res_cap = im->res_cap == 0 ? 64 : im->res_cap * 2;
-        im->res = mem_realloc(im->res, im->res_cap * sizeof(*im->res));
+        im->res = mem_realloc(
+            im->res,
+            im->res_cap *
+                sizeof(struct import_res *)); /* NOLINT(bugprone-sizeof-expression): pointers */
     }
     im->res[im->res_count++] = res;
     index_name(im, res);

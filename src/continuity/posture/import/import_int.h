@@ -155,8 +155,9 @@ void import_skip(struct import *im, struct str type);
 enum err import_seen(struct import *im);
 /* IMPORT_ROW_COUNT when no row has that name; rows [from, to). Case does not count. */
 enum import_row import_find_row(struct str name, enum import_row from, enum import_row to);
-/* Adds the resource (copied) and its asset, whose id is `id` or near it. */
-enum err import_add(struct import *im, const struct import_res *res, struct str id);
+/* Adds the resource (copied) and its asset, whose id is `id` or near it. A resource id that is there
+ * already adds nothing. */
+enum err import_add(struct import *im, const struct import_res *from, struct str id);
 
 /* ---- apply.c ---- */
 

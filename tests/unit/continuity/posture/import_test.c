@@ -289,10 +289,11 @@ T_TEST("forms that are not read say so, with what to do")
 
 T_TEST("empty files of each form are estates without assets")
 {
+    static const char template[] = SCHEMA "\"resources\":[]}";
     static const char *const texts[] = {
         "{\"version\":4,\"serial\":1,\"resources\":[]}",
         "{\"format_version\":\"1.0\"}",
-        SCHEMA "\"resources\":[]}",
+        template,
         "[]",
         "{\"value\":[]}",
         "id,type,region\n",
