@@ -336,11 +336,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv); /* argv[0] is the operation */
 } operations[] = {
-    {"import", cmd_assess_import},
-    {"init", run_init},
-    {"plan", cmd_assess_plan},
-    {"types", run_types},
-    {"rules", run_rules},
+    {"import", cmd_assess_import}, {"init", run_init},   {"plan", cmd_assess_plan},
+    {"types", run_types},          {"rules", run_rules},
 };
 
 static int run(const struct conf *c, int argc, char **argv)
