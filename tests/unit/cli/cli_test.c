@@ -420,6 +420,7 @@ T_TEST("assess plan needs two regions of the estate")
           "");
     fails("assess plan --from koreacentral --to japaneast --format tea", 2, "tea", "");
     prints("assess plan --help", "--from");
+}
 
 T_TEST("assess import writes an estate, says what it read, and never what it must not")
 {
