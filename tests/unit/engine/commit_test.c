@@ -73,6 +73,15 @@ static struct engine_batch *batch_of(struct engine *e, uint64_t i)
     return b;
 }
 
+/* Until the thread has looked once: what is there before, it takes without being woken. */
+static void until_asleep(struct committer *c)
+{
+    struct committer_stats stats;
+    do {
+        committer_stats_get(c, &stats);
+    } while (stats.sleeps < 1);
+}
+
 static void test_all_are_answered_in_order(void)
 {
     struct engine *e = suite_open();
@@ -161,6 +170,8 @@ static void test_who_helps_does_the_group_itself(void)
     seen_init(&s);
     struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = &s};
     struct committer *c = committer_new(&cfg);
+    struct committer_stats stats;
+    until_asleep(c);
     t_check(!committer_help(c)); /* nothing to do */
     for (uint64_t i = 0; i < 40; i += 2) {
         t_ok(committer_submit(c, batch_of(e, i), i));
@@ -169,7 +180,6 @@ static void test_who_helps_does_the_group_itself(void)
         t_check(committer_help(c)); /* nobody was woken: only we can have done it */
         t_eq_u64(s.next_ticket, i + 2);
     }
-    struct committer_stats stats;
     committer_stats_get(c, &stats);
     t_eq_u64(stats.helped, 20);
     t_eq_u64(stats.groups, 20);
@@ -220,6 +230,7 @@ static struct committer *committer_with_half_a_crowd(struct engine *e, struct se
     struct committer_cfg cfg = {.engine = e, .done = on_done, .ctx = s, .gather_us_max = wait_us};
     struct committer *c = committer_new(&cfg);
     committer_gather(c, true);
+    until_asleep(c);
     seen_hold(s, true);
     t_ok(committer_submit(c, batch_of(e, 0), 0));
     t_ok(committer_submit(c, batch_of(e, 1), 1));
