@@ -516,12 +516,6 @@ bool record_check(const struct account_record *r, char ret_why[256])
 
 /* ---- encoding ---- */
 
-static void put_u64(struct json_out *o, const char *key, uint64_t v)
-{
-    json_out_key(o, key);
-    json_out_u64(o, v);
-}
-
 static void put_i64(struct json_out *o, const char *key, int64_t v)
 {
     json_out_key(o, key);
@@ -534,23 +528,17 @@ static void put_text(struct json_out *o, const char *key, const char *v)
     json_out_cstr(o, v);
 }
 
-static void put_bool(struct json_out *o, const char *key, bool v)
-{
-    json_out_key(o, key);
-    json_out_bool(o, v);
-}
-
 static void put_region(struct json_out *o, const struct record_region *g)
 {
     json_out_object(o);
-    put_u64(o, "id", g->id);
+    json_out_member_u64(o, "id", g->id);
     put_text(o, "name", g->name);
     put_text(o, "endpoint", g->endpoint);
     put_text(o, "peer_addr", g->peer_addr);
-    put_u64(o, "priority", g->priority);
+    json_out_member_u64(o, "priority", g->priority);
     put_text(o, "state", region_state_name(g->state));
-    put_bool(o, "is_forced_offline", g->is_forced_offline);
-    put_u64(o, "incarnation", g->incarnation);
+    json_out_member_bool(o, "is_forced_offline", g->is_forced_offline);
+    json_out_member_u64(o, "incarnation", g->incarnation);
     put_i64(o, "since_wall_ms", g->since_wall_ms);
     json_out_object_end(o);
 }
@@ -558,18 +546,18 @@ static void put_region(struct json_out *o, const struct record_region *g)
 static void put_epoch(struct json_out *o, const struct record_epoch *e)
 {
     json_out_object(o);
-    put_u64(o, "epoch", e->epoch);
-    put_u64(o, "generation", e->generation);
-    put_u64(o, "writer", e->writer);
-    put_u64(o, "incarnation", e->incarnation);
-    put_u64(o, "start_lsn", e->start_lsn);
-    put_bool(o, "is_lossy", e->is_lossy);
-    put_u64(o, "rule", e->rule);
+    json_out_member_u64(o, "epoch", e->epoch);
+    json_out_member_u64(o, "generation", e->generation);
+    json_out_member_u64(o, "writer", e->writer);
+    json_out_member_u64(o, "incarnation", e->incarnation);
+    json_out_member_u64(o, "start_lsn", e->start_lsn);
+    json_out_member_bool(o, "is_lossy", e->is_lossy);
+    json_out_member_u64(o, "rule", e->rule);
     put_i64(o, "wall_ms", e->wall_ms);
     put_text(o, "reason", e->reason);
-    put_u64(o, "detect_ms", e->detect_ms);
-    put_u64(o, "wait_ms", e->wait_ms);
-    put_u64(o, "promote_ms", e->promote_ms);
+    json_out_member_u64(o, "detect_ms", e->detect_ms);
+    json_out_member_u64(o, "wait_ms", e->wait_ms);
+    json_out_member_u64(o, "promote_ms", e->promote_ms);
     json_out_key(o, "branches");
     json_out_array(o);
     for (size_t i = 0; i < e->branch_count; i++) {
@@ -588,9 +576,9 @@ static void put_levels(struct json_out *o, const struct account_record *r)
     json_out_key(o, "levels");
     json_out_object(o);
     put_text(o, "to", consistency_name(record_lease_level(r)));
-    put_u64(o, "strong_since", r->strong_since);
-    put_u64(o, "max_staleness_ops", r->max_staleness_ops);
-    put_u64(o, "max_staleness_s", r->max_staleness_s);
+    json_out_member_u64(o, "strong_since", r->strong_since);
+    json_out_member_u64(o, "max_staleness_ops", r->max_staleness_ops);
+    json_out_member_u64(o, "max_staleness_s", r->max_staleness_s);
     json_out_object_end(o);
 }
 
@@ -647,24 +635,24 @@ void record_encode(const struct account_record *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    put_u64(&o, "format", has_topology(r) ? 3 : has_levels(r) ? 2 : 1);
+    json_out_member_u64(&o, "format", has_topology(r) ? 3 : has_levels(r) ? 2 : 1);
     put_text(&o, "name", r->name);
     put_text(&o, "level", consistency_name(r->level));
     if (has_levels(r)) {
         put_levels(&o, r);
     }
-    put_bool(&o, "auto_failover", r->auto_failover);
+    json_out_member_bool(&o, "auto_failover", r->auto_failover);
     put_text(&o, "phase", phase_names[r->phase]);
-    put_u64(&o, "writer", r->writer);
-    put_u64(&o, "writer_incarnation", r->writer_incarnation);
-    put_u64(&o, "generation", r->generation);
-    put_u64(&o, "epoch", r->epoch);
-    put_u64(&o, "transfer_to", r->transfer_to);
+    json_out_member_u64(&o, "writer", r->writer);
+    json_out_member_u64(&o, "writer_incarnation", r->writer_incarnation);
+    json_out_member_u64(&o, "generation", r->generation);
+    json_out_member_u64(&o, "epoch", r->epoch);
+    json_out_member_u64(&o, "transfer_to", r->transfer_to);
     put_i64(&o, "transfer_deadline_wall_ms", r->transfer_deadline_wall_ms);
-    put_u64(&o, "q_mask", r->q_mask);
-    put_u64(&o, "token_version", r->token_version);
-    put_u64(&o, "lsn_limit", r->lsn_limit);
-    put_u64(&o, "next_region_id", r->next_region_id);
+    json_out_member_u64(&o, "q_mask", r->q_mask);
+    json_out_member_u64(&o, "token_version", r->token_version);
+    json_out_member_u64(&o, "lsn_limit", r->lsn_limit);
+    json_out_member_u64(&o, "next_region_id", r->next_region_id);
     json_out_key(&o, "keys");
     json_out_array(&o);
     for (size_t i = 0; i < ARRAY_COUNT(r->key); i++) {

@@ -4,24 +4,6 @@
 #include "base/contract.h"
 #include "json/json.h"
 
-static void put_u64(struct json_out *o, const char *key, uint64_t v)
-{
-    json_out_key(o, key);
-    json_out_u64(o, v);
-}
-
-static void put_cstr(struct json_out *o, const char *key, const char *v)
-{
-    json_out_key(o, key);
-    json_out_cstr(o, v);
-}
-
-static void put_bool(struct json_out *o, const char *key, bool v)
-{
-    json_out_key(o, key);
-    json_out_bool(o, v);
-}
-
 static uint64_t ms_since(usec now, usec then)
 {
     return then == 0 || then > now ? 0 : (now - then) / 1000;
@@ -37,28 +19,28 @@ static void put_regions(struct region *r, struct json_out *o)
         const struct record_region *g = &r->rec->regions[i];
         const struct member *m = &r->members[g->id];
         json_out_object(o);
-        put_u64(o, "id", g->id);
-        put_cstr(o, "name", g->name);
-        put_cstr(o, "state", region_state_name(g->state));
-        put_bool(o, "forcedOffline", g->is_forced_offline);
-        put_u64(o, "priority", g->priority);
-        put_bool(o, "needsFullCopy", g->needs_full_copy);
-        put_u64(o, "unsentOperationsEstimate", g->unsent_ops);
-        put_bool(o, "inQuorum", (r->rec->q_mask & record_mask(g->id)) != 0);
+        json_out_member_u64(o, "id", g->id);
+        json_out_member_cstr(o, "name", g->name);
+        json_out_member_cstr(o, "state", region_state_name(g->state));
+        json_out_member_bool(o, "forcedOffline", g->is_forced_offline);
+        json_out_member_u64(o, "priority", g->priority);
+        json_out_member_bool(o, "needsFullCopy", g->needs_full_copy);
+        json_out_member_u64(o, "unsentOperationsEstimate", g->unsent_ops);
+        json_out_member_bool(o, "inQuorum", (r->rec->q_mask & record_mask(g->id)) != 0);
         if (g->id != r->cfg.self) {
-            put_bool(o, "heartbeatFresh", coordio_is_alive(r, g->id));
-            put_u64(o, "heartbeatAgeMs", ms_since(now, m->seen_us));
-            put_bool(o, "linkUp", repl_link_is_up(r->repl, g->id));
-            put_bool(o, "logWhole", m->is_whole);
+            json_out_member_bool(o, "heartbeatFresh", coordio_is_alive(r, g->id));
+            json_out_member_u64(o, "heartbeatAgeMs", ms_since(now, m->seen_us));
+            json_out_member_bool(o, "linkUp", repl_link_is_up(r->repl, g->id));
+            json_out_member_bool(o, "logWhole", m->is_whole);
         }
         if (region_acts_as_writer(r) && g->id != r->cfg.self) {
             struct repl_lag lag;
             repl_lag(r->repl, g->id, &lag);
-            put_u64(o, "lagOperations", lag.ops);
-            put_u64(o, "lagMs", lag.since_us == 0 ? 0 : ms_since(now, lag.since_us));
-            put_bool(o, "streaming", lag.is_streaming);
-            put_bool(o, "copying", lag.needs_copy);
-            put_u64(o, "logKeptSize", repl_log_kept_for(r->repl, g->id));
+            json_out_member_u64(o, "lagOperations", lag.ops);
+            json_out_member_u64(o, "lagMs", lag.since_us == 0 ? 0 : ms_since(now, lag.since_us));
+            json_out_member_bool(o, "streaming", lag.is_streaming);
+            json_out_member_bool(o, "copying", lag.needs_copy);
+            json_out_member_u64(o, "logKeptSize", repl_log_kept_for(r->repl, g->id));
         }
         json_out_object_end(o);
     }
@@ -83,14 +65,14 @@ static void put_last(struct region *r, struct json_out *o)
     }
     json_out_key(o, "lastOpening");
     json_out_object(o);
-    put_u64(o, "rule", (uint64_t)r->last_failover.rule);
-    put_u64(o, "fromRegion", r->last_failover.from);
+    json_out_member_u64(o, "rule", (uint64_t)r->last_failover.rule);
+    json_out_member_u64(o, "fromRegion", r->last_failover.from);
     json_out_key(o, "wallMs");
     json_out_i64(o, r->last_failover.wall_ms);
-    put_u64(o, "detectMs", r->last_failover.detect_ms);
-    put_u64(o, "waitMs", r->last_failover.wait_ms);
-    put_u64(o, "promoteMs", r->last_failover.promote_ms);
-    put_u64(o, "lostOperationsEstimate", r->last_failover.lost_estimate);
+    json_out_member_u64(o, "detectMs", r->last_failover.detect_ms);
+    json_out_member_u64(o, "waitMs", r->last_failover.wait_ms);
+    json_out_member_u64(o, "promoteMs", r->last_failover.promote_ms);
+    json_out_member_u64(o, "lostOperationsEstimate", r->last_failover.lost_estimate);
     json_out_object_end(o);
 }
 
@@ -100,17 +82,18 @@ static void put_log(struct region *r, struct json_out *o)
     struct engine_stats es = {0};
     repl_stats(r->repl, &s);
     engine_stats_get(r->engine, &es);
-    put_u64(o, "partitions", repl_part_count(r->repl));
-    put_u64(o, "entries", repl_total_ord(r->repl));
-    put_u64(o, "logEntries", s.log_entries);
-    put_u64(o, "logSize", repl_log_size(r->repl));
-    put_u64(o, "logSizeMax", r->cfg.log_size_max);
-    put_u64(o, "copyingPartitions", repl_seed_count(r->repl));
-    put_u64(o, "dirtyKeys", repl_dirty_count(r->repl));
-    put_bool(o, "logWhole", repl_is_whole(r->repl));
-    put_u64(o, "diskSize", es.disk_size);
-    put_u64(o, "diskFree", es.disk_free);
-    put_bool(o, "zoneRedundant", (engine_features(r->engine) & ENGINE_ZONE_REDUNDANT) != 0);
+    json_out_member_u64(o, "partitions", repl_part_count(r->repl));
+    json_out_member_u64(o, "entries", repl_total_ord(r->repl));
+    json_out_member_u64(o, "logEntries", s.log_entries);
+    json_out_member_u64(o, "logSize", repl_log_size(r->repl));
+    json_out_member_u64(o, "logSizeMax", r->cfg.log_size_max);
+    json_out_member_u64(o, "copyingPartitions", repl_seed_count(r->repl));
+    json_out_member_u64(o, "dirtyKeys", repl_dirty_count(r->repl));
+    json_out_member_bool(o, "logWhole", repl_is_whole(r->repl));
+    json_out_member_u64(o, "diskSize", es.disk_size);
+    json_out_member_u64(o, "diskFree", es.disk_free);
+    json_out_member_bool(o, "zoneRedundant",
+                         (engine_features(r->engine) & ENGINE_ZONE_REDUNDANT) != 0);
 }
 
 void region_status_json(struct region *r, struct buf *out)
@@ -118,45 +101,46 @@ void region_status_json(struct region *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    put_cstr(&o, "account", r->account);
-    put_u64(&o, "region", r->cfg.self);
-    put_cstr(&o, "name", r->cfg.name);
-    put_cstr(&o, "role", region_role_name((enum region_role)r->role));
-    put_u64(&o, "rule", (uint64_t)r->rule);
-    put_u64(&o, "roleMs", ms_since(region_now(r), r->role_since_us));
-    put_bool(&o, "coordinatorInTouch", r->is_synced);
+    json_out_member_cstr(&o, "account", r->account);
+    json_out_member_u64(&o, "region", r->cfg.self);
+    json_out_member_cstr(&o, "name", r->cfg.name);
+    json_out_member_cstr(&o, "role", region_role_name((enum region_role)r->role));
+    json_out_member_u64(&o, "rule", (uint64_t)r->rule);
+    json_out_member_u64(&o, "roleMs", ms_since(region_now(r), r->role_since_us));
+    json_out_member_bool(&o, "coordinatorInTouch", r->is_synced);
     if (r->rec != NULL) {
-        put_cstr(&o, "level", consistency_name(r->rec->level));
+        json_out_member_cstr(&o, "level", consistency_name(r->rec->level));
         if (r->rec->is_level_changing) {
-            put_cstr(&o, "levelTo", consistency_name(r->rec->level_to));
+            json_out_member_cstr(&o, "levelTo", consistency_name(r->rec->level_to));
         }
         if (r->rec->max_staleness_ops != 0) {
-            put_u64(&o, "maxStalenessOperations", r->rec->max_staleness_ops);
-            put_u64(&o, "maxStalenessSeconds", r->rec->max_staleness_s);
+            json_out_member_u64(&o, "maxStalenessOperations", r->rec->max_staleness_ops);
+            json_out_member_u64(&o, "maxStalenessSeconds", r->rec->max_staleness_s);
         }
-        put_u64(&o, "writer", r->rec->writer);
-        put_u64(&o, "generation", r->rec->generation);
-        put_u64(&o, "epoch", r->rec->epoch);
-        put_u64(&o, "tokenVersion", r->rec->token_version);
-        put_u64(&o, "lsnLimit", r->rec->lsn_limit);
-        put_bool(&o, "automaticFailover", r->rec->auto_failover);
-        put_bool(&o, "leaseFresh", region_lease_is_fresh(r));
-        put_cstr(&o, "durability", record_is_degraded(r->rec) ? "degraded" : "normal");
-        put_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
-        put_bool(&o, "diskSlow", r->health.is_slow);
-        put_bool(&o, "failoverHeldBack", r->health.is_holding);
+        json_out_member_u64(&o, "writer", r->rec->writer);
+        json_out_member_u64(&o, "generation", r->rec->generation);
+        json_out_member_u64(&o, "epoch", r->rec->epoch);
+        json_out_member_u64(&o, "tokenVersion", r->rec->token_version);
+        json_out_member_u64(&o, "lsnLimit", r->rec->lsn_limit);
+        json_out_member_bool(&o, "automaticFailover", r->rec->auto_failover);
+        json_out_member_bool(&o, "leaseFresh", region_lease_is_fresh(r));
+        json_out_member_cstr(&o, "durability", record_is_degraded(r->rec) ? "degraded" : "normal");
+        json_out_member_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
+        json_out_member_bool(&o, "diskSlow", r->health.is_slow);
+        json_out_member_bool(&o, "failoverHeldBack", r->health.is_holding);
         usec hold_until = r->health.hold_until_us;
         usec now = region_now(r);
-        put_u64(&o, "failoverHoldLeftMs", hold_until > now ? (hold_until - now + 999) / 1000 : 0);
+        json_out_member_u64(&o, "failoverHoldLeftMs",
+                            hold_until > now ? (hold_until - now + 999) / 1000 : 0);
         json_out_key(&o, "clockAheadMs");
         json_out_i64(&o, r->health.clock_ahead_ms);
         put_regions(r, &o);
     }
     put_log(r, &o);
     put_last(r, &o);
-    put_u64(&o, "pendingWrites", r->pending_count);
-    put_u64(&o, "heldWrites", r->held_count);
-    put_u64(&o, "delayedWrites", r->delayed_count);
+    json_out_member_u64(&o, "pendingWrites", r->pending_count);
+    json_out_member_u64(&o, "heldWrites", r->held_count);
+    json_out_member_u64(&o, "delayedWrites", r->delayed_count);
     json_out_object_end(&o);
 }
 

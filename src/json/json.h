@@ -117,3 +117,8 @@ void json_out_double(struct json_out *o, double v);
 void json_out_bool(struct json_out *o, bool v);
 void json_out_null(struct json_out *o);
 void json_out_raw(struct json_out *o, struct str json_text); /* a whole value, verbatim */
+/* A member of an object: key and value. */
+void json_out_member_str(struct json_out *o, const char *key, struct str v);
+void json_out_member_cstr(struct json_out *o, const char *key, const char *v);
+void json_out_member_u64(struct json_out *o, const char *key, uint64_t v);
+void json_out_member_bool(struct json_out *o, const char *key, bool v);

@@ -15,29 +15,6 @@
 
 enum { WITH_READABLE = 1, WITH_WRITABLE = 2, WITH_ALL = 4 };
 
-static void member(struct json_out *o, const char *key, struct str value)
-{
-    json_out_key(o, key);
-    json_out_str(o, value);
-}
-
-static void member_str(struct json_out *o, const char *key, const char *value)
-{
-    member(o, key, str_of(value));
-}
-
-static void member_bool(struct json_out *o, const char *key, bool value)
-{
-    json_out_key(o, key);
-    json_out_bool(o, value);
-}
-
-static void member_u64(struct json_out *o, const char *key, uint64_t value)
-{
-    json_out_key(o, key);
-    json_out_u64(o, value);
-}
-
 /* "{account}-{region without spaces, lower case}" */
 static void location_id(struct json_out *o, const struct manage_account *acc, const char *region)
 {
@@ -47,7 +24,7 @@ static void location_id(struct json_out *o, const struct manage_account *acc, co
         (void)snprintf(name, sizeof(name), "%s", region);
     }
     (void)snprintf(id, sizeof(id), STR_FMT "-%s", STR_ARG(acc->name), name);
-    member_str(o, "id", id);
+    json_out_member_cstr(o, "id", id);
 }
 
 static const char *location_state(enum region_state s)
@@ -90,13 +67,13 @@ static void locations(struct json_out *o, const char *key, const struct manage_a
         }
         json_out_object(o);
         location_id(o, acc, g->name);
-        member_str(o, "locationName", g->name);
+        json_out_member_cstr(o, "locationName", g->name);
         if (g->endpoint[0]) {
-            member_str(o, "documentEndpoint", g->endpoint);
+            json_out_member_cstr(o, "documentEndpoint", g->endpoint);
         }
-        member_str(o, "provisioningState", location_state(g->state));
-        member_u64(o, "failoverPriority", g->priority);
-        member_bool(o, "isZoneRedundant", false);
+        json_out_member_cstr(o, "provisioningState", location_state(g->state));
+        json_out_member_u64(o, "failoverPriority", g->priority);
+        json_out_member_bool(o, "isZoneRedundant", false);
         json_out_object_end(o);
     }
     for (size_t i = 0; acc->rec == NULL && acc->hosted != NULL && which == WITH_ALL &&
@@ -104,10 +81,10 @@ static void locations(struct json_out *o, const char *key, const struct manage_a
          i++) {
         json_out_object(o);
         location_id(o, acc, acc->hosted->regions[i]);
-        member_str(o, "locationName", acc->hosted->regions[i]);
-        member_str(o, "provisioningState", "Creating");
-        member_u64(o, "failoverPriority", i);
-        member_bool(o, "isZoneRedundant", false);
+        json_out_member_cstr(o, "locationName", acc->hosted->regions[i]);
+        json_out_member_cstr(o, "provisioningState", "Creating");
+        json_out_member_u64(o, "failoverPriority", i);
+        json_out_member_bool(o, "isZoneRedundant", false);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -123,8 +100,8 @@ static void policies(struct json_out *o, const struct manage_account *acc)
         const char *name = is_made ? acc->rec->regions[i].name : acc->hosted->regions[i];
         json_out_object(o);
         location_id(o, acc, name);
-        member_str(o, "locationName", name);
-        member_u64(o, "failoverPriority", i);
+        json_out_member_cstr(o, "locationName", name);
+        json_out_member_u64(o, "failoverPriority", i);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -137,11 +114,11 @@ static void consistency(struct json_out *o, const struct manage_account *acc)
     uint64_t seconds = is_made ? acc->rec->max_staleness_s : acc->hosted->max_staleness_s;
     json_out_key(o, "consistencyPolicy");
     json_out_object(o);
-    member_str(o, "defaultConsistencyLevel",
-               consistency_name(is_made ? acc->rec->level : acc->hosted->level));
+    json_out_member_cstr(o, "defaultConsistencyLevel",
+                         consistency_name(is_made ? acc->rec->level : acc->hosted->level));
     if (ops > 0) {
-        member_u64(o, "maxStalenessPrefix", ops);
-        member_u64(o, "maxIntervalInSeconds", seconds);
+        json_out_member_u64(o, "maxStalenessPrefix", ops);
+        json_out_member_u64(o, "maxIntervalInSeconds", seconds);
     }
     json_out_object_end(o);
 }
@@ -161,7 +138,7 @@ static void instance_id(struct json_out *o, const struct account_record *rec)
     buf_clear(&id);
     buf_printf(&id, "%.8s-%.4s-%.4s-%.4s-%.12s", hex.p, hex.p + 8, hex.p + 12, hex.p + 16,
                hex.p + 20);
-    member(o, "instanceId", buf_str(&id));
+    json_out_member_str(o, "instanceId", buf_str(&id));
     buf_done(&hex);
     buf_done(&id);
 }
@@ -169,17 +146,17 @@ static void instance_id(struct json_out *o, const struct account_record *rec)
 static void properties(struct json_out *o, const struct manage_account *acc)
 {
     const struct account_record *rec = acc->rec;
-    member_str(o, "provisioningState", manage_provisioning_state(rec, acc->hosted));
+    json_out_member_cstr(o, "provisioningState", manage_provisioning_state(rec, acc->hosted));
     if (acc->endpoint.n > 0) {
-        member(o, "documentEndpoint", acc->endpoint);
+        json_out_member_str(o, "documentEndpoint", acc->endpoint);
     }
     if (rec != NULL) {
         instance_id(o, rec);
     }
-    member_str(o, "databaseAccountOfferType", "Standard");
-    member_bool(o, "enableAutomaticFailover",
-                rec != NULL ? rec->auto_failover : acc->hosted->auto_failover);
-    member_bool(o, "enableMultipleWriteLocations", false);
+    json_out_member_cstr(o, "databaseAccountOfferType", "Standard");
+    json_out_member_bool(o, "enableAutomaticFailover",
+                         rec != NULL ? rec->auto_failover : acc->hosted->auto_failover);
+    json_out_member_bool(o, "enableMultipleWriteLocations", false);
     consistency(o, acc);
     locations(o, "writeLocations", acc, WITH_WRITABLE);
     locations(o, "readLocations", acc, WITH_READABLE);
@@ -202,14 +179,14 @@ static void account(struct json_out *o, const struct manage_target *t,
                    STR_ARG(acc->name));
     const struct record_region *writer = rec != NULL ? record_region_const(rec, rec->writer) : NULL;
     json_out_object(o);
-    member_str(o, "id", id);
-    member(o, "name", acc->name);
-    member_str(o, "type", TYPE);
-    member_str(o, "kind", "GlobalDocumentDB");
-    member_str(o, "location",
-               writer != NULL        ? writer->name
-               : acc->hosted != NULL ? acc->hosted->regions[0]
-                                     : "");
+    json_out_member_cstr(o, "id", id);
+    json_out_member_str(o, "name", acc->name);
+    json_out_member_cstr(o, "type", TYPE);
+    json_out_member_cstr(o, "kind", "GlobalDocumentDB");
+    json_out_member_cstr(o, "location",
+                         writer != NULL        ? writer->name
+                         : acc->hosted != NULL ? acc->hosted->regions[0]
+                                               : "");
     json_out_key(o, "tags");
     json_out_object(o);
     json_out_object_end(o);
@@ -251,7 +228,7 @@ void manage_doc_keys(const struct account_record *rec, bool is_read_only, struct
     json_out_init(&o, out);
     json_out_object(&o);
     for (size_t i = is_read_only ? 2 : 0; i < ARRAY_COUNT(names); i++) {
-        member_str(&o, names[i], rec->key[i]);
+        json_out_member_cstr(&o, names[i], rec->key[i]);
     }
     json_out_object_end(&o);
 }
@@ -273,10 +250,10 @@ void manage_doc_connections(const struct manage_account *acc, struct buf *out)
         (void)snprintf(text, sizeof(text), "AccountEndpoint=" STR_FMT ";AccountKey=%s;",
                        STR_ARG(acc->endpoint), acc->rec->key[i]);
         json_out_object(&o);
-        member_str(&o, "connectionString", text);
-        member_str(&o, "description", texts[i]);
-        member_str(&o, "keyKind", kinds[i]);
-        member_str(&o, "type", "Sql");
+        json_out_member_cstr(&o, "connectionString", text);
+        json_out_member_cstr(&o, "description", texts[i]);
+        json_out_member_cstr(&o, "keyKind", kinds[i]);
+        json_out_member_cstr(&o, "type", "Sql");
         json_out_object_end(&o);
         explicit_bzero(text, sizeof(text));
     }
@@ -323,8 +300,8 @@ static void error_object(struct json_out *o, const struct errinfo *ei)
     (void)snprintf(text, sizeof(text), "%s%s%s", ei->message[0] ? ei->message : err_text(ei->code),
                    ei->hint[0] ? ": " : "", ei->hint);
     json_out_object(o);
-    member_str(o, "code", code_word(manage_http_status(ei->code)));
-    member_str(o, "message", text);
+    json_out_member_cstr(o, "code", code_word(manage_http_status(ei->code)));
+    json_out_member_cstr(o, "message", text);
     json_out_object_end(o);
 }
 
@@ -351,10 +328,10 @@ void manage_doc_status(const struct manage_target *t, const struct manage_op *op
                    STR_ARG(t->subscription), STR_ARG(t->operation));
     json_out_init(&o, out);
     json_out_object(&o);
-    member_str(&o, "id", id);
-    member(&o, "name", t->operation);
-    member_str(&o, "status", manage_op_state_name(state));
-    member_str(&o, "startTime", when);
+    json_out_member_cstr(&o, "id", id);
+    json_out_member_str(&o, "name", t->operation);
+    json_out_member_cstr(&o, "status", manage_op_state_name(state));
+    json_out_member_cstr(&o, "startTime", when);
     if (state == OP_FAILED || state == OP_CANCELED) {
         json_out_key(&o, "error");
         error_object(&o, ei);

@@ -31,18 +31,6 @@ static void head(struct json_out *o, const struct account_record *rec, const cha
     json_out_cstr(o, rec->name);
 }
 
-static void put_u64(struct json_out *o, const char *key, uint64_t v)
-{
-    json_out_key(o, key);
-    json_out_u64(o, v);
-}
-
-static void put_cstr(struct json_out *o, const char *key, const char *v)
-{
-    json_out_key(o, key);
-    json_out_cstr(o, v);
-}
-
 static void send_epoch(const struct account_record *rec, const struct record_epoch *e,
                        const char *type, const char *from, struct webhook *webhook)
 {
@@ -53,17 +41,17 @@ static void send_epoch(const struct account_record *rec, const struct record_epo
     buf_init(&body, 64 << 10);
     json_out_init(&o, &body);
     head(&o, rec, type, id, e->wall_ms);
-    put_u64(&o, "epoch", e->epoch);
-    put_u64(&o, "generation", e->generation);
-    put_cstr(&o, "writer", name_of(rec, e->writer));
-    put_cstr(&o, "previousWriter", from);
-    put_u64(&o, "rule", e->rule);
-    put_cstr(&o, "reason", e->reason);
+    json_out_member_u64(&o, "epoch", e->epoch);
+    json_out_member_u64(&o, "generation", e->generation);
+    json_out_member_cstr(&o, "writer", name_of(rec, e->writer));
+    json_out_member_cstr(&o, "previousWriter", from);
+    json_out_member_u64(&o, "rule", e->rule);
+    json_out_member_cstr(&o, "reason", e->reason);
     json_out_key(&o, "mayHaveConflicts");
     json_out_bool(&o, e->is_lossy);
-    put_u64(&o, "detectMs", e->detect_ms);
-    put_u64(&o, "waitMs", e->wait_ms);
-    put_u64(&o, "promoteMs", e->promote_ms);
+    json_out_member_u64(&o, "detectMs", e->detect_ms);
+    json_out_member_u64(&o, "waitMs", e->wait_ms);
+    json_out_member_u64(&o, "promoteMs", e->promote_ms);
     json_out_object_end(&o);
     webhook_send(webhook, type, id, buf_str(&body));
     buf_done(&body);
@@ -107,10 +95,10 @@ static void tell_region(const struct account_record *rec, const char *region, co
     buf_init(&body, 16 << 10);
     json_out_init(&o, &body);
     head(&o, rec, "region_state", id, wall_ms);
-    put_cstr(&o, "region", region);
-    put_cstr(&o, "from", from);
-    put_cstr(&o, "to", to);
-    put_u64(&o, "epoch", rec->epoch);
+    json_out_member_cstr(&o, "region", region);
+    json_out_member_cstr(&o, "from", from);
+    json_out_member_cstr(&o, "to", to);
+    json_out_member_u64(&o, "epoch", rec->epoch);
     json_out_object_end(&o);
     webhook_send(webhook, "region_state", id, buf_str(&body));
     buf_done(&body);

@@ -148,24 +148,18 @@ void plan_write_markdown(const struct plan *p, struct buf *out)
 
 /* ---- JSON ---- */
 
-static void str_member(struct json_out *o, const char *key, struct str s)
-{
-    json_out_key(o, key);
-    json_out_str(o, s);
-}
-
 static void figure_member(struct json_out *o, const char *key, const struct figure *f)
 {
     struct buf tmp;
     buf_init(&tmp, 256);
     json_out_key(o, key);
     json_out_object(o);
-    str_member(o, "text", figure_str(f, &tmp));
+    json_out_member_str(o, "text", figure_str(f, &tmp));
     if (f->kind == FIGURE_VALUE || f->kind == FIGURE_AT_LEAST) {
         json_out_key(o, "ms");
         json_out_i64(o, f->ms);
     }
-    str_member(o, "how", f->how);
+    json_out_member_str(o, "how", f->how);
     json_out_object_end(o);
     buf_done(&tmp);
 }
@@ -173,19 +167,19 @@ static void figure_member(struct json_out *o, const char *key, const struct figu
 static void asset_json(struct json_out *o, const struct plan_asset *pa)
 {
     json_out_object(o);
-    str_member(o, "asset", pa->asset->asset->id);
-    str_member(o, "type", str_of(estate_type_row(pa->asset->asset->type)->name));
-    str_member(o, "topology", str_of(estate_topology_name(pa->topology)));
+    json_out_member_str(o, "asset", pa->asset->asset->id);
+    json_out_member_str(o, "type", str_of(estate_type_row(pa->asset->asset->type)->name));
+    json_out_member_str(o, "topology", str_of(estate_topology_name(pa->topology)));
     json_out_key(o, "topology_stated");
     json_out_bool(o, pa->topology_is_stated);
-    str_member(o, "placement", pa->placement);
-    str_member(o, "replicated_by", pa->replicates);
-    str_member(o, "still_lost_if", pa->residual);
+    json_out_member_str(o, "placement", pa->placement);
+    json_out_member_str(o, "replicated_by", pa->replicates);
+    json_out_member_str(o, "still_lost_if", pa->residual);
     json_out_key(o, "copies_today");
     json_out_double(o, pa->copies_from);
     json_out_key(o, "copies_planned");
     json_out_double(o, pa->copies_to);
-    str_member(o, "cost", pa->cost);
+    json_out_member_str(o, "cost", pa->cost);
     figure_member(o, "rto", &pa->rto);
     figure_member(o, "rpo", &pa->rpo);
     json_out_key(o, "useless");
@@ -203,12 +197,12 @@ void plan_write_json(const struct plan *p, struct buf *out)
     struct json_out *o = &w;
     json_out_init(o, out);
     json_out_object(o);
-    str_member(o, "format", STR("holdfast-assess-plan"));
+    json_out_member_str(o, "format", STR("holdfast-assess-plan"));
     json_out_key(o, "version");
     json_out_u64(o, PLAN_VERSION);
-    str_member(o, "from", p->from);
-    str_member(o, "to", p->to);
-    str_member(o, "pair", p->pair_note);
+    json_out_member_str(o, "from", p->from);
+    json_out_member_str(o, "to", p->to);
+    json_out_member_str(o, "pair", p->pair_note);
     json_out_key(o, "assets");
     json_out_array(o);
     for (size_t i = 0; i < p->asset_count; i++) {
@@ -220,15 +214,15 @@ void plan_write_json(const struct plan *p, struct buf *out)
     for (size_t i = 0; i < p->step_count; i++) {
         const struct plan_step *s = &p->steps[i];
         json_out_object(o);
-        str_member(o, "phase", str_of(plan_phase_name(s->phase)));
+        json_out_member_str(o, "phase", str_of(plan_phase_name(s->phase)));
         json_out_key(o, "asset");
         if (s->asset) {
             json_out_str(o, s->asset->id);
         } else {
             json_out_null(o);
         }
-        str_member(o, "text", s->text);
-        str_member(o, "who", s->who);
+        json_out_member_str(o, "text", s->text);
+        json_out_member_str(o, "who", s->who);
         json_out_key(o, "by_hand");
         json_out_bool(o, s->is_manual);
         json_out_object_end(o);

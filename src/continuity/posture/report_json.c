@@ -4,30 +4,6 @@
 #include "continuity/posture/compare.h"
 #include "json/json.h"
 
-static void str_member(struct json_out *o, const char *key, struct str s)
-{
-    json_out_key(o, key);
-    json_out_str(o, s);
-}
-
-static void cstr_member(struct json_out *o, const char *key, const char *s)
-{
-    json_out_key(o, key);
-    json_out_cstr(o, s);
-}
-
-static void u64_member(struct json_out *o, const char *key, uint64_t v)
-{
-    json_out_key(o, key);
-    json_out_u64(o, v);
-}
-
-static void bool_member(struct json_out *o, const char *key, bool v)
-{
-    json_out_key(o, key);
-    json_out_bool(o, v);
-}
-
 static void asset_member(struct json_out *o, const char *key, const struct estate_asset *a)
 {
     json_out_key(o, key);
@@ -54,7 +30,7 @@ static void time_member(struct json_out *o, const char *key, int64_t ms)
     struct buf text;
     buf_init(&text, 64);
     estate_write_time(&text, ms);
-    str_member(o, key, buf_str(&text));
+    json_out_member_str(o, key, buf_str(&text));
     buf_done(&text);
 }
 
@@ -72,13 +48,13 @@ static void figure_member(struct json_out *o, const char *key, const struct figu
 {
     json_out_key(o, key);
     json_out_object(o);
-    cstr_member(o, "kind", figure_kind_name(f->kind));
+    json_out_member_cstr(o, "kind", figure_kind_name(f->kind));
     if (f->kind == FIGURE_VALUE || f->kind == FIGURE_AT_LEAST) {
         json_out_key(o, "ms");
         json_out_i64(o, f->ms);
     }
     if (f->how.n > 0) {
-        str_member(o, "how", f->how);
+        json_out_member_str(o, "how", f->how);
     }
     json_out_object_end(o);
 }
@@ -107,23 +83,23 @@ static const char *effect_word(enum effect e)
 
 static void outcome_members(struct json_out *o, const struct report_outcome *x)
 {
-    cstr_member(o, "effect", effect_word(x->effect));
+    json_out_member_cstr(o, "effect", effect_word(x->effect));
     asset_member(o, "because", x->because);
-    str_member(o, "why", x->why);
+    json_out_member_str(o, "why", x->why);
     figure_member(o, "data_lost", &x->loss);
     figure_member(o, "down", &x->down);
-    str_member(o, "action", x->action);
-    str_member(o, "who", x->who);
+    json_out_member_str(o, "action", x->action);
+    json_out_member_str(o, "who", x->who);
 }
 
 /* ---- parts ---- */
 
 static void waiver_members(struct json_out *o, const struct estate_waiver *w)
 {
-    str_member(o, "rule", w->rule);
-    str_member(o, "asset", w->asset);
-    str_member(o, "reason", w->reason);
-    str_member(o, "owner", w->owner);
+    json_out_member_str(o, "rule", w->rule);
+    json_out_member_str(o, "asset", w->asset);
+    json_out_member_str(o, "reason", w->reason);
+    json_out_member_str(o, "owner", w->owner);
     time_member(o, "expires", w->expires_ms);
 }
 
@@ -139,25 +115,25 @@ static void write_finding(struct json_out *o, const struct report *r,
 {
     bool fires = f->status == FINDING_FIRES;
     json_out_object(o);
-    cstr_member(o, "rule", f->rule->id);
-    cstr_member(o, "severity", severity_name(f->rule->severity));
-    str_member(o, "asset", f->asset->id);
+    json_out_member_cstr(o, "rule", f->rule->id);
+    json_out_member_cstr(o, "severity", severity_name(f->rule->severity));
+    json_out_member_str(o, "asset", f->asset->id);
     asset_member(o, "other", f->other);
-    cstr_member(o, "status", fires ? "fires" : "unknown");
-    cstr_member(o, "confidence", confidence_name(f->confidence));
-    cstr_member(o, "title", f->rule->title);
+    json_out_member_cstr(o, "status", fires ? "fires" : "unknown");
+    json_out_member_cstr(o, "confidence", confidence_name(f->confidence));
+    json_out_member_cstr(o, "title", f->rule->title);
     if (fires) {
-        str_member(o, "observed", f->observed);
-        cstr_member(o, "expected", f->rule->expected);
-        cstr_member(o, "why", f->rule->why);
-        cstr_member(o, "remedy", f->rule->remedy);
+        json_out_member_str(o, "observed", f->observed);
+        json_out_member_cstr(o, "expected", f->rule->expected);
+        json_out_member_cstr(o, "why", f->rule->why);
+        json_out_member_cstr(o, "remedy", f->rule->remedy);
     } else {
-        str_member(o, "missing", f->missing);
+        json_out_member_str(o, "missing", f->missing);
     }
-    cstr_member(o, "sources", f->rule->sources);
-    u64_member(o, "line", f->line);
+    json_out_member_cstr(o, "sources", f->rule->sources);
+    json_out_member_u64(o, "line", f->line);
     if (r->compare && fires && !f->waiver) {
-        bool_member(o, "new", r->compare->is_new[f - r->findings]);
+        json_out_member_bool(o, "new", r->compare->is_new[f - r->findings]);
     }
     if (f->waiver) {
         json_out_key(o, "waiver");
@@ -188,8 +164,8 @@ static void write_waivers(struct json_out *o, const struct report *r)
     for (size_t i = 0; i < r->waiver_count; i++) {
         json_out_object(o);
         waiver_members(o, r->waivers[i].waiver);
-        cstr_member(o, "state", states[r->waivers[i].state]);
-        u64_member(o, "findings", r->waivers[i].finding_count);
+        json_out_member_cstr(o, "state", states[r->waivers[i].state]);
+        json_out_member_u64(o, "findings", r->waivers[i].finding_count);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -203,8 +179,8 @@ static void write_places(struct json_out *o, const struct report_asset *ra)
     json_out_array(o);
     for (size_t i = 0; i < ra->place_count; i++) {
         json_out_object(o);
-        str_member(o, "region", ra->places[i].region);
-        cstr_member(o, "role", roles[ra->places[i].role]);
+        json_out_member_str(o, "region", ra->places[i].region);
+        json_out_member_cstr(o, "role", roles[ra->places[i].role]);
         tri_member(o, "zone_redundant", ra->places[i].is_zone_redundant);
         json_out_object_end(o);
     }
@@ -224,13 +200,13 @@ static void write_service(struct json_out *o, const struct estate_type_row *t)
 {
     json_out_key(o, "service");
     json_out_object(o);
-    cstr_member(o, "title", t->title);
-    cstr_member(o, "run_by", estate_party_name(t->runs));
-    cstr_member(o, "available_by_default", ha_name(t->ha));
-    cstr_member(o, "replicated_by", estate_party_name(t->geo));
-    cstr_member(o, "configuration", t->config);
-    cstr_member(o, "limits", t->limits);
-    cstr_member(o, "sources", t->sources);
+    json_out_member_cstr(o, "title", t->title);
+    json_out_member_cstr(o, "run_by", estate_party_name(t->runs));
+    json_out_member_cstr(o, "available_by_default", ha_name(t->ha));
+    json_out_member_cstr(o, "replicated_by", estate_party_name(t->geo));
+    json_out_member_cstr(o, "configuration", t->config);
+    json_out_member_cstr(o, "limits", t->limits);
+    json_out_member_cstr(o, "sources", t->sources);
     json_out_key(o, "successor");
     if (t->successor) {
         json_out_cstr(o, t->successor);
@@ -244,18 +220,18 @@ static void write_asset(struct json_out *o, const struct report_asset *ra)
 {
     const struct estate_asset *a = ra->asset;
     json_out_object(o);
-    str_member(o, "id", a->id);
-    cstr_member(o, "type", estate_type_row(a->type)->name);
-    str_member(o, "name", a->name);
-    str_member(o, "owner", a->owner);
-    str_member(o, "class", a->class_name);
-    u64_member(o, "line", a->line);
+    json_out_member_str(o, "id", a->id);
+    json_out_member_cstr(o, "type", estate_type_row(a->type)->name);
+    json_out_member_str(o, "name", a->name);
+    json_out_member_str(o, "owner", a->owner);
+    json_out_member_str(o, "class", a->class_name);
+    json_out_member_u64(o, "line", a->line);
     write_places(o, ra);
     asset_member(o, "peer", ra->peer);
-    cstr_member(o, "topology", estate_topology_name(ra->topology));
-    bool_member(o, "topology_stated", ra->topology_is_stated);
-    bool_member(o, "critical_path", ra->is_critical_path);
-    bool_member(o, "stateful", ra->is_stateful);
+    json_out_member_cstr(o, "topology", estate_topology_name(ra->topology));
+    json_out_member_bool(o, "topology_stated", ra->topology_is_stated);
+    json_out_member_bool(o, "critical_path", ra->is_critical_path);
+    json_out_member_bool(o, "stateful", ra->is_stateful);
     write_service(o, estate_type_row(a->type));
     figures_member(o, "rto", ra->rto);
     figures_member(o, "rpo", ra->rpo);
@@ -275,19 +251,19 @@ static void write_slas(struct json_out *o, const struct report *r)
     for (size_t i = 0; i < r->sla_count; i++) {
         const struct report_sla *s = &r->slas[i];
         json_out_object(o);
-        str_member(o, "asset", s->asset->id);
-        cstr_member(o, "operation", s->operation);
-        bool_member(o, "known", s->is_known == TRI_YES);
+        json_out_member_str(o, "asset", s->asset->id);
+        json_out_member_cstr(o, "operation", s->operation);
+        json_out_member_bool(o, "known", s->is_known == TRI_YES);
         if (s->is_known == TRI_YES) {
             json_out_key(o, "percent");
             json_out_double(o, s->percent);
             json_out_key(o, "downtime_min_per_year");
             json_out_double(o, s->downtime_min_per_year);
         } else {
-            str_member(o, "missing", s->missing);
+            json_out_member_str(o, "missing", s->missing);
         }
-        str_member(o, "formula", s->formula);
-        str_member(o, "note", s->note);
+        json_out_member_str(o, "formula", s->formula);
+        json_out_member_str(o, "note", s->note);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -302,22 +278,22 @@ static void write_what_if(struct json_out *o, const struct report *r)
         return;
     }
     json_out_object(o);
-    cstr_member(o, "kind", w->kind == WHAT_ZONE ? "zone" : "region");
-    str_member(o, "region", w->region);
+    json_out_member_cstr(o, "kind", w->kind == WHAT_ZONE ? "zone" : "region");
+    json_out_member_str(o, "region", w->region);
     if (w->kind == WHAT_ZONE) {
-        str_member(o, "zone", w->zone);
+        json_out_member_str(o, "zone", w->zone);
     }
     json_out_key(o, "count");
     json_out_object(o);
     for (unsigned e = 0; e < EFFECT_COUNT; e++) {
-        u64_member(o, effect_word((enum effect)e), w->count[e]);
+        json_out_member_u64(o, effect_word((enum effect)e), w->count[e]);
     }
     json_out_object_end(o);
     json_out_key(o, "outcomes");
     json_out_array(o);
     for (size_t i = 0; i < r->asset_count; i++) {
         json_out_object(o);
-        str_member(o, "asset", r->assets[i].asset->id);
+        json_out_member_str(o, "asset", r->assets[i].asset->id);
         outcome_members(o, &w->outcomes[i]);
         json_out_object_end(o);
     }
@@ -330,19 +306,19 @@ static void write_comparison(struct json_out *o, const struct report *r)
     const struct report_compare *c = r->compare;
     json_out_key(o, "comparison");
     json_out_object(o);
-    str_member(o, "with", c->at);
-    u64_member(o, "new", c->new_count);
-    u64_member(o, "kept", c->kept_count);
+    json_out_member_str(o, "with", c->at);
+    json_out_member_u64(o, "new", c->new_count);
+    json_out_member_u64(o, "kept", c->kept_count);
     json_out_key(o, "gone");
     json_out_array(o);
     for (size_t i = 0; i < c->gone_count; i++) {
         const struct compare_gone *g = &c->gone[i];
         json_out_object(o);
-        str_member(o, "rule", g->rule);
-        str_member(o, "severity", g->severity);
-        str_member(o, "asset", g->asset);
-        str_member(o, "other", g->other);
-        cstr_member(o, "how", gone_kind_name(g->kind));
+        json_out_member_str(o, "rule", g->rule);
+        json_out_member_str(o, "severity", g->severity);
+        json_out_member_str(o, "asset", g->asset);
+        json_out_member_str(o, "other", g->other);
+        json_out_member_cstr(o, "how", gone_kind_name(g->kind));
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -351,9 +327,9 @@ static void write_comparison(struct json_out *o, const struct report *r)
     for (size_t i = 0; i < c->figure_count; i++) {
         const struct compare_figure *f = &c->figures[i];
         json_out_object(o);
-        str_member(o, "asset", f->asset->asset->id);
-        cstr_member(o, "figure", f->is_rto ? "rto" : "rpo");
-        cstr_member(o, "source", figure_source_name(f->source));
+        json_out_member_str(o, "asset", f->asset->asset->id);
+        json_out_member_cstr(o, "figure", f->is_rto ? "rto" : "rpo");
+        json_out_member_cstr(o, "source", figure_source_name(f->source));
         figure_member(o, "before", &f->before);
         figure_member(o, "after", &f->after);
         json_out_object_end(o);
@@ -366,19 +342,19 @@ static void write_summary(struct json_out *o, const struct report *r)
 {
     json_out_key(o, "summary");
     json_out_object(o);
-    u64_member(o, "assets", r->asset_count);
-    u64_member(o, "regions", r->estate->region_count);
+    json_out_member_u64(o, "assets", r->asset_count);
+    json_out_member_u64(o, "regions", r->estate->region_count);
     json_out_key(o, "findings");
     json_out_object(o);
     for (unsigned s = SEVERITY_COUNT; s-- > 0;) {
-        u64_member(o, severity_name((enum severity)s), r->count[s]);
+        json_out_member_u64(o, severity_name((enum severity)s), r->count[s]);
     }
     json_out_object_end(o);
-    u64_member(o, "unknown", r->unknown_count);
-    u64_member(o, "waived", r->waived_count);
-    u64_member(o, "with_objective", r->objective_count);
-    u64_member(o, "objective_met", r->objectives_met_count);
-    u64_member(o, "objective_unknown", r->objectives_unknown_count);
+    json_out_member_u64(o, "unknown", r->unknown_count);
+    json_out_member_u64(o, "waived", r->waived_count);
+    json_out_member_u64(o, "with_objective", r->objective_count);
+    json_out_member_u64(o, "objective_met", r->objectives_met_count);
+    json_out_member_u64(o, "objective_unknown", r->objectives_unknown_count);
     json_out_object_end(o);
 }
 
@@ -388,11 +364,11 @@ void report_write_json(const struct report *r, struct buf *out)
     struct json_out *o = &w;
     json_out_init(o, out);
     json_out_object(o);
-    cstr_member(o, "format", "holdfast-assess-report");
-    u64_member(o, "version", REPORT_VERSION);
-    cstr_member(o, "tool", "holdfast " HF_VERSION);
-    str_member(o, "estate", r->estate->source);
-    str_member(o, "name", r->estate->title);
+    json_out_member_cstr(o, "format", "holdfast-assess-report");
+    json_out_member_u64(o, "version", REPORT_VERSION);
+    json_out_member_cstr(o, "tool", "holdfast " HF_VERSION);
+    json_out_member_str(o, "estate", r->estate->source);
+    json_out_member_str(o, "name", r->estate->title);
     time_member(o, "at", r->at_ms);
     write_summary(o, r);
     write_findings(o, r, "findings", r->findings, r->finding_count);

@@ -18,12 +18,6 @@ static const char *const levels[SEVERITY_COUNT] = {
     [SEVERITY_CRITICAL] = "error",
 };
 
-static void put(struct json_out *o, const char *key, const char *v)
-{
-    json_out_key(o, key);
-    json_out_cstr(o, v);
-}
-
 static void put_text(struct json_out *o, const char *key, struct str text)
 {
     json_out_key(o, key);
@@ -62,18 +56,18 @@ static void put_rules(struct json_out *o)
     for (size_t i = 0; i < rule_count(); i++) {
         const struct rule_info *rule = rule_info(i);
         json_out_object(o);
-        put(o, "id", rule->id);
+        json_out_member_cstr(o, "id", rule->id);
         put_text(o, "shortDescription", str_of(rule->title));
         put_text(o, "fullDescription", str_of(rule->why));
         put_help(o, rule);
         json_out_key(o, "defaultConfiguration");
         json_out_object(o);
-        put(o, "level", levels[rule->severity]);
+        json_out_member_cstr(o, "level", levels[rule->severity]);
         json_out_object_end(o);
         json_out_key(o, "properties");
         json_out_object(o);
-        put(o, "severity", severity_name(rule->severity));
-        put(o, "sources", rule->sources);
+        json_out_member_cstr(o, "severity", severity_name(rule->severity));
+        json_out_member_cstr(o, "sources", rule->sources);
         json_out_object_end(o);
         json_out_object_end(o);
     }
@@ -136,7 +130,7 @@ static void put_location(struct json_out *o, const struct report *r, const struc
     json_out_object(o);
     json_out_key(o, "name");
     json_out_str(o, f->asset->id);
-    put(o, "kind", "resource");
+    json_out_member_cstr(o, "kind", "resource");
     json_out_object_end(o);
     json_out_array_end(o);
     json_out_object_end(o);
@@ -184,8 +178,8 @@ static void put_suppression(struct json_out *o, const struct estate_waiver *w)
     json_out_key(o, "suppressions");
     json_out_array(o);
     json_out_object(o);
-    put(o, "kind", "external");
-    put(o, "status", "accepted");
+    json_out_member_cstr(o, "kind", "external");
+    json_out_member_cstr(o, "status", "accepted");
     json_out_key(o, "justification");
     json_out_str(o, w->reason);
     json_out_key(o, "properties");
@@ -210,24 +204,24 @@ static void put_results(struct json_out *o, const struct report *r,
         const struct report_finding *f = &all[i];
         bool is_open = f->status == FINDING_UNKNOWN;
         json_out_object(o);
-        put(o, "ruleId", f->rule->id);
+        json_out_member_cstr(o, "ruleId", f->rule->id);
         json_out_key(o, "ruleIndex");
         json_out_u64(o, rule_index(f->rule));
-        put(o, "kind", is_open ? "open" : "fail");
-        put(o, "level", is_open ? "none" : levels[f->rule->severity]);
+        json_out_member_cstr(o, "kind", is_open ? "open" : "fail");
+        json_out_member_cstr(o, "level", is_open ? "none" : levels[f->rule->severity]);
         put_message(o, f);
         put_location(o, r, f);
         put_fingerprint(o, f);
         if (r->compare && all == r->findings) {
-            put(o, "baselineState", r->compare->is_new[i] ? "new" : "unchanged");
+            json_out_member_cstr(o, "baselineState", r->compare->is_new[i] ? "new" : "unchanged");
         }
         if (f->waiver) {
             put_suppression(o, f->waiver);
         }
         json_out_key(o, "properties");
         json_out_object(o);
-        put(o, "severity", severity_name(f->rule->severity));
-        put(o, "confidence", confidence_word(f->confidence));
+        json_out_member_cstr(o, "severity", severity_name(f->rule->severity));
+        json_out_member_cstr(o, "confidence", confidence_word(f->confidence));
         json_out_key(o, "owner");
         json_out_str(o, f->asset->owner);
         json_out_object_end(o);
@@ -240,10 +234,10 @@ void report_write_sarif(const struct report *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    put(&o, "$schema",
-        "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/"
-        "sarif-schema-2.1.0.json");
-    put(&o, "version", "2.1.0");
+    json_out_member_cstr(&o, "$schema",
+                         "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/"
+                         "sarif-schema-2.1.0.json");
+    json_out_member_cstr(&o, "version", "2.1.0");
     json_out_key(&o, "runs");
     json_out_array(&o);
     json_out_object(&o);
@@ -251,8 +245,8 @@ void report_write_sarif(const struct report *r, struct buf *out)
     json_out_object(&o);
     json_out_key(&o, "driver");
     json_out_object(&o);
-    put(&o, "name", "holdfast assess");
-    put(&o, "version", HF_VERSION);
+    json_out_member_cstr(&o, "name", "holdfast assess");
+    json_out_member_cstr(&o, "version", HF_VERSION);
     put_rules(&o);
     json_out_object_end(&o);
     json_out_object_end(&o);
