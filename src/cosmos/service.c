@@ -234,13 +234,19 @@ static void add_token(struct op *op)
     buf_done(&token);
 }
 
-static void add_session_headers(struct op *op)
+/* The paths of what the answer's resource lies in: a client makes the resource's own link of them. */
+static void add_content_paths(struct op *op)
 {
-    add_token(op);
     /* In the arena of the container, which goes with the catalog's reference: copied by http_respond. */
-    op_header(op, STR("x-ms-content-path"), op->coll->rid);
-    if (is_plain(op->coll->link)) {
-        op_header(op, STR("x-ms-alt-content-path"), op->coll->link);
+    const struct container *c = op->coll;
+    bool is_container_itself = op->target.count == 4;
+    struct str link = c->link;
+    if (is_container_itself) {
+        link.n -= STR("/colls/").n + c->id.n;
+    }
+    op_header(op, STR("x-ms-content-path"), is_container_itself ? c->db_rid : c->rid);
+    if (is_plain(link)) {
+        op_header(op, STR("x-ms-alt-content-path"), link);
     }
 }
 
@@ -251,7 +257,8 @@ void op_answer(struct op *op, int status, struct buf *body)
     cosmos_common_headers(op->req, &op->res);
     op_header(op, STR("x-ms-request-charge"), charge_text(op));
     if (op->coll) {
-        add_session_headers(op);
+        add_token(op);
+        add_content_paths(op);
     }
     struct http_req *req = op->req;
     struct http_response res =

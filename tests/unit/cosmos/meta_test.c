@@ -149,8 +149,8 @@ T_TEST("a container has what clients read, under its name and under its rids")
     t_eq_str(str_of(self.text), arena_printf(&f->arena, "dbs/%s/colls/%s/", db_rid.text, rid.text));
     send_expect("GET", COLLS "/c", NULL, 200);
     t_eq_str(f->answer.body, str_of(made.text));
-    t_eq_str(fake_answer_header(f, "x-ms-content-path"), str_of(rid.text));
-    t_eq_lit(fake_answer_header(f, "x-ms-alt-content-path"), "dbs/db/colls/c");
+    t_eq_str(fake_answer_header(f, "x-ms-content-path"), str_of(db_rid.text));
+    t_eq_lit(fake_answer_header(f, "x-ms-alt-content-path"), "dbs/db");
     t_check(str_starts(fake_answer_header(f, "x-ms-session-token"), STR("0:1#")));
     char path[sizeof(self.text) + 8];
     (void)snprintf(path, sizeof(path), "/%s", self.text);
