@@ -724,12 +724,8 @@ static void front_stop(struct front *f)
     http_server_free(f->http, STOP_GRACE_MS);
     loop_timer_free(f->held_timer);
     loop_timer_free(f->stop_timer);
-    if (f->watchdog) {
-        loop_timer_free(f->watchdog);
-    }
-    if (f->control) {
-        loop_fd_free(f->control);
-    }
+    loop_timer_free(f->watchdog);
+    loop_fd_free(f->control);
 }
 
 static const struct account_record *known_record(void *ctx)
@@ -808,8 +804,9 @@ enum err front_run(const struct front_opts *opts, struct errinfo *ei)
     enum err err = front_start(f, ei);
     if (err == OK) {
         loop_run(f->loop);
-        front_stop(f);
     }
+    atomic_store(&f->is_stopping, true); /* a start that failed half-way may listen already */
+    front_stop(f);
     cosmos_auth_free(f->auth);
     front_record_done(&f->rec);
     http_metrics_free(f->http_metrics);

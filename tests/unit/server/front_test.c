@@ -759,6 +759,24 @@ T_TEST("a front that lost its coordinator goes on with what it knows")
     teardown();
 }
 
+T_TEST("a front that cannot start says why, and ends what it had begun")
+{
+    struct errinfo ei = {0};
+    struct front_opts o = {
+        .account = "shop",
+        .coordinator = "http://127.0.0.1:1/",
+        .secret = STR(secret),
+        .http_threads = 1,
+        .control_fd = -1,
+        .webhook = "ftp://example.org/hook",
+    };
+    uint16_t port = 0;
+    t_ok_info(sockets_listen("127.0.0.1:0", &o.global_fd, &port, &ei), &ei);
+    t_eq_int(front_run(&o, &ei), ERR_INVALID);
+    t_contains(str_of(ei.message), "the webhook is not an http:// or https:// URL");
+    t_eq_int(close(o.global_fd), 0); /* the listener is its caller's */
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && argv[1][0] == '-' && argv[1][1] == '-') {
