@@ -221,6 +221,29 @@ static void make_body(const struct conf *c, const char *op, const char *name, st
     buf_add_char(out, '}');
 }
 
+/* After an `offline`: what it may have cost. */
+static void print_loss(const struct json *doc, const char *region)
+{
+    const struct json *regions = json_get(doc, STR("regions"));
+    for (size_t i = 0; regions && i < regions->count; i++) {
+        const struct json *r = regions->items[i];
+        uint64_t unsent = number_of(r, "unsentOperationsEstimate");
+        if (!str_eq_nocase(text_of(r, "name"), str_of(region))) {
+            continue;
+        }
+        if (unsent == 0) {
+            printf(
+                "estimated loss: none; by its last heartbeat it had nothing that others lack\n\n");
+        } else {
+            printf("estimated loss: %" PRIu64
+                   " operations that it had and its successor lacks, by its "
+                   "last heartbeat;\nthose that it acknowledged become conflict records when it is "
+                   "online again\n\n",
+                   unsent);
+        }
+    }
+}
+
 static enum err operate(const struct conf *c, const struct client_account *acc, struct arena *a,
                         const char *op, const char *region, struct errinfo *ei)
 {
@@ -257,6 +280,9 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
         }
         printf("%s %s: %s in %" PRIu64 " ms\n\n", op, region, wait_us > 0 ? "complete" : "accepted",
                (clock_boot_us() - start) / 1000);
+        if (strcmp(op, "offline") == 0 && wait_us > 0) {
+            print_loss(doc, region);
+        }
     }
     show(c, doc);
     return OK;

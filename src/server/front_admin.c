@@ -109,6 +109,7 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         json_out_bool(o, r->is_forced_offline);
         json_out_key(o, "needsFullCopy");
         json_out_bool(o, r->needs_full_copy);
+        json_out_member_u64(o, "unsentOperationsEstimate", r->unsent_ops);
         json_out_key(o, "inQuorum");
         json_out_bool(o, ((rec->q_mask >> r->id) & 1) != 0);
         json_out_key(o, "endpoint");

@@ -170,6 +170,7 @@ def _():
     load.more(30)
     code, out, err = up.cli("account", "offline", writer, "--force")
     eq(code, 0, out + err)
+    assert "estimated loss: " in out, out
     assert up.writer() != writer
     a = up.call("GET", f"{c}/docs/none", region=writer, headers=pk("a"))
     eq((a.status, a.substatus), (403, 1008), "reads at the offline region")
