@@ -1,0 +1,137 @@
+/* What a drill asks the account before and after its load. See repeat.h. */
+#include "continuity/drill/repeat.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+void repeat_say(const struct drill_opts *o, const char *fmt, ...)
+{
+    if (o->progress) {
+        char text[256];
+        va_list args;
+        va_start(args, fmt);
+        (void)vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        o->progress(o->progress_ctx, text);
+    }
+}
+
+enum err repeat_request(const struct drill_opts *o, struct arena *a, const char *method,
+                        const char *path, const struct http_header *headers, size_t n,
+                        struct str body, struct str *ret_headers, const struct json **ret_doc,
+                        int *ret_status, struct errinfo *ei)
+{
+    struct client_request req = {.method = method,
+                                 .base = o->account.endpoint,
+                                 .path = path,
+                                 .headers = headers,
+                                 .header_count = n,
+                                 .body = body};
+    return client_call(&o->account, &req, a, ret_status, ret_headers, ret_doc, ei);
+}
+
+static enum err look_now(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    enum err err = repeat_request(o, &a, "GET", "/_holdfast/account", NULL, 0, STR(""), NULL, &doc,
+                                  &status, ei);
+    if (err == OK) {
+        err = client_answer_err(status, doc, ei);
+    }
+    if (err == OK) {
+        look_parse(doc, ret);
+    }
+    arena_done(&a);
+    return err;
+}
+
+enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
+{
+    usec until = clock_boot_us() + (usec)o->settle_ms * 1000;
+    for (;;) {
+        struct errinfo last = {0};
+        if (look_now(o, ret, &last) == OK && ret->all_online) {
+            return OK;
+        }
+        if (clock_boot_us() > until) {
+            err_set(ei, ERR_PRECONDITION, "the account is not healthy: %s",
+                    last.code != OK ? last.message : "a region is not online");
+            err_hint(ei, "a drill starts from a healthy account; see `holdfast status`");
+            return ERR_PRECONDITION;
+        }
+        (void)poll(NULL, 0, REPEAT_LOOK_MS);
+    }
+}
+
+enum err repeat_wait_unheld(const struct drill_opts *o, const struct look *look, struct errinfo *ei)
+{
+    bool is_concerned = o->fault == DRILL_PAUSE || o->fault == DRILL_CUT ||
+                        o->fault == DRILL_BLACKHOLE || o->fault == DRILL_REFUSE;
+    uint64_t left_ms = 0;
+    for (size_t i = 0; i < look->count && is_concerned; i++) {
+        struct client_request req = {
+            .method = "GET", .base = look->regions[i].endpoint, .path = "/_holdfast/status"};
+        struct arena a;
+        arena_init(&a);
+        const struct json *doc = NULL;
+        int status = 0;
+        uint64_t one_ms = 0;
+        struct errinfo ignored = {0};
+        /* One that does not answer now says nothing: the account was healthy a moment ago. */
+        if (client_call(&o->account, &req, &a, &status, NULL, &doc, &ignored) == OK &&
+            json_get_u64(doc, STR("failoverHoldLeftMs"), &one_ms) && one_ms > left_ms) {
+            left_ms = one_ms;
+        }
+        arena_done(&a);
+    }
+    if (left_ms > o->settle_ms) {
+        err_set(ei, ERR_PRECONDITION,
+                "after the last failover another one would wait %" PRIu64 " s longer",
+                left_ms / 1000);
+        err_hint(ei, "wait, give a longer --settle, or start the account with a shorter "
+                     "--failover-hold");
+        return ERR_PRECONDITION;
+    }
+    if (left_ms > 0) {
+        (void)poll(NULL, 0, (int)left_ms);
+    }
+    return OK;
+}
+
+enum err repeat_create(const struct drill_opts *o, const char *path, struct str body,
+                       struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    struct http_header headers[] = {{STR("content-type"), STR("application/json")}};
+    enum err err = repeat_request(o, &a, "POST", path, headers, 1, body, NULL, &doc, &status, ei);
+    if (err == OK && status != 409) { /* there already: fine */
+        err = client_answer_err(status, doc, ei);
+    }
+    arena_done(&a);
+    return err;
+}
+void repeat_drop_container(struct repeat *r)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    struct errinfo ignored = {0};
+    /* Only tidiness: a container left behind is named after the drill. */
+    enum err err = repeat_request(r->opts, &a, "DELETE", r->container, NULL, 0, STR(""), NULL, &doc,
+                                  &status, &ignored);
+    if (err != OK || status >= 400) {
+        repeat_say(r->opts, "the drill's container %s was left behind", r->container);
+    }
+    arena_done(&a);
+}
