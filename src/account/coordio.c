@@ -191,8 +191,8 @@ static void tell_changes(struct region *r, const struct account_record *old)
         if (was == NULL || was->state == g->state) {
             continue;
         }
-        region_event(r, EVENT_REGION_STATE, 0, "region=%s from=%s to=%s forced=%s", g->name,
-                     region_state_name(was->state), region_state_name(g->state),
+        region_event(r, EVENT_REGION_STATE, r->own_rule, "region=%s from=%s to=%s forced=%s",
+                     g->name, region_state_name(was->state), region_state_name(g->state),
                      g->is_forced_offline ? "true" : "false");
         if (was->state == REGION_RECOVERING && g->state == REGION_ONLINE_READ) {
             region_event(r, EVENT_REJOINED, RULE_ADMIT, "region=%s", g->name);
@@ -489,7 +489,9 @@ static void on_change_result(struct region *r, const struct coord_txn_result *re
     if (opens && s->puts_beat) {
         r->lease_from_us = later(r->lease_from_us, sent_us); /* counts once the role is taken */
     }
+    r->own_rule = (uint32_t)s->rule;
     coordio_on_record(r, buf_str(&s->value), res->rev);
+    r->own_rule = 0;
     if (!region_acts_as_writer(r) || r->rec->generation != g) {
         if (!region_acts_as_writer(r)) {
             r->lease_from_us = 0;

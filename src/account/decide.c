@@ -501,16 +501,18 @@ static unsigned count_bits(uint64_t mask)
     return n;
 }
 
-bool decide_may_evict(const struct region *r, region_id id)
+/* Dynamic quorum: with three or more regions a minority may leave Q by itself. */
+static bool is_minority_of_q(const struct region *r, region_id id)
 {
     const struct account_record *rec = r->rec;
-    if (rec->auto_failover) {
-        return true;
-    }
-    /* Dynamic quorum: with three or more regions a minority may leave Q by itself. */
     unsigned left = count_bits(rec->q_mask & ~record_mask(id));
     return record_write_level(rec) == CONSISTENCY_STRONG && rec->region_count >= 3 &&
            left >= rec->region_count / 2 + 1;
+}
+
+bool decide_may_evict(const struct region *r, region_id id)
+{
+    return r->rec->auto_failover || is_minority_of_q(r, id);
 }
 
 /* At Strong writes wait for a region that has been silent for so long that its read lease is over: it
@@ -520,6 +522,38 @@ static bool holds_up(const struct region *r, const struct repl_lag *lag, usec he
     const struct region_timers *t = &r->cfg.timers;
     return record_write_level(r->rec) == CONSISTENCY_STRONG && lag->since_us != 0 &&
            region_now(r) >= lease_expired_at(heard_us, t->read_lease_ms, t->wait_margin_ms);
+}
+
+/* For how long a region has lacked its oldest missing entry, as far as this process was there to see. */
+static usec lacking_us(const struct region *r, const struct repl_lag *lag)
+{
+    usec since = lag->since_us > r->role_since_us ? lag->since_us : r->role_since_us;
+    since = since > r->awake_since_us ? since : r->awake_since_us;
+    return lag->since_us == 0 ? 0 : region_now(r) - since;
+}
+
+/* At Strong every write waits for the slowest region of Q. One that is alive and takes longer to store
+ * an entry than a healthy disk ever does is left behind, when it alone is slow. */
+static bool is_slow_peer(const struct region *r, region_id id, const struct repl_lag *lag)
+{
+    const struct region_timers *t = &r->cfg.timers;
+    usec limit = ms(t->slow_commit_ms);
+    if (!is_minority_of_q(r, id) || lacking_us(r, lag) <= limit ||
+        disk_health_was_slow(&r->health.disk, region_now(r), t->slow_for_ms)) {
+        return false;
+    }
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        region_id other = r->rec->regions[i].id;
+        if (other == id || other == r->cfg.self || (r->rec->q_mask & record_mask(other)) == 0) {
+            continue;
+        }
+        struct repl_lag theirs;
+        repl_lag(r->repl, other, &theirs);
+        if (r->members[other].is_disk_slow || lacking_us(r, &theirs) > limit / 2) {
+            return false; /* writes would wait all the same */
+        }
+    }
+    return true;
 }
 
 static enum rule evict_rule(const struct region *r, region_id id)
@@ -536,6 +570,9 @@ static enum rule evict_rule(const struct region *r, region_id id)
     heard = heard > r->awake_since_us ? heard : r->awake_since_us;
     if (holds_up(r, &lag, heard)) {
         return RULE_EVICT_HOLDS_UP;
+    }
+    if (is_slow_peer(r, id, &lag)) {
+        return RULE_EVICT_SLOW;
     }
     bool is_silent = region_now(r) - heard >= UNREACHABLE_LEASES * ms(r->cfg.timers.lease_ms);
     return is_silent ? RULE_EVICT_SILENT : (enum rule)0;
@@ -561,6 +598,9 @@ static bool try_evict(struct region *r)
             continue; /* the roll-back comes first */
         }
         r->evicting |= record_mask(g->id); /* no read lease from here on */
+        if (rule == RULE_EVICT_SLOW) {
+            r->members[g->id].slow_until_us = region_now(r) + health_rest_us(r);
+        }
         coordio_change(r, rule, next, 0, /* puts_beat= */ false);
         arena_done(&a);
         return true;
@@ -587,8 +627,11 @@ static bool is_stable(struct region *r, region_id id, const struct repl_lag *lag
 {
     struct member *m = &r->members[id];
     usec now = region_now(r);
+    bool is_too_slow = record_write_level(r->rec) == CONSISTENCY_STRONG &&
+                       (now < m->slow_until_us || m->is_disk_slow);
     bool ok = coordio_is_alive(r, id) && m->wants_online && m->generation == r->rec->generation &&
               repl_link_is_up(r->repl, id) && lag->is_streaming && !lag->needs_copy &&
+              !is_too_slow &&
               (lag->since_us == 0 || now - lag->since_us < ms(r->cfg.timers.lag_small_ms));
     if (!ok) {
         m->lag_ok_since_us = 0;

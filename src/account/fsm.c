@@ -151,6 +151,8 @@ static const struct region_rule rules[] = {
     {RULE_EVICT_STOPPED, "evict_stopped", "a read region's stop was confirmed: taken offline"},
     {RULE_EVICT_EXPIRED, "evict_expired", "a read region's heartbeat expired: taken offline"},
     {RULE_EVICT_SILENT, "evict_silent", "a read region does not answer the writer: taken offline"},
+    {RULE_EVICT_SLOW, "evict_slow",
+     "a read region is slow to store and strong writes wait for it: taken offline"},
     {RULE_EVICT_HOLDS_UP, "evict_holds_up",
      "a read region is silent and strong writes wait for it: taken offline"},
     {RULE_ADMIT, "admit", "a recovering region has caught up: online again"},

@@ -15,7 +15,7 @@
 #include "base/contract.h"
 
 enum {
-    SLOW_REST = 10,       /* x slow_for_ms: how long whoever was given the role for this keeps it */
+    SLOW_REST = 10,       /* x slow_for_ms: see health_rest_us */
     SLOW_HOLD_ROUNDS = 4, /* x slow_commit_ms: what a hand-over may take longer on a slow disk */
 };
 
@@ -171,7 +171,7 @@ void health_opened(struct region *r)
     struct health *h = &r->health;
     h->is_holding = false;
     h->has_failed_handover = r->claim_rule == RULE_ROLLBACK && h->disk.slow_since_us != 0;
-    h->was_given_for_disk = r->claim_rule == RULE_TAKE && r->members[r->claim_from].is_disk_slow;
+    h->was_given_for_disk = r->claim_rule == RULE_TAKE && h->is_taking_for_disk;
 }
 
 usec health_transfer_us(const struct region *r)
@@ -187,10 +187,15 @@ bool health_is_fit(const struct region *r, region_id id)
     return coordio_is_alive(r, id) && m->is_whole && !m->is_disk_slow && !m->is_disk_low;
 }
 
+usec health_rest_us(const struct region *r)
+{
+    return ms(r->cfg.timers.slow_for_ms) * SLOW_REST;
+}
+
 enum rule health_wants_relief(const struct region *r)
 {
     const struct health *h = &r->health;
-    usec rest = ms(r->cfg.timers.slow_for_ms) * (h->was_given_for_disk ? SLOW_REST : 1);
+    usec rest = h->was_given_for_disk ? health_rest_us(r) : ms(r->cfg.timers.slow_for_ms);
     if (!h->is_slow || !r->rec->auto_failover || region_now(r) - r->role_since_us < rest) {
         return (enum rule)0;
     }

@@ -629,6 +629,7 @@ void act_take(void *ctx, const void *event)
     r->take_since_us = region_now(r);
     act_follow(r, event);
     r->take_generation = 0;
+    r->health.is_taking_for_disk = r->members[r->rec->writer].is_disk_slow;
 }
 
 void region_step(struct region *r, enum region_event_no ev)

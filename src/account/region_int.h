@@ -30,6 +30,7 @@ enum region_event_no {            /* events of the role table */
 /* Decisions: what a record change is for. Numbers of the rules that lead to a new writer start at
  * 310; they are kept in the record's epochs. */
 enum rule {
+    RULE_EVICT_SLOW = 298,
     RULE_EVICT_HOLDS_UP = 299,
     RULE_EVICT_STOPPED = 300,
     RULE_EVICT_EXPIRED = 301,
@@ -73,6 +74,7 @@ struct member {
     coord_rev out_rev;    /* record revision that took it out of Q; 0 = it is in */
     usec lag_ok_since_us; /* its lag has been small since; 0 = it is not */
     usec join_since_us;
+    usec slow_until_us; /* it was left behind because it was slow: not admitted before */
 };
 
 struct txn_slot {
@@ -92,9 +94,12 @@ struct health {
     bool is_slow;             /* for slow_for_ms now */
     bool is_disk_low;         /* the server says so */
     bool has_failed_handover; /* because of the disk, rolled back */
-    bool was_given_for_disk;  /* the writer before us had a slow disk */
-    epoch loss_epoch;         /* newest epoch opened by RULE_CLAIM_EXPIRED */
-    usec hold_until_us;       /* no other one before */
+    /* The writer that hands over to us had a slow disk when it began; later, while it holds writes
+     * back, its disk is idle and seems well. */
+    bool is_taking_for_disk;
+    bool was_given_for_disk; /* the writer before us was such a one */
+    epoch loss_epoch;        /* newest epoch opened by RULE_CLAIM_EXPIRED */
+    usec hold_until_us;      /* no other one before */
     bool is_holding, is_hold_told;
     struct clock_watch clocks[REGION_ID_MAX + 1];
     usec next_clock_us;
@@ -136,6 +141,7 @@ struct region {
 
     /* Our lease. */
     struct txn_slot beat, change;
+    uint32_t own_rule; /* while a change of our own is taken in: why it was made */
     uint64_t next_ticket;
     usec next_beat_us;
     usec next_change_us; /* back-off of record changes */
@@ -258,6 +264,8 @@ bool health_may_fail_over(struct region *r); /* now, without a confirmed stop */
 void health_opened(struct region *r);
 usec health_transfer_us(const struct region *r); /* a hand-over from here is rolled back after */
 bool health_is_fit(const struct region *r, region_id id); /* to be handed the writer's role */
+/* No change of mind about a slow region for so long: neither its role nor its place in Q. */
+usec health_rest_us(const struct region *r);
 /* RULE_DISK_SLOW (graceful), RULE_STEP_DOWN, or 0. */
 enum rule health_wants_relief(const struct region *r);
 /* ---- levels.c ---- */

@@ -516,12 +516,50 @@ static void slow_disk(struct world *w, unsigned variant)
             world_fail(w, "health", "one slow commit moved the writer");
         }
     } else if (is_everywhere) {
-        pass(w, 8000);
+        pass(w, (usec)w->cfg.timers.slow_for_ms * 10); /* who was given the role keeps it so long */
         if (epoch_of(w) > before + 1) { /* the flags of the others may come late once */
             world_fail(w, "health", "slow disks everywhere moved the writer again and again");
         }
     } else if (wait_role(w, ROLE_WRITER, a, is_stuck ? 25000 : 6000) == 0) {
         world_fail(w, "health", "a slow disk kept the writer's role");
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        node_disk_heal(w->nodes[id]);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
+/* A region of the quorum stores what it gets too slowly, or never, and says that it is well. Variants:
+ * one does; both others do, so that it is no use to leave one behind; the writer does as well; bearably. */
+static void slow_peer(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    bool is_lonely = variant % 4 == 0;
+    bool is_strong = w->cfg.level == CONSISTENCY_STRONG;
+    usec slow_ms = w->cfg.timers.slow_commit_ms;
+    usec sync_ms = variant % 4 == 3 ? slow_ms / 40 /* one in a hundred takes ten times as long */
+                   : is_lonely && variant / 4 % 2 == 0 ? 20 * slow_ms
+                                                       : 5 * slow_ms;
+    slow_down(w, b, sync_ms);
+    if (variant % 4 == 1) {
+        slow_down(w, other_than(w, a, b), sync_ms);
+    } else if (variant % 4 == 2) {
+        slow_down(w, a, sync_ms);
+    }
+    pass(w, slow_ms * 2 + lease_ms(w));
+    struct region *r = node_region(w->nodes[a]);
+    const struct account_record *rec = r != NULL ? region_record(r) : NULL;
+    if (rec != NULL && rec->writer == a) {
+        bool is_in = (rec->q_mask & record_mask(b)) != 0;
+        if (is_in == (is_lonely && is_strong)) {
+            world_fail(w, "health", "a slow region %s the strong quorum",
+                       is_in ? "holds up" : "left");
+        }
     }
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
         node_disk_heal(w->nodes[id]);
@@ -905,6 +943,8 @@ static const struct scenario scenarios[] = {
     {"lonely-flap", "the writer's links flap around the lease", 6, 3, false, lonely_flap},
     {"slow-disk", "a slow disk gives the writer's role away, once, and not for a hiccup", 8, 3,
      false, slow_disk},
+    {"slow-peer", "a region that is slow to store leaves the strong quorum, when that helps", 8, 3,
+     false, slow_peer},
     {"region-added", "a region joins under load, whoever stops on the way", 72, 3, false,
      region_added},
     {"region-removed", "a region leaves without a stale read, whether it knows or not", 32, 3,
@@ -982,6 +1022,10 @@ void scenario_configure(struct sim_cfg *c)
     if (s->run == log_over_budget) {
         c->timers.retain_ms = 100;
         c->log_size_max = 6000;
+    }
+    if (s->run == slow_peer) {
+        c->timers.slow_commit_ms = 500;
+        c->timers.slow_for_ms = 1000;
     }
     if (s->run == slow_disk) {
         c->timers.slow_commit_ms = 100;
