@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/formats.h"
 #include "account/region_int.h"
 #include "base/contract.h"
 #include "repl/lease.h"
@@ -45,6 +46,7 @@ static void beat_encode(struct region *r, struct buf *out)
     json_out_bool(&o, r->health.is_disk_low);
     json_out_key(&o, "wall_ms");
     json_out_i64(&o, r->io.wall_ms(r->io.ctx));
+    json_out_member_u64(&o, "record_format", RECORD_FORMAT);
     json_out_key(&o, "partitions");
     json_out_u64(&o, repl_part_count(r->repl));
     json_out_key(&o, "ord");
@@ -86,6 +88,7 @@ static int64_t beat_decode(struct member *m, struct str value)
         m->wants_online = get_bool(v, "wants_online");
         m->is_disk_slow = get_bool(v, "slow_disk");
         m->is_disk_low = get_bool(v, "low_disk");
+        m->reads = formats_of_beat(v);
         uint64_t wall = get_u64(v, "wall_ms");
         wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     }
@@ -373,6 +376,12 @@ void coordio_change(struct region *r, enum rule rule, const struct account_recor
     ASSERT(record_check(next, why));
     buf_clear(&s->value);
     record_encode(next, &s->value);
+    if (record_format(next) > record_format(r->rec) && !decide_may_write(r, record_format(next))) {
+        region_event(r, EVENT_CORRUPT, rule,
+                     "what=\"a region cannot read such a record\" format=%u", record_format(next));
+        r->next_change_us = region_now(r) + ms(1000);
+        return;
+    }
     if (!buf_ok(&s->value)) {
         region_event(r, EVENT_CORRUPT, rule, "what=\"account record is too large\"");
         r->next_change_us = region_now(r) + ms(1000);

@@ -23,6 +23,17 @@ struct account_record *decide_next_record(const struct region *r, struct arena *
     return next;
 }
 
+bool decide_may_write(const struct region *r, unsigned format)
+{
+    for (size_t i = 0; i < r->rec->region_count && format > RECORD_FORMAT_UNSAID; i++) {
+        region_id id = r->rec->regions[i].id;
+        if (id != r->cfg.self && r->members[id].reads < format) {
+            return false;
+        }
+    }
+    return format <= RECORD_FORMAT;
+}
+
 static uint32_t clamp_ms(usec us)
 {
     return us / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(us / 1000);

@@ -628,6 +628,11 @@ static void put_topology(struct json_out *o, const struct account_record *r)
     json_out_object_end(o);
 }
 
+unsigned record_format(const struct account_record *r)
+{
+    return has_topology(r) ? 3 : has_levels(r) ? 2 : 1;
+}
+
 void record_encode(const struct account_record *r, struct buf *out)
 {
     char reason[256];
@@ -635,7 +640,7 @@ void record_encode(const struct account_record *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_member_u64(&o, "format", has_topology(r) ? 3 : has_levels(r) ? 2 : 1);
+    json_out_member_u64(&o, "format", record_format(r));
     put_text(&o, "name", r->name);
     put_text(&o, "level", consistency_name(r->level));
     if (has_levels(r)) {

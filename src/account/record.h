@@ -13,6 +13,8 @@
 
 enum {
     RECORD_FORMAT = 3, /* newest that is read; the oldest that can say it all is written */
+    /* What a process reads whose heartbeat does not say: those of before formats.h. Never raised. */
+    RECORD_FORMAT_UNSAID = 3,
     RECORD_EPOCHS_MAX = 32,
     RECORD_BRANCHES_MAX = 4096,
     RECORD_NAME_MAX = 64,
@@ -143,6 +145,8 @@ enum consistency record_write_level(const struct account_record *r);
 enum consistency record_lease_level(const struct account_record *r);
 /* Only one of several regions is online: the next loss is a loss of data, at Strong, too. */
 bool record_is_degraded(const struct account_record *r);
+/* The oldest format that can say it all: the one it is written in. */
+unsigned record_format(const struct account_record *r);
 void record_encode(const struct account_record *r, struct buf *out);
 /* Validates everything: sizes, unique ids, priorities, states, I1 (one ONLINE_WRITE at most). */
 enum err record_decode(struct arena *a, struct str text, struct account_record *ret,

@@ -68,6 +68,7 @@ struct member {
     uint64_t parts, ord;
     bool is_whole, wants_online;
     bool is_disk_slow, is_disk_low;
+    unsigned reads;   /* newest record format it reads; 0 = no heartbeat seen */
     uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec grant_us;        /* latest time at which it may have been given a read lease */
@@ -250,6 +251,9 @@ void decide_drop_joining(struct region *r);
 /* A copy of the record to be changed, in `a`. */
 struct account_record *decide_next_record(const struct region *r, struct arena *a);
 bool decide_may_evict(const struct region *r, region_id id);
+/* Every region of the account is known to read records of that format: a decision that would raise
+ * the record's asks first, and does without when it may not. */
+bool decide_may_write(const struct region *r, unsigned format);
 
 /* ---- members.c: what the writer does about regions that leave or fall far behind ---- */
 bool members_finish_removal(struct region *r);

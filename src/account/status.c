@@ -32,6 +32,7 @@ static void put_regions(struct region *r, struct json_out *o)
             json_out_member_u64(o, "heartbeatAgeMs", ms_since(now, m->seen_us));
             json_out_member_bool(o, "linkUp", repl_link_is_up(r->repl, g->id));
             json_out_member_bool(o, "logWhole", m->is_whole);
+            json_out_member_u64(o, "readsRecordFormat", m->reads);
         }
         if (region_acts_as_writer(r) && g->id != r->cfg.self) {
             struct repl_lag lag;
@@ -122,6 +123,7 @@ void region_status_json(struct region *r, struct buf *out)
         json_out_member_u64(&o, "epoch", r->rec->epoch);
         json_out_member_u64(&o, "tokenVersion", r->rec->token_version);
         json_out_member_u64(&o, "lsnLimit", r->rec->lsn_limit);
+        json_out_member_u64(&o, "recordFormat", record_format(r->rec));
         json_out_member_bool(&o, "automaticFailover", r->rec->auto_failover);
         json_out_member_bool(&o, "leaseFresh", region_lease_is_fresh(r));
         json_out_member_cstr(&o, "durability", record_is_degraded(r->rec) ? "degraded" : "normal");

@@ -79,9 +79,11 @@ static bool is_same(const struct account_record *x, const struct account_record 
 
 /* The record as planned is put, unless the plan left it as it was; the answer shows the account as it
  * will be. */
-static void change(struct arena *a, const struct manage_call *c, struct manage_account *acc,
-                   struct account_record *planned, int status, struct manage_answer *ret)
+static enum err change(struct arena *a, const struct manage_call *c, struct manage_account *acc,
+                       struct account_record *planned, int status, struct manage_answer *ret,
+                       struct errinfo *ei)
 {
+    TRY(formats_check(&acc->formats, acc->rec, planned, ei));
     name_account(&ret->op, acc);
     ret->op.start_wall_ms = c->wall_ms;
     ret->status = status;
@@ -94,6 +96,7 @@ static void change(struct arena *a, const struct manage_call *c, struct manage_a
     if (c->target.what == MANAGE_ACCOUNT) {
         manage_doc_account(&c->target, acc, &ret->body);
     }
+    return OK;
 }
 
 static struct account_record *copy_of(struct arena *a, const struct manage_account *acc)
@@ -110,8 +113,7 @@ static enum err update(struct arena *a, const struct manage_call *c, struct mana
     TRY(find_made(c, w, &acc, ei));
     struct account_record *rec = copy_of(a, acc);
     TRY(manage_plan_update(c->body, rec, c->wall_ms, &ret->op, ei));
-    change(a, c, acc, rec, status, ret);
-    return OK;
+    return change(a, c, acc, rec, status, ret, ei);
 }
 
 static const struct coord_txn *hosted_txn(struct arena *a, const struct hosted *h, coord_rev rev)
@@ -221,8 +223,7 @@ static enum err act(struct arena *a, const struct manage_call *c, struct manage_
     }
     struct account_record *rec = copy_of(a, acc);
     TRY(manage_plan_action(action, c->body, rec, c->wall_ms, &ret->op, ei));
-    change(a, c, acc, rec, 202, ret);
-    return OK;
+    return change(a, c, acc, rec, 202, ret, ei);
 }
 
 /* ---- operations ---- */

@@ -70,6 +70,7 @@ enum err manage_world_make(struct arena *a, const struct coord_kv *kvs, size_t n
                 acc->rec = ARENA_NEW(a, struct account_record);
                 acc->rev = kvs[i].rev;
                 TRY(record_decode(a, arena_str(a, kvs[i].value), acc->rec, ei));
+                formats_read(&acc->formats, acc->name, kvs, n);
             }
         }
     }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "account/formats.h"
 #include "account/record.h"
 #include "base/arena.h"
 #include "base/err.h"
@@ -20,7 +21,8 @@ struct manage_account {
     struct str name;
     struct account_record *rec; /* NULL = none yet, or none any more */
     coord_rev rev;
-    struct hosted *hosted; /* NULL = the one that this `up` was started with */
+    struct account_formats formats; /* that its regions read */
+    struct hosted *hosted;          /* NULL = the one that this `up` was started with */
     coord_rev hosted_rev;
     struct str endpoint; /* global endpoint; empty while unknown */
 };

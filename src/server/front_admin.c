@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/formats.h"
 #include "account/region.h"
 #include "base/clock.h"
 #include "base/contract.h"
@@ -246,38 +247,27 @@ enum { CHANGE_TRIES_MAX = 10 };
 struct change {
     struct http_req *req;
     struct coord_client *coord;
-    struct str op;              /* in req->arena */
+    struct str account, op;     /* in req->arena */
     struct account_record *rec; /* likewise: as it is to become */
-    coord_rev rev;              /* of the record it was planned on */
     unsigned tries;
 };
 
 static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
                      struct errinfo *ei);
-static void try_change(struct change *c, const struct account_record *from, coord_rev rev);
+static void try_change(struct change *c);
 
-/* Somebody else changed the record in between, most often a region that reports in: what was asked
- * for is planned again on what is there now. */
-static bool again(struct change *c, const struct coord_txn_result *res)
+static void refuse(struct change *c, const struct errinfo *ei)
 {
-    struct str key = arena_printf(&c->req->arena, COORD_PREFIX "%s/record", c->rec->name);
-    for (size_t i = 0; i < res->kv_count && c->tries < CHANGE_TRIES_MAX; i++) {
-        const struct coord_kv *kv = &res->kvs[i];
-        struct account_record *now = ARENA_NEW(&c->req->arena, struct account_record);
-        if (!kv->is_deleted && str_eq(kv->key, key) && kv->rev > c->rev &&
-            record_decode(&c->req->arena, arena_str(&c->req->arena, kv->value), now, NULL) == OK) {
-            try_change(c, now, kv->rev);
-            return true;
-        }
-    }
-    return false;
+    admin_respond_error(c->req, ei);
+    mem_free(c);
 }
 
 static void on_changed(void *ctx, const struct coord_txn_result *res)
 {
     struct change *c = ctx;
     struct errinfo ei = {0};
-    if (res->err == OK && !res->succeeded && again(c, res)) {
+    if (res->err == OK && !res->succeeded && c->tries < CHANGE_TRIES_MAX) {
+        try_change(c); /* somebody was faster, most often a region that reports in */
         return;
     }
     bool is_key = str_starts(c->op, STR("keys"));
@@ -298,24 +288,57 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
     mem_free(c);
 }
 
-/* Plans on `from`, and asks for it; answers by itself when it may not be. */
-static void try_change(struct change *c, const struct account_record *from, coord_rev rev)
+/* The record as it is to become, planned on what the coordinator has now. */
+static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, coord_rev *ret_rev,
+                        struct errinfo *ei)
 {
-    struct errinfo ei = {0};
     struct arena *a = &c->req->arena;
-    c->tries++;
-    c->rev = rev;
+    struct str key = arena_printf(a, COORD_PREFIX STR_FMT "/record", STR_ARG(c->account));
+    struct account_record *from = ARENA_NEW(a, struct account_record);
+    const struct coord_kv *found = NULL;
+    for (size_t i = 0; i < n; i++) {
+        found = str_eq(kvs[i].key, key) ? &kvs[i] : found;
+    }
+    if (found == NULL) {
+        return err_set(ei, ERR_NOT_FOUND, "there is no account '" STR_FMT "'", STR_ARG(c->account));
+    }
+    TRY(record_decode(a, arena_str(a, found->value), from, ei));
     c->rec = ARENA_NEW(a, struct account_record);
     record_copy(a, from, c->rec);
-    enum err err = plan(c->req, c->op, c->rec, &ei);
+    TRY(plan(c->req, c->op, c->rec, ei));
+    struct account_formats formats;
+    formats_read(&formats, c->account, kvs, n);
+    TRY(formats_check(&formats, from, c->rec, ei));
+    *ret_rev = found->rev;
+    return OK;
+}
+
+static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
+{
+    struct change *c = ctx;
+    struct errinfo ei = {0};
+    coord_rev rev = 0;
+    if (err != OK) {
+        err_set(&ei, ERR_UNAVAILABLE, "the coordinator does not answer; nothing was changed");
+        refuse(c, &ei);
+        return;
+    }
+    err = plan_on(c, kvs, n, &rev, &ei);
     if (err != OK) {
         /* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
         ei.code = err == ERR_PRECONDITION ? ERR_EXISTS : err;
-        admin_respond_error(c->req, &ei);
-        mem_free(c);
+        refuse(c, &ei);
         return;
     }
-    coord_client_txn(c->coord, change_record_txn(a, c->rec, rev), CHANGE_TIMEOUT_MS, on_changed, c);
+    coord_client_txn(c->coord, change_record_txn(&c->req->arena, c->rec, rev), CHANGE_TIMEOUT_MS,
+                     on_changed, c);
+}
+
+static void try_change(struct change *c)
+{
+    c->tries++;
+    struct str prefix = arena_printf(&c->req->arena, COORD_PREFIX STR_FMT "/", STR_ARG(c->account));
+    coord_client_read(c->coord, prefix, CHANGE_TIMEOUT_MS, on_read, c);
 }
 
 static enum err plan_bound(const struct json *body, const char *key, uint64_t *ret,
@@ -420,7 +443,8 @@ static void operate(struct http_req *req, struct str op, const struct front_reco
     c->req = req;
     c->coord = coord;
     c->op = arena_str(&req->arena, op);
-    try_change(c, &known->record, known->rev);
+    c->account = arena_str(&req->arena, str_of(known->record.name));
+    try_change(c);
 }
 
 void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,

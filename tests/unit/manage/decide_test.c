@@ -160,6 +160,19 @@ T_TEST("accounts are found by name, listed in order, and shown with their state"
     forget();
 }
 
+T_TEST("what each account's regions can read is known from their heartbeats")
+{
+    struct buf beat;
+    start();
+    buf_init(&beat, 64);
+    buf_add_cstr(&beat, "{\"record_format\":7}");
+    put(COORD_PREFIX "shop/beat/1", &beat);
+    t_ok(ask("GET", A("/shop"), NULL));
+    t_eq_u64(manage_world_find(&t.world, STR("shop"))->formats.reads[1], 7);
+    t_eq_u64(manage_world_find(&t.world, STR("first"))->formats.reads[1], 0); /* "x" is none */
+    forget();
+}
+
 T_TEST("keys: listed, read-only ones alone, and none while the account is being made")
 {
     start();
