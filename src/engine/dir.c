@@ -17,8 +17,10 @@ enum { FORMAT_SIZE_MAX = 256 };
 #define FORMAT_FIRST_LINE "holdfast engine"
 
 struct engine_dir {
-    char *path;      /* owned */
-    char *data_path; /* owned */
+    char *path;         /* owned */
+    char *data_path;    /* owned */
+    char *journal_path; /* owned */
+    unsigned format;
     int lock_fd;
 };
 
@@ -130,8 +132,17 @@ out:
     return ret;
 }
 
+static enum err put_format(struct engine_dir *d, const char *path, const char *driver,
+                           struct errinfo *ei)
+{
+    TRY(write_format(d, path, driver, ei));
+    TRY(sync_dir(d->path, ei));
+    d->format = ENGINE_FORMAT;
+    return OK;
+}
+
 static enum err check_format(struct str text, const char *driver, const char *path,
-                             struct errinfo *ei)
+                             unsigned *ret_format, struct errinfo *ei)
 {
     struct str line;
     uint64_t format = 0;
@@ -152,17 +163,19 @@ static enum err check_format(struct str text, const char *driver, const char *pa
         err_hint(ei, "configure the engine that made the directory, or another directory");
         return ret;
     }
+    *ret_format = (unsigned)format;
     return OK;
 }
 
-static enum err read_format(int fd, const char *driver, const char *path, struct errinfo *ei)
+static enum err read_format(int fd, const char *driver, const char *path, unsigned *ret_format,
+                            struct errinfo *ei)
 {
     char text[FORMAT_SIZE_MAX];
     ssize_t n = read(fd, text, sizeof(text));
     if (n < 0) {
         return io_failed(ei, "cannot read", path);
     }
-    return check_format(str_make(text, (size_t)n), driver, path, ei);
+    return check_format(str_make(text, (size_t)n), driver, path, ret_format, ei);
 }
 
 static enum err settle_format(struct engine_dir *d, const char *driver, struct errinfo *ei)
@@ -171,7 +184,7 @@ static enum err settle_format(struct engine_dir *d, const char *driver, struct e
     enum err ret = OK;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        ret = read_format(fd, driver, path, ei);
+        ret = read_format(fd, driver, path, &d->format, ei);
         close(fd);
     } else if (errno != ENOENT) {
         ret = io_failed(ei, "cannot open", path);
@@ -179,11 +192,16 @@ static enum err settle_format(struct engine_dir *d, const char *driver, struct e
         /* FORMAT is made durable before data is created: it was removed. */
         ret = err_set(ei, ERR_CORRUPT, "%s is missing but %s exists", path, d->data_path);
     } else {
-        ret = write_format(d, path, driver, ei);
-        if (ret == OK) {
-            ret = sync_dir(d->path, ei);
-        }
+        ret = put_format(d, path, driver, ei);
     }
+    mem_free(path);
+    return ret;
+}
+
+enum err engine_dir_upgraded(struct engine_dir *d, const char *driver, struct errinfo *ei)
+{
+    char *path = path_join(d->path, "FORMAT");
+    enum err ret = put_format(d, path, driver, ei);
     mem_free(path);
     return ret;
 }
@@ -199,11 +217,13 @@ enum err engine_dir_open(struct str dir, const char *driver, struct engine_dir *
     d->path = (char *)mem_zalloc(dir.n + 1);
     memcpy(d->path, dir.p, dir.n);
     d->data_path = path_join(d->path, "data");
+    d->journal_path = path_join(d->path, "journal");
     enum err ret = OK;
     TRY_GOTO(make_dirs(d->path, ei), out);
     TRY_GOTO(take_lock(d, ei), out);
     TRY_GOTO(settle_format(d, driver, ei), out);
     TRY_GOTO(make_dirs(d->data_path, ei), out);
+    TRY_GOTO(make_dirs(d->journal_path, ei), out);
     *ret_dir = d;
     return OK;
 out:
@@ -221,10 +241,21 @@ void engine_dir_close(struct engine_dir *d)
     }
     mem_free(d->path);
     mem_free(d->data_path);
+    mem_free(d->journal_path);
     mem_free(d);
 }
 
 struct str engine_dir_data(const struct engine_dir *d)
 {
     return str_of(d->data_path);
+}
+
+struct str engine_dir_journal(const struct engine_dir *d)
+{
+    return str_of(d->journal_path);
+}
+
+unsigned engine_dir_format(const struct engine_dir *d)
+{
+    return d->format;
 }

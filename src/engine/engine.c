@@ -122,8 +122,13 @@ static enum err open_driver(struct engine *e, const struct engine_opts *opts, st
     if (e->driver->needs_dir) {
         TRY(engine_dir_open(opts->dir, e->driver->name, &e->dir, ei));
         o.dir = engine_dir_data(e->dir);
+        o.journal_dir = engine_dir_journal(e->dir);
+        o.format = engine_dir_format(e->dir);
     }
     TRY(e->driver->open(&o, &e->kv, ei));
+    if (e->driver->needs_dir && o.format < ENGINE_FORMAT) {
+        TRY(engine_dir_upgraded(e->dir, e->driver->name, ei)); /* before anything is written */
+    }
     return load_generation(e, ei);
 }
 

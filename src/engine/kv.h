@@ -68,6 +68,8 @@ struct kv_iter;
 
 struct kv_opts {
     struct str dir;
+    struct str journal_dir; /* for a write-ahead log of the driver's own */
+    unsigned format;        /* of what is there (dir.h) */
     size_t cache_size;
     size_t write_buffer_size;
 };
@@ -96,8 +98,8 @@ struct kv_driver {
     bool needs_dir;
     MUST_CHECK enum err (*open)(const struct kv_opts *opts, struct kv **ret, struct errinfo *ei);
     void (*close)(struct kv *kv);
-    /* Applies the records of all spans in order, as one step; `count` is their number. With no
-     * records and `sync`: makes durable what was written before without sync. */
+    /* Applies the records of all spans in order, as one step; `count` is their number. Without `sync`
+     * it need not be durable. With no records and `sync`: makes durable what was written before. */
     MUST_CHECK enum err (*write)(struct kv *kv, const struct str *spans, size_t span_count,
                                  uint32_t count, bool sync, struct errinfo *ei);
     /* ERR_NOT_FOUND without a message; snap NULL = latest. */

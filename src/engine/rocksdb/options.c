@@ -31,13 +31,11 @@ static void table_layout(struct rocks_setup *s, rocksdb_options_t *o, size_t blo
     rocksdb_block_based_options_destroy(b);
 }
 
-static void db_options(rocksdb_options_t *o, size_t write_buffer_size)
+static void db_options(rocksdb_options_t *o)
 {
     rocksdb_options_set_create_if_missing(o, 1); /* rocksdb.c has checked that nothing was lost */
     rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_paranoid_checks(o, 1);
-    /* Bounds the log to replay at start, also when one table is hardly written to. */
-    rocksdb_options_set_max_total_wal_size(o, 3 * (uint64_t)write_buffer_size);
     /* One flush and one compaction at a time: a server shares its machine. */
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_subcompactions(o, 1);
@@ -93,14 +91,31 @@ static void index_options(struct rocks_setup *s, rocksdb_options_t *o, size_t wr
     rocksdb_options_add_compact_on_deletion_collector_factory(o, 10000, 5000);
 }
 
+/* Without a log of its own RocksDB would write its memtables to files when it closes. The journal has
+ * what is in them: stopping need not wait. (The C API has no function for this option.) */
+static void keep_memtables_at_close(rocksdb_options_t **db)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    char *message = NULL;
+    rocksdb_get_options_from_string(*db, "avoid_flush_during_shutdown=true", o, &message);
+    ASSERT(message == NULL);
+    rocksdb_options_destroy(*db);
+    *db = o;
+}
+
+size_t rocks_write_buffer_size(const struct kv_opts *opts)
+{
+    return opts->write_buffer_size != 0 ? opts->write_buffer_size : ROCKS_WRITE_BUFFER_SIZE;
+}
+
 void rocks_setup_init(struct rocks_setup *s, const struct kv_opts *opts)
 {
     size_t cache_size = opts->cache_size != 0 ? opts->cache_size : ROCKS_CACHE_SIZE;
-    size_t write_buffer_size =
-        opts->write_buffer_size != 0 ? opts->write_buffer_size : ROCKS_WRITE_BUFFER_SIZE;
+    size_t write_buffer_size = rocks_write_buffer_size(opts);
     *s = (struct rocks_setup){.cache = rocksdb_cache_create_lru(cache_size)};
     s->db = rocksdb_options_create();
-    db_options(s->db, write_buffer_size);
+    db_options(s->db);
+    keep_memtables_at_close(&s->db);
     for (size_t t = 0; t < KV_TABLE_COUNT; t++) {
         s->table[t] = rocksdb_options_create();
     }

@@ -19,7 +19,8 @@ struct rocks_setup {
 /* Column families, in the order of enum kv_table. */
 extern const char *const rocks_setup_names[KV_TABLE_COUNT];
 
+size_t rocks_write_buffer_size(const struct kv_opts *opts);
 void rocks_setup_init(struct rocks_setup *s, const struct kv_opts *opts);
-/* Before opening: whether the newest log ends in a torn group, which may be dropped (wal.h). */
+/* Before opening what has RocksDB's own log: whether the newest one ends in a torn group, which may be dropped (wal.h). */
 void rocks_setup_recovery(struct rocks_setup *s, bool is_torn);
 void rocks_setup_done(struct rocks_setup *s);

@@ -1,7 +1,7 @@
 /* The driver `rocksdb`: rows in an embedded RocksDB 7.8, through its C API.
  *
  * One column family per table, not one with prefixes. All of them share one write-ahead log, so a
- * group is one append and one sync either way; what differs is what happens to the rows later:
+ * group is one write and one sync either way; what differs is what happens to the rows later:
  *   - log entries are the larger half of all bytes, are written once, in order, read rarely and
  *     soon deleted from the front. Apart from the documents they are never merged with them again
  *     and again, need no bloom filter, and compact in runs (universal style).
@@ -11,13 +11,16 @@
  * Smaller memtables are also cheaper to insert into than one of all rows.
  *
  * A group is written as it was built: kv.h's records are RocksDB's, so writing joins the spans
- * behind a header and makes one write batch of it. rocksdb_write with sync returns, and shows the
- * group to readers, after the write-ahead log is on the disk: nobody reads what is not durable.
+ * behind a header and makes one write batch of it. The batch goes to the journal first (journal.h: the
+ * write-ahead log; RocksDB's own is off), then into RocksDB's memtables: nobody reads what is not
+ * durable. Memtables of different tables reach files at different times; replaying the journal from
+ * before the oldest of them to its end makes up for that.
  *
- * Deliberately absent: range deletes (slow reads in 7.8), atomic flush (not needed with the log
- * on), manual log flushing, compaction filters. */
+ * Deliberately absent: range deletes (slow reads in 7.8), atomic flush (not needed with the journal),
+ * writes that are not durable (`sync` false is as true), compaction filters. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -30,27 +33,32 @@
 #include "base/contract.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/dir.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
+#include "engine/rocksdb/journal.h"
+#include "engine/rocksdb/keeper.h"
 #include "engine/rocksdb/options.h"
 #include "engine/rocksdb/wal.h"
 
-enum {
-    WRITE_HEADER_SIZE = 12,           /* u64 sequence (filled in by RocksDB), u32 count */
-    WRITE_BUFFER_KEPT_SIZE = 4 << 20, /* a larger one is given back after the write */
-    WRITE_SIZE_MAX = 1 << 30,
-};
+/* Full segments of the journal that are waited for before RocksDB is told to write its memtables:
+ * bounds what is replayed at a start. */
+enum { SEGMENTS_KEPT = 2 };
 
 struct kv {
-    char *path; /* owned */
+    char *path;         /* owned */
+    char *journal_path; /* owned */
     rocksdb_t *db;
     struct rocks_setup setup;
     rocksdb_column_family_handle_t *table[KV_TABLE_COUNT];
     rocksdb_readoptions_t *read_latest;
-    rocksdb_writeoptions_t *write_sync;
-    rocksdb_writeoptions_t *write_async;
-    pthread_mutex_t write_lock; /* guards `group`; held through the write: one writer at a time */
-    struct buf group;
+    rocksdb_writeoptions_t *write;
+    rocksdb_flushoptions_t *flush;
+    struct keeper *keeper; /* owned; runs settle_journal */
+    pthread_mutex_t
+        write_lock;          /* guards the next two; held through the write: one writer at a time */
+    struct journal *journal; /* owned */
+    struct errinfo flush_failed; /* code OK: it did not */
 };
 
 struct kv_snap {
@@ -84,7 +92,7 @@ static enum err failed(struct errinfo *ei, const char *what, char *message)
 
 /* RocksDB would take a directory without CURRENT for a new one and start empty. With data files
  * in it, CURRENT was lost. */
-static enum err check_current(const char *path, struct errinfo *ei)
+static enum err check_current(const char *path, bool *ret_has_current, struct errinfo *ei)
 {
     DIR *d = opendir(path);
     if (d == NULL) {
@@ -102,6 +110,7 @@ static enum err check_current(const char *path, struct errinfo *ei)
     if (has_data && !has_current) {
         return err_set(ei, ERR_CORRUPT, "%s/CURRENT is missing but there are data files", path);
     }
+    *ret_has_current = has_current;
     return OK;
 }
 
@@ -132,8 +141,58 @@ static enum err settle_torn_log(struct kv *kv, const struct rocks_wal_report *wa
     return ret;
 }
 
+/* ---- the journal ---- */
+
+static enum err write_batch(struct kv *kv, struct str batch, struct errinfo *ei)
+{
+    rocksdb_writebatch_t *wb = rocksdb_writebatch_create_from(batch.p, batch.n);
+    char *message = NULL;
+    rocksdb_write(kv->db, kv->write, wb, &message);
+    rocksdb_writebatch_destroy(wb);
+    return message == NULL ? OK : failed(ei, "cannot write", message);
+}
+
+static enum err replay_batch(void *ctx, struct str batch, struct errinfo *ei)
+{
+    return write_batch((struct kv *)ctx, batch, ei);
+}
+
+static enum err flush_all(struct kv *kv, struct errinfo *ei)
+{
+    for (size_t t = 0; t < KV_TABLE_COUNT; t++) {
+        char *message = NULL;
+        rocksdb_flush_cf(kv->db, kv->flush, kv->table[t], &message);
+        if (message != NULL) {
+            return failed(ei, "cannot write the memtables to files", message);
+        }
+    }
+    return OK;
+}
+
+/* On the keeper's thread. All groups of the segments before the one being written are in the memtables
+ * already: both are done under one lock. */
+static void settle_journal(void *ctx)
+{
+    struct kv *kv = (struct kv *)ctx;
+    struct errinfo ei = {0};
+    pthread_mutex_lock(&kv->write_lock);
+    uint64_t segment = rocks_journal_segment(kv->journal);
+    pthread_mutex_unlock(&kv->write_lock);
+    enum err ret = flush_all(kv, &ei);
+    pthread_mutex_lock(&kv->write_lock);
+    if (ret == OK) {
+        rocks_journal_settle(kv->journal, segment);
+    } else {
+        kv->flush_failed = ei;
+    }
+    pthread_mutex_unlock(&kv->write_lock);
+}
+
+/* ---- opening ---- */
+
 static void rocks_close(struct kv *kv)
 {
+    keeper_free(kv->keeper);
     for (size_t t = 0; t < KV_TABLE_COUNT; t++) {
         if (kv->table[t] != NULL) {
             rocksdb_column_family_handle_destroy(kv->table[t]);
@@ -143,48 +202,112 @@ static void rocks_close(struct kv *kv)
         rocksdb_cancel_all_background_work(kv->db, /* wait= */ 1);
         rocksdb_close(kv->db);
     }
+    rocks_journal_close(kv->journal);
     rocksdb_readoptions_destroy(kv->read_latest);
-    rocksdb_writeoptions_destroy(kv->write_sync);
-    rocksdb_writeoptions_destroy(kv->write_async);
+    rocksdb_writeoptions_destroy(kv->write);
+    rocksdb_flushoptions_destroy(kv->flush);
     rocks_setup_done(&kv->setup);
-    buf_done(&kv->group);
     int rc = pthread_mutex_destroy(&kv->write_lock);
     ASSERT(rc == 0);
     mem_free(kv->path);
+    mem_free(kv->journal_path);
     mem_free(kv);
 }
 
-static enum err rocks_open(const struct kv_opts *opts, struct kv **ret_kv, struct errinfo *ei)
+static struct kv *kv_new(const struct kv_opts *opts)
 {
     struct kv *kv = MEM_NEW(struct kv);
     kv->path = (char *)mem_zalloc(opts->dir.n + 1);
     memcpy(kv->path, opts->dir.p, opts->dir.n);
+    kv->journal_path = (char *)mem_zalloc(opts->journal_dir.n + 1);
+    memcpy(kv->journal_path, opts->journal_dir.p, opts->journal_dir.n);
     int rc = pthread_mutex_init(&kv->write_lock, NULL);
     ASSERT(rc == 0);
-    buf_init(&kv->group, WRITE_SIZE_MAX);
     kv->read_latest = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(kv->read_latest, 1);
-    kv->write_sync = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_set_sync(kv->write_sync, 1);
-    kv->write_async = rocksdb_writeoptions_create();
+    kv->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(kv->write, 1);
+    kv->flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(kv->flush, 1);
     rocks_setup_init(&kv->setup, opts);
-    enum err ret = OK;
-    TRY_GOTO(check_current(kv->path, ei), out);
-    struct rocks_wal_report wal = {0};
-    TRY_GOTO(rocks_wal_check(kv->path, &wal, ei), out);
-    rocks_setup_recovery(&kv->setup, wal.is_torn);
+    return kv;
+}
+
+static enum err open_db(struct kv *kv, struct errinfo *ei)
+{
     char *message = NULL;
     kv->db = rocksdb_open_column_families(kv->setup.db, kv->path, KV_TABLE_COUNT, rocks_setup_names,
                                           (const rocksdb_options_t *const *)kv->setup.table,
                                           kv->table, &message);
     if (message != NULL) {
-        ret = failed(ei, "cannot open the database", message);
-        goto out;
+        return failed(ei, "cannot open the database", message);
     }
-    TRY_GOTO(check_tables(kv, ei), out);
+    return check_tables(kv, ei);
+}
+
+/* Format 1: RocksDB's own log holds what is not in its files yet. RocksDB writes all of it to files
+ * when it opens, so that the journal begins empty. (Where the format's change was not reached the last time, it has a
+ * segment without groups.) */
+static enum err open_old(struct kv *kv, const struct kv_opts *opts, struct errinfo *ei)
+{
+    struct rocks_wal_report wal = {0};
+    struct journal_report report;
+    TRY(rocks_wal_check(kv->path, &wal, ei));
+    rocks_setup_recovery(&kv->setup, wal.is_torn);
+    TRY(open_db(kv, ei));
     if (wal.is_torn) {
-        TRY_GOTO(settle_torn_log(kv, &wal, ei), out);
+        TRY(settle_torn_log(kv, &wal, ei));
     }
+    TRY(rocks_journal_open(kv->journal_path, rocks_write_buffer_size(opts), &kv->journal, &report,
+                           ei));
+    LOG_INFO("engine", "store_upgraded", "dir=%s groups=%lu", kv->path, wal.records);
+    return rocks_journal_begin(kv->journal, ei);
+}
+
+static enum err open_new(struct kv *kv, const struct kv_opts *opts, bool has_current,
+                         struct errinfo *ei)
+{
+    struct journal_report report;
+    TRY(rocks_journal_open(kv->journal_path, rocks_write_buffer_size(opts), &kv->journal, &report,
+                           ei));
+    /* The journal is begun before RocksDB makes its first file. */
+    if (has_current && report.segments == 0) {
+        return err_set(ei, ERR_CORRUPT, "%s is missing or damaged", kv->journal_path);
+    }
+    if (!has_current && report.groups > 0) {
+        return err_set(ei, ERR_CORRUPT,
+                       "%s/CURRENT is missing but the journal has %" PRIu64 " groups", kv->path,
+                       report.groups);
+    }
+    if (!has_current) {
+        TRY(rocks_journal_begin(kv->journal, ei));
+        return open_db(kv, ei);
+    }
+    TRY(open_db(kv, ei));
+    if (report.is_torn) {
+        LOG_WARN("engine", "torn_log_end_dropped",
+                 "segment=%" PRIu64 " offset=%" PRIu64 " groups_before=%" PRIu64,
+                 report.torn_segment, report.torn_at, report.groups);
+    }
+    TRY(rocks_journal_replay(kv->journal, replay_batch, kv, ei));
+    if (report.groups > 0) {
+        TRY(flush_all(kv, ei));
+    }
+    return rocks_journal_begin(kv->journal, ei);
+}
+
+static enum err rocks_open(const struct kv_opts *opts, struct kv **ret_kv, struct errinfo *ei)
+{
+    struct kv *kv = kv_new(opts);
+    bool has_current = false;
+    enum err ret = OK;
+    TRY_GOTO(check_current(kv->path, &has_current, ei), out);
+    if (opts->format < ENGINE_FORMAT_JOURNAL) {
+        TRY_GOTO(open_old(kv, opts, ei), out);
+    } else {
+        TRY_GOTO(open_new(kv, opts, has_current, ei), out);
+    }
+    kv->keeper = keeper_new(settle_journal, kv);
     *ret_kv = kv;
     return OK;
 out:
@@ -195,45 +318,31 @@ out:
 /* ---- writing ---- */
 
 static enum err write_group(struct kv *kv, const struct str *spans, size_t span_count,
-                            uint32_t count, bool sync, struct errinfo *ei)
+                            uint32_t count, struct errinfo *ei)
 {
-    size_t size = WRITE_HEADER_SIZE;
-    for (size_t i = 0; i < span_count; i++) {
-        size += spans[i].n;
+    if (kv->flush_failed.code != OK) {
+        return err_set(ei, kv->flush_failed.code, "%s", kv->flush_failed.message);
     }
-    buf_clear(&kv->group);
-    buf_reserve(&kv->group, size);
-    if (!buf_ok(&kv->group)) {
-        return err_set(ei, ERR_LIMIT, "group of %zu bytes", size);
+    struct str batch;
+    uint64_t segment = rocks_journal_segment(kv->journal);
+    TRY(rocks_journal_write(kv->journal, spans, span_count, count, &batch, ei));
+    TRY(write_batch(kv, batch, ei));
+    if (rocks_journal_segment(kv->journal) != segment &&
+        rocks_journal_segment(kv->journal) - rocks_journal_unsettled(kv->journal) >=
+            SEGMENTS_KEPT) {
+        keeper_ask(kv->keeper);
     }
-    buf_add_u64(&kv->group, 0);
-    buf_add_u32(&kv->group, count);
-    for (size_t i = 0; i < span_count; i++) {
-        buf_add_str(&kv->group, spans[i]);
-    }
-    rocksdb_writebatch_t *wb = rocksdb_writebatch_create_from(kv->group.p, kv->group.n);
-    char *message = NULL;
-    rocksdb_write(kv->db, sync ? kv->write_sync : kv->write_async, wb, &message);
-    rocksdb_writebatch_destroy(wb);
-    if (kv->group.cap > WRITE_BUFFER_KEPT_SIZE) {
-        buf_done(&kv->group);
-    }
-    return message == NULL ? OK : failed(ei, "cannot write", message);
+    return OK;
 }
 
 static enum err rocks_write(struct kv *kv, const struct str *spans, size_t span_count,
                             uint32_t count, bool sync, struct errinfo *ei)
 {
+    UNUSED(sync); /* everything is durable at once */
     enum err ret = OK;
     pthread_mutex_lock(&kv->write_lock);
     if (count > 0) {
-        ret = write_group(kv, spans, span_count, count, sync, ei);
-    } else if (sync) {
-        char *message = NULL;
-        rocksdb_flush_wal(kv->db, /* sync= */ 1, &message);
-        if (message != NULL) {
-            ret = failed(ei, "cannot sync", message);
-        }
+        ret = write_group(kv, spans, span_count, count, ei);
     }
     pthread_mutex_unlock(&kv->write_lock);
     return ret;
@@ -374,7 +483,7 @@ static uint64_t dir_size(const char *path)
 
 static void rocks_stats(struct kv *kv, struct kv_stats *ret)
 {
-    struct kv_stats s = {.disk_size = dir_size(kv->path)};
+    struct kv_stats s = {.disk_size = dir_size(kv->path) + dir_size(kv->journal_path)};
     struct statvfs fs;
     if (statvfs(kv->path, &fs) == 0) {
         s.disk_free = (uint64_t)fs.f_bavail * fs.f_frsize;

@@ -45,7 +45,7 @@ T_TEST("a new directory is made with its parents, then opened again")
     (void)snprintf(file, sizeof(file), "%s/FORMAT", path);
     size_t n = 0;
     char *text = t_read_file(file, &n);
-    t_eq_cstr(text, "holdfast engine\nformat 1\ndriver rocksdb\n");
+    t_eq_cstr(text, "holdfast engine\nformat 2\ndriver rocksdb\n");
     mem_free(text);
     t_ok(open_close(path, "rocksdb", NULL));
 }
@@ -103,7 +103,7 @@ T_TEST("another driver, a newer format and damage are refused")
     const char *path = fresh_dir();
     t_ok(open_close(path, "rocksdb", NULL));
     t_err(open_close(path, "postgres", NULL), ERR_CONFIG);
-    put_format(path, "holdfast engine\nformat 2\ndriver rocksdb\n");
+    put_format(path, "holdfast engine\nformat 3\ndriver rocksdb\n");
     t_err(open_close(path, "rocksdb", NULL), ERR_FORMAT_NEWER);
     put_format(path, "holdfast engine\nformat 12\nsomething new\n");
     t_err(open_close(path, "rocksdb", NULL), ERR_FORMAT_NEWER);
@@ -125,6 +125,24 @@ T_TEST("another driver, a newer format and damage are refused")
     (void)snprintf(file, sizeof(file), "%s/FORMAT", path);
     t_eq_int(unlink(file), 0);
     t_err(open_close(path, "rocksdb", NULL), ERR_CORRUPT); /* data without FORMAT */
+}
+
+T_TEST("an older format stays until it is said to be upgraded")
+{
+    const char *path = fresh_dir();
+    t_ok(open_close(path, "rocksdb", NULL));
+    put_format(path, "holdfast engine\nformat 1\ndriver rocksdb\n");
+    struct engine_dir *d = NULL;
+    t_ok(open_close(path, "rocksdb", NULL));
+    t_ok(engine_dir_open(str_of(path), "rocksdb", &d, NULL));
+    t_eq_u64(engine_dir_format(d), 1);
+    t_ok(engine_dir_upgraded(d, "rocksdb", NULL));
+    t_eq_u64(engine_dir_format(d), ENGINE_FORMAT);
+    engine_dir_close(d);
+    t_ok(engine_dir_open(str_of(path), "rocksdb", &d, NULL));
+    t_eq_u64(engine_dir_format(d), ENGINE_FORMAT);
+    t_check(str_ends(engine_dir_journal(d), STR("/a/b/journal")));
+    engine_dir_close(d);
 }
 
 T_TEST("no directory, a file in its place, a NUL in its name")
