@@ -71,12 +71,23 @@ static bool item_number(struct cosmos_service *s, pid p, const struct entry_op *
     return e == OK;
 }
 
+/* An operation of an entry that a failover cut off, and the place of the record about it. */
+struct lost_op {
+    pid pid;
+    const struct entry *entry;
+    const struct entry_op *op;
+    region_id from;
+    bool was_acknowledged;
+    const struct write_place *place;
+};
+
 /* What the record says beyond the protocol's own members: where the write came from. */
 static void add_origin(struct json_out *o, const struct account_record *rec,
-                       const struct entry *lost, const struct entry_op *lop, region_id from,
-                       bool was_acknowledged, const struct write_place *place)
+                       const struct lost_op *l)
 {
-    const struct record_region *region = rec ? record_region_const(rec, from) : NULL;
+    const struct entry *lost = l->entry;
+    const struct entry_op *lop = l->op;
+    const struct record_region *region = rec ? record_region_const(rec, l->from) : NULL;
     json_out_key(o, "conflict_lsn");
     json_out_u64(o, lost->lsn);
     json_out_key(o, "x_origin");
@@ -88,7 +99,7 @@ static void add_origin(struct json_out *o, const struct account_record *rec,
     json_out_key(o, "x_lsn");
     json_out_u64(o, lost->lsn);
     json_out_key(o, "x_acknowledged");
-    json_out_bool(o, was_acknowledged);
+    json_out_bool(o, l->was_acknowledged);
     json_out_key(o, "x_batch");
     json_out_u64(o, lost->op_count > 1 ? lost->lsn : 0);
     struct write_place base = {.lsn = lop->old.lsn, .op_idx = lop->old.op_idx};
@@ -103,7 +114,50 @@ static void add_origin(struct json_out *o, const struct account_record *rec,
     }
     json_out_key(o, "x_expired");
     json_out_bool(o, !lop->is_delete && lop->doc.version.expire_at != 0 &&
-                         lop->doc.version.expire_at <= place->ts);
+                         lop->doc.version.expire_at <= l->place->ts);
+}
+
+/* The record as clients read it. `own_id` is its id, `item_id` that of the lost item. */
+static void write_record(struct cosmos_service *s, const struct container *c,
+                         const struct lost_op *l, struct str own_id, struct str item_id,
+                         uint64_t own_number, struct buf *out)
+{
+    const struct account_snap *acc = account_of(s);
+    uint64_t number = 0;
+    struct buf rid;
+    struct buf item_rid;
+    struct buf self;
+    buf_init(&rid, 64);
+    buf_init(&item_rid, 64);
+    buf_init(&self, 256);
+    rid_add_child(&rid, c->db, c->number, RID_CONFLICT, own_number);
+    if (item_number(s, l->pid, l->op, &number)) {
+        rid_add_child(&item_rid, c->db, c->number, RID_ITEM, number);
+    }
+    buf_printf(&self, "dbs/" STR_FMT "/colls/" STR_FMT "/conflicts/" STR_FMT "/",
+               STR_ARG(c->db_rid), STR_ARG(c->rid), STR_ARG(buf_str(&rid)));
+    struct json_out o;
+    json_out_init(&o, out);
+    json_out_object(&o);
+    json_out_key(&o, "id");
+    json_out_str(&o, own_id);
+    json_out_key(&o, "operationType");
+    json_out_cstr(&o, l->op->is_delete ? "delete" : l->op->old.lsn == 0 ? "create" : "replace");
+    json_out_key(&o, "resourceType");
+    json_out_cstr(&o, "document");
+    json_out_key(&o, "resourceId");
+    json_out_str(&o, buf_str(&item_rid));
+    add_content(&o, l->op);
+    json_out_key(&o, "x_itemId");
+    json_out_str(&o, item_id);
+    add_origin(&o, acc ? &acc->rec : NULL, l);
+    buf_add_char(out, ',');
+    struct system_props props = {.rid = buf_str(&rid), .self = buf_str(&self), .extra = STR("")};
+    system_props_write(&props, l->place, out);
+    buf_add_char(out, '}');
+    buf_done(&rid);
+    buf_done(&item_rid);
+    buf_done(&self);
 }
 
 bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx,
@@ -111,56 +165,27 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
                            struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     ASSERT(op_idx < lost->op_count);
-    const struct entry_op *lop = &lost->ops[op_idx];
-    struct container *c = s->catalog ? catalog_by_pid(s->catalog, p) : NULL;
-    if (!c || lop->space != SPACE_ITEM) {
+    struct lost_op l = {.pid = p,
+                        .entry = lost,
+                        .op = &lost->ops[op_idx],
+                        .from = from,
+                        .was_acknowledged = was_acknowledged,
+                        .place = place};
+    const struct container *c = s->catalog ? catalog_by_pid(s->catalog, p) : NULL;
+    if (!c || l.op->space != SPACE_ITEM) {
         return false;
     }
     struct arena a;
     arena_init(&a);
     struct pk pk;
     struct str item_id;
-    bool is_fine = key_split(lop->key, c->path_count, &pk, &item_id, &a);
+    bool is_fine = key_split(l.op->key, c->path_count, &pk, &item_id, &a);
     if (is_fine) {
         struct str id = arena_printf(&a, "%016" PRIx64 "-%" PRIu64 "-%" PRIu64 "-%zu", p,
                                      lost->epoch, lost->lsn, op_idx);
-        size_t ordinal = (size_t)(p - c->first_pid);
-        const struct account_snap *acc = account_of(s);
-        uint64_t number;
-        struct buf rid;
-        struct buf item_rid;
-        buf_init(&rid, 64);
-        buf_init(&item_rid, 64);
-        *ret_rid = rid_number(place->lsn, place->op_idx, (unsigned)ordinal);
-        rid_add_child(&rid, c->db, c->number, RID_CONFLICT, *ret_rid);
-        if (item_number(s, p, lop, &number)) {
-            rid_add_child(&item_rid, c->db, c->number, RID_ITEM, number);
-        }
+        *ret_rid = rid_number(place->lsn, place->op_idx, (unsigned)(p - c->first_pid));
         key_item(&pk, c->path_count, id, out_key);
-        struct json_out o;
-        json_out_init(&o, out_text);
-        json_out_object(&o);
-        json_out_key(&o, "id");
-        json_out_str(&o, id);
-        json_out_key(&o, "operationType");
-        json_out_cstr(&o, lop->is_delete ? "delete" : lop->old.lsn == 0 ? "create" : "replace");
-        json_out_key(&o, "resourceType");
-        json_out_cstr(&o, "document");
-        json_out_key(&o, "resourceId");
-        json_out_str(&o, buf_str(&item_rid));
-        add_content(&o, lop);
-        json_out_key(&o, "x_itemId");
-        json_out_str(&o, item_id);
-        add_origin(&o, acc ? &acc->rec : NULL, lost, lop, from, was_acknowledged, place);
-        buf_add_char(out_text, ',');
-        struct str self =
-            arena_printf(&a, "dbs/" STR_FMT "/colls/" STR_FMT "/conflicts/" STR_FMT "/",
-                         STR_ARG(c->db_rid), STR_ARG(c->rid), STR_ARG(buf_str(&rid)));
-        struct system_props props = {.rid = buf_str(&rid), .self = self, .extra = STR("")};
-        system_props_write(&props, place, out_text);
-        buf_add_char(out_text, '}');
-        buf_done(&rid);
-        buf_done(&item_rid);
+        write_record(s, c, &l, id, item_id, *ret_rid, out_text);
         is_fine = buf_ok(out_text) && buf_ok(out_key);
     }
     arena_done(&a);
