@@ -14,6 +14,7 @@
 #include "net/loop.h"
 #include "net/proxy.h"
 #include "net/tls.h"
+#include "server/confirm.h"
 #include "server/front.h"
 #include "server/notify.h"
 #include "server/region_server.h"
@@ -34,6 +35,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_DIR] = {"dir", CONF_STRING, ".", 1, 3000, 0, "server, coordinator: where data lives"},
     [PROC_ENGINE] = {"engine", CONF_STRING, "rocksdb", 3, 16, 0,
                      "server: rocksdb (durable) or mem (forgets)"},
+    [PROC_CONFIRM_STOP] = {"confirm-stop", CONF_BOOL, "no", 0, 0, 0,
+                           "server: do not serve; tell the coordinator that the server of this "
+                           "directory has ended, so that nobody waits for its lease"},
     [PROC_DISK_RESERVE] =
         {"disk-reserve", CONF_SIZE, "256M", 0, 0, 0,
          "server: refuse writes and hand over when less space is free; 0 = never"},
@@ -108,6 +112,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_REGION] = SERVER,
     [PROC_DIR] = SERVER | COORDINATOR,
     [PROC_ENGINE] = SERVER,
+    [PROC_CONFIRM_STOP] = SERVER,
     [PROC_DISK_RESERVE] = SERVER,
     [PROC_LOG_BUDGET] = SERVER,
     [PROC_SLOW_COMMIT] = SERVER,
@@ -255,6 +260,22 @@ enum err process_socket(const struct process *p, const char *name, const char *a
     return OK;
 }
 
+static enum err confirm_server_stop(const struct region_server_opts *o, struct errinfo *ei)
+{
+    if (strcmp(o->engine, "mem") == 0) {
+        err_set(ei, ERR_UNSUPPORTED, "with engine mem there is no lock that proves a server's end");
+        err_hint(ei,
+                 "use engine rocksdb, or leave --confirm-stop out: the others wait for the lease");
+        return ERR_UNSUPPORTED;
+    }
+    struct confirm_opts co = {.account = o->account,
+                              .region = o->region,
+                              .dir = o->dir,
+                              .coordinator = o->coordinator,
+                              .secret = o->secret};
+    return confirm_stop(&co, ei);
+}
+
 enum err process_server(struct process *p, struct errinfo *ei)
 {
     const struct conf *c = p->conf;
@@ -287,6 +308,9 @@ enum err process_server(struct process *p, struct errinfo *ei)
         err_set(ei, ERR_CONFIG, "which region is this server?");
         err_hint(ei, "give --region NAME, or region = NAME in the configuration file");
         return ERR_CONFIG;
+    }
+    if (conf_bool(c, PROC_CONFIRM_STOP)) {
+        return confirm_server_stop(&o, ei);
     }
     if (strcmp(o.profile, "lan") != 0 && strcmp(o.profile, "wan") != 0) {
         err_set(ei, ERR_CONFIG, "unknown profile '%s'", o.profile);

@@ -40,6 +40,7 @@
 #include "net/loop.h"
 #include "server/admin.h"
 #include "server/archive.h"
+#include "server/confirm.h"
 #include "server/http_metrics.h"
 #include "server/notify.h"
 #include "server/server_admin.h"
@@ -857,6 +858,7 @@ static enum err server_start(struct server *s, struct errinfo *ei)
     TRY(files_mkdirs(o->dir, ei));
     struct engine_opts eo = {.driver = str_of(o->engine), .dir = str_of(dir)};
     TRY(engine_open(&eo, &s->engine, ei));
+    TRY(confirm_note(o->dir, o->region, s->incarnation, ei));
     struct committer_cfg cc = {
         .engine = s->engine, .done = on_durable, .settled = on_settled, .ctx = s};
     s->committer = committer_new(&cc);

@@ -93,6 +93,40 @@ def _():
         up.end()
 
 
+@tap.test("a service manager confirms a stop, and nobody waits for the lease")
+def _():
+    up = Up(regions=["east", "west"], args=["--profile", "wan"])
+    eq(up.stop(), 0, "exit code of up")
+    roles = Roles(up)
+    coordinator = re.search(r"^coordinator = http://(\S+)", (roles.run / "east.conf").read_text(), re.M).group(1)
+
+    def confirm():
+        return subprocess.run([PROGRAM, "server", "--config", str(roles.run / "east.conf"), "--confirm-stop"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+
+    try:
+        roles.start("coordinator", "--listen", coordinator)
+        for region in ("east", "west"):
+            roles.start("server", "--listen", up.region(region)["endpoint"].split("/")[2],
+                        "--listen-peer", "127.0.0.1:0", config=roles.run / f"{region}.conf")
+            roles.running[region] = roles.running.pop("server")
+        east, west = (Client(up.region(r)["endpoint"], up.key, timeout=3) for r in ("east", "west"))
+        until("east writes", lambda: east.get("/health/write").status == 200, 15)
+        until("west reads", lambda: west.get("/_holdfast/status").doc["regions"][1]["state"] == "ONLINE_READ", 15)
+        early = confirm()
+        assert early.returncode != 0 and "cannot be confirmed" in early.stderr, early
+        roles.running["east"].kill()
+        roles.running.pop("east").wait()
+        late = confirm()
+        eq(late.returncode, 0, late.stderr)
+        until("west writes", lambda: west.get("/health/write").status == 200, 15)
+        told = [e for e in west.get("/_holdfast/events").doc["events"] if e["event"] == "failover"][-1]
+        eq(told["rule"], 310, told["text"])  # not 311, which waits
+    finally:
+        roles.stop()
+        up.end()
+
+
 @tap.test("two servers never share a store")
 def _():
     with Up(regions=["east"]) as up:
