@@ -28,19 +28,23 @@ def sign(key, verb, kind, link, date):
     return urllib.parse.quote(f"type=master&ver=1.0&sig={base64.b64encode(mac).decode()}", safe="")
 
 
-def call(port, key, verb, path, body=None, headers=None, timeout=5):
-    """(status, headers, document) of one request; OSError when there is no answer."""
+def request_headers(key, verb, path):
     parts = [p for p in path.split("/") if p]
     if len(parts) % 2 == 0:
         kind, link = (parts[-2], "/".join(parts)) if parts else ("", "")
     else:
         kind, link = parts[-1], "/".join(parts[:-1])
     date = email.utils.formatdate(usegmt=True)
+    return {"x-ms-date": date, "authorization": sign(key, verb, kind, link, date), "x-ms-version": "2020-07-15",
+            "content-type": "application/json"}
+
+
+def call(port, key, verb, path, body=None, headers=None, timeout=5):
+    """(status, headers, document) of one request; OSError when there is no answer."""
     conn = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        conn.request(verb, path, body=None if body is None else json.dumps(body), headers={
-            "x-ms-date": date, "authorization": sign(key, verb, kind, link, date),
-            "x-ms-version": "2020-07-15", "content-type": "application/json", **(headers or {})})
+        conn.request(verb, path, body=None if body is None else json.dumps(body),
+                     headers={**request_headers(key, verb, path), **(headers or {})})
         answer = conn.getresponse()
         text = answer.read()
         return answer.status, answer.headers, json.loads(text) if text else None

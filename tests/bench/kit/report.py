@@ -1,4 +1,5 @@
 """Tables for people and the page that is kept under doc/bench."""
+from kit.failover import page as failover
 
 TARGETS = """Targets are those of the design: they are aims for this machine, not promises."""
 
@@ -123,7 +124,8 @@ def _recovery(p):
 SECTIONS = {"peers": ("Against the parts and the peers", _peers), "regions": ("Three regions against one", _regions),
             "lag": ("Replication lag", _lag), "startup": ("Start of three regions", _startup),
             "memory": ("Memory of an idle account of three regions", _memory),
-            "recovery": ("Write unavailability", _recovery)}
+            "recovery": ("Write unavailability", _recovery),
+            "failover": ("Failover beside Patroni and pg_auto_failover", lambda p: failover.tables(p, table))}
 
 
 # ---- measured against the design ----
@@ -223,7 +225,8 @@ def _body(results):
         part = results["parts"].get(name)
         if part is not None:
             out.append(f"## {title}\n\n" + (f"Not measured: {part['failed']}" if "failed" in part else draw(part)))
-    out.append("## Against the design\n\n" + TARGETS + "\n\n" + _target_table(results))
+    if targets(results):
+        out.append("## Against the design\n\n" + TARGETS + "\n\n" + _target_table(results))
     return "\n\n".join(out)
 
 

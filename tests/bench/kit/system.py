@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -26,15 +27,18 @@ def note(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def prepare(need_holdfast):
+def prepare(need_holdfast, parts=()):
     """Installs what is missing and builds the programs used."""
-    if subprocess.call([str(ROOT / "tests" / "bench" / "install")]) != 0:
+    install = str(ROOT / "tests" / "bench" / "install")
+    if "failover" in parts and subprocess.call([install, "failover"]) != 0:
+        note("packages of peers are missing: their failovers are left out")
+    elif "failover" not in parts and subprocess.call([install]) != 0:
         raise BenchError("packages are missing")
     if not (BUILD / "build.ninja").exists():
         run_quiet(["meson", "setup", str(BUILD), "--buildtype=debugoptimized"])
-    tools = ["load", "lag", "mhd_bare", "rocks_bare", "pg_load"]
+    tools = [] if parts == ["failover"] else ["load", "lag", "mhd_bare", "rocks_bare", "pg_load"]
     known = run_quiet(["ninja", "-C", str(BUILD), "-t", "targets", "all"])
-    if "tests/bench/pg_load:" not in known:  # libpq came after the first configuration
+    if "tests/bench/pg_load:" not in known and parts != ["failover"]:  # libpq came after the first configuration
         run_quiet(["meson", "setup", "--reconfigure", str(BUILD)])
     targets = [f"tests/bench/{t}" for t in tools]
     if need_holdfast:
@@ -145,14 +149,16 @@ def accepts(port):
 
 
 _next_port = 21000 + os.getpid() % 8000
+_ports_lock = threading.Lock()
 
 
 def free_ports(count):
     """The first of `count` ports in a row that nobody listens on."""
     global _next_port
     while _next_port < 60000:
-        first = _next_port
-        _next_port += count
+        with _ports_lock:
+            first = _next_port
+            _next_port += count
         if all(_is_free(p) for p in range(first, first + count)):
             return first
     raise BenchError("no free ports")
