@@ -61,7 +61,7 @@ def _():
 def _():
     t = book.times([write("a", "n1", 9, 9.1), write("b", "n1", 10, 11, UNKNOWN)], 9.5, "n1")
     eq((t["rto_ms"], t["client_rto_ms"], t["first_failed_ms"]), (None, None, 1500.0))
-    c = book.cell([{**t, "rejoin_ms": None, **book.counts([], set(), set())}])
+    c = book.cell([{**t, "rejoin_ms": None, "stall_ms": 1, **book.counts([], set(), set())}])
     eq((c["never_took_over"], c["rto_ms"]), (1, None))
 
 

@@ -11,7 +11,7 @@ ACKED, REFUSED, UNKNOWN = "acked", "refused", "unknown"
 Write = collections.namedtuple("Write", "id is_pinned node sent done outcome")
 
 COUNTS = ("acked", "surviving", "given_back", "lost", "unknown", "unknown_surviving", "refused_surviving")
-TIMES = ("rto_ms", "client_rto_ms", "first_failed_ms", "old_writer_ms", "both_ms", "rejoin_ms")
+TIMES = ("rto_ms", "client_rto_ms", "first_failed_ms", "old_writer_ms", "both_ms", "rejoin_ms", "stall_ms")
 
 
 def ms(seconds):

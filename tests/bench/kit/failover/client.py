@@ -3,8 +3,8 @@
 which shows when that node takes writes, and what becomes of those who do not know better than to stay.
 
 Started with Debian's own Python, for its psycopg2. What to do is one JSON object in argv[1]; says "acked NODE"
-when a node acknowledges a write for the first time, ends when its input ends, and leaves a JSON list of all
-writes (book.Write, in that order) in the file named there.
+when a node acknowledges a write for the first time, ends when its input ends, and leaves all writes (book.Write)
+and how long it stood still itself as JSON in the file named there.
 
 Following, PostgreSQL: libpq's hosts with target_session_attrs=read-write, walked here one by one so that a
 host that swallows costs CONNECT_S and not libpq's least of 2 s each time; after a failure the walk begins
@@ -27,6 +27,7 @@ PACE_S = 0.02         # between two writes of one follower: 200 writes a second 
 PINNED_PACE_S = 0.01  # the resolution of "first write at the new writer"
 TIMEOUT_S = 1.0       # of a write
 CONNECT_S = 0.5
+WATCH_S = 0.01
 PAD = "0" * 256
 
 
@@ -136,6 +137,7 @@ class Client:
         self.is_ended = threading.Event()
         self.lock = threading.Lock()
         self.writes = []
+        self.stall = 0
         self.seen = set()
 
     def connect(self, node, wants_writer=False):
@@ -216,8 +218,17 @@ class Client:
         if connection:
             connection.close()
 
+    def watch(self):
+        """The longest that this process waited for its turn: a gap that long says nothing about the cluster."""
+        last = time.monotonic()
+        while not self.is_ended.wait(WATCH_S):
+            now = time.monotonic()
+            self.stall = max(self.stall, now - last - WATCH_S)
+            last = now
+
     def run(self):
-        threads = [threading.Thread(target=self.follower, args=(i,), daemon=True) for i in range(FOLLOWERS)]
+        threads = [threading.Thread(target=self.watch, daemon=True)]
+        threads += [threading.Thread(target=self.follower, args=(i,), daemon=True) for i in range(FOLLOWERS)]
         threads += [threading.Thread(target=self.pinned, args=(i,), daemon=True) for i in range(len(self.nodes))]
         for t in threads:
             t.start()
@@ -226,7 +237,8 @@ class Client:
         for t in threads:
             t.join(2 * TIMEOUT_S + CONNECT_S)
         with self.lock:
-            pathlib.Path(self.task["out"]).write_text(json.dumps(self.writes), encoding="utf-8")
+            pathlib.Path(self.task["out"]).write_text(json.dumps({"stall": self.stall, "writes": self.writes}),
+                                                      encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class LoadClient:
             self.seen[line.split()[1]] = time.monotonic()
 
     def stop(self):
-        """All writes."""
+        """All writes, and for how many seconds the client itself stood still."""
         try:
             self.child.stdin.close()
             self.child.wait(30)
@@ -58,7 +58,8 @@ class LoadClient:
         self.listener.join(5)
         if not self.out.exists():
             raise BenchError("the client left no list of its writes; see client.log")
-        return [book.Write(*w) for w in json.loads(self.out.read_text(encoding="utf-8"))]
+        left = json.loads(self.out.read_text(encoding="utf-8"))
+        return [book.Write(*w) for w in left["writes"]], left["stall"]
 
     def kill(self):
         if self.child.poll() is None:
@@ -133,7 +134,7 @@ def one(cluster, kind, run):
         fault.end()
         back = _wait_back(cluster, old, healed)
         time.sleep(AFTER_S)
-        writes = client.stop()
+        writes, stall = client.stop()
     finally:
         client.kill()
         fault.end()
@@ -142,6 +143,7 @@ def one(cluster, kind, run):
     until(f"{cluster.name}: somebody writes", cluster.writer, cluster.limit_s)
     row = {**book.times(writes, at, old), **book.counts(writes, cluster.ids(run), cluster.given_back(run))}
     row["rejoin_ms"] = book.ms(back - (at if kind == "graceful" else healed)) if back else None
+    row["stall_ms"] = book.ms(stall)
     return row
 
 
@@ -210,8 +212,8 @@ class Group:
             for kind in self.options.fault or FAULTS:
                 self._cell(kind, ret["cells"])
         except (BenchError, OSError, subprocess.TimeoutExpired) as e:
-            note(f"  {self.name}: {e}")
-            ret["cells"]["failed"] = str(e)
+            note(f"  {self.name}: {e!r}")
+            ret["cells"]["failed"] = str(e) or repr(e)
         finally:
             self._end()
         return ret
@@ -251,7 +253,8 @@ class Group:
             else:
                 rows.append(row)
                 note(f"  {self.name} {kind} {i + 1}: rto {row['rto_ms']} ms, client {row['client_rto_ms']} ms, back after "
-                     f"{row['rejoin_ms']} ms, {row['acked']} acked, {row['lost']} lost, {row['given_back']} given back")
+                     f"{row['rejoin_ms']} ms, {row['acked']} acked, {row['lost']} lost, {row['given_back']} given back, stood "
+                     f"still {row['stall_ms']} ms")
                 if row["rejoin_ms"] is None:
                     self._end()
             ret[kind] = {**book.cell(rows), "broken": broken, "rows": rows}

@@ -100,7 +100,7 @@ class Relays:
         self.thread.start()
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def add(self, upstream, address="127.0.0.1", port=0):
         relay = Relay(self, upstream)
