@@ -85,8 +85,7 @@ static void print_json(const struct look *l)
     json_out_array(&o);
     for (size_t i = 0; i < l->count; i++) {
         json_out_object(&o);
-        json_out_key(&o, "name");
-        json_out_str(&o, text_of(l->regions[i].in_account, "name"));
+        json_out_member_str(&o, "name", text_of(l->regions[i].in_account, "name"));
         json_out_key(&o, "status");
         if (l->regions[i].status) {
             buf_clear(&part);

@@ -70,10 +70,8 @@ void drill_print_json(const struct conf *c, const struct drill_result *res, size
     buf_init(&text, 16 << 20);
     json_out_init(&o, &text);
     json_out_object(&o);
-    json_out_key(&o, "fault");
-    json_out_cstr(&o, conf_cstr(c, D_FAULT));
-    json_out_key(&o, "objectives_met");
-    json_out_bool(&o, is_met);
+    json_out_member_cstr(&o, "fault", conf_cstr(c, D_FAULT));
+    json_out_member_bool(&o, "objectives_met", is_met);
     json_out_key(&o, "finished_at_ms");
     json_out_i64(&o, clock_wall_ms());
     json_out_key(&o, "repeats");
@@ -81,14 +79,10 @@ void drill_print_json(const struct conf *c, const struct drill_result *res, size
     for (size_t k = 0; k < n; k++) {
         const struct drill_result *r = &res[k];
         json_out_object(&o);
-        json_out_key(&o, "fault");
-        json_out_cstr(&o, conf_cstr(c, D_FAULT));
-        json_out_key(&o, "level");
-        json_out_cstr(&o, r->level);
-        json_out_key(&o, "region");
-        json_out_cstr(&o, r->region);
-        json_out_key(&o, "new_writer");
-        json_out_cstr(&o, r->new_writer);
+        json_out_member_cstr(&o, "fault", conf_cstr(c, D_FAULT));
+        json_out_member_cstr(&o, "level", r->level);
+        json_out_member_cstr(&o, "region", r->region);
+        json_out_member_cstr(&o, "new_writer", r->new_writer);
         for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
             json_ms(&o, times[i].name, time_of(r, i));
         }

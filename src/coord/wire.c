@@ -25,15 +25,13 @@ static bool is_text(struct str value)
 static void value_out(struct json_out *o, struct str value)
 {
     if (is_text(value)) {
-        json_out_key(o, "value");
-        json_out_str(o, value);
+        json_out_member_str(o, "value", value);
         return;
     }
     struct buf text;
     buf_init(&text, value.n * 2 + 8);
     codec_base64(&text, value);
-    json_out_key(o, "value64");
-    json_out_str(o, buf_str(&text));
+    json_out_member_str(o, "value64", buf_str(&text));
     buf_done(&text);
 }
 
@@ -46,10 +44,8 @@ void coord_wire_txn_encode(const struct coord_txn *t, struct buf *out)
     json_out_array(&o);
     for (size_t i = 0; i < t->compare_count; i++) {
         json_out_object(&o);
-        json_out_key(&o, "key");
-        json_out_str(&o, t->compares[i].key);
-        json_out_key(&o, "rev");
-        json_out_u64(&o, t->compares[i].rev);
+        json_out_member_str(&o, "key", t->compares[i].key);
+        json_out_member_u64(&o, "rev", t->compares[i].rev);
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
@@ -58,17 +54,14 @@ void coord_wire_txn_encode(const struct coord_txn *t, struct buf *out)
     for (size_t i = 0; i < t->put_count; i++) {
         const struct coord_put *p = &t->puts[i];
         json_out_object(&o);
-        json_out_key(&o, "key");
-        json_out_str(&o, p->key);
+        json_out_member_str(&o, "key", p->key);
         if (p->is_delete) {
-            json_out_key(&o, "delete");
-            json_out_bool(&o, true);
+            json_out_member_bool(&o, "delete", true);
         } else {
             value_out(&o, p->value);
         }
         if (p->is_volatile) {
-            json_out_key(&o, "volatile");
-            json_out_bool(&o, true);
+            json_out_member_bool(&o, "volatile", true);
         }
         json_out_object_end(&o);
     }
@@ -218,16 +211,13 @@ static void kvs_out(struct json_out *o, const struct coord_kv *kvs, size_t n)
     json_out_array(o);
     for (size_t i = 0; i < n; i++) {
         json_out_object(o);
-        json_out_key(o, "key");
-        json_out_str(o, kvs[i].key);
+        json_out_member_str(o, "key", kvs[i].key);
         if (kvs[i].is_deleted) {
-            json_out_key(o, "deleted");
-            json_out_bool(o, true);
+            json_out_member_bool(o, "deleted", true);
         } else {
             value_out(o, kvs[i].value);
         }
-        json_out_key(o, "rev");
-        json_out_u64(o, kvs[i].rev);
+        json_out_member_u64(o, "rev", kvs[i].rev);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -262,10 +252,8 @@ void coord_wire_result_encode(const struct coord_txn_result *r, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "succeeded");
-    json_out_bool(&o, r->succeeded);
-    json_out_key(&o, "rev");
-    json_out_u64(&o, r->rev);
+    json_out_member_bool(&o, "succeeded", r->succeeded);
+    json_out_member_u64(&o, "rev", r->rev);
     kvs_out(&o, r->kvs, r->kv_count);
     json_out_object_end(&o);
 }
@@ -289,10 +277,8 @@ void coord_wire_state_encode(const struct coord_state *s, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "rev");
-    json_out_u64(&o, s->rev);
-    json_out_key(&o, "reset");
-    json_out_bool(&o, s->is_reset);
+    json_out_member_u64(&o, "rev", s->rev);
+    json_out_member_bool(&o, "reset", s->is_reset);
     kvs_out(&o, s->kvs, s->kv_count);
     json_out_object_end(&o);
 }
@@ -322,10 +308,8 @@ void coord_wire_error_encode(enum err code, const char *message, struct buf *out
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "code");
-    json_out_cstr(&o, err_name(code));
-    json_out_key(&o, "message");
-    json_out_cstr(&o, message);
+    json_out_member_cstr(&o, "code", err_name(code));
+    json_out_member_cstr(&o, "message", message);
     json_out_object_end(&o);
 }
 

@@ -7,10 +7,8 @@
 static void add_location(struct json_out *o, const struct record_region *r)
 {
     json_out_object(o);
-    json_out_key(o, "name");
-    json_out_cstr(o, r->name);
-    json_out_key(o, "databaseAccountEndpoint");
-    json_out_cstr(o, r->endpoint);
+    json_out_member_cstr(o, "name", r->name);
+    json_out_member_cstr(o, "databaseAccountEndpoint", r->endpoint);
     json_out_object_end(o);
 }
 
@@ -18,12 +16,9 @@ static void add_replication(struct json_out *o, const char *key)
 {
     json_out_key(o, key);
     json_out_object(o);
-    json_out_key(o, "asyncReplication");
-    json_out_bool(o, false);
-    json_out_key(o, "minReplicaSetSize");
-    json_out_u64(o, 1);
-    json_out_key(o, "maxReplicasetSize");
-    json_out_u64(o, 1);
+    json_out_member_bool(o, "asyncReplication", false);
+    json_out_member_u64(o, "minReplicaSetSize", 1);
+    json_out_member_u64(o, "maxReplicasetSize", 1);
     json_out_object_end(o);
 }
 
@@ -34,18 +29,12 @@ void cosmos_account_document(const struct account_record *rec, const char *regio
     (void)snprintf(id, sizeof(id), "%s%s%s", rec->name, region ? "-" : "", region ? region : "");
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "_self");
-    json_out_cstr(&o, "");
-    json_out_key(&o, "id");
-    json_out_cstr(&o, id);
-    json_out_key(&o, "_rid");
-    json_out_cstr(&o, rec->name);
-    json_out_key(&o, "media");
-    json_out_cstr(&o, "//media/");
-    json_out_key(&o, "addresses");
-    json_out_cstr(&o, "//addresses/");
-    json_out_key(&o, "_dbs");
-    json_out_cstr(&o, "//dbs/");
+    json_out_member_cstr(&o, "_self", "");
+    json_out_member_cstr(&o, "id", id);
+    json_out_member_cstr(&o, "_rid", rec->name);
+    json_out_member_cstr(&o, "media", "//media/");
+    json_out_member_cstr(&o, "addresses", "//addresses/");
+    json_out_member_cstr(&o, "_dbs", "//dbs/");
     json_out_key(&o, "writableLocations");
     json_out_array(&o);
     /* While a new writer is being promoted it is named already: publishing it before or together with
@@ -65,14 +54,10 @@ void cosmos_account_document(const struct account_record *rec, const char *regio
         }
     }
     json_out_array_end(&o);
-    json_out_key(&o, "enableMultipleWriteLocations");
-    json_out_bool(&o, false);
-    json_out_key(&o, "enablePerPartitionFailoverBehavior");
-    json_out_bool(&o, rec->region_count > 1);
-    json_out_key(&o, "continuousBackupEnabled");
-    json_out_bool(&o, false);
-    json_out_key(&o, "enableNRegionSynchronousCommit");
-    json_out_bool(&o, false);
+    json_out_member_bool(&o, "enableMultipleWriteLocations", false);
+    json_out_member_bool(&o, "enablePerPartitionFailoverBehavior", rec->region_count > 1);
+    json_out_member_bool(&o, "continuousBackupEnabled", false);
+    json_out_member_bool(&o, "enableNRegionSynchronousCommit", false);
     add_replication(&o, "userReplicationPolicy");
     json_out_key(&o, "userConsistencyPolicy");
     json_out_object(&o);
@@ -80,22 +65,17 @@ void cosmos_account_document(const struct account_record *rec, const char *regio
     enum consistency level = record_read_level(rec); /* what clients can count on */
     json_out_cstr(&o, consistency_name(level));
     if (level == CONSISTENCY_BOUNDED_STALENESS) {
-        json_out_key(&o, "maxStalenessPrefix");
-        json_out_u64(&o, rec->max_staleness_ops);
-        json_out_key(&o, "maxIntervalInSeconds");
-        json_out_u64(&o, rec->max_staleness_s);
+        json_out_member_u64(&o, "maxStalenessPrefix", rec->max_staleness_ops);
+        json_out_member_u64(&o, "maxIntervalInSeconds", rec->max_staleness_s);
     }
     json_out_object_end(&o);
     /* Ours: whether what is acknowledged now is in one region only. */
-    json_out_key(&o, "durability");
-    json_out_cstr(&o, record_is_degraded(rec) ? "degraded" : "normal");
+    json_out_member_cstr(&o, "durability", record_is_degraded(rec) ? "degraded" : "normal");
     add_replication(&o, "systemReplicationPolicy");
     json_out_key(&o, "readPolicy");
     json_out_object(&o);
-    json_out_key(&o, "primaryReadCoefficient");
-    json_out_u64(&o, 1);
-    json_out_key(&o, "secondaryReadCoefficient");
-    json_out_u64(&o, 1);
+    json_out_member_u64(&o, "primaryReadCoefficient", 1);
+    json_out_member_u64(&o, "secondaryReadCoefficient", 1);
     json_out_object_end(&o);
     json_out_key(&o, "queryEngineConfiguration");
     json_out_cstr(

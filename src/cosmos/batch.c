@@ -46,16 +46,14 @@ static void add_result(struct json_out *o, struct batch *b, size_t i, double *ch
     }
     if (status < 300) {
         if (it->etag.n > 0) {
-            json_out_key(o, "eTag");
-            json_out_str(o, it->etag);
+            json_out_member_str(o, "eTag", it->etag);
         }
         if (it->text.n > 0) {
             json_out_key(o, "resourceBody");
             json_out_raw(o, it->text);
         }
     } else if (b->results[i].message) {
-        json_out_key(o, "message");
-        json_out_cstr(o, b->results[i].message);
+        json_out_member_cstr(o, "message", b->results[i].message);
     }
     json_out_object_end(o);
 }

@@ -88,33 +88,25 @@ static void add_origin(struct json_out *o, const struct account_record *rec,
     const struct entry *lost = l->entry;
     const struct entry_op *lop = l->op;
     const struct record_region *region = rec ? record_region_const(rec, l->from) : NULL;
-    json_out_key(o, "conflict_lsn");
-    json_out_u64(o, lost->lsn);
-    json_out_key(o, "x_origin");
-    json_out_cstr(o, "failover");
-    json_out_key(o, "x_region");
-    json_out_cstr(o, region ? region->name : "");
-    json_out_key(o, "x_epoch");
-    json_out_u64(o, lost->epoch);
-    json_out_key(o, "x_lsn");
-    json_out_u64(o, lost->lsn);
-    json_out_key(o, "x_acknowledged");
-    json_out_bool(o, l->was_acknowledged);
-    json_out_key(o, "x_batch");
-    json_out_u64(o, lost->op_count > 1 ? lost->lsn : 0);
+    json_out_member_u64(o, "conflict_lsn", lost->lsn);
+    json_out_member_cstr(o, "x_origin", "failover");
+    json_out_member_cstr(o, "x_region", region ? region->name : "");
+    json_out_member_u64(o, "x_epoch", lost->epoch);
+    json_out_member_u64(o, "x_lsn", lost->lsn);
+    json_out_member_bool(o, "x_acknowledged", l->was_acknowledged);
+    json_out_member_u64(o, "x_batch", lost->op_count > 1 ? lost->lsn : 0);
     struct write_place base = {.lsn = lop->old.lsn, .op_idx = lop->old.op_idx};
     base.epoch = rec && base.lsn != 0 ? epoch_of_lsn(rec, base.lsn) : 0;
     if (base.epoch != 0) {
         struct buf etag;
         buf_init(&etag, 64);
         etag_write(&base, &etag);
-        json_out_key(o, "x_baseEtag");
-        json_out_str(o, buf_str(&etag));
+        json_out_member_str(o, "x_baseEtag", buf_str(&etag));
         buf_done(&etag);
     }
-    json_out_key(o, "x_expired");
-    json_out_bool(o, !lop->is_delete && lop->doc.version.expire_at != 0 &&
-                         lop->doc.version.expire_at <= l->place->ts);
+    json_out_member_bool(o, "x_expired",
+                         !lop->is_delete && lop->doc.version.expire_at != 0 &&
+                             lop->doc.version.expire_at <= l->place->ts);
 }
 
 /* The record as clients read it. `own_id` is its id, `item_id` that of the lost item. */
@@ -139,17 +131,15 @@ static void write_record(struct cosmos_service *s, const struct container *c,
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "id");
-    json_out_str(&o, own_id);
-    json_out_key(&o, "operationType");
-    json_out_cstr(&o, l->op->is_delete ? "delete" : l->op->old.lsn == 0 ? "create" : "replace");
-    json_out_key(&o, "resourceType");
-    json_out_cstr(&o, "document");
-    json_out_key(&o, "resourceId");
-    json_out_str(&o, buf_str(&item_rid));
+    json_out_member_str(&o, "id", own_id);
+    json_out_member_cstr(&o, "operationType",
+                         l->op->is_delete      ? "delete"
+                         : l->op->old.lsn == 0 ? "create"
+                                               : "replace");
+    json_out_member_cstr(&o, "resourceType", "document");
+    json_out_member_str(&o, "resourceId", buf_str(&item_rid));
     add_content(&o, l->op);
-    json_out_key(&o, "x_itemId");
-    json_out_str(&o, item_id);
+    json_out_member_str(&o, "x_itemId", item_id);
     add_origin(&o, acc ? &acc->rec : NULL, l);
     buf_add_char(out, ',');
     struct system_props props = {.rid = buf_str(&rid), .self = buf_str(&self), .extra = STR("")};

@@ -49,10 +49,8 @@ void cosmos_error_body(int status, const struct errinfo *ei, struct buf *out)
     }
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "code");
-    json_out_cstr(&o, cosmos_code_word(status));
-    json_out_key(&o, "message");
-    json_out_str(&o, buf_str(&message));
+    json_out_member_cstr(&o, "code", cosmos_code_word(status));
+    json_out_member_str(&o, "message", buf_str(&message));
     json_out_object_end(&o);
     buf_done(&message);
 }

@@ -116,12 +116,9 @@ static void write_claims(const struct permit *p, struct buf *out)
     buf_init(&key, 64 << 10);
     json_out_init(&o, &text);
     json_out_object(&o);
-    json_out_key(&o, "c");
-    json_out_str(&o, p->container);
-    json_out_key(&o, "b");
-    json_out_str(&o, p->below);
-    json_out_key(&o, "w");
-    json_out_bool(&o, p->may_write);
+    json_out_member_str(&o, "c", p->container);
+    json_out_member_str(&o, "b", p->below);
+    json_out_member_bool(&o, "w", p->may_write);
     if (p->has_pk) {
         pk_json(&p->pk, &key);
         json_out_key(&o, "k");

@@ -72,28 +72,20 @@ void hosted_encode(const struct hosted *h, struct buf *out)
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "format");
-    json_out_u64(&o, HOSTED_FORMAT);
-    json_out_key(&o, "account");
-    json_out_cstr(&o, h->account);
+    json_out_member_u64(&o, "format", HOSTED_FORMAT);
+    json_out_member_cstr(&o, "account", h->account);
     json_out_key(&o, "regions");
     json_out_array(&o);
     for (size_t i = 0; i < h->region_count; i++) {
         json_out_cstr(&o, h->regions[i]);
     }
     json_out_array_end(&o);
-    json_out_key(&o, "level");
-    json_out_cstr(&o, consistency_name(h->level));
-    json_out_key(&o, "maxStalenessOperations");
-    json_out_u64(&o, h->max_staleness_ops);
-    json_out_key(&o, "maxStalenessSeconds");
-    json_out_u64(&o, h->max_staleness_s);
-    json_out_key(&o, "automaticFailover");
-    json_out_bool(&o, h->auto_failover);
-    json_out_key(&o, "deleting");
-    json_out_bool(&o, h->is_deleting);
-    json_out_key(&o, "port");
-    json_out_u64(&o, h->port);
+    json_out_member_cstr(&o, "level", consistency_name(h->level));
+    json_out_member_u64(&o, "maxStalenessOperations", h->max_staleness_ops);
+    json_out_member_u64(&o, "maxStalenessSeconds", h->max_staleness_s);
+    json_out_member_bool(&o, "automaticFailover", h->auto_failover);
+    json_out_member_bool(&o, "deleting", h->is_deleting);
+    json_out_member_u64(&o, "port", h->port);
     json_out_key(&o, "createdMs");
     json_out_i64(&o, h->created_wall_ms);
     json_out_object_end(&o);

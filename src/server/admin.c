@@ -62,13 +62,10 @@ void admin_respond_error(struct http_req *req, const struct errinfo *ei)
     buf_init(&body, 4096);
     json_out_init(&o, &body);
     json_out_object(&o);
-    json_out_key(&o, "code");
-    json_out_cstr(&o, err_name(ei->code));
-    json_out_key(&o, "message");
-    json_out_cstr(&o, ei->message[0] ? ei->message : err_text(ei->code));
+    json_out_member_cstr(&o, "code", err_name(ei->code));
+    json_out_member_cstr(&o, "message", ei->message[0] ? ei->message : err_text(ei->code));
     if (ei->hint[0]) {
-        json_out_key(&o, "hint");
-        json_out_cstr(&o, ei->hint);
+        json_out_member_cstr(&o, "hint", ei->hint);
     }
     json_out_object_end(&o);
     admin_respond(req, err_http_status(ei->code), &body, "application/json");

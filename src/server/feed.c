@@ -50,16 +50,11 @@ void feed_json(const struct feed *f, uint64_t since, struct json_out *o)
         first = f->next_seq; /* of another instance, or of the future */
     }
     json_out_object(o);
-    json_out_key(o, "process");
-    json_out_cstr(o, f->process);
-    json_out_key(o, "instance");
-    json_out_cstr(o, f->instance);
-    json_out_key(o, "oldest");
-    json_out_u64(o, oldest(f));
-    json_out_key(o, "last");
-    json_out_u64(o, f->next_seq - 1);
-    json_out_key(o, "missed");
-    json_out_bool(o, since + 1 < oldest(f) && since > 0);
+    json_out_member_cstr(o, "process", f->process);
+    json_out_member_cstr(o, "instance", f->instance);
+    json_out_member_u64(o, "oldest", oldest(f));
+    json_out_member_u64(o, "last", f->next_seq - 1);
+    json_out_member_bool(o, "missed", since + 1 < oldest(f) && since > 0);
     json_out_key(o, "events");
     json_out_array(o);
     for (uint64_t seq = first; seq < f->next_seq; seq++) {
@@ -67,18 +62,13 @@ void feed_json(const struct feed *f, uint64_t since, struct json_out *o)
         char when[CLOCK_RFC1123_SIZE];
         clock_format_iso(e->wall_ms, when);
         json_out_object(o);
-        json_out_key(o, "seq");
-        json_out_u64(o, seq);
-        json_out_key(o, "time");
-        json_out_cstr(o, when);
+        json_out_member_u64(o, "seq", seq);
+        json_out_member_cstr(o, "time", when);
         json_out_key(o, "wallMs");
         json_out_i64(o, e->wall_ms);
-        json_out_key(o, "event");
-        json_out_cstr(o, e->event);
-        json_out_key(o, "rule");
-        json_out_u64(o, e->rule);
-        json_out_key(o, "text");
-        json_out_cstr(o, e->text);
+        json_out_member_cstr(o, "event", e->event);
+        json_out_member_u64(o, "rule", e->rule);
+        json_out_member_cstr(o, "text", e->text);
         json_out_object_end(o);
     }
     json_out_array_end(o);

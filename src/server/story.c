@@ -21,14 +21,10 @@ static void head(struct json_out *o, const struct account_record *rec, const cha
     char when[CLOCK_RFC1123_SIZE];
     clock_format_iso(wall_ms, when);
     json_out_object(o);
-    json_out_key(o, "type");
-    json_out_cstr(o, type);
-    json_out_key(o, "id");
-    json_out_cstr(o, id);
-    json_out_key(o, "time");
-    json_out_cstr(o, when);
-    json_out_key(o, "account");
-    json_out_cstr(o, rec->name);
+    json_out_member_cstr(o, "type", type);
+    json_out_member_cstr(o, "id", id);
+    json_out_member_cstr(o, "time", when);
+    json_out_member_cstr(o, "account", rec->name);
 }
 
 static void send_epoch(const struct account_record *rec, const struct record_epoch *e,
@@ -47,8 +43,7 @@ static void send_epoch(const struct account_record *rec, const struct record_epo
     json_out_member_cstr(&o, "previousWriter", from);
     json_out_member_u64(&o, "rule", e->rule);
     json_out_member_cstr(&o, "reason", e->reason);
-    json_out_key(&o, "mayHaveConflicts");
-    json_out_bool(&o, e->is_lossy);
+    json_out_member_bool(&o, "mayHaveConflicts", e->is_lossy);
     json_out_member_u64(&o, "detectMs", e->detect_ms);
     json_out_member_u64(&o, "waitMs", e->wait_ms);
     json_out_member_u64(&o, "promoteMs", e->promote_ms);

@@ -170,8 +170,7 @@ static void asset_json(struct json_out *o, const struct plan_asset *pa)
     json_out_member_str(o, "asset", pa->asset->asset->id);
     json_out_member_str(o, "type", str_of(estate_type_row(pa->asset->asset->type)->name));
     json_out_member_str(o, "topology", str_of(estate_topology_name(pa->topology)));
-    json_out_key(o, "topology_stated");
-    json_out_bool(o, pa->topology_is_stated);
+    json_out_member_bool(o, "topology_stated", pa->topology_is_stated);
     json_out_member_str(o, "placement", pa->placement);
     json_out_member_str(o, "replicated_by", pa->replicates);
     json_out_member_str(o, "still_lost_if", pa->residual);
@@ -182,8 +181,7 @@ static void asset_json(struct json_out *o, const struct plan_asset *pa)
     json_out_member_str(o, "cost", pa->cost);
     figure_member(o, "rto", &pa->rto);
     figure_member(o, "rpo", &pa->rpo);
-    json_out_key(o, "useless");
-    json_out_bool(o, pa->is_useless);
+    json_out_member_bool(o, "useless", pa->is_useless);
     if (pa->outage_min > 0) {
         json_out_key(o, "mean_outage_min");
         json_out_double(o, pa->outage_min);
@@ -198,8 +196,7 @@ void plan_write_json(const struct plan *p, struct buf *out)
     json_out_init(o, out);
     json_out_object(o);
     json_out_member_str(o, "format", STR("holdfast-assess-plan"));
-    json_out_key(o, "version");
-    json_out_u64(o, PLAN_VERSION);
+    json_out_member_u64(o, "version", PLAN_VERSION);
     json_out_member_str(o, "from", p->from);
     json_out_member_str(o, "to", p->to);
     json_out_member_str(o, "pair", p->pair_note);
@@ -223,8 +220,7 @@ void plan_write_json(const struct plan *p, struct buf *out)
         }
         json_out_member_str(o, "text", s->text);
         json_out_member_str(o, "who", s->who);
-        json_out_key(o, "by_hand");
-        json_out_bool(o, s->is_manual);
+        json_out_member_bool(o, "by_hand", s->is_manual);
         json_out_object_end(o);
     }
     json_out_array_end(o);

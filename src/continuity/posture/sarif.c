@@ -22,8 +22,7 @@ static void put_text(struct json_out *o, const char *key, struct str text)
 {
     json_out_key(o, key);
     json_out_object(o);
-    json_out_key(o, "text");
-    json_out_str(o, text);
+    json_out_member_str(o, "text", text);
     json_out_object_end(o);
 }
 
@@ -114,22 +113,19 @@ static void put_location(struct json_out *o, const struct report *r, const struc
     json_out_object(o);
     json_out_key(o, "artifactLocation");
     json_out_object(o);
-    json_out_key(o, "uri");
-    json_out_str(o, buf_str(&uri));
+    json_out_member_str(o, "uri", buf_str(&uri));
     json_out_object_end(o);
     if (f->line > 0) {
         json_out_key(o, "region");
         json_out_object(o);
-        json_out_key(o, "startLine");
-        json_out_u64(o, f->line);
+        json_out_member_u64(o, "startLine", f->line);
         json_out_object_end(o);
     }
     json_out_object_end(o);
     json_out_key(o, "logicalLocations");
     json_out_array(o);
     json_out_object(o);
-    json_out_key(o, "name");
-    json_out_str(o, f->asset->id);
+    json_out_member_str(o, "name", f->asset->id);
     json_out_member_cstr(o, "kind", "resource");
     json_out_object_end(o);
     json_out_array_end(o);
@@ -167,8 +163,7 @@ static void put_fingerprint(struct json_out *o, const struct report_finding *f)
     buf_add_hex_text(&b, h, 16);
     json_out_key(o, "partialFingerprints");
     json_out_object(o);
-    json_out_key(o, "ruleAndAssets/v1");
-    json_out_str(o, buf_str(&b));
+    json_out_member_str(o, "ruleAndAssets/v1", buf_str(&b));
     json_out_object_end(o);
     buf_done(&b);
 }
@@ -180,12 +175,10 @@ static void put_suppression(struct json_out *o, const struct estate_waiver *w)
     json_out_object(o);
     json_out_member_cstr(o, "kind", "external");
     json_out_member_cstr(o, "status", "accepted");
-    json_out_key(o, "justification");
-    json_out_str(o, w->reason);
+    json_out_member_str(o, "justification", w->reason);
     json_out_key(o, "properties");
     json_out_object(o);
-    json_out_key(o, "owner");
-    json_out_str(o, w->owner);
+    json_out_member_str(o, "owner", w->owner);
     put_time(o, "expires", w->expires_ms);
     json_out_object_end(o);
     json_out_object_end(o);
@@ -205,8 +198,7 @@ static void put_results(struct json_out *o, const struct report *r,
         bool is_open = f->status == FINDING_UNKNOWN;
         json_out_object(o);
         json_out_member_cstr(o, "ruleId", f->rule->id);
-        json_out_key(o, "ruleIndex");
-        json_out_u64(o, rule_index(f->rule));
+        json_out_member_u64(o, "ruleIndex", rule_index(f->rule));
         json_out_member_cstr(o, "kind", is_open ? "open" : "fail");
         json_out_member_cstr(o, "level", is_open ? "none" : levels[f->rule->severity]);
         put_message(o, f);
@@ -222,8 +214,7 @@ static void put_results(struct json_out *o, const struct report *r,
         json_out_object(o);
         json_out_member_cstr(o, "severity", severity_name(f->rule->severity));
         json_out_member_cstr(o, "confidence", confidence_word(f->confidence));
-        json_out_key(o, "owner");
-        json_out_str(o, f->asset->owner);
+        json_out_member_str(o, "owner", f->asset->owner);
         json_out_object_end(o);
         json_out_object_end(o);
     }
@@ -253,8 +244,7 @@ void report_write_sarif(const struct report *r, struct buf *out)
     json_out_key(&o, "invocations");
     json_out_array(&o);
     json_out_object(&o);
-    json_out_key(&o, "executionSuccessful");
-    json_out_bool(&o, true);
+    json_out_member_bool(&o, "executionSuccessful", true);
     put_time(&o, "endTimeUtc", r->at_ms);
     json_out_object_end(&o);
     json_out_array_end(&o);

@@ -430,8 +430,7 @@ static void out_info(struct json_out *o, const struct plan *p, struct str rewrit
                            : p->is_distinct_ordered       ? "Ordered"
                                                           : "Unordered";
     json_out_object(o);
-    json_out_key(o, "distinctType");
-    json_out_cstr(o, distinct);
+    json_out_member_cstr(o, "distinctType", distinct);
     out_count(o, "top", &s->top, p->is_empty);
     out_count(o, "offset", &s->offset, p->is_empty);
     out_count(o, "limit", &s->limit, p->is_empty);
@@ -444,12 +443,9 @@ static void out_info(struct json_out *o, const struct plan *p, struct str rewrit
     out_exprs(o, "orderByExpressions", p, /* is_group: */ false);
     out_exprs(o, "groupByExpressions", p, /* is_group: */ true);
     out_aggregates(o, p);
-    json_out_key(o, "rewrittenQuery");
-    json_out_str(o, rewritten);
-    json_out_key(o, "hasSelectValue");
-    json_out_bool(o, s->is_value);
-    json_out_key(o, "hasNonStreamingOrderBy");
-    json_out_bool(o, false);
+    json_out_member_str(o, "rewrittenQuery", rewritten);
+    json_out_member_bool(o, "hasSelectValue", s->is_value);
+    json_out_member_bool(o, "hasNonStreamingOrderBy", false);
     json_out_key(o, "dCountInfo");
     json_out_null(o);
     json_out_object_end(o);
@@ -489,8 +485,7 @@ enum err query_plan(const struct query *q, const struct query_plan_opts *opts, s
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
-    json_out_key(&o, "partitionedQueryExecutionInfoVersion");
-    json_out_u64(&o, 2);
+    json_out_member_u64(&o, "partitionedQueryExecutionInfoVersion", 2);
     json_out_key(&o, "queryInfo");
     out_info(&o, &p, buf_str(&rewritten));
     json_out_key(&o, "queryRanges");
