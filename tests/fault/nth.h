@@ -85,6 +85,11 @@ static inline ssize_t nth_read(int fd, void *p, size_t n)
     return nth_hits() ? -1 : read(fd, p, n);
 }
 
+static inline ssize_t nth_pread(int fd, void *p, size_t n, off_t at)
+{
+    return nth_hits() ? -1 : pread(fd, p, n, at);
+}
+
 static inline int nth_fsync(int fd)
 {
     return nth_hits() ? -1 : fsync(fd);
@@ -179,6 +184,7 @@ static inline void nth_each(const char *name, nth_work *work, nth_look *look)
 #define write                   nth_write
 #define pwrite                  nth_pwrite
 #define read                    nth_read
+#define pread                   nth_pread
 #define fsync                   nth_fsync
 #define fdatasync               nth_fdatasync
 #define rename                  nth_rename
