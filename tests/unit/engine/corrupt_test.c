@@ -38,7 +38,7 @@ static enum err open_here(size_t write_buffer_size, struct engine **ret, struct 
 }
 
 /* DOCS groups of one document each, all acknowledged. */
-static void fill(size_t write_buffer_size)
+static void fill_new(size_t write_buffer_size)
 {
     static unsigned fills;
     struct engine *e = NULL;
@@ -202,13 +202,28 @@ static void copy_engine_dir(unsigned origin)
     copy_dir(from, to);
 }
 
+/* A store that was just filled: syncing DOCS groups once is enough. */
+static void fill(size_t write_buffer_size)
+{
+    static unsigned filled; /* number of the directory with the default buffer; 0: none yet */
+    if (write_buffer_size != 0) {
+        fill_new(write_buffer_size);
+        return;
+    }
+    if (filled == 0) {
+        fill_new(0);
+        filled = suite_dir_count;
+    }
+    copy_engine_dir(filled);
+}
+
 T_TEST("flipped bits in data files are never served")
 {
     rng_init(&rng, t_seed());
     fill(64 << 10); /* small memtables: most documents are in files */
     unsigned origin = suite_dir_count;
     size_t detected = 0;
-    for (size_t i = 0; i < 60; i++) {
+    for (size_t i = 0; i < 30; i++) {
         char path[1024];
         size_t n = 0;
         copy_engine_dir(origin);
@@ -224,8 +239,8 @@ T_TEST("flipped bits in data files are never served")
         t_checkf(is_detected || d.docs_ok == DOCS, "offset %zu of %s: %zu documents", at, path,
                  d.docs_ok);
     }
-    t_note("%zu of 60 flips were in something that is read", detected);
-    t_check(detected > 30);
+    t_note("%zu of 30 flips were in something that is read", detected);
+    t_check(detected > 15);
 }
 
 T_TEST("a missing data file refuses to open")
@@ -277,11 +292,11 @@ T_TEST("damage inside the journal refuses to open, damage to its last group does
     rng_init(&rng, t_seed() + 1);
     fill(0);
     unsigned origin = suite_dir_count;
-    for (size_t i = 0; i < 48; i++) {
+    for (size_t i = 0; i < 24; i++) {
         copy_engine_dir(origin);
         /* Zeros: a block that never reached the disk. */
         bool zeros = i % 2 == 0;
-        size_t block = i < 4 ? 0 : i < 12 ? DOCS : 1 + rng_below(&rng, DOCS - 1);
+        size_t block = i < 4 ? 0 : i < 10 ? DOCS : 1 + rng_below(&rng, DOCS - 1);
         damage_block(block, zeros);
         struct damage d = inspect();
         t_checkf(d.is_refused == (block != DOCS), "block %zu, %s", block, zeros ? "zeros" : "bit");
@@ -302,7 +317,7 @@ T_TEST("a journal that is cut or missing refuses to open, but for its last group
     fill(0);
     unsigned origin = suite_dir_count;
     char path[1024];
-    for (size_t i = 0; i < 10; i++) {
+    for (size_t i = 0; i < 5; i++) {
         copy_engine_dir(origin);
         (void)find_file_in("journal", "0", path);
         t_eq_int(truncate(path, (off_t)(DOCS * BLOCK + rng_below(&rng, BLOCK))), 0);
@@ -381,7 +396,6 @@ static void fill_old(void)
     rocksdb_column_family_handle_t *tables[KV_TABLE_COUNT];
     char *message = NULL;
     struct old_store old = {.write = rocksdb_writeoptions_create()};
-    rocksdb_writeoptions_set_sync(old.write, 1);
     old.db = rocksdb_open_column_families(setup.db, data, KV_TABLE_COUNT, rocks_setup_names,
                                           (const rocksdb_options_t *const *)setup.table, tables,
                                           &message);
