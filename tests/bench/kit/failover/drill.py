@@ -270,19 +270,20 @@ def _keep_logs(folder, name, options):
 
 
 def failovers(folder, options):
-    """Groups run `together` at a time: mostly they wait for timers, not for the machine."""
+    """Groups run `together` at a time: mostly they wait for timers, not for the machine. Interrupted, it ends every
+    process and returns what was measured until then."""
     relays = Relays()
-    signal.signal(signal.SIGTERM, lambda signum, frame: signal.raise_signal(signal.SIGINT))  # so that all is cleaned up
+    for signum in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with the former ignored
+        signal.signal(signum, signal.default_int_handler)
     todo = groups(options)
-    ret = {"together": min(options.together, max(len(todo), 1)), "groups": {}}
     pool = concurrent.futures.ThreadPoolExecutor(options.together)
+    futures = {g[0]: pool.submit(Group(folder / f"g{i}", relays, g, options).run) for i, g in enumerate(todo)}
     try:
-        futures = {pool.submit(Group(folder / f"g{i}", relays, g, options).run): g[0] for i, g in enumerate(todo)}
-        for done in concurrent.futures.as_completed(futures):
-            ret["groups"][futures[done]] = done.result()
-    finally:
+        concurrent.futures.wait(futures.values())
+    except KeyboardInterrupt:
+        note("  interrupted: ending what runs")
         interrupted.set()
-        pool.shutdown(cancel_futures=True)
-        relays.end()
-    ret["groups"] = {g[0]: ret["groups"][g[0]] for g in todo if g[0] in ret["groups"]}
-    return ret
+    pool.shutdown(cancel_futures=True)
+    relays.end()
+    return {"together": max(1, min(options.together, len(todo))),
+            "groups": {name: f.result() for name, f in futures.items() if not f.cancelled()}}
