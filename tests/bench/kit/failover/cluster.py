@@ -99,12 +99,14 @@ interrupted = threading.Event()  # whoever waits gives up
 
 
 def until(what, holds, limit_s, every=0.1):
+    """What holds() returned first that is not false; an exception of the usual kinds counts as not yet."""
     end = time.monotonic() + limit_s
     last = None
     while True:
         try:
-            if holds():
-                return
+            found = holds()
+            if found or isinstance(found, set):
+                return found
             last = None
         except (BenchError, OSError, ValueError, KeyError, TypeError, IndexError, subprocess.TimeoutExpired) as e:
             last = e

@@ -121,7 +121,7 @@ class Fault:
 def one(cluster, kind, run):
     """One failover. What could not be measured is None in it; BenchError: it could not be carried out."""
     until(f"{cluster.name}: is healthy", getattr(cluster, "is_ready", cluster.is_healthy), cluster.limit_s + 30)
-    old = cluster.writer()
+    old = until(f"{cluster.name}: somebody writes", cluster.writer, cluster.limit_s)
     client = LoadClient(cluster, run)
     fault = Fault(cluster, kind, old)
     try:
@@ -140,8 +140,9 @@ def one(cluster, kind, run):
         fault.end()
     if fault.error and not took_over:
         raise BenchError(str(fault.error))
-    until(f"{cluster.name}: somebody writes", cluster.writer, cluster.limit_s)
-    row = {**book.times(writes, at, old), **book.counts(writes, cluster.ids(run), cluster.given_back(run))}
+    ids, given_back = (until(f"{cluster.name}: what is left can be read", lambda read=read: read(run), cluster.limit_s)
+                       for read in (cluster.ids, cluster.given_back))
+    row = {**book.times(writes, at, old), **book.counts(writes, ids, given_back)}
     row["rejoin_ms"] = book.ms(back - (at if kind == "graceful" else healed)) if back else None
     row["stall_ms"] = book.ms(stall)
     return row
