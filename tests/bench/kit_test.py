@@ -142,7 +142,7 @@ def _():
        ["holdfast wan synchronous", "patroni lowest asynchronous", "patroni lowest synchronous"])
     o.without = ["patroni"]
     eq([g[0] for g in drill.groups(o)], ["holdfast wan synchronous"])
-    eq([drill.repeats_of(t, o) for t in ("default", "documented", "lowest", "lan", "wan")], [3, 3, 5, 20, 20])
+    eq([drill.repeats_of(t, o) for t in ("default", "documented", "lowest", "lan", "wan")], [3, 3, 5, 20, 10])
 
 
 @tap.test("a data directory's pid file counts only while its server runs")
