@@ -3,7 +3,8 @@ left alone: the `postgres` that it starts is a script of ours that says 127.0.0.
 import getpass
 import os
 
-from kit.failover.cluster import (BIN, NAMES, PSYCOPG2, USER, PostgresCluster, kill_and_wait, make_folder, of_session, sql, until)
+from kit.failover.cluster import (BIN, NAMES, PSYCOPG2, USER, PostgresCluster, kill_and_wait, make_folder,
+                                  of_session, sql, until)
 from kit.system import BenchError, Process, free_ports, run_quiet
 
 MONITOR = {

@@ -46,8 +46,8 @@ def _row(name, c):
     odd = [f"{c[key]} {what}" for key, what in TROUBLE if c.get(key)]
     p99 = c["rto_ms"]["p99"] if c["rto_ms"] else None
     return [mode, f"{subject} {timers}", ", ".join([str(c["repeats"])] + odd), band(c["rto_ms"]), whole(p99),
-            band(c["client_rto_ms"]), band(c["old_writer_ms"]), band(c["both_ms"]), band(c["rejoin_ms"]), whole(c["acked"]), whole(c["lost"]),
-            whole(c["given_back"]), whole(c["worst_away"]), whole(c["stall_ms"] and c["stall_ms"]["max"])]
+            band(c["client_rto_ms"]), band(c["old_writer_ms"]), band(c["both_ms"]), band(c["rejoin_ms"]),
+            whole(c["acked"]), whole(c["lost"]), whole(c["given_back"]), whole(c["worst_away"]), whole(c["stall_ms"] and c["stall_ms"]["max"])]
 
 
 HEAD = ["replication", "subject", "repeats", "new writer", "p99", "client's gap", "old writer until", "two writers",

@@ -6,7 +6,8 @@ import shutil
 import urllib.error
 import urllib.request
 
-from kit.failover.cluster import (BIN, NAMES, PSYCOPG2, USER, PostgresCluster, kill_and_wait, make_folder, of_session, until)
+from kit.failover.cluster import (BIN, NAMES, PSYCOPG2, USER, PostgresCluster, kill_and_wait, make_folder,
+                                  of_session, until)
 from kit.system import BenchError, Process, accepts, free_ports, run_quiet, wait_for
 
 TIMERS = {
@@ -84,7 +85,8 @@ class Patroni(PostgresCluster):
                 "dcs": f"etcd {run_quiet(['etcd', '--version']).split()[2]} x1 (v3), no fault concerns it",
                 **{k: f"{v} s" for k, v in t.items()},
                 "synchronous_mode": "on, strict" if self.mode == "synchronous" else "off",
-                "use_pg_rewind": "on", "basebackup": "checkpoint fast", "watchdog": "off (default)", "failsafe_mode": "off (default)",
+                "use_pg_rewind": "on", "basebackup": "checkpoint fast", "watchdog": "off (default)",
+                "failsafe_mode": "off (default)",
                 "maximum_lag_on_failover": "1 MiB (default)"}
 
     def agent_version(self):
