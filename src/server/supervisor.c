@@ -26,6 +26,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "net/sockets.h"
+#include "server/frozen.h"
 
 enum { ENV_MAX = 512, WATCH_PERIOD_MS = 50 };
 
@@ -51,6 +52,10 @@ struct sup_child {
     usec retire_until; /* then it is killed */
     usec started_us;
     usec heard_us; /* last sign of life */
+    /* Silent for half of kill_ms: it is looked at from then on (frozen.h). */
+    usec looked_us;     /* 0: not yet */
+    unsigned frozen_ms; /* counted since */
+    struct frozen_look look;
     unsigned backoff_ms;
     struct loop_timer *restart;
 };
@@ -166,6 +171,7 @@ static void child_start(void *ctx)
     c->is_killed_for_silence = false;
     c->started_us = loop_now(s->loop);
     c->heard_us = c->started_us;
+    c->looked_us = 0;
     LOG_INFO("supervisor", "child_started", "child=%s pid=%d", c->name, (int)forked);
     if (s->ev.started) {
         s->ev.started(s->ev.ctx, c);
@@ -305,6 +311,7 @@ static void child_heard(struct sup_child *c, struct str text)
 {
     struct supervisor *s = c->sup;
     c->heard_us = loop_now(s->loop);
+    c->looked_us = 0;
     if (c->is_silent) {
         c->is_silent = false;
         LOG_WARN("supervisor", "child_moves_again", "child=%s", c->name);
@@ -353,6 +360,25 @@ static void on_notify(void *ctx)
     }
 }
 
+/* Whether a child that was silent for so long has also been found frozen for long enough. Silence of
+ * half the limit is believed; the other half has to be seen, look by look. */
+static bool is_frozen(struct sup_child *c, usec now, uint64_t quiet_ms)
+{
+    struct frozen_look look;
+    if (quiet_ms <= c->kill_ms / 2 || !frozen_look_at(c->pid, &look)) {
+        return false; /* one that is gone will be reaped */
+    }
+    if (c->looked_us == 0) {
+        c->frozen_ms = 0;
+    } else {
+        c->frozen_ms += frozen_count(&c->look, &look, (now - c->looked_us) / 1000);
+    }
+    c->looked_us = now;
+    c->look = look;
+    return quiet_ms > c->kill_ms &&
+           (c->frozen_ms >= c->kill_ms - c->kill_ms / 2 || quiet_ms / FROZEN_PATIENCE > c->kill_ms);
+}
+
 static void on_watch(void *ctx)
 {
     struct supervisor *s = ctx;
@@ -376,7 +402,7 @@ static void on_watch(void *ctx)
                 s->ev.silent(s->ev.ctx, c, true);
             }
         }
-        if (c->kill_ms > 0 && quiet_ms > c->kill_ms && !c->is_killed_for_silence) {
+        if (c->kill_ms > 0 && !c->is_killed_for_silence && is_frozen(c, now, quiet_ms)) {
             /* Its clients hang on open connections that only its end can break. */
             c->is_killed_for_silence = true;
             LOG_ERROR("supervisor", "child_killed", "child=%s reason=frozen quiet_ms=%" PRIu64,

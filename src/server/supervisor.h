@@ -40,7 +40,8 @@ struct sup_spec {
     size_t fd_count;
     const char *log_path; /* appended to; NULL = our stderr */
     unsigned watchdog_ms; /* silence that means frozen; 0 = not watched */
-    unsigned kill_ms;     /* silence after which it is killed; 0 = never */
+    unsigned kill_ms;     /* silence after which it is killed, unless it waits for a CPU (frozen.h);
+                             0 = never */
     void *user;
 };
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,34 @@ static void report(const char *file)
     buf_done(&b);
 }
 
+/* Runs on the first CPU that it may use, behind everybody else there when `is_last`. */
+static void share_one_cpu(bool is_last)
+{
+    cpu_set_t mine;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    size_t cpu = 0;
+    if (sched_getaffinity(0, sizeof(mine), &mine) != 0) {
+        _exit(97);
+    }
+    while (!CPU_ISSET(cpu, &mine)) {
+        cpu++;
+    }
+    CPU_SET(cpu, &one);
+    struct sched_param none = {0};
+    if (sched_setaffinity(0, sizeof(one), &one) != 0 ||
+        (is_last && sched_setscheduler(0, SCHED_IDLE, &none) != 0)) {
+        _exit(96);
+    }
+}
+
+/* Half a second of CPU. */
+static void work(void)
+{
+    while (!was_asked && clock() < CLOCKS_PER_SEC / 2) {
+    }
+}
+
 /* --child HOW [FILE] */
 static int child_main(int argc, char **argv)
 {
@@ -83,6 +112,10 @@ static int child_main(int argc, char **argv)
         notify_send("STATUS=still reading");
     } else {
         notify_send("READY=1");
+    }
+    if (strcmp(how, "starves") == 0) {
+        share_one_cpu(/* is_last= */ true);
+        work();
     }
     for (int i = 0; !was_asked && i < 3000; i++) {
         struct timespec t = {.tv_nsec = 10000000};
@@ -388,6 +421,44 @@ T_TEST("a child that stays silent is killed after its time and started again")
     loop_until(w.loop, enough);
     t_eq_cstr(w.how, "signal 9");
     t_check(!sup_child_is_silent(c));
+    teardown();
+}
+
+/* The child has the lowest class on a CPU that two others use up: it wants to run, hardly ever does, and
+ * gives no sign of life meanwhile. Stopped, it is frozen. */
+T_TEST("a silent child that waits for a CPU is not taken for frozen; stopped it is")
+{
+    pid_t hogs[2];
+    for (unsigned i = 0; i < 2; i++) {
+        hogs[i] = fork();
+        if (hogs[i] == 0) {
+            share_one_cpu(/* is_last= */ false);
+            for (volatile unsigned n = 0;; n++) {
+            }
+        }
+    }
+    setup();
+    struct sup_child *c =
+        add("starves", NULL, (struct sup_spec){.watchdog_ms = 50, .kill_ms = 400});
+    supervisor_start(c);
+    w.want_ready = 1;
+    w.want_silent = 1;
+    loop_until(w.loop, enough);
+    loop_for_ms(w.loop, 1600); /* four times the limit */
+    for (unsigned i = 0; i < 2; i++) {
+        t_check(kill(hogs[i], SIGKILL) == 0);
+        t_eq_int(waitpid(hogs[i], NULL, 0), hogs[i]);
+    }
+    struct sched_param none = {0};
+    /* Not everybody may do that; it only takes longer without. */
+    (void)sched_setscheduler(sup_child_pid(c), SCHED_OTHER, &none);
+    w.want_moving = 1; /* only now: even a SIGKILL takes effect when there is a CPU for it */
+    loop_until(w.loop, enough);
+    t_eq_u64(w.stopped, 0);
+    t_check(kill(sup_child_pid(c), SIGSTOP) == 0);
+    w.want_stopped = 1;
+    loop_until(w.loop, enough);
+    t_eq_cstr(w.how, "signal 9");
     teardown();
 }
 
