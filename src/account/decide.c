@@ -526,13 +526,22 @@ bool decide_may_evict(const struct region *r, region_id id)
     return r->rec->auto_failover || is_minority_of_q(r, id);
 }
 
-/* At Strong writes wait for a region that has been silent for so long that its read lease is over: it
+/* Until when a region is known to have heard us: what it says by itself proves only the way from it. */
+static usec answered_until_us(const struct region *r, region_id id, const struct repl_lag *lag)
+{
+    usec at =
+        r->members[id].answered_us > lag->acked_us ? r->members[id].answered_us : lag->acked_us;
+    at = at > r->role_since_us ? at : r->role_since_us;
+    return at > r->awake_since_us ? at : r->awake_since_us;
+}
+
+/* At Strong writes wait for a region that has not answered for so long that its read lease is over: it
  * serves nothing, and nobody has to wait for it any longer. */
-static bool holds_up(const struct region *r, const struct repl_lag *lag, usec heard_us)
+static bool holds_up(const struct region *r, const struct repl_lag *lag, usec answered_us)
 {
     const struct region_timers *t = &r->cfg.timers;
     return record_write_level(r->rec) == CONSISTENCY_STRONG && lag->since_us != 0 &&
-           region_now(r) >= lease_expired_at(heard_us, t->read_lease_ms, t->wait_margin_ms);
+           region_now(r) >= lease_expired_at(answered_us, t->read_lease_ms, t->wait_margin_ms);
 }
 
 /* For how long a region has lacked its oldest missing entry, as far as this process was there to see. */
@@ -577,15 +586,14 @@ static enum rule evict_rule(const struct region *r, region_id id)
     }
     struct repl_lag lag;
     repl_lag(r->repl, id, &lag);
-    usec heard = lag.heard_us > r->role_since_us ? lag.heard_us : r->role_since_us;
-    heard = heard > r->awake_since_us ? heard : r->awake_since_us;
-    if (holds_up(r, &lag, heard)) {
+    usec answered = answered_until_us(r, id, &lag);
+    if (holds_up(r, &lag, answered)) {
         return RULE_EVICT_HOLDS_UP;
     }
     if (is_slow_peer(r, id, &lag)) {
         return RULE_EVICT_SLOW;
     }
-    bool is_silent = region_now(r) - heard >= UNREACHABLE_LEASES * ms(r->cfg.timers.lease_ms);
+    bool is_silent = region_now(r) - answered >= UNREACHABLE_LEASES * ms(r->cfg.timers.lease_ms);
     return is_silent ? RULE_EVICT_SILENT : (enum rule)0;
 }
 

@@ -188,6 +188,9 @@ static void on_ping(struct region *r, region_id from, const struct msg *m)
 
 static void on_pong(struct region *r, region_id from, const struct msg *m)
 {
+    if (m->t <= region_now(r) && m->t > r->members[from].answered_us) {
+        r->members[from].answered_us = m->t;
+    }
     if (r->rec == NULL || from != r->rec->writer || m->generation != r->rec->generation ||
         !m->is_granted || (r->role != ROLE_READER && r->role != ROLE_TAKING) ||
         (r->rec->q_mask & record_mask(r->cfg.self)) == 0 || m->t > region_now(r)) {

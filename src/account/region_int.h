@@ -71,6 +71,7 @@ struct member {
     unsigned reads;   /* newest record format it reads; 0 = no heartbeat seen */
     uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
+    usec answered_us;     /* when the newest of our pings that it has answered was sent */
     usec grant_us;        /* latest time at which it may have been given a read lease */
     coord_rev out_rev;    /* record revision that took it out of Q; 0 = it is in */
     usec lag_ok_since_us; /* its lag has been small since; 0 = it is not */

@@ -752,7 +752,6 @@ void repl_on_frame(struct repl *R, region_id from, struct str frame)
     if (peer == NULL) {
         return;
     }
-    peer->heard_us = R->io.now(R->io.ctx);
     for (;;) {
         arena_reset(&R->msg_arena);
         struct msg m;

@@ -181,7 +181,7 @@ struct repl_lag {
     bool is_streaming; /* every partition is matched */
     uint64_t ops;      /* entries it lacks */
     usec since_us;     /* when the oldest of them was ordered here; 0 = it lacks nothing */
-    usec heard_us;     /* when it last said anything */
+    usec acked_us;     /* when it last acknowledged anything new */
     bool
         has_acked; /* everything acknowledged to clients, by earlier writers too, is durable there */
     bool has_metadata; /* same for partition 0 */

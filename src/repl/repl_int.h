@@ -99,8 +99,8 @@ struct peer {
     size_t slot;
     bool is_up;           /* our outgoing link */
     uint64_t incarnation; /* from its HELLO; 0 = none yet */
-    usec heard_us;
-    struct buf out; /* frame being built */
+    usec acked_us;        /* when it last acknowledged anything new */
+    struct buf out;       /* frame being built */
     struct list ready;
     struct list inflight;
     struct list copying;

@@ -207,6 +207,7 @@ static void note_acked(struct progress *g, struct place durable)
         g->acked = durable.lsn;
         g->acked_ord = durable.ord;
         g->progress_us = p->repl->io.now(p->repl->io.ctx);
+        g->peer->acked_us = g->progress_us;
     }
     if (g->acked >= p->tail.lsn) {
         g->lag_since_us = 0;
@@ -528,7 +529,7 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
         *ret = (struct repl_lag){.ops = R->total_ord};
         return;
     }
-    lag.heard_us = peer->heard_us;
+    lag.acked_us = peer->acked_us;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         const struct progress *g = p->progress[peer->slot];
         bool is_copying = !list_is_empty(&g->copying);

@@ -567,6 +567,38 @@ static void slow_peer(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 4);
 }
 
+/* A reader that the writer hears and cannot reach: at Strong writes would wait for it, and at every level
+ * changes of metadata. It has to go, also as the last reader; so has one that is reached and not heard. */
+static void deaf_reader(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    if (variant % 4 >= 2) {
+        nemesis_cut(w, other_than(w, a, b), ~0u, CUT_BOTH, true);
+        pass(w, lease_ms(w) * 3);
+    }
+    /* One connection of the two, so that the other one lives on. */
+    region_id from = variant % 2 == 0 ? a : b;
+    net_clog(w, from, from == a ? b : a, true);
+    pass(w, lease_ms(w) * 6);
+    struct region *r = node_region(w->nodes[a]);
+    const struct account_record *rec = r != NULL ? region_record(r) : NULL;
+    const struct record_region *g = NULL;
+    for (size_t i = 0; rec != NULL && rec->writer == a && i < rec->region_count; i++) {
+        g = rec->regions[i].id == b ? &rec->regions[i] : g;
+    }
+    if (g != NULL && g->state == REGION_ONLINE_READ) {
+        world_fail(w, "health", "a reader that %s the writer is online",
+                   variant % 2 == 0 ? "does not hear" : "is not heard by");
+    }
+    net_heal(w);
+    pass(w, lease_ms(w) * 4);
+}
+
 static void flap_hold(struct world *w, unsigned variant)
 {
     pass(w, 1500);
@@ -945,6 +977,8 @@ static const struct scenario scenarios[] = {
      false, slow_disk},
     {"slow-peer", "a region that is slow to store leaves the strong quorum, when that helps", 8, 3,
      false, slow_peer},
+    {"deaf-reader", "a reader that is cut off in one direction is taken offline", 12, 3, false,
+     deaf_reader},
     {"region-added", "a region joins under load, whoever stops on the way", 72, 3, false,
      region_added},
     {"region-removed", "a region leaves without a stale read, whether it knows or not", 32, 3,
