@@ -239,6 +239,7 @@ class Up:
         if consistency:
             self.args += ["--consistency", consistency]
         self.process = None
+        self.keep = False  # the directory stays, for whoever looks into a failure
         self.lock = threading.Lock()
         if start:
             self.start()
@@ -316,7 +317,8 @@ class Up:
                 self.logs()
         finally:
             self.kill_all()
-            shutil.rmtree(self.dir, ignore_errors=True)
+            if not self.keep:
+                shutil.rmtree(self.dir, ignore_errors=True)
 
     def logs(self, lines=25):
         comment("---- up ----\n" + tail(self.dir / "up.log", lines))
