@@ -4,12 +4,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "coord/server.h"
 #include "net/loop.h"
 #include "net/proxy.h"
@@ -276,6 +280,49 @@ static enum err confirm_server_stop(const struct region_server_opts *o, struct e
     return confirm_stop(&co, ei);
 }
 
+static enum err read_overrides(const struct conf *c, struct peer_overrides *ret, struct errinfo *ei)
+{
+    ASSERT(conf_list_count(c, PROC_PEER_OVERRIDE) <= ARRAY_COUNT(ret->items)); /* CONF_LIST_MAX */
+    ret->count = 0;
+    for (unsigned i = 0; i < conf_list_count(c, PROC_PEER_OVERRIDE); i++) {
+        struct str item = conf_list_item(c, PROC_PEER_OVERRIDE, i);
+        struct str region = STR_NONE;
+        struct str addr = STR_NONE;
+        if (!str_split(item, '=', &region, &addr) || region.n >= sizeof(ret->items[i].region) ||
+            addr.n == 0 || addr.n >= sizeof(ret->items[i].addr)) {
+            err_set(ei, ERR_CONFIG, "bad peer-override '" STR_FMT "'", STR_ARG(item));
+            err_hint(ei, "NAME=HOST:PORT");
+            return ERR_CONFIG;
+        }
+        (void)snprintf(ret->items[i].region, sizeof(ret->items[i].region), STR_FMT,
+                       STR_ARG(region));
+        (void)snprintf(ret->items[i].addr, sizeof(ret->items[i].addr), STR_FMT, STR_ARG(addr));
+        ret->count++;
+    }
+    return OK;
+}
+
+/* The file may have been written anew since we started. */
+static bool overrides_again(void *ctx, struct peer_overrides *ret)
+{
+    const struct process *p = ctx;
+    struct conf *c = conf_new(process_rows, PROC_ROW_COUNT);
+    struct peer_overrides *fresh = MEM_NEW(struct peer_overrides);
+    struct errinfo ei = {0};
+    enum err err = conf_load_file(c, conf_cstr(p->conf, PROC_CONFIG), &ei);
+    if (err == OK) {
+        err = read_overrides(c, fresh, &ei);
+    }
+    if (err == OK) {
+        *ret = *fresh;
+    } else {
+        LOG_WARN("server", "overrides_not_read", "error=\"%s\"", ei.message);
+    }
+    mem_free(fresh);
+    conf_free(c);
+    return err == OK;
+}
+
 enum err process_server(struct process *p, struct errinfo *ei)
 {
     const struct conf *c = p->conf;
@@ -317,17 +364,10 @@ enum err process_server(struct process *p, struct errinfo *ei)
         err_hint(ei, "lan or wan, the same in every process");
         return ERR_CONFIG;
     }
-    for (unsigned i = 0; i < conf_list_count(c, PROC_PEER_OVERRIDE); i++) {
-        struct str item = conf_list_item(c, PROC_PEER_OVERRIDE, i);
-        struct str addr = STR_NONE;
-        if (!str_split(item, '=', &o.overrides[i].region, &addr) || addr.n == 0 ||
-            addr.n >= sizeof(o.overrides[i].addr)) {
-            err_set(ei, ERR_CONFIG, "bad peer-override '" STR_FMT "'", STR_ARG(item));
-            err_hint(ei, "NAME=HOST:PORT");
-            return ERR_CONFIG;
-        }
-        memcpy(o.overrides[i].addr, addr.p, addr.n);
-        o.override_count++;
+    TRY(read_overrides(c, &o.overrides, ei));
+    if (o.has_drill_faults && conf_str(c, PROC_CONFIG).n > 0) {
+        o.overrides_again = overrides_again;
+        o.overrides_ctx = p;
     }
     TRY(process_socket(p, "http", process_listen_addr(p, p->role), &o.http_fd, ei));
     TRY(process_socket(p, "peer", conf_cstr(c, PROC_LISTEN_PEER), &o.peer_fd, ei));
@@ -443,10 +483,59 @@ static enum err add_links(const struct process *p, struct proxy *proxy, struct e
     return OK;
 }
 
+struct offers {
+    struct proxy *proxy;
+    int fd; /* -1: no more links while we run */
+};
+
+/* Links of regions that join: "NAME HOST:PORT", each with its listening socket, so that no two of
+ * them are read at once. */
+static void on_link_offered(void *ctx)
+{
+    const struct offers *o = ctx;
+    for (;;) {
+        char text[PROXY_NAME_SIZE + 128];
+        union {
+            char bytes[CMSG_SPACE(sizeof(int))];
+            struct cmsghdr align;
+        } control;
+        struct iovec iov = {text, sizeof(text) - 1};
+        struct msghdr msg = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+        ssize_t n = recvmsg(o->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n <= 0) {
+            return;
+        }
+        text[n] = '\0';
+        int fd = -1;
+        const struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+        if (h != NULL && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
+            memcpy(&fd, CMSG_DATA(h), sizeof(fd));
+        }
+        char *upstream = strchr(text, ' ');
+        struct errinfo ei = {0};
+        if (upstream != NULL && fd >= 0) {
+            *upstream = '\0';
+            /* ERR_EXISTS: we were started with it, after it was offered to the process before us. */
+            if (proxy_rule_add(o->proxy, text, fd, upstream + 1, &ei) != OK) {
+                LOG_WARN("proxy", "link_not_added", "link=%s error=\"%s\"", text, ei.message);
+            }
+        }
+        if (fd >= 0) {
+            (void)close(fd); /* the rule has its own duplicate */
+        }
+    }
+}
+
 enum err process_proxy(struct process *p, struct errinfo *ei)
 {
     struct loop *loop = loop_new();
     struct proxy *proxy = proxy_new(loop);
+    struct offers offers = {proxy, inherited(p, "links")};
+    struct loop_fd *watch =
+        offers.fd >= 0 ? loop_fd_new(loop, offers.fd, on_link_offered, &offers) : NULL;
     int control = -1;
     enum err err = add_links(p, proxy, ei);
     if (err == OK) {
@@ -458,6 +547,9 @@ enum err process_proxy(struct process *p, struct errinfo *ei)
         loop_on_signal(loop, SIGINT, on_loop_end, loop);
         notify_send("READY=1");
         loop_run(loop);
+    }
+    if (watch != NULL) {
+        loop_fd_free(watch);
     }
     proxy_free(proxy);
     loop_free(loop);

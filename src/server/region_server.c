@@ -79,6 +79,7 @@ struct txn_wait {
 
 struct server {
     const struct region_server_opts *opts;
+    struct peer_overrides overrides; /* as last read */
     struct loop *loop;
     struct coord_client *coord;
     struct engine *engine;
@@ -514,14 +515,26 @@ static void hello_text(const struct server *s, char *ret, size_t size)
                    s->opts->account, s->self, s->incarnation);
 }
 
-static const char *peer_addr(const struct server *s, const struct record_region *r)
+static const char *override_of(const struct server *s, const struct record_region *r)
 {
-    for (size_t i = 0; i < s->opts->override_count; i++) {
-        if (str_eq_nocase(s->opts->overrides[i].region, str_of(r->name))) {
-            return s->opts->overrides[i].addr;
+    for (size_t i = 0; i < s->overrides.count; i++) {
+        if (str_eq_nocase(str_of(s->overrides.items[i].region), str_of(r->name))) {
+            return s->overrides.items[i].addr;
         }
     }
-    return r->peer_addr;
+    return NULL;
+}
+
+/* A region that joined while we ran has its link in the configuration before it has an address in the
+ * record: the supervisor writes them in this order. */
+static const char *peer_addr(struct server *s, const struct record_region *r)
+{
+    const char *found = override_of(s, r);
+    if (found == NULL && s->opts->overrides_again != NULL &&
+        s->opts->overrides_again(s->opts->overrides_ctx, &s->overrides)) {
+        found = override_of(s, r);
+    }
+    return found != NULL ? found : r->peer_addr;
 }
 
 /* Not at once: that a link goes down must not be told from inside the core. */
@@ -930,6 +943,7 @@ enum err region_server_run(const struct region_server_opts *opts, struct errinfo
 {
     struct server *s = MEM_NEW(struct server);
     s->opts = opts;
+    s->overrides = opts->overrides;
     s->loop = loop_new();
     s->incarnation = own_incarnation();
     map_init(&s->seen);

@@ -14,6 +14,15 @@
 
 enum { SERVER_PEERS_MAX = 64 /* ids of regions, also of those that left */ };
 
+/* "west" -> "127.0.0.1:4000": reach that peer here instead of at its own address. */
+struct peer_overrides {
+    size_t count;
+    struct {
+        char region[64];
+        char addr[128];
+    } items[SERVER_PEERS_MAX];
+};
+
 struct region_server_opts {
     const char *account;
     const char *region;
@@ -35,12 +44,11 @@ struct region_server_opts {
     bool has_drill_faults;
     int http_fd;
     int peer_fd;
-    /* "west" -> "127.0.0.1:4000": reach that peer here instead of at its own address. */
-    size_t override_count;
-    struct {
-        struct str region;
-        char addr[128];
-    } overrides[SERVER_PEERS_MAX];
+    struct peer_overrides overrides;
+    /* With drill faults: reads them again, for a region that joined since. NULL: they never change.
+     * False, with *ret untouched: they cannot be read. On the loop's thread. */
+    bool (*overrides_again)(void *ctx, struct peer_overrides *ret);
+    void *overrides_ctx;
 };
 
 /* Runs until SIGTERM or SIGINT. */

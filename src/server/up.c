@@ -407,6 +407,52 @@ enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port
     return err;
 }
 
+static const struct up_proxy *find_proxy(const struct up *up, size_t from, size_t to)
+{
+    for (size_t i = 0; i < up->proxy_count; i++) {
+        if (up->proxies[i].from == from && up->proxies[i].to == to) {
+            return &up->proxies[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err open_link(struct up *up, size_t from, size_t to, struct errinfo *ei)
+{
+    struct up_proxy *p = &up->proxies[up->proxy_count];
+    bool is_coord = to == TO_COORDINATOR;
+    char name[sizeof(p->name)];
+    (void)snprintf(name, sizeof(name), "%s>%s", up->regions[from].name,
+                   is_coord ? "coordinator" : up->regions[to].name);
+    memcpy(p->name, name, sizeof(name));
+    p->from = from;
+    p->to = to;
+    p->upstream_port = is_coord ? up->coord_port : up->regions[to].peer_port;
+    /* By number: a link that refuses for a while keeps its port. */
+    TRY(up_listen(up, 0, &p->fd, &p->port, ei));
+    (void)close(p->fd);
+    TRY(up_listen(up, p->port, &p->fd, &p->port, ei));
+    up->proxy_count++;
+    return OK;
+}
+
+/* From a region to the coordinator, and both ways to all that have their sockets. Again: nothing. */
+static enum err open_links_of(struct up *up, size_t i, struct errinfo *ei)
+{
+    if (find_proxy(up, i, TO_COORDINATOR) != NULL) {
+        return OK;
+    }
+    TRY(open_link(up, i, TO_COORDINATOR, ei));
+    for (size_t other = 0; other < up->region_count; other++) {
+        bool is_there = other != i && find_proxy(up, other, TO_COORDINATOR) != NULL;
+        if (is_there) {
+            TRY(open_link(up, i, other, ei));
+            TRY(open_link(up, other, i, ei));
+        }
+    }
+    return OK;
+}
+
 static enum err open_sockets(struct up *up, struct errinfo *ei)
 {
     TRY(up_listen(up, up->opts.port, &up->global_fd, &up->opts.port, ei));
@@ -429,37 +475,33 @@ static enum err open_sockets(struct up *up, struct errinfo *ei)
                        UP_PROXY_REGIONS_MAX, members);
     }
     TRY(up_listen(up, 0, &up->control_fd, &up->control_port, ei));
-    for (size_t from = 0; from < up->region_count; from++) {
-        for (size_t to = 0; to <= up->region_count; to++) {
-            bool is_there = up->regions[from].is_member &&
-                            (to == up->region_count || up->regions[to].is_member);
-            if (from == to || !is_there) {
-                continue;
-            }
-            struct up_proxy *p = &up->proxies[up->proxy_count++];
-            bool is_coord = to == up->region_count;
-            (void)snprintf(p->name, sizeof(p->name), "%s>%s", up->regions[from].name,
-                           is_coord ? "coordinator" : up->regions[to].name);
-            p->from = from;
-            p->to = to;
-            p->upstream_port = is_coord ? up->coord_port : up->regions[to].peer_port;
-            /* By number: a link that refuses for a while keeps its port. */
-            TRY(up_listen(up, 0, &p->fd, &p->port, ei));
-            (void)close(p->fd);
-            TRY(up_listen(up, p->port, &p->fd, &p->port, ei));
+    for (size_t i = 0; i < up->region_count; i++) {
+        if (up->regions[i].is_member) {
+            TRY(open_links_of(up, i, ei));
         }
     }
     return OK;
 }
 
-static const struct up_proxy *find_proxy(const struct up *up, size_t from, size_t to)
+/* fd -1: none goes with it. False: it was not sent. */
+static bool send_with_fd(int to, const char *text, size_t n, int fd)
 {
-    for (size_t i = 0; i < up->proxy_count; i++) {
-        if (up->proxies[i].from == from && up->proxies[i].to == to) {
-            return &up->proxies[i];
-        }
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {(char *)(uintptr_t)text, n}; /* sendmsg does not write to it */
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (fd >= 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(h), &fd, sizeof(int));
     }
-    return NULL;
+    return sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
 }
 
 /* ---- configuration of the processes ---- */
@@ -513,35 +555,90 @@ static enum err add_child(struct up *up, const char *role, const char *name, str
     return OK;
 }
 
+static void conf_server(struct up *up, size_t i, struct buf *b)
+{
+    const struct up_region *r = &up->regions[i];
+    const struct up_proxy *to_coord = find_proxy(up, i, TO_COORDINATOR);
+    conf_common(up, b, to_coord ? to_coord->port : up->coord_port);
+    buf_printf(b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
+               up->opts.engine);
+    buf_printf(b, "disk-reserve = %" PRIu64 "\nlog-budget = %" PRIu64 "\n",
+               up->opts.disk_reserve_size, up->opts.log_budget_size);
+    buf_printf(b, "session-after-loss = %s\n",
+               up->opts.rejects_lost_sessions ? "reject" : "accept");
+    buf_printf(b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
+               up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
+    buf_printf(b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
+    conf_tls(up, b);
+    const char *sep = "peer-override = ";
+    for (size_t to = 0; to < up->region_count; to++) {
+        const struct up_proxy *p = find_proxy(up, i, to);
+        if (p) {
+            buf_printf(b, "%s%s=127.0.0.1:%u", sep, up->regions[to].name, p->port);
+            sep = ",";
+        }
+    }
+    buf_add_char(b, '\n');
+}
+
 enum err up_add_server(struct up *up, size_t i, struct errinfo *ei)
 {
     struct up_region *r = &up->regions[i];
     struct buf b;
     buf_init(&b, 64 << 10);
-    const struct up_proxy *to_coord = find_proxy(up, i, up->region_count);
-    conf_common(up, &b, to_coord ? to_coord->port : up->coord_port);
-    buf_printf(&b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
-               up->opts.engine);
-    buf_printf(&b, "disk-reserve = %" PRIu64 "\nlog-budget = %" PRIu64 "\n",
-               up->opts.disk_reserve_size, up->opts.log_budget_size);
-    buf_printf(&b, "session-after-loss = %s\n",
-               up->opts.rejects_lost_sessions ? "reject" : "accept");
-    buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
-               up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
-    buf_printf(&b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
-    conf_tls(up, &b);
-    const char *sep = "peer-override = ";
-    for (size_t to = 0; to < up->region_count; to++) {
-        const struct up_proxy *p = find_proxy(up, i, to);
-        if (p) {
-            buf_printf(&b, "%s%s=127.0.0.1:%u", sep, up->regions[to].name, p->port);
-            sep = ",";
-        }
-    }
-    buf_add_char(&b, '\n');
+    conf_server(up, i, &b);
     struct sup_fd fds[] = {{r->http_fd, "http"}, {r->peer_fd, "peer"}};
     enum err err = add_child(up, "server", r->name, &b, fds, 2, true, r, &r->child, ei);
     buf_done(&b);
+    return err;
+}
+
+static void conf_proxy(const struct up *up, struct buf *b)
+{
+    buf_printf(b, "log-level = %s\nlinks = ", up->opts.log_level);
+    for (size_t i = 0; i < up->proxy_count; i++) {
+        const struct up_proxy *p = &up->proxies[i];
+        buf_printf(b, "%s%s=127.0.0.1:%u", i > 0 ? "," : "", p->name, p->upstream_port);
+    }
+    buf_add_char(b, '\n');
+}
+
+/* The running proxy is handed the socket; the next one finds it in its configuration. */
+static void offer_link(struct up *up, const struct up_proxy *p)
+{
+    char text[sizeof(p->name) + 32];
+    int n = snprintf(text, sizeof(text), "%s 127.0.0.1:%u", p->name, p->upstream_port);
+    sup_child_add_fd(up->proxy, &(struct sup_fd){p->fd, p->name});
+    if (!send_with_fd(up->proxy_offers[0], text, (size_t)n, p->fd)) {
+        LOG_WARN("up", "proxy_not_told", "link=%s", p->name);
+    }
+}
+
+enum err up_add_links(struct up *up, size_t i, struct errinfo *ei)
+{
+    if (up->proxy_count + 2 * up->region_count + 2 > SUP_FDS_MAX) {
+        LOG_WARN("up", "region_not_proxied", "region=%s", up->regions[i].name);
+        return OK; /* more sockets than a process can be handed: its links are direct */
+    }
+    size_t first = up->proxy_count;
+    TRY(open_links_of(up, i, ei));
+    struct buf b;
+    char path[PATH_SIZE];
+    buf_init(&b, 64 << 10);
+    conf_proxy(up, &b);
+    enum err err = write_conf(up, "proxy", &b, path, ei);
+    /* Before the record has the new region's address: a server that sees that looks here. */
+    for (size_t k = 0; k < up->region_count && err == OK; k++) {
+        if (k != i && up->regions[k].child != NULL) {
+            buf_clear(&b);
+            conf_server(up, k, &b);
+            err = write_conf(up, up->regions[k].name, &b, path, ei);
+        }
+    }
+    buf_done(&b);
+    for (size_t k = first; k < up->proxy_count && err == OK; k++) {
+        offer_link(up, &up->proxies[k]);
+    }
     return err;
 }
 
@@ -607,18 +704,16 @@ static enum err add_children(struct up *up, struct errinfo *ei)
     TRY_GOTO(add_servers(up, ei), out);
 
     if (up->opts.has_fault_proxy) {
-        struct sup_fd proxy_fds[PROXIES_MAX + 1];
-        buf_clear(&b);
-        buf_printf(&b, "log-level = %s\nlinks = ", up->opts.log_level);
-        proxy_fds[0] = (struct sup_fd){up->control_fd, "control"};
+        struct sup_fd proxy_fds[PROXIES_MAX + 2];
+        size_t count = 0;
+        proxy_fds[count++] = (struct sup_fd){up->control_fd, "control"};
+        proxy_fds[count++] = (struct sup_fd){up->proxy_offers[1], "links"};
         for (size_t i = 0; i < up->proxy_count; i++) {
-            const struct up_proxy *p = &up->proxies[i];
-            buf_printf(&b, "%s%s=127.0.0.1:%u", i > 0 ? "," : "", p->name, p->upstream_port);
-            proxy_fds[i + 1] = (struct sup_fd){p->fd, p->name};
+            proxy_fds[count++] = (struct sup_fd){up->proxies[i].fd, up->proxies[i].name};
         }
-        buf_add_char(&b, '\n');
-        TRY_GOTO(add_child(up, "proxy", "proxy", &b, proxy_fds, up->proxy_count + 1, false, NULL,
-                           &up->proxy, ei),
+        buf_clear(&b);
+        conf_proxy(up, &b);
+        TRY_GOTO(add_child(up, "proxy", "proxy", &b, proxy_fds, count, false, NULL, &up->proxy, ei),
                  out);
     }
 out:
@@ -849,22 +944,7 @@ void up_tell_front(struct up *up, const char *what, const struct up_region *r, i
 {
     char line[RECORD_NAME_MAX + 16];
     int n = snprintf(line, sizeof(line), "%s %s\n", what, r->name);
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {line, (size_t)n};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (with_fd >= 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = sizeof(control.bytes);
-        struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
-        h->cmsg_level = SOL_SOCKET;
-        h->cmsg_type = SCM_RIGHTS;
-        h->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(h), &with_fd, sizeof(int));
-    }
-    if (sendmsg(up->front_control[0], &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != n) {
+    if (!send_with_fd(up->front_control[0], line, (size_t)n, with_fd)) {
         LOG_WARN("up", "front_not_told", "what=%s region=%s", what, r->name);
     }
 }
@@ -1074,7 +1154,8 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     }
     TRY(up_prepare_tls(up, ei));
     TRY(open_sockets(up, ei));
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->front_control) != 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->front_control) != 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up->proxy_offers) != 0) {
         return err_set(ei, ERR_IO, "cannot make a socket pair: errno %d", errno);
     }
     struct sup_events ev = {

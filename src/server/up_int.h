@@ -22,6 +22,7 @@ enum {
     KEY_BYTES = 64,
     ENDPOINT_SIZE = 256, /* as in the record */
     PROXIES_MAX = UP_REGIONS_MAX * UP_REGIONS_MAX,
+    TO_COORDINATOR = UP_REGIONS_MAX, /* struct up_proxy.to */
 };
 
 struct up_region {
@@ -40,7 +41,7 @@ struct up_region {
 struct up_proxy {                       /* one directed link through the fault proxy */
     char name[2 * RECORD_NAME_MAX + 8]; /* "east>west", "east>coordinator" */
     size_t from;
-    size_t to; /* region index, or region_count for the coordinator */
+    size_t to; /* region index, or TO_COORDINATOR */
     int fd;
     unsigned port, upstream_port;
 };
@@ -65,6 +66,7 @@ struct up {
     struct sup_child *coordinator, *front, *proxy;
     struct hosting *hosting; /* NULL when we are hosted ourselves */
     int front_control[2];    /* we write "down NAME" / "up NAME" lines to [0] */
+    int proxy_offers[2];     /* links of regions that join, with their sockets, are sent on [0] */
     struct loop_timer *retry;
     struct loop_timer *again; /* reads the record again and follows it */
     bool is_putting_addresses;
@@ -80,6 +82,8 @@ struct up {
 enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port,
                    struct errinfo *ei) MUST_CHECK;
 enum err up_add_server(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
+/* Puts the links of a region that joins behind the fault proxy and tells everybody. */
+enum err up_add_links(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
 enum err up_save_account(struct up *up, struct errinfo *ei) MUST_CHECK;
 void up_tell_front(struct up *up, const char *what, const struct up_region *r, int with_fd);
 

@@ -2,8 +2,7 @@
  *
  * The record decides; we follow it. A region that joins gets the lowest free port and directory, or
  * its own again when it was here before; the front is handed its socket, to stand in for it. One that
- * left is stopped, its data stay, and the front goes on answering at its address: 403/1008. Links of a
- * region that joins go past the fault proxy until the next start. */
+ * left is stopped, its data stay, and the front goes on answering at its address: 403/1008. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +34,9 @@ static enum err make_server(struct up *up, struct up_region *r, struct errinfo *
 {
     TRY(up_prepare_tls(up, ei)); /* its name has to be in the certificate */
     TRY(up_open_region(up, r, ei));
+    if (up->opts.has_fault_proxy) {
+        TRY(up_add_links(up, (size_t)(r - up->regions), ei));
+    }
     TRY(up_add_server(up, (size_t)(r - up->regions), ei));
     char name[RECORD_NAME_MAX + 8];
     (void)snprintf(name, sizeof(name), "region-%s", r->name);

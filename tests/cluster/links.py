@@ -6,7 +6,7 @@ import time
 from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, pk, until
 
 tap = Tap()
-up = Up(fault_proxy=True, args=["--kill-frozen", "0"])
+up = Up(fault_proxy=True, args=["--kill-frozen", "0"], spare_ports=1)
 tap.cleanup(up.end)
 
 
@@ -180,6 +180,32 @@ def _():
     code, out, err = up.cli("account", "online", writer)
     eq(code, 0, out + err)
     finish(load)
+
+
+@tap.test("a region added while the account runs is behind the proxy, too, and after the proxy's restart")
+def _():
+    c = container("added")
+    load = Writers(up, c, threads=3)
+    load.more(20)
+    code, out, err = up.cli("account", "regions", "add", "south")
+    eq(code, 0, out + err)
+    pid = up.children()["proxy"]
+    for is_again in (False, True):
+        if is_again:
+            os.kill(pid, signal.SIGKILL)
+            until("the proxy runs again", lambda: up.children().get("proxy") not in (None, pid))
+        up.healthy()
+        until("its links are known", lambda: [up.link(n, "cut") for n in (
+            "south>coordinator", "south>east", "east>south", "south>north", "west>south")])
+        until("the cut region is offline", lambda: up.state("south") == "OFFLINE", 15)
+        load.more(20)
+        up.link("*", "pass")
+    up.healthy()
+    load.end()
+    load.check(allow_feed=False)
+    code, out, err = up.cli("account", "regions", "remove", "south")
+    eq(code, 0, out + err)
+    until("it has left", lambda: all(r["name"] != "south" for r in up.show()["regions"]), 15)
 
 
 @tap.test("a reader goes offline and online on request; refusals are said")

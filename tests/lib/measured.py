@@ -69,7 +69,8 @@ class Summary:
         row = {"title": title, "repeats": len(samples), **more, "load_average": os.getloadavg()[0]}
         for key in dict.fromkeys(k for s in samples for k in s):
             values = [s[key] for s in samples if isinstance(s.get(key), (int, float))]
-            row[key] = spread(values) if key.endswith("_ms") else sum(values)
+            if values:
+                row[key] = spread(values) if key.endswith("_ms") else sum(values)
         self.rows.append({**row, "samples": samples})
         SUMMARIES.mkdir(parents=True, exist_ok=True)
         path = SUMMARIES / f"{self.name}.json"
