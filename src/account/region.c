@@ -288,6 +288,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         .commit_ms = cfg->timers.beat_ms,
         .ttl_purge_ms = cfg->timers.ttl_purge_ms,
         .retain_ms = cfg->timers.retain_ms,
+        .copy_docs_max = cfg->copy_docs_max,
         .log_size_max = cfg->log_size_max,
     };
     struct repl_io repl_io = {

@@ -187,6 +187,8 @@ struct region_cfg {
     struct region_timers timers;
     uint64_t seed;           /* jitter */
     uint64_t log_size_max;   /* bytes of log kept for regions that lack it; 0 = no limit */
+    unsigned copy_docs_max;  /* documents in one piece of a full copy; 0 = bound by size only.
+                              * Simulations: small data in many pieces */
     uint64_t log_ops_min;    /* fewer entries than these never cost a region its place */
     size_t pending_size_max; /* bytes of writes accepted and not yet acknowledged; 0 = 64 MiB */
 };

@@ -40,6 +40,9 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
     [MSG_SEED_GET] = "SEED_GET",
     [MSG_SEED_DOCS] = "SEED_DOCS",
     [MSG_SEED_DONE] = "SEED_DONE",
+    [MSG_SEED_FEED] = "SEED_FEED",
+    [MSG_SEED_PIECE] = "SEED_PIECE",
+    [MSG_SEED_GOT] = "SEED_GOT",
 };
 
 const char *msg_type_name(enum msg_type t)
@@ -259,7 +262,7 @@ static void get_doc(struct rd *r, struct arena *a, struct msg_doc *d)
 
 static size_t docs_max(enum msg_type t)
 {
-    return t == MSG_SEED_DOCS ? MSG_SEED_DOCS_MAX : MSG_KEYS_MAX;
+    return t == MSG_SEED_DOCS || t == MSG_SEED_PIECE ? MSG_SEED_DOCS_MAX : MSG_KEYS_MAX;
 }
 
 static void put_docs(struct buf *out, const struct msg *m)
@@ -334,12 +337,60 @@ static enum engine_space get_space(struct rd *r)
     return (enum engine_space)v;
 }
 
-/* ---- messages ---- */
-
 static void put_flag(struct buf *out, bool v)
 {
     buf_add_u8(out, v ? 1 : 0);
 }
+
+/* What SEED_GET and SEED_FEED have in common. */
+static void put_question(struct buf *out, const struct msg *m)
+{
+    buf_add_u64(out, m->pid);
+    buf_add_u64(out, m->t);
+    buf_add_u8(out, (uint8_t)m->space);
+    buf_add_lstr(out, m->from);
+    buf_add_lstr(out, m->to);
+    put_flag(out, m->is_end);
+    put_sums(out, m);
+}
+
+static void get_question(struct rd *r, struct arena *a, struct msg *m)
+{
+    m->pid = rd_u64(r);
+    m->t = rd_u64(r);
+    m->space = get_space(r);
+    m->from = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+    m->to = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+    m->is_end = get_flag(r);
+    get_sums(r, a, m);
+}
+
+/* What SEED_DOCS and SEED_PIECE have in common. */
+static void put_answer(struct buf *out, const struct msg *m)
+{
+    buf_add_u64(out, m->pid);
+    put_place(out, m->place);
+    buf_add_u64(out, m->t);
+    buf_add_u8(out, (uint8_t)m->space);
+    buf_add_lstr(out, m->to);
+    put_flag(out, m->is_end);
+    buf_add_lstr(out, m->kept);
+    put_docs(out, m);
+}
+
+static void get_answer(struct rd *r, struct arena *a, struct msg *m)
+{
+    m->pid = rd_u64(r);
+    m->place = get_place(r);
+    m->t = rd_u64(r);
+    m->space = get_space(r);
+    m->to = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+    m->is_end = get_flag(r);
+    m->kept = rd_lstr(r, (MSG_SUMS_MAX + 7) / 8);
+    get_docs(r, a, m);
+}
+
+/* ---- messages ---- */
 
 static void put_payload(struct buf *out, const struct msg *m)
 {
@@ -421,23 +472,24 @@ static void put_payload(struct buf *out, const struct msg *m)
         buf_add_u64(out, m->pid);
         return;
     case MSG_SEED_GET:
-        buf_add_u64(out, m->pid);
-        buf_add_u64(out, m->t);
-        buf_add_u8(out, (uint8_t)m->space);
-        buf_add_lstr(out, m->from);
-        buf_add_lstr(out, m->to);
-        put_flag(out, m->is_end);
-        put_sums(out, m);
+        put_question(out, m);
+        return;
+    case MSG_SEED_FEED:
+        put_question(out, m);
+        put_flag(out, m->is_first);
         return;
     case MSG_SEED_DOCS:
+        put_answer(out, m);
+        return;
+    case MSG_SEED_PIECE:
+        put_answer(out, m);
+        buf_add_lstr(out, m->from);
+        buf_add_u64(out, m->sent);
+        return;
+    case MSG_SEED_GOT:
         buf_add_u64(out, m->pid);
-        put_place(out, m->place);
         buf_add_u64(out, m->t);
-        buf_add_u8(out, (uint8_t)m->space);
-        buf_add_lstr(out, m->to);
-        put_flag(out, m->is_end);
-        buf_add_lstr(out, m->kept);
-        put_docs(out, m);
+        buf_add_u64(out, m->sent);
         return;
     case MSG_TYPE_COUNT:
         break;
@@ -528,23 +580,24 @@ static void get_payload(struct rd *r, struct arena *a, struct msg *m)
         m->pid = rd_u64(r);
         return;
     case MSG_SEED_GET:
-        m->pid = rd_u64(r);
-        m->t = rd_u64(r);
-        m->space = get_space(r);
-        m->from = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
-        m->to = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
-        m->is_end = get_flag(r);
-        get_sums(r, a, m);
+        get_question(r, a, m);
+        return;
+    case MSG_SEED_FEED:
+        get_question(r, a, m);
+        m->is_first = get_flag(r);
         return;
     case MSG_SEED_DOCS:
+        get_answer(r, a, m);
+        return;
+    case MSG_SEED_PIECE:
+        get_answer(r, a, m);
+        m->from = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
+        m->sent = rd_u64(r);
+        return;
+    case MSG_SEED_GOT:
         m->pid = rd_u64(r);
-        m->place = get_place(r);
         m->t = rd_u64(r);
-        m->space = get_space(r);
-        m->to = rd_lstr(r, ENGINE_KEY_SIZE_MAX);
-        m->is_end = get_flag(r);
-        m->kept = rd_lstr(r, (MSG_SUMS_MAX + 7) / 8);
-        get_docs(r, a, m);
+        m->sent = rd_u64(r);
         return;
     case MSG_TYPE_COUNT:
         break;

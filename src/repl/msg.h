@@ -49,6 +49,10 @@ enum msg_type {
     MSG_SEED_DOCS, /* kept: which of those are right; documents: what is missing, as of place; up to
                        * `to`, unless is_end; t of the question */
     MSG_SEED_DONE, /* reader: no copy is under way */
+    MSG_SEED_FEED, /* as SEED_GET, answered by as many SEED_PIECE as it takes to reach `to`, in order
+                       * of keys, after those of the questions before; is_first: forget those */
+    MSG_SEED_PIECE, /* as SEED_DOCS, begins at `from`; sent: bytes of all pieces since is_first */
+    MSG_SEED_GOT,   /* reader: pieces up to `sent` bytes are taken in; t of the question */
     MSG_TYPE_COUNT,
 };
 const char *msg_type_name(enum msg_type t);
@@ -97,6 +101,8 @@ struct msg {
     struct msg_tail *tails;
     enum engine_space space; /* SEED_GET, SEED_DOCS: their range; from and to may be empty */
     struct str from, to;
+    bool is_first;
+    uint64_t sent;
     size_t sum_count;
     uint64_t *sums;
     struct str kept; /* bit per sum of the question */

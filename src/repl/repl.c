@@ -573,6 +573,7 @@ void repl_add_peer(struct repl *R, region_id id)
     list_init(&peer->ready);
     list_init(&peer->inflight);
     list_init(&peer->copying);
+    list_init(&peer->feeds);
     R->peers[R->peer_count++] = peer;
     R->peer_by_id[id] = peer;
     LIST_FOR(l, &R->parts) {
@@ -722,7 +723,14 @@ static void on_message(struct repl *R, struct peer *peer, const struct msg *m)
         seed_on_get(R, peer->id, m);
         return;
     case MSG_SEED_DOCS:
+    case MSG_SEED_PIECE:
         seed_on_docs(R, peer->id, m);
+        return;
+    case MSG_SEED_FEED:
+        seed_on_feed(R, peer->id, m);
+        return;
+    case MSG_SEED_GOT:
+        seed_on_got(R, peer->id, m);
         return;
     case MSG_SEED_DONE:
         seed_on_done(R, peer->id, m);
@@ -792,6 +800,7 @@ void repl_on_tick(struct repl *R)
     }
     ttl_tick(R);
     ship_tick(R);
+    seed_feed_tick(R);
     apply_tick(R);
 }
 
@@ -864,6 +873,7 @@ void repl_check(const struct repl *R)
         count++;
     }
     ASSERT(seeding == R->seed_count);
+    ASSERT(R->seed_active <= seeding && R->seed_active <= R->seed_asked);
     ASSERT(log_size == R->log_size);
     ASSERT(dirty == R->dirty_count);
     ASSERT(diverged == R->diverged_count);

@@ -108,6 +108,8 @@ struct repl_timers {
     uint64_t
         log_size_max; /* above it entries that all have go at once, and past a region that needs
                             * a full copy; 0 = no limit */
+    unsigned copy_docs_max; /* documents looked at for one piece of a full copy; 0 = bound by size
+                             * only. For simulations: small data in many pieces */
 };
 
 /* Loads the partitions of the engine. */

@@ -12,7 +12,6 @@ enum {
     APPEND_SIZE_MAX = 1 << 20, /* entries of one APPEND, unless one alone is larger */
     LOST_SIZE_MAX = 4 << 20,
     DOCS_SIZE_MAX = 8 << 20,
-    SEED_SIZE_MAX = 1 << 20, /* texts in one answer of a copy */
     PART_KEY_SIZE_MAX = ENGINE_KEY_SIZE_MAX + 1,
     PULLED_SIZE_MAX = 4 << 20,
     CONFLICT_ENTRY_SIZE_MAX = 2 << 20, /* texts of conflict records in one entry */
@@ -92,6 +91,7 @@ struct progress {
     bool is_pulled;       /* SEALED: the peer has nothing more of our history */
     struct list copying; /* in peer.copying: it was told to copy and has not said that it is done */
     usec copying_us;     /* last sign of that */
+    struct seed_feed *feed; /* what it asked for and was not sent yet; owned; NULL = never asked */
 };
 
 struct peer {
@@ -104,6 +104,8 @@ struct peer {
     struct list ready;
     struct list inflight;
     struct list copying;
+    struct list feeds;    /* struct seed_feed with something to send */
+    size_t feed_size;     /* pieces sent and not taken in, sum over partitions */
     size_t inflight_size; /* sum over partitions */
     bool is_pulling;      /* SEALED: asked */
 };
@@ -238,6 +240,9 @@ struct repl {
     struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched, behind;
     struct list seed_list;    /* struct seed */
     size_t seed_count;        /* partitions with a copy under way */
+    size_t seed_active;       /* those that have asked for a range ... */
+    size_t seed_asked;        /* ... and for how many altogether */
+    generation feeder;        /* the writer of this generation answers SEED_FEED */
     uint64_t log_size;        /* sum over partitions */
     struct list pending_lost; /* struct lost_wait */
     size_t pending_lost_count;
@@ -358,7 +363,7 @@ void ship_send_branch(struct repl *R, region_id to, pid id, struct place at, str
 /* Its log ends (`tail`) where ours does not begin any more. */
 void ship_stuck(struct progress *g, struct place tail);
 
-/* ---- seed.c ---- */
+/* ---- seed.c, seed_ranges.c (reader), seed_feed.c (writer) ---- */
 bool seed_is_on(const struct partition *p); /* the documents are not yet as the log says */
 bool seed_is_ahead(const struct partition *p, enum engine_space space, struct str key);
 bool seed_touch(struct partition *p, enum engine_space space, struct str key);
@@ -377,6 +382,10 @@ void seed_on_at(struct repl *R, region_id from, const struct msg *m);
 void seed_on_docs(struct repl *R, region_id from, const struct msg *m);
 void seed_send_at(struct progress *g, struct place tail);
 void seed_on_get(struct repl *R, region_id from, const struct msg *m);
+void seed_on_feed(struct repl *R, region_id from, const struct msg *m);
+void seed_on_got(struct repl *R, region_id from, const struct msg *m);
+void seed_feed_tick(struct repl *R);
+void seed_feed_free(struct progress *g); /* the peer's questions are forgotten */
 void seed_on_ask(struct repl *R, region_id from, const struct msg *m);
 void seed_on_done(struct repl *R, region_id from, const struct msg *m);
 

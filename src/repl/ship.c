@@ -50,6 +50,7 @@ void ship_part_gone(struct partition *p)
     for (size_t i = 0; i < p->progress_count; i++) {
         forget_inflight(p->progress[i]);
         list_remove(&p->progress[i]->copying);
+        seed_feed_free(p->progress[i]);
         p->progress[i]->state = PROG_UNKNOWN;
     }
 }
@@ -57,6 +58,7 @@ void ship_part_gone(struct partition *p)
 void ship_part_free(struct partition *p)
 {
     for (size_t i = 0; i < p->progress_count; i++) {
+        seed_feed_free(p->progress[i]);
         mem_free(p->progress[i]);
     }
     mem_free(p->progress);
@@ -83,10 +85,12 @@ void ship_peer_reset(struct repl *R, struct peer *peer)
         if (!p->is_dropped) {
             struct progress *g = ship_progress(p, peer);
             forget_inflight(g);
+            seed_feed_free(g);
             g->state = PROG_UNKNOWN;
         }
     }
     ASSERT(peer->inflight_size == 0);
+    ASSERT(peer->feed_size == 0);
 }
 
 void ship_peer_up(struct repl *R, struct peer *peer)

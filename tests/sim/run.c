@@ -126,6 +126,7 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
             c->first_count--;
         }
     }
+    c->copy_docs_max = draw_percent(&r, 40) ? 0 : (unsigned)rng_range(&r, 1, 5);
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }

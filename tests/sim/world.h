@@ -58,8 +58,9 @@ struct sim_cfg {
     enum consistency level;
     size_t region_count; /* machines; those that the account has at first are the first ones */
     size_t first_count;
-    uint64_t log_size_max; /* budget of the log kept for regions that lack it; 0 = none */
-    size_t part_count;     /* containers that clients want, each of one partition */
+    uint64_t log_size_max;  /* budget of the log kept for regions that lack it; 0 = none */
+    unsigned copy_docs_max; /* documents in one piece of a full copy; 0 = all fit into one */
+    size_t part_count;      /* containers that clients want, each of one partition */
     size_t client_count;
     uint64_t staleness_ops; /* bounds of BoundedStaleness, in force or not */
     unsigned staleness_s;

@@ -304,6 +304,62 @@ T_TEST("a region whose log was trimmed away copies only what differs, its suffix
     world_free(w);
 }
 
+/* A copy of 200 documents, of which the region has 60, and 60 more are written meanwhile. */
+static void copy_all(struct world *w)
+{
+    fill(w, 1, "k", 60);
+    world_run(w, 300);
+    world_stop(w, 2, true);
+    world_stop(w, 1, false); /* its log has a budget now */
+    w->log_size_max = 4000;
+    world_start(w, 1);
+    world_until_role(w, 1, ROLE_WRITER);
+    fill(w, 1, "new", 140);
+    world_run(w, 8000);
+    world_start(w, 2);
+    world_until_role(w, 2, ROLE_RECOVERING);
+    fill(w, 1, "k", 30);
+    fill(w, 1, "later", 30);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    t_check(world_has_event(w, 2, EVENT_SEED));
+    world_run(w, 300);
+    world_check_same(w);
+}
+
+T_TEST("a copy asks for ranges ahead and comes in pieces of them")
+{
+    /* Three documents a piece, and three sums a question: more than twenty of either. */
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    w->copy_docs_max = 3;
+    copy_all(w);
+    t_check(w->sent[MSG_SEED_FEED] >= 20);
+    t_check(w->sent[MSG_SEED_PIECE] >= 40);
+    t_check(w->sent[MSG_SEED_PIECE] > w->sent[MSG_SEED_FEED]);
+    t_check(w->sent[MSG_SEED_GOT] <= w->sent[MSG_SEED_PIECE]);
+    t_eq_u64(w->sent[MSG_SEED_GET], 0);
+    world_free(w);
+}
+
+T_TEST("a writer of an older program is asked for one range at a time")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    w->copy_docs_max = 3;
+    w->unknown_type = MSG_SEED_FEED;
+    copy_all(w);
+    t_check(w->sent[MSG_SEED_GET] >= 40);
+    t_check(w->sent[MSG_SEED_DOCS] >= 40);
+    t_eq_u64(w->sent[MSG_SEED_PIECE], 0);
+    world_free(w);
+}
+
+T_TEST("a copy in one piece, as large as it may be")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    copy_all(w);
+    t_check(w->sent[MSG_SEED_PIECE] > 0);
+    world_free(w);
+}
+
 T_TEST("a region that leaves is gone once it knows, and comes back with its data")
 {
     struct world *w = world_new(3, CONSISTENCY_STRONG);

@@ -25,7 +25,10 @@ struct world {
     struct world_node *nodes[WORLD_REGIONS_MAX + 1]; /* by region id, from 1 */
     struct arena arena;
     uint64_t next_incarnation;
-    uint64_t log_size_max; /* of processes started from now on */
+    uint64_t log_size_max;      /* of processes started from now on */
+    unsigned copy_docs_max;     /* same */
+    enum msg_type unknown_type; /* messages from this one on are skipped, as by an older program */
+    unsigned sent[MSG_TYPE_COUNT]; /* messages by type, those skipped left out */
 };
 
 struct world *world_new(size_t regions, enum consistency level);

@@ -61,7 +61,14 @@ static struct msg make(enum msg_type t)
     case MSG_SEED_DONE:
         m.pid = 7;
         break;
+    case MSG_SEED_GOT:
+        m.pid = 7;
+        m.t = 3;
+        m.sent = 4096;
+        break;
     case MSG_SEED_GET:
+    case MSG_SEED_FEED:
+        m.is_first = t == MSG_SEED_FEED;
         m.pid = 7;
         m.t = 3;
         m.space = SPACE_CONFLICT;
@@ -71,6 +78,9 @@ static struct msg make(enum msg_type t)
         m.sums = sums;
         break;
     case MSG_SEED_DOCS:
+    case MSG_SEED_PIECE:
+        m.from = t == MSG_SEED_PIECE ? STR("a") : STR_NONE;
+        m.sent = t == MSG_SEED_PIECE ? 4096 : 0;
         m.pid = 7;
         m.place = (struct place){3, 2000009, 64, 99};
         m.t = 3;
@@ -160,7 +170,9 @@ T_TEST("each type of message reads back as it was written")
     struct str frame = frame_of(all, n);
     size_t first = MSG_SEED_AT - MSG_HELLO; /* types that came later: skipped by older programs */
     t_golden("peer-frame-v1.bin", frame_of(all, first));
-    t_golden("peer-frame-v1-seed.bin", frame_of(all + first, n - first));
+    size_t feed = MSG_SEED_FEED - MSG_HELLO;
+    t_golden("peer-frame-v1-seed.bin", frame_of(all + first, feed - first));
+    t_golden("peer-frame-v1-feed.bin", frame_of(all + feed, n - feed));
     struct msg_reader r;
     t_ok(msg_frame_open(frame, &r, NULL));
     t_eq_u64(r.from, 1);
