@@ -796,8 +796,8 @@ void repl_on_tick(struct repl *R)
     if (now >= R->commit_us) {
         R->commit_us = now + R->timers.commit_ms * UINT64_C(1000);
         quorum_announce(R, /* everything= */ true);
-        trim_tick(R);
     }
+    trim_tick(R);
     ttl_tick(R);
     ship_tick(R);
     seed_feed_tick(R);

@@ -6,10 +6,11 @@
 #include "repl/repl.h"
 
 enum {
-    RING_SIZE_MAX = 64 << 20,  /* bytes of recent entries kept in memory, all partitions */
-    WINDOW_SIZE_MAX = 8 << 20, /* bytes sent and not acknowledged, per peer */
-    WINDOW_ENTRIES_MAX = 1024, /* same, entries, per peer and partition */
-    APPEND_SIZE_MAX = 1 << 20, /* entries of one APPEND, unless one alone is larger */
+    RING_SIZE_MAX = 64 << 20,   /* bytes of recent entries kept in memory, all partitions */
+    WINDOW_SIZE_MAX = 16 << 20, /* bytes sent and not acknowledged, per peer */
+    WINDOW_ENTRIES_MAX = 16384, /* same, entries, per peer and partition */
+    APPEND_ENTRIES_MAX = 1024,  /* entries of one APPEND */
+    APPEND_SIZE_MAX = 1 << 20,  /* entries of one APPEND, unless one alone is larger */
     LOST_SIZE_MAX = 4 << 20,
     DOCS_SIZE_MAX = 8 << 20,
     PART_KEY_SIZE_MAX = ENGINE_KEY_SIZE_MAX + 1,
@@ -177,8 +178,9 @@ struct partition {
     struct buf held_docs; /* a DOCS message that waits until our tail reaches its snapshot */
     lsn held_docs_lsn;
     struct diverge div;
-    struct seed *seed; /* READER: a copy of everything is under way or about to begin; owned */
-    uint64_t log_size; /* bytes of the entries in the log */
+    struct seed *seed;   /* READER: a copy of everything is under way or about to begin; owned */
+    uint64_t log_size;   /* bytes of the entries in the log */
+    bool is_trim_behind; /* more of it is due to go than one slice */
 
     struct progress **progress; /* owned: one per peer slot */
     size_t progress_count;
@@ -253,6 +255,7 @@ struct repl {
     size_t dirty_count;    /* dirty keys, all partitions */
     size_t diverged_count; /* partitions with a suffix */
     bool is_stale;         /* the engine refused our generation */
+    bool is_trim_behind;   /* some partition is */
     bool pull_is_closed;   /* SEALED: branch points are fixed */
     char mark;             /* what the maps that are sets point to */
 

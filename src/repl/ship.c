@@ -367,7 +367,7 @@ static bool window_is_open(const struct progress *g, const struct shipment *s)
 {
     return g->peer->inflight_size + s->size < WINDOW_SIZE_MAX &&
            (g->sent.ord - g->acked_ord) + s->count < WINDOW_ENTRIES_MAX &&
-           s->size < APPEND_SIZE_MAX;
+           s->size < APPEND_SIZE_MAX && s->count < APPEND_ENTRIES_MAX;
 }
 
 static void take_from_ring(struct progress *g, size_t idx, struct shipment *s)
@@ -421,7 +421,7 @@ static size_t send_some(struct progress *g)
     struct repl *R = p->repl;
     arena_reset(&R->arena);
     struct shipment s = {
-        .entries = ARENA_NEW_ARRAY(&R->arena, struct str, WINDOW_ENTRIES_MAX),
+        .entries = ARENA_NEW_ARRAY(&R->arena, struct str, APPEND_ENTRIES_MAX),
         .last = g->sent,
     };
     size_t idx = 0;

@@ -5,7 +5,10 @@
 #include "base/contract.h"
 #include "repl/repl_int.h"
 
-enum { TRIM_PERIOD_US = 1000 * 1000 };
+enum {
+    TRIM_PERIOD_US = 1000 * 1000,
+    TRIM_TURN_MAX = 4 * TRIM_SLICE_MAX, /* entries deleted per tick, all partitions */
+};
 
 /* false: nothing more to trim until all_lsn moves. */
 static bool trim_part(struct partition *p, int64_t wall_ms)
@@ -19,6 +22,7 @@ static bool trim_part(struct partition *p, int64_t wall_ms)
     struct engine_row row;
     struct errinfo ei = {0};
     bool again = false;
+    p->is_trim_behind = false;
     size_t n = 0;
     enum err e = OK;
     while (engine_iter_next(it, &row)) {
@@ -33,6 +37,7 @@ static bool trim_part(struct partition *p, int64_t wall_ms)
         bool is_young = (int64_t)(head.hlc >> 16) + R->timers.retain_ms > wall_ms && !is_over;
         if (is_young || n == TRIM_SLICE_MAX) {
             p->first_lsn = head.lsn;
+            p->is_trim_behind = !is_young;
             again = true;
             break;
         }
@@ -52,18 +57,32 @@ static bool trim_part(struct partition *p, int64_t wall_ms)
     return again;
 }
 
+/* Once a period each partition is looked at; those with more to trim than one slice go on at every tick,
+ * in turns: entries leave as fast as writes bring them. */
 void trim_tick(struct repl *R)
 {
     usec now = R->io.now(R->io.ctx);
-    if ((R->mode.kind != REPL_WRITER && R->mode.kind != REPL_READER) || now < R->trim_us) {
+    bool is_due = now >= R->trim_us;
+    if ((R->mode.kind != REPL_WRITER && R->mode.kind != REPL_READER) ||
+        (!is_due && !R->is_trim_behind)) {
         return;
     }
-    R->trim_us = now + TRIM_PERIOD_US;
+    R->trim_us = is_due ? now + TRIM_PERIOD_US : R->trim_us;
+    R->is_trim_behind = false;
     int64_t wall_ms = R->io.wall_ms(R->io.ctx);
+    uint64_t end = R->stats.trimmed + TRIM_TURN_MAX;
     LIST_FOR_SAFE(l, &R->trim_list) {
         struct partition *p = LIST_ENTRY(l, struct partition, trim_link);
-        if (!trim_part(p, wall_ms)) {
-            list_remove(&p->trim_link);
+        bool has_turn = R->stats.trimmed < end;
+        if (has_turn && (is_due || p->is_trim_behind)) {
+            bool again = trim_part(p, wall_ms);
+            if (!again || p->is_trim_behind) {
+                list_remove(&p->trim_link);
+            }
+            if (p->is_trim_behind) {
+                list_push_back(&R->trim_list, &p->trim_link); /* the others first */
+            }
         }
+        R->is_trim_behind = R->is_trim_behind || p->is_trim_behind;
     }
 }

@@ -360,6 +360,40 @@ T_TEST("a copy in one piece, as large as it may be")
     world_free(w);
 }
 
+static size_t log_count(struct world *w, region_id id)
+{
+    struct engine_iter *it = engine_scan_log(world_engine(w, id), NULL, 1, 1);
+    struct engine_row row;
+    size_t n = 0;
+    while (engine_iter_next(it, &row)) {
+        n++;
+    }
+    t_ok(engine_iter_err(it, NULL));
+    engine_iter_free(it);
+    return n;
+}
+
+T_TEST("the log is trimmed as fast as it was written, not a slice a second")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    for (unsigned i = 0; i < 3000; i += 100) {
+        struct world_write *writes[100];
+        for (unsigned k = 0; k < 100; k++) {
+            char key[32];
+            (void)snprintf(key, sizeof(key), "k%04u", i + k);
+            writes[k] = world_put(w, 1, 1, key, "{}");
+        }
+        for (unsigned k = 0; k < 100; k++) {
+            t_err(world_answer(w, writes[k]), OK);
+        }
+    }
+    t_check(log_count(w, 1) >= 3000);
+    world_run(w, 62000); /* the newest is older than it is kept, by less than two seconds */
+    t_check(log_count(w, 1) < 10);
+    t_check(log_count(w, 2) < 10);
+    world_free(w);
+}
+
 T_TEST("a region that leaves is gone once it knows, and comes back with its data")
 {
     struct world *w = world_new(3, CONSISTENCY_STRONG);
