@@ -121,10 +121,68 @@ def _recovery(p):
                    "in feed", "lost", "errors"], rows))
 
 
+def _levels(p):
+    head = ["regions", "delay ms", "level", *(f"{w}, {what}" for w in next(iter(p.values()))
+                                              for what in ("a second", "p50 ms"))]
+    rows = []
+    for name, works in p.items():
+        count, delay = name.split()
+        for level in next(iter(works.values())):
+            row = [count, delay, level]
+            for cells in works.values():
+                row += [band(cells[level]["rate"], 0), number(cells[level]["p50_us"] / 1e3, 2)]
+            rows.append(row)
+    return ("Creates at the write region, reads at the last region in the order of failover, by connections. The "
+            "delay is added to each direction of the links between regions, so that a round trip takes twice as "
+            "long; the links to the coordinator are not delayed. At Strong a create waits for one round trip, and "
+            "N connections reach at most N writes per round trip: where that is what is measured, no window of "
+            "Holdfast's own is in the way.\n\n" + table(head, rows))
+
+
+def _copies(p):
+    titles = {"copy": "full copy", "checked": "full copy, nine in ten items there already", "log": "log"}
+    rows = [[title, delay, band(c["mb_s"], 1), band(c["ms"], 0)]
+            for key, title in titles.items() for delay, c in p[key].items()]
+    d = p["diverged"]
+    return (f"{number(p['items'])} items of 1 KiB in one partition; MB/s of items brought or checked, without the "
+            "time until the region is admitted. Sender, receiver and disk are the same machine's.\n\n" +
+            table(["way", "delay ms", "MB/s", "ms"], rows) +
+            f"\n\nA region that was killed with {number(d['writes'])} writes that nobody else had was back, with all "
+            f"of them in the conflict feed, after {band(d['s'], 1)} s.")
+
+
+def _growth(p):
+    def rates(row):
+        return [number(row["create"]["rate"]), number(row["read"]["rate"])]
+
+    parts = table(["partitions", "MiB", "wake-ups/s", "CPU idle, per mille", "creates/s x64", "reads/s x64",
+                   "status ms", "failover ms", "start ms"],
+                  [[n, number(max(r["mib"])), number(max(r["wakeups"])), number(max(r["cpu_permille"]), 1),
+                    *rates(r), number(r["status_ms"]), number(r["failover_ms"]), number(r["start_ms"])]
+                   for n, r in p["partitions"].items()])
+    items = table(["items", "MiB", "creates/s x64", "reads/s x64", "start ms"],
+                  [[number(int(n)), number(max(r["mib"])), *rates(r), number(r["start_ms"])]
+                   for n, r in p["items"].items()])
+    return ("Three regions; a container is one partition, the load goes to one of them. Memory, wake-ups and CPU are "
+            "those of the largest server, idle. Failover: from the kill of the write region to the first item taken by "
+            f"the next.\n\n{parts}\n\nOne region, one partition:\n\n{items}")
+
+
+def _idle(p):
+    return ("Of each server; three seconds alone.\n\n" + table(
+        ["regions", "MiB", "wake-ups/s", "CPU, per mille of a core"],
+        [[n, *(", ".join(number(x, d) for x in r[k])
+               for k, d in (("mib", 0), ("wakeups", 0), ("cpu_permille", 1)))] for n, r in p.items()]))
+
+
 SECTIONS = {"peers": ("Against the parts and the peers", _peers), "regions": ("Three regions against one", _regions),
             "lag": ("Replication lag", _lag), "startup": ("Start of three regions", _startup),
             "memory": ("Memory of an idle account of three regions", _memory),
             "recovery": ("Write unavailability", _recovery),
+            "levels": ("Levels, regions and distance", _levels),
+            "copies": ("Copies and rejoins", _copies),
+            "growth": ("Many partitions, many items", _growth),
+            "idle": ("Idle accounts of one to five regions", _idle),
             "failover": ("Failover beside Patroni and pg_auto_failover", lambda p: failover.tables(p, table))}
 
 
@@ -169,6 +227,8 @@ WHY = {
     "upsert": "as for creates",
     "read": "signature, path, engine and the answer's headers cost about as much as the HTTP exchange itself",
     "replication lag": "all regions and the load share the cores: a reader waits for its turn",
+    "seeding": "reading, sending, applying and syncing share the machine's cores and disk",
+    "rejoin": "each write of the suffix becomes a conflict record, written like any other",
     "pause": "the lease of 1.2 s has to end first; on a crowded machine the ones who watch it wait for a core, too",
     "cut": "as for a pause",
     "killed": "most repeats take well under 100 ms; the slow ones are spread up to a second and more (a second run at a "
@@ -206,6 +266,13 @@ def targets(results):
     if "startup" in parts:
         s = parts["startup"]["new"]["served_ms"]
         rows.append(["start to first answer", "< 1000 ms", band(s, 0) + " ms", s["max"] < 1000])
+    if "copies" in parts:
+        c = parts["copies"]
+        best = c["copy"]["0"]["mb_s"]
+        rows.append(["seeding, full copy", ">= 100 MB/s", band(best, 0) + " MB/s", best["median"] >= 100])
+        d = c["diverged"]["s"]
+        rows.append([f"rejoin with {number(c['diverged']['writes'])} diverged writes", "< 10 s", band(d, 1) + " s",
+                     d["max"] < 10])
     if "memory" in parts:
         m = _worst(parts["memory"]["fresh"]["server"])
         rows.append(["idle server", "< 60 MiB", f"{number(m)} MiB", m is not None and m < 60])

@@ -1,0 +1,152 @@
+"""How fast a region gets its data: by a full copy, by checksums when it has them already, by the log;
+and how long a rejoin takes that has writes to bring back."""
+import os
+import re
+import signal
+import time
+
+from kit.links import LinkedAccount, metric, operate, states, until
+from kit.peers import http_load
+from kit.stats import spread
+from kit.system import BenchError, note
+
+PAIR = ["east", "west"]
+DELAYS = (0, 20, 80)
+ITEM_SIZE = 1024  # of the load generator's items, about
+DIVERGED = 10000
+COPIED = re.compile(r"full copy complete\\?\" copied=(\d+) kept=(\d+) took_ms=(\d+)")
+
+
+class _Pair(LinkedAccount):
+    """Two regions. west is taken out, east is written to, west is let in over longer links."""
+
+    def __init__(self, folder, name, more=()):
+        super().__init__(folder, name, PAIR, more=more)
+
+    def fill(self):
+        """Not here: the number of items is this part's own."""
+
+    def write(self, work, count):
+        prefix = ("--prefix", "fill") if work == "create" else ()
+        sample = http_load(self.writer_port, work, 64, 600, 0, "--ids", count, "--count", count, *prefix,
+                           key=self.key)
+        if sample["broken"]:
+            raise BenchError(f"{self.name}: {sample['broken']} connections broke")
+
+    def copies(self):
+        """What west has said of each finished copy: (documents copied, kept, ms)."""
+        with open(self.folder / "data" / "run" / "west.log", encoding="utf-8", errors="replace") as f:
+            return [tuple(int(x) for x in m) for m in COPIED.findall(f.read())]
+
+    def leave(self):
+        operate(self, "offline", "west", "--force")
+
+    def come_back(self, delay):
+        """Seconds until it is ONLINE_READ."""
+        self.delay(delay)
+        began = time.monotonic()
+        operate(self, "online", "west", "--wait", "0")
+        until(f"{self.name}: west online at {delay} ms", lambda: states(self).get("west") == "ONLINE_READ", 150)
+        return time.monotonic() - began
+
+
+def _copy(account, delay, before):
+    """The largest partition's copy when west comes back after `before`."""
+    account.leave()
+    before()
+    done = len(account.copies())
+    online_s = account.come_back(delay)
+    account.delay(0)
+    fresh = account.copies()[done:]
+    if not fresh:
+        raise BenchError("west came back without a copy")
+    copied, kept, ms = max(fresh, key=lambda c: c[0] + c[1])
+    return {"copied": copied, "kept": kept, "ms": ms, "online_s": online_s,
+            "mb_s": (copied + kept) * ITEM_SIZE / 1e3 / max(ms, 1)}
+
+
+def _log(account, delay, count):
+    """The log that west lacks: from the first entry it applies to the last."""
+    account.leave()
+    account.write("upsert", count)
+    applied = lambda: metric(account, "west", "entries_applied_total")
+    target = applied() + count
+    account.delay(delay)
+    first = applied()
+    began = None
+    operate(account, "online", "west", "--wait", "0")
+    end = time.monotonic() + 150
+    while time.monotonic() < end:
+        n, now = applied(), time.monotonic()
+        if began is None and n > first:
+            began, first = now, n
+        if n >= target:
+            break
+        time.sleep(0.01)
+    else:
+        raise BenchError(f"the log did not arrive: {applied()} of {target}")
+    took = max(time.monotonic() - began, 0.001)
+    until("west online", lambda: states(account).get("west") == "ONLINE_READ", 60)
+    account.delay(0)
+    return {"entries": int(target - first), "ms": took * 1e3, "mb_s": (target - first) * ITEM_SIZE / 1e6 / took}
+
+
+def _diverged(account, count):
+    """count writes that only east has when it is killed, then brought back into the conflict feed."""
+    account.links("cut")
+    account.write("create", count)
+    east = account.servers()[0]
+    os.kill(east, signal.SIGKILL)
+    until("west writes", lambda: states(account).get("west") == "ONLINE_WRITE", 60)
+    account.links("pass")
+    took = until("east rejoined", lambda: states(account).get("east") == "ONLINE_READ", 120)
+    records = metric(account, "west", "conflict_records_total")
+    return {"s": took, "records": int(records)}
+
+
+def _series(what, rounds, delays, measure):
+    ret = {str(d): [] for d in delays}
+    for _ in range(rounds):
+        for d in delays:
+            ret[str(d)].append(measure(d))
+            note(f"  {what}, {d} ms: {ret[str(d)][-1]['mb_s']:.1f} MB/s")
+    return {d: {"mb_s": spread([r["mb_s"] for r in rows]), "ms": spread([r["ms"] for r in rows])}
+            for d, rows in ret.items()}
+
+
+def copies(folder, options):
+    count = 20000 if options.quick else 100000
+    ret = {"items": count, "item_size": ITEM_SIZE}
+    account = _Pair(folder, "copy", ["--log-budget", "4M"])
+    try:
+        account.start()
+        account.write("create", count)
+        ret["copy"] = _series("full copy", options.rounds, DELAYS,
+                              lambda d: _copy(account, d, lambda: account.write("upsert", count)))
+        some = max(count // 10, 6000)  # more than the log may keep
+        ret["checked"] = _series("full copy of what is mostly there", options.rounds, DELAYS,
+                                 lambda d: _copy(account, d, lambda: account.write("upsert", some)))
+    finally:
+        account.stop()
+        account.forget()
+    account = _Pair(folder, "log")
+    try:
+        account.start()
+        account.write("create", count)
+        ret["log"] = _series("log", options.rounds, DELAYS, lambda d: _log(account, d, count // 2))
+    finally:
+        account.stop()
+        account.forget()
+    rows = []
+    for i in range(options.rounds):
+        account = _Pair(folder, f"diverged{i}")
+        try:
+            account.start()
+            rows.append(_diverged(account, DIVERGED))
+            note(f"  rejoin with {rows[-1]['records']} of {DIVERGED} diverged writes: {rows[-1]['s']:.1f} s")
+        finally:
+            account.stop()
+            account.forget()
+    ret["diverged"] = {"writes": DIVERGED, "s": spread([r["s"] for r in rows]),
+                       "records": spread([r["records"] for r in rows])}
+    return ret
