@@ -52,7 +52,7 @@ enum msg_type {
     MSG_SEED_FEED, /* as SEED_GET, answered by as many SEED_PIECE as it takes to reach `to`, in order
                        * of keys, after those of the questions before; is_first: forget those */
     MSG_SEED_PIECE, /* as SEED_DOCS, begins at `from`; sent: bytes of all pieces since is_first */
-    MSG_SEED_GOT,   /* reader: pieces up to `sent` bytes are taken in; t of the question */
+    MSG_SEED_GOT,   /* reader: pieces up to `sent` bytes are stored; t of the question */
     MSG_TYPE_COUNT,
 };
 const char *msg_type_name(enum msg_type t);

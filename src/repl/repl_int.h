@@ -106,7 +106,7 @@ struct peer {
     struct list inflight;
     struct list copying;
     struct list feeds;    /* struct seed_feed with something to send */
-    size_t feed_size;     /* pieces sent and not taken in, sum over partitions */
+    size_t feed_size;     /* pieces sent and not stored there, sum over partitions */
     size_t inflight_size; /* sum over partitions */
     bool is_pulling;      /* SEALED: asked */
 };

@@ -1,9 +1,9 @@
 /* The writer's side of a copy: where it begins, and the ranges that readers ask for.
  *
  * Per peer and partition a queue of questions. Pieces of them are sent in turns, while those that the
- * peer has not taken in stay below the window: the first after a question, then two for each that was
- * taken in, one per tick. So sending grows to what the link and the peer's disk carry, and the core is
- * never busy with it for longer than two pieces. Each piece is of one snapshot of its own. */
+ * peer has not stored stay below the window: the first after a question, then two for each that it has
+ * stored, and two per tick. So sending grows to what the link and the peer's disk carry, and the core is
+ * never busy with it for longer than a few pieces. Each piece is of one snapshot of its own. */
 #include <string.h>
 
 #include "base/contract.h"
@@ -15,6 +15,8 @@ enum {
     SUM_SLOTS = 2 * MSG_SUMS_MAX,
     PIECE_COST = 1024, /* of a piece beside its documents: many empty ones fill the window, too */
     QUESTIONS_MAX = 2 * SEED_QUESTIONS_MAX,
+    TURN_MAX = 8,    /* pieces sent because others were confirmed */
+    TICK_PIECES = 2, /* and at each tick */
 };
 
 /* A sum and the place it has in the question, for finding it. */
@@ -37,7 +39,7 @@ struct seed_feed {
     struct list questions;
     size_t question_count;
     uint64_t first_t;   /* number of the first question since the peer began anew */
-    uint64_t sent, got; /* bytes of pieces since then, and of those that were taken in */
+    uint64_t sent, got; /* bytes of pieces since then, and of those that are stored there */
 };
 
 uint64_t seed_doc_sum(struct str key, const struct engine_doc *d)
@@ -335,16 +337,18 @@ void seed_on_got(struct repl *R, region_id from, const struct msg *m)
     }
     note_copying(g);
     ASSERT(g->peer->feed_size >= m->sent - f->got);
-    g->peer->feed_size -= (size_t)(m->sent - f->got);
+    size_t size = (size_t)(m->sent - f->got);
+    g->peer->feed_size -= size;
     f->got = m->sent;
-    feed(g->peer, 2);
+    size_t count = 2 * (size / SEED_SIZE_MAX + 1);
+    feed(g->peer, count < TURN_MAX ? count : TURN_MAX);
 }
 
 void seed_feed_tick(struct repl *R)
 {
     for (size_t i = 0; i < R->peer_count && R->mode.kind == REPL_WRITER; i++) {
         if (R->peers[i]->is_up) {
-            feed(R->peers[i], 1);
+            feed(R->peers[i], TICK_PIECES);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 enum {
     SEED_SIZE_MAX = 256 << 10,  /* texts in one piece */
-    SEED_WINDOW_MAX = 16 << 20, /* pieces sent and not taken in, per peer, bytes */
+    SEED_WINDOW_MAX = 16 << 20, /* pieces sent and not stored there, per peer, bytes */
     SEED_QUESTIONS_MAX = 16,    /* ranges asked for ahead, per partition */
     SEED_AHEAD_MAX = 64,        /* same, all partitions; each may always ask for one */
     SEED_HOLD_SIZE_MAX = ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8),
@@ -61,7 +61,12 @@ struct seed {
     usec heard_us;     /* last piece, or the question when there was none yet */
     struct list held;  /* struct seed_held */
     size_t held_size;
-    bool is_single; /* SEED_FEED was not answered: SEED_GET, one at a time */
+    struct seed_got {
+        uint64_t ticket; /* batch that the piece is in; 0 = none */
+        uint64_t t;      /* its question */
+        uint64_t sent;   /* bytes of pieces up to it, as the writer counts */
+    } got[2];            /* [0] is confirmed when it is stored; [1]: the newest after it */
+    bool is_single;      /* SEED_FEED was not answered: SEED_GET, one at a time */
     unsigned single_count;
 
     struct map touched; /* (space, key) from the cursor on that entries have decided about */

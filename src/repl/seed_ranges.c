@@ -17,8 +17,7 @@ enum {
     SUMS_LOCAL_MAX = 1024,               /* documents compared by one question */
     SUMS_SIZE_MAX = 1 << 20,             /* same, their texts */
     HELD_SIZE_MAX = 2 * SEED_WINDOW_MAX, /* pieces that wait; more are dropped */
-    UNSTORED_MAX = 4, /* batches that storage has not answered while pieces are put in */
-    ASK_TURN_MAX = 2, /* questions per step: each reads what is here */
+    ASK_TURN_MAX = 2,                    /* questions per step: each reads what is here */
     RETRY_FACTOR = 4,
     PARALLEL_MAX = 4, /* partitions that ask at a time */
     SINGLE_MAX = 64,  /* ranges asked for one at a time before pieces are tried again */
@@ -75,6 +74,7 @@ static void ask_anew(struct partition *p)
     s->look_size = s->cursor_size;
     s->is_asked_all = false;
     s->is_first = true;
+    memset(s->got, 0, sizeof(s->got));
 }
 
 /* ---- asking ---- */
@@ -249,14 +249,22 @@ static void put_docs(struct partition *p, const struct msg *m)
     part_touch(p);
 }
 
-static void send_got(struct partition *p, const struct msg *m)
+/* A piece is confirmed once it is in storage: the writer's window bounds what a slow disk has before it. */
+static void confirm(struct partition *p)
 {
+    struct repl *R = p->repl;
+    struct seed *s = p->seed;
+    if (s->got[0].ticket == 0 || R->done_ticket < s->got[0].ticket) {
+        return;
+    }
     struct msg got = {.type = MSG_SEED_GOT,
-                      .generation = p->repl->mode.generation,
+                      .generation = R->mode.generation,
                       .pid = p->pid,
-                      .t = m->t,
-                      .sent = m->sent};
-    repl_send(p->repl, p->repl->mode.writer, &got);
+                      .t = s->got[0].t,
+                      .sent = s->got[0].sent};
+    s->got[0] = s->got[1];
+    s->got[1].ticket = 0;
+    repl_send(R, R->mode.writer, &got);
 }
 
 /* The cursor moves behind the piece. */
@@ -301,7 +309,8 @@ static bool put_in(struct partition *p, const struct msg *m)
     drop_differing(p, q, m);
     put_docs(p, m);
     if (m->type == MSG_SEED_PIECE) {
-        send_got(p, m);
+        struct seed_got *got = &s->got[s->got[0].ticket != 0];
+        *got = (struct seed_got){.ticket = R->next_ticket, .t = m->t, .sent = m->sent};
     }
     advance(p, q, m);
     if (R->batch != NULL && engine_batch_size(R->batch) >= BATCH_SIZE_FLUSH) {
@@ -312,7 +321,7 @@ static bool put_in(struct partition *p, const struct msg *m)
 
 static bool is_due(const struct partition *p, lsn at)
 {
-    return p->tail.lsn >= at && p->inflight_count < UNSTORED_MAX;
+    return p->tail.lsn >= at;
 }
 
 static void hold(struct partition *p, const struct msg *m)
@@ -344,6 +353,7 @@ void seed_on_docs(struct repl *R, region_id from, const struct msg *m)
     if (q == NULL || m->t < q->t || m->t > s->request || is_piece == s->is_single) {
         return; /* an answer to what was given up */
     }
+    confirm(p);
     R->feeder = is_piece ? R->mode.generation : R->feeder;
     if (!list_is_empty(&s->held) || !is_due(p, m->place.lsn)) {
         hold(p, m);
@@ -388,6 +398,7 @@ void seed_ranges_step(struct partition *p)
 {
     struct repl *R = p->repl;
     struct seed *s = p->seed;
+    confirm(p);
     while (put_held(p)) {
         if (p->seed == NULL || p->is_corrupt) {
             return;

@@ -123,7 +123,7 @@ def copies(folder, options):
         account.write("create", count)
         ret["copy"] = _series("full copy", options.rounds, DELAYS,
                               lambda d: _copy(account, d, lambda: account.write("upsert", count)))
-        some = max(count // 10, 6000)  # more than the log may keep
+        some = max(count // 8, 12000)  # more than the log may keep
         ret["checked"] = _series("full copy of what is mostly there", options.rounds, DELAYS,
                                  lambda d: _copy(account, d, lambda: account.write("upsert", some)))
     finally:

@@ -140,7 +140,7 @@ def _levels(p):
 
 
 def _copies(p):
-    titles = {"copy": "full copy", "checked": "full copy, nine in ten items there already", "log": "log"}
+    titles = {"copy": "full copy", "checked": "full copy, most items there already", "log": "log"}
     rows = [[title, delay, band(c["mb_s"], 1), band(c["ms"], 0)]
             for key, title in titles.items() for delay, c in p[key].items()]
     d = p["diverged"]
