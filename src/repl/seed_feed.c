@@ -251,6 +251,7 @@ static bool send_piece(struct seed_feed *f)
     if (out.is_end || (!q->m.is_end && str_eq(out.to, q->m.to))) {
         drop_question(f, q);
     } else {
+        ASSERT(out.to.n > 0 && out.to.p != NULL); /* the key of a row */
         memcpy(q->from, out.to.p, out.to.n);
         q->m.from = str_make(q->from, out.to.n);
     }
