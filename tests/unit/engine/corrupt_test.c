@@ -219,6 +219,7 @@ static void fill(size_t write_buffer_size)
 
 T_TEST("flipped bits in data files are never served")
 {
+    t_time_limit(240); /* some hundred syncs, on a disk that others may keep busy */
     rng_init(&rng, t_seed());
     fill(64 << 10); /* small memtables: most documents are in files */
     unsigned origin = suite_dir_count;
@@ -289,6 +290,7 @@ static void damage_block(size_t block, bool zeros)
 
 T_TEST("damage inside the journal refuses to open, damage to its last group does not")
 {
+    t_time_limit(240); /* some hundred syncs, on a disk that others may keep busy */
     rng_init(&rng, t_seed() + 1);
     fill(0);
     unsigned origin = suite_dir_count;
@@ -454,6 +456,7 @@ T_TEST("a store of format 1 is opened, converted and opened again")
 /* The log holds all groups; only the very last may go missing, and then only as a whole. */
 T_TEST("format 1: damage inside the log refuses to open, a torn end does not")
 {
+    t_time_limit(240); /* some hundred syncs, on a disk that others may keep busy */
     rng_init(&rng, t_seed() + 1);
     fill_old();
     unsigned origin = suite_dir_count;
