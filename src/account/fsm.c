@@ -112,7 +112,7 @@ const char *region_role_name(enum region_role r)
 /* clang-format off */
 static const struct fsm_row rows[] = {
     FSM_ROW(100, ROLE_FENCED,    FSM_ANY,   fsm_always,        FSM_SAME,        fsm_no_action, "fenced: only a restart helps")
-    FSM_ROW(101, FSM_ANY,        EV_STALE,  fsm_always,        ROLE_FENCED,     act_fence,     "storage knows a higher generation")
+    FSM_ROW(101, FSM_ANY,        EV_STALE,  fsm_always,        ROLE_FENCED,     act_fence,     "storage knows a higher generation, or the record cannot be read")
     FSM_ROW(102, FSM_ANY,        EV_RECORD, record_is_stale,   ROLE_FENCED,     act_fence,     "the record is older than what is stored here")
     FSM_ROW(110, FSM_ANY,        EV_RECORD, is_taken_out,      ROLE_OFFLINE,    act_stop,      "taken offline")
     FSM_ROW(111, FSM_ANY,        EV_RECORD, is_catching_up,    ROLE_RECOVERING, act_follow,    "catching up")

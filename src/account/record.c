@@ -988,8 +988,14 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
         "q_mask",        "token_version", "lsn_limit",   "next_region_id",
         "keys",          "peer_secret",   "regions",     "epochs",
         "topology"};
-    if (need_u64(d, v, "format", UINT64_MAX) > RECORD_FORMAT) {
-        fail(d, ERR_FORMAT_NEWER, "format", "is of a newer version");
+    uint64_t format = need_u64(d, v, "format", UINT64_MAX);
+    if (format > RECORD_FORMAT && d->err == OK) {
+        d->err =
+            err_set(d->ei, ERR_FORMAT_NEWER,
+                    "the account record has format %llu of a newer version, this program reads "
+                    "up to %d",
+                    (unsigned long long)format, RECORD_FORMAT);
+        err_hint(d->ei, "run the version that the other regions run");
         return;
     }
     only_members(d, v, known, ARRAY_COUNT(known));

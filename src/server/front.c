@@ -366,8 +366,12 @@ static void serve(struct front_req *r)
         if (loop_now(f->loop) < r->deadline_us) {
             hold(r);
         } else {
-            answer_error(r, ERR_UNAVAILABLE,
-                         "the account is not known here yet; nothing was applied");
+            answer_error(
+                r, ERR_UNAVAILABLE,
+                f->rec.is_behind
+                    ? "this version of the front cannot read the account record; nothing was "
+                      "applied"
+                    : "the account is not known here yet; nothing was applied");
         }
     } else if (!is_admitted(r)) {
         return;
@@ -639,7 +643,8 @@ static void coord_changed(void *ctx, const struct coord_kv *kv)
     }
     struct errinfo ei = {0};
     if (front_record_set(&f->rec, kv, &ei) != OK) {
-        LOG_ERROR("front", "bad_record", "error=%s", ei.message);
+        LOG_ERROR("front", "bad_record", "error=\"%s\"", ei.message);
+        feed_add(f->feed, clock_wall_ms(), "bad_record", 0, ei.message);
         return;
     }
     const char *keys[4] = {f->rec.record.key[0], f->rec.record.key[1], f->rec.record.key[2],

@@ -38,6 +38,7 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv, str
     arena_init(&arena);
     struct account_record *fresh = ARENA_NEW(&arena, struct account_record);
     enum err err = record_decode(&arena, arena_str(&arena, kv->value), fresh, ei);
+    r->is_behind = err != OK;
     if (err != OK) {
         arena_done(&arena);
         return err;
@@ -231,6 +232,8 @@ static void metrics(struct http_req *req, const struct front_record *rec,
         metric_u64(&b, "holdfast_webhook_queued", METRIC_GAUGE, "Events not delivered yet.",
                    s->webhook.queued);
     }
+    metric_u64(&b, "holdfast_front_record_unreadable", METRIC_GAUGE,
+               "1 while the newest account record cannot be read by this version.", rec->is_behind);
     if (rec->is_known) {
         metric_u64(&b, "holdfast_front_generation", METRIC_GAUGE,
                    "Generation of the account record known here.", rec->record.generation);
@@ -460,7 +463,7 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
     if (str_eq(path, STR("/health/ready")) || str_eq(path, STR("/health/write"))) {
         bool is_write = str_eq(path, STR("/health/write"));
         bool is_fine =
-            status->is_ready && rec->is_known &&
+            status->is_ready && rec->is_known && !rec->is_behind &&
             (!is_write || (rec->record.phase != PHASE_PROMOTING && rec->record.writer != 0));
         answer_text(req, is_fine ? 200 : 503,
                     is_fine ? "{\"status\":\"ok\"}\n" : "{\"status\":\"not ready\"}\n",
@@ -477,7 +480,9 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
         err_set(&ei, ERR_NOT_FOUND, "no such health endpoint");
         err_hint(&ei, "live, ready or write");
     } else if (!rec->is_known) {
-        err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
+        err_set(&ei, ERR_UNAVAILABLE,
+                rec->is_behind ? "this version of the front cannot read the account record"
+                               : "the account is not known here yet");
     } else if (admin_check(auth, req, &is_read_only, &ei) != OK) {
         UNUSED(ei); /* filled */
     } else if (is_read_only && (!is_get || str_ends(path, STR("/keys")))) {

@@ -33,6 +33,7 @@ struct front_record {
     struct account_record record;
     coord_rev rev;
     bool is_known;
+    bool is_behind; /* the newest one cannot be read here, as when a newer version wrote it */
 };
 void front_record_init(struct front_record *r);
 void front_record_done(struct front_record *r);

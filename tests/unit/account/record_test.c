@@ -89,7 +89,7 @@ static void refuses(const char *from, const char *to, enum err want)
 
 T_TEST("a damaged or newer record is refused")
 {
-    refuses("{\"format\":1", "{\"format\":4", ERR_FORMAT_NEWER);
+    refuses("{\"format\":1", "{\"format\":1000", ERR_FORMAT_NEWER);
     refuses("\"auto_failover\"", "\"levels\":1,\"auto_failover\"", ERR_CORRUPT);
     refuses("\"auto_failover\"", "\"levels\":{\"to\":\"Sure\"},\"auto_failover\"",
             ERR_FORMAT_NEWER);
@@ -109,6 +109,15 @@ T_TEST("a damaged or newer record is refused")
     refuses("[7,0,0]", "[7,0]", ERR_CORRUPT);
     refuses("\"q_mask\":14", "\"q_mask\":30", ERR_CORRUPT);
     refuses("\"ONLINE_READ\"", "\"ASLEEP\"", ERR_FORMAT_NEWER);
+}
+
+T_TEST("a newer record is refused with the formats that are and that can be read")
+{
+    struct account_record back;
+    struct errinfo ei = {0};
+    t_err(record_decode(&arena, STR("{\"format\":99}"), &back, &ei), ERR_FORMAT_NEWER);
+    t_contains(str_of(ei.message), "format 99 of a newer version");
+    t_check(ei.hint[0] != 0);
 }
 
 T_TEST("region names compare without case and blanks")

@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/contract.h"
+#include "base/crc.h"
 #include "base/files.h"
 #include "base/mem.h"
 #include "base/mem_probe.h"
@@ -254,7 +256,7 @@ T_TEST("zeros at the end, as a file system may leave them, are a torn tail")
     close_again();
 }
 
-T_TEST("foreign and newer files are refused and left alone")
+T_TEST("foreign files are refused and left alone")
 {
     setup();
     close_again();
@@ -265,6 +267,56 @@ T_TEST("foreign and newer files are refused and left alone")
     t_eq_u64((uint64_t)file_size(), 25);
     write_file("", 0);
     t_err(open_again(NULL), ERR_CORRUPT);
+    mem_free(whole);
+}
+
+static void put_u32(char *at, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        at[i] = (char)(v >> (8 * i));
+    }
+}
+
+T_TEST("a newer file, and a newer record in a sound group, are refused by version and left alone")
+{
+    enum { FILE_CRC = 12, GROUP = COORD_FILE_HEADER_SIZE, GROUP_CRC = 8, RECORD = GROUP + 16 };
+    setup();
+    wait_durable(put("a", STR("1")));
+    close_again();
+    size_t n = 0;
+    char *whole = t_read_file(w.file, &n);
+    char *newer = mem_dup(whole, n);
+    struct errinfo ei = {0};
+    put_u32(newer + 8, COORD_FILE_VERSION + 1);
+    put_u32(newer + FILE_CRC, crc32c(0, newer, FILE_CRC));
+    write_file(newer, n);
+    t_err(open_again(&ei), ERR_FORMAT_NEWER);
+    t_contains(str_of(ei.message), "coordinator file format 2, this program knows 1");
+    /* The last group's only record, as a newer program would have written it. */
+    memcpy(newer, whole, n);
+    size_t at = GROUP;
+    size_t size = 0;
+    for (size_t next = at; next < n; next += 16 + size) {
+        at = next;
+        size = (unsigned char)newer[at + 4] | (size_t)(unsigned char)newer[at + 5] << 8;
+    }
+    char *record = newer + at + 16;
+    record[4] = COORD_RECORD_VERSION + 1;
+    put_u32(record + 12, crc32c(crc32c(0, record, 12), record + 16, size - 16));
+    put_u32(newer + at + GROUP_CRC, crc32c(crc32c(0, newer + at, GROUP_CRC), record, size));
+    write_file(newer, n);
+    ei = (struct errinfo){0};
+    t_err(open_again(&ei), ERR_FORMAT_NEWER);
+    t_contains(str_of(ei.message), "record format 2, this program knows 1");
+    size_t after = 0;
+    char *left = t_read_file(w.file, &after);
+    t_eq_str(str_make(left, after), str_make(newer, n)); /* no torn tail was cut off */
+    write_file(whole, n);
+    t_ok(open_again(NULL));
+    expect("a", "1");
+    close_again();
+    mem_free(left);
+    mem_free(newer);
     mem_free(whole);
 }
 

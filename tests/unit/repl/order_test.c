@@ -1,6 +1,7 @@
 /* Ordering of writes and the rules of acknowledgement, on a mem engine: versions that are not
  * stored yet, several operations in one write, unique keys, expiry, lsn blocks, quorums. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/contract.h"
 #include "base/mem.h"
@@ -109,13 +110,9 @@ static struct repl_mode writer_mode(bool is_strong, uint64_t mask)
     };
 }
 
-static void begin(bool is_strong, uint64_t mask)
+/* Over the engine as it is. */
+static enum err open_repl(struct errinfo *ei)
 {
-    now_us = 1000000;
-    wall = INT64_C(1700000000000);
-    acked_count = 0;
-    struct engine_opts opts = {.driver = STR("mem")};
-    t_ok(engine_open(&opts, &engine, NULL));
     struct repl_timers timers = {
         .retry_ms = 250, .commit_ms = 200, .ttl_purge_ms = 1000, .retain_ms = 60000};
     struct repl_io io = {
@@ -132,7 +129,17 @@ static void begin(bool is_strong, uint64_t mask)
         .applied = io_acked,
         .committed = io_acked,
     };
-    t_ok(repl_new(engine, 1, 77, &timers, &io, &R, NULL));
+    return repl_new(engine, 1, 77, &timers, &io, &R, ei);
+}
+
+static void begin(bool is_strong, uint64_t mask)
+{
+    now_us = 1000000;
+    wall = INT64_C(1700000000000);
+    acked_count = 0;
+    struct engine_opts opts = {.driver = STR("mem")};
+    t_ok(engine_open(&opts, &engine, NULL));
+    t_ok(open_repl(NULL));
     for (region_id id = 2; id <= 3; id++) {
         repl_add_peer(R, id);
     }
@@ -451,6 +458,67 @@ T_TEST("acknowledgements wait for the mask and never move back when it grows")
     repl_set_masks(R, bits(1, 2, 0), bits(1, 2, 0));
     t_eq_u64(acked_count, 2);
     end();
+}
+
+/* The meta of the partition with other bytes in `extra`. */
+static void set_extra(struct str extra)
+{
+    struct engine_part_meta m;
+    struct buf hold;
+    enum err each = OK;
+    buf_init(&hold, 1 << 20);
+    t_ok(engine_part_meta_get(engine, NULL, 1, &hold, &m, NULL));
+    m.extra = extra;
+    struct engine_batch *b = engine_batch_new(engine);
+    engine_batch_meta(b, 1, &m);
+    t_ok(engine_apply(engine, &b, 1, true, &each, NULL));
+    t_ok(each);
+    engine_batch_free(b);
+    buf_done(&hold);
+}
+
+T_TEST("a partition's meta of version 1 is read, one of a newer version is refused and left alone")
+{
+    enum { FLAGS_AT = 25, FLAGS_SIZE = 9 };
+    begin(false, 2);
+    t_ok(put_one("a", "1", NULL, 0));
+    store();
+    struct place tail = repl_tail(part);
+    struct engine_part_meta m;
+    struct buf hold;
+    buf_init(&hold, 1 << 20);
+    t_ok(engine_part_meta_get(engine, NULL, 1, &hold, &m, NULL));
+    char *extra = mem_dup(m.extra.p, m.extra.n);
+    size_t n = m.extra.n;
+    t_eq_int(extra[0], 2);
+    repl_free(R);
+    /* Version 1 has neither flags nor the size of the log. */
+    char *old = mem_dup(extra, n);
+    old[0] = 1;
+    memmove(old + FLAGS_AT, old + FLAGS_AT + FLAGS_SIZE, n - FLAGS_AT - FLAGS_SIZE);
+    set_extra(str_make(old, n - FLAGS_SIZE));
+    t_ok(open_repl(NULL));
+    struct place again = repl_tail(repl_part(R, 1));
+    t_check(again.epoch == tail.epoch && again.lsn == tail.lsn && again.chain == tail.chain);
+    t_check(repl_log_size(R) > 0); /* a guess */
+    repl_free(R);
+    extra[0] = 3;
+    set_extra(str_make(extra, n));
+    struct errinfo ei = {0};
+    struct repl *none = R;
+    t_err(open_repl(&ei), ERR_FORMAT_NEWER);
+    t_check(R == none);
+    t_contains(str_of(ei.message), "meta of version 3");
+    extra[0] = 0;
+    set_extra(str_make(extra, n));
+    t_err(open_repl(NULL), ERR_CORRUPT);
+    extra[0] = 2;
+    set_extra(str_make(extra, n));
+    t_ok(open_repl(NULL));
+    end();
+    buf_done(&hold);
+    mem_free(old);
+    mem_free(extra);
 }
 
 T_MAIN()

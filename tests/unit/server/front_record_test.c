@@ -66,7 +66,11 @@ T_TEST("a record that cannot be read is refused and the last good one stays")
         t_check(set(str_of(bad[i]), 13 + i, &ei) != OK);
         t_check(ei.message[0] != '\0');
         t_check(kept.is_known && kept.rev == 12 && kept.record.generation == 7);
+        t_check(kept.is_behind);
     }
+    buf_clear(&b);
+    t_ok(set(encoded(&b, 9), 30, NULL));
+    t_check(!kept.is_behind);
     front_record_done(&kept);
     buf_done(&b);
 }
