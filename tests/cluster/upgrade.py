@@ -18,8 +18,10 @@ import base
 import holdfast
 from holdfast import IS_LONG, PROGRAM, Tap, Up, Writers, comment, eq, pk, tail, until
 
-# The state that is upgraded from. Moved forward when a format changes in a way that no longer goes back.
-BASE = "32f945724a3acc68a6b43f2d36d6fd014231f18c"
+# Upgraded from, and put back to. Moved forward when a format changes in a way that does not go back.
+BASE = "2408c3943fa812fd008555349bfe3633974ede2e"
+# Upgraded from only: stores of format 1, which are converted when they are opened.
+FORMER = "32f945724a3acc68a6b43f2d36d6fd014231f18c"
 COORDINATOR, FRONT = "coordinator", "front"
 NEW = PROGRAM
 REPEATS = 20 if IS_LONG else 1
@@ -170,21 +172,21 @@ class Mixed(Up):
         super().end(is_failed and self.process is not None)
 
 
-def old_program():
+def old_programs():
     try:
-        return base.build(BASE)
+        return [base.build(commit) for commit in (BASE, FORMER)]
     except base.Absent as e:
         comment(f"skipped: {e}")
-        return None
+        return None, None
 
 
-OLD = old_program()
+OLD, FORMER_PROGRAM = old_programs()
 
 
 def test(title, long_only=False):
-    """A test that needs the old program; said to be skipped where there is none."""
+    """A test that needs the old programs; said to be skipped where there are none."""
     if OLD is None:
-        return tap.test(title + " # SKIP no history of the repository", long_only)
+        return lambda fn: tap.test(title + " # SKIP no history of the repository", long_only)(lambda: None)
     return tap.test(title, long_only)
 
 
@@ -309,14 +311,39 @@ def _():
             up.end(is_failed)
 
 
+@test("under load from a store of format 1, the writer first; the old program refuses the converted store")
+def _():
+    orders = [("writer", COORDINATOR, FRONT), (COORDINATOR, FRONT, "readers", "writer")]
+    for n in range(REPEATS):
+        level = "Strong" if n % 2 else "Session"
+        up, c, load, tokens = old_account(FORMER_PROGRAM, level)
+        is_failed = True
+        try:
+            up.to_hand()
+            again = rolling(level, orders[n % 2], NEW, up, c, tokens)
+            victim = readers_of(up)[0]
+            up.end_role(victim)
+            up.spawn_role(victim, FORMER_PROGRAM)
+            eq(up.hand.pop(victim).wait(20), 78, "exit code: another program is needed")
+            text = tail(up.data / f"run/{victim}.log", 3)
+            assert "format 2, this program knows up to 1" in text, text
+            up.spawn_role(victim, NEW)
+            up.serves(victim)
+            finish(up, c, [load, again], tokens, level)
+            is_failed = False
+        finally:
+            up.end(is_failed)
+
+
 @test("the old directory is opened by `up` of this program, and again by the old one")
 def _():
     for n in range(REPEATS):
         level = random.choice(["Session", "Strong", "BoundedStaleness", "Eventual"]) if IS_LONG else "Session"
-        up, c, load, tokens = old_account(OLD, level)
+        former = n % 2 == 1
+        up, c, load, tokens = old_account(FORMER_PROGRAM if former else OLD, level)
         is_failed = True
         try:
-            for program in (NEW, OLD, NEW):
+            for program in (NEW, NEW) if former else (NEW, OLD, NEW):
                 up.restart_up(program)
                 up.healthy(60)
                 more = Writers(up, c, threads=4)
