@@ -231,6 +231,9 @@ static void clock_tick(struct region *r)
     h->clock_ahead_ms = clock_ahead_ms(offsets, n);
     int64_t limit = h->is_clock_off ? CLOCK_DRIFT_MAX_MS * 4 / 5 : CLOCK_DRIFT_MAX_MS;
     bool is_off = magnitude(h->clock_ahead_ms) > limit;
+    int64_t ahead = is_off ? h->clock_ahead_ms : 0;
+    atomic_store_explicit(&r->view.clock_ahead_ms, ahead, memory_order_relaxed);
+    repl_set_clock_ahead(r->repl, ahead);
     if (is_off != h->is_clock_off) {
         h->is_clock_off = is_off;
         region_event(r, EVENT_CLOCK_DRIFT, 0, "off=%s ahead_ms=%lld peers=%zu limit_ms=%d",

@@ -59,6 +59,8 @@ struct region_view { /* one per region core */
     _Atomic unsigned role;  /* enum region_role */
     _Atomic unsigned level; /* enum consistency: the strongest that reads may ask for */
     _Atomic bool is_single_region;
+    /* How far the wall clock is ahead of the other regions', while that is an alarm; 0 = it is not. */
+    _Atomic int64_t clock_ahead_ms;
 };
 
 /* What this process is doing; finer than the record's enum region_state. */

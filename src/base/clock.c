@@ -2,6 +2,7 @@
  * Hinnant's days_from_civil) because gmtime and strptime depend on locale and time zone state. */
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,12 +38,36 @@ usec clock_boot_us(void)
     return (usec)ts.tv_sec * 1000000 + (usec)ts.tv_nsec / 1000;
 }
 
+/* Read one by one: a reader between two stores sees a mixture for once, as clocks under repair are. */
+static struct {
+    _Atomic int64_t ahead_ms, drift_ppm;
+    _Atomic usec since_us;
+} disturbed;
+
+void clock_disturb(int64_t ahead_ms, int64_t drift_ppm)
+{
+    atomic_store(&disturbed.since_us, clock_boot_us());
+    atomic_store(&disturbed.drift_ppm, drift_ppm);
+    atomic_store(&disturbed.ahead_ms, ahead_ms);
+}
+
+static int64_t disturbance_ms(void)
+{
+    int64_t ppm = atomic_load_explicit(&disturbed.drift_ppm, memory_order_relaxed);
+    int64_t ahead = atomic_load_explicit(&disturbed.ahead_ms, memory_order_relaxed);
+    if (ppm == 0) {
+        return ahead;
+    }
+    int64_t passed_ms = (int64_t)(clock_boot_us() - atomic_load(&disturbed.since_us)) / 1000;
+    return ahead + passed_ms * ppm / 1000000;
+}
+
 int64_t clock_wall_ms(void)
 {
     struct timespec ts;
     int rc = clock_gettime(CLOCK_REALTIME, &ts);
     ASSERT(rc == 0);
-    return (int64_t)ts.tv_sec * 1000 + (int64_t)ts.tv_nsec / 1000000;
+    return (int64_t)ts.tv_sec * 1000 + (int64_t)ts.tv_nsec / 1000000 + disturbance_ms();
 }
 
 static int64_t days_from_civil(int year, unsigned month, unsigned day)

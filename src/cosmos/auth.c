@@ -100,6 +100,27 @@ static enum err read_header(struct http_req *req, struct buf *ret_sig, struct er
     return OK;
 }
 
+static struct str date_of(const struct http_req *req)
+{
+    struct str date = http_header(req, STR("x-ms-date"));
+    return date.n > 0 ? date : http_header(req, STR("date"));
+}
+
+static int64_t distance(int64_t a, int64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+int64_t cosmos_auth_clock(const struct http_req *req, int64_t wall_ms, int64_t ahead_ms)
+{
+    struct str date = date_of(req);
+    int64_t then = 0;
+    bool is_date = date.n > 0 && clock_parse_rfc1123(date.p, date.n, &then) == 0;
+    return is_date && distance(then, wall_ms - ahead_ms) < distance(then, wall_ms)
+               ? wall_ms - ahead_ms
+               : wall_ms;
+}
+
 static enum err check_date(struct str date, int64_t wall_ms, struct errinfo *ei)
 {
     int64_t then = 0;
@@ -107,8 +128,7 @@ static enum err check_date(struct str date, int64_t wall_ms, struct errinfo *ei)
         return err_set(ei, ERR_UNAUTHORIZED,
                        "The date of the request (x-ms-date or date) is missing or not RFC 1123");
     }
-    int64_t off = then > wall_ms ? then - wall_ms : wall_ms - then;
-    if (off > AUTH_SKEW_MAX_S * INT64_C(1000)) {
+    if (distance(then, wall_ms) > AUTH_SKEW_MAX_S * INT64_C(1000)) {
         char now[CLOCK_RFC1123_SIZE];
         clock_format_rfc1123(wall_ms, now);
         err_set(ei, ERR_FORBIDDEN,
@@ -205,12 +225,6 @@ static void try_path(struct attempt *t, struct str path, size_t count)
     if (str_eq(last_seg, STR("partitionkeydelete")) && before > 0) {
         (void)try_link(t, STR("colls"), str_slice(path, 0, before - 1), false);
     }
-}
-
-static struct str date_of(const struct http_req *req)
-{
-    struct str date = http_header(req, STR("x-ms-date"));
-    return date.n > 0 ? date : http_header(req, STR("date"));
 }
 
 static enum err check_signature(const struct cosmos_auth *a, const struct http_req *req,

@@ -16,6 +16,10 @@ struct cosmos_auth;
 /* base64 keys: primary, secondary, read-only primary, read-only secondary; NULL or "" = none. */
 struct cosmos_auth *cosmos_auth_new(const char *const keys[4]);
 void cosmos_auth_free(struct cosmos_auth *a);
+/* The time to check a request by. Our wall clock is `ahead_ms` ahead of the other regions' (0 = as far as
+ * we know it is right): one of the two is wrong, and a region whose clock jumped must not refuse every
+ * client. It is the one that is nearer to the request's own date. */
+int64_t cosmos_auth_clock(const struct http_req *req, int64_t wall_ms, int64_t ahead_ms);
 /* ERR_UNAUTHORIZED (401): missing or wrong signature. ERR_FORBIDDEN (403): the date is off by more
  * than 15 minutes. */
 enum err cosmos_auth_check(const struct cosmos_auth *a, struct http_req *req, int64_t wall_ms,

@@ -114,7 +114,7 @@ static enum err collect(struct op *op, struct changes *c, struct engine_snap *sn
             break; /* the index names a document that is not there: never skipped silently */
         }
         bool is_expired =
-            doc.version.expire_at != 0 && doc.version.expire_at <= (uint64_t)op_now_s();
+            doc.version.expire_at != 0 && doc.version.expire_at <= (uint64_t)op_now_s(op);
         if (is_expired || doc.ts < c->since_s) {
             continue;
         }

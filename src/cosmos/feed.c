@@ -244,7 +244,7 @@ static void run(struct op *op)
                         .op = op,
                         .engine = s->engine,
                         .snap = engine_snap_get(s->engine),
-                        .now_s = (uint64_t)op_now_s()};
+                        .now_s = (uint64_t)op_now_s(op)};
     buf_init(&scan.hold, ENGINE_DOC_SIZE_MAX + (64 << 10));
     struct query_source source = {.ctx = &scan, .next = scan_next, .seek = scan_seek};
     struct query_page_opts opts = {

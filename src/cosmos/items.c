@@ -537,7 +537,8 @@ static void read_now(struct op *op)
     struct engine_snap *snap = op_is_strong(op) ? engine_snap_get(s->engine) : NULL;
     enum err err = engine_get(s->engine, snap, p, SPACE_ITEM, r->it->key, true, &hold, &doc, &ei);
     lsn need = 0;
-    if (err == OK && (doc.version.expire_at == 0 || doc.version.expire_at > (uint64_t)op_now_s())) {
+    if (err == OK &&
+        (doc.version.expire_at == 0 || doc.version.expire_at > (uint64_t)op_now_s(op))) {
         r->is_found = true;
         r->text = arena_str(&op->req->arena, doc.text);
         r->etag = etag_of_text(&op->req->arena, r->text);

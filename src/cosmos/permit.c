@@ -146,7 +146,7 @@ struct str permit_shown(struct op *op, struct str stored)
     struct buf token;
     buf_init(&claims, 64 << 10);
     buf_init(&token, 64 << 10);
-    buf_printf(&claims, "%" PRIu64 ";", (uint64_t)op_now_s() + seconds);
+    buf_printf(&claims, "%" PRIu64 ";", (uint64_t)op_now_s(op) + seconds);
     write_claims(&permit, &claims);
     cosmos_auth_make_token(op->account->auth, buf_str(&claims), &token);
     if (buf_ok(&claims) && buf_ok(&token) && token.n <= AUTH_TOKEN_SIZE_MAX) {

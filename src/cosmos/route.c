@@ -355,11 +355,12 @@ static enum err authenticate(struct op *op, struct errinfo *ei)
     const struct cosmos_auth *auth = op->account->auth;
     struct permit permit;
     struct str claims;
+    int64_t now_ms = cosmos_auth_clock(op->req, clock_wall_ms(),
+                                       atomic_load(&op->service->view->clock_ahead_ms));
     if (!cosmos_auth_is_token(op->req)) {
-        return cosmos_auth_check_target(auth, op->req, &op->target, clock_wall_ms(),
-                                        &op->is_read_only, ei);
+        return cosmos_auth_check_target(auth, op->req, &op->target, now_ms, &op->is_read_only, ei);
     }
-    TRY(cosmos_auth_token(auth, op->req, clock_wall_ms(), &claims, ei));
+    TRY(cosmos_auth_token(auth, op->req, now_ms, &claims, ei));
     TRY(permit_parse(&op->req->arena, claims, &permit, ei));
     return permit_allows(op, &permit, is_writing(op), ei);
 }

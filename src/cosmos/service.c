@@ -320,9 +320,10 @@ bool op_is_strong(const struct op *op)
     return op->level == CONSISTENCY_STRONG;
 }
 
-int64_t op_now_s(void)
+int64_t op_now_s(const struct op *op)
 {
-    return clock_wall_ms() / 1000;
+    int64_t ahead_ms = atomic_load(&op->service->view->clock_ahead_ms);
+    return (clock_wall_ms() - (ahead_ms > 0 ? ahead_ms : 0)) / 1000;
 }
 
 static bool is_fresh(const struct op *op)

@@ -104,7 +104,8 @@ enum err op_check_lease(const struct op *op) MUST_CHECK;
 /* ERR_REGION_GONE or ERR_UNAVAILABLE when the partition may not be served here now. */
 enum err op_check_readable(const struct op *op, const struct part_view *view,
                            struct errinfo *ei) MUST_CHECK;
-int64_t op_now_s(void);
+/* For what expires: by the earlier of our clock and the other regions' while they are apart. */
+int64_t op_now_s(const struct op *op);
 
 /* ---- requests ---- */
 bool op_flag(const struct op *op, struct str header); /* "true" in any case */

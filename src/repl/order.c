@@ -21,7 +21,7 @@ struct order {
     const struct order_req *req;
     struct order_res *res;
     struct write_place place;
-    uint64_t now_s;          /* wall clock: what has expired */
+    uint64_t now_s;          /* what has expired, see repl_set_clock_ahead */
     struct current *current; /* per operation of the request, before the write */
     struct entry_op *ops;    /* planned so far */
     size_t op_count;
@@ -292,13 +292,14 @@ static enum err order_once(struct order *o)
     struct repl *R = o->R;
     struct partition *p = o->p;
     int64_t wall_ms = R->io.wall_ms(R->io.ctx);
-    o->now_s = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0;
+    int64_t ahead_ms = R->clock_ahead_ms > 0 ? R->clock_ahead_ms : 0;
+    o->now_s = wall_ms > ahead_ms ? (uint64_t)(wall_ms - ahead_ms) / 1000 : 0;
     o->place = (struct write_place){
         .pid = p->pid,
         .epoch = R->mode.epoch,
         .lsn = p->tail.lsn + 1,
         .hlc = repl_next_hlc(R, wall_ms),
-        .ts = o->now_s,
+        .ts = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0,
         .origin = R->self,
         .is_single_region = (R->mode.all_mask & (R->mode.all_mask - 1)) == 0,
         .token_version = R->mode.token_version,

@@ -190,6 +190,9 @@ struct repl_lag {
     bool needs_copy;   /* the log it needs was trimmed */
 };
 void repl_lag(const struct repl *R, region_id peer, struct repl_lag *ret);
+/* The wall clock is that far ahead of the other regions'; 0 = it is right, as far as is known. While it
+ * is off nothing is deleted because it expired, and expiry is judged by the earlier of the two. */
+void repl_set_clock_ahead(struct repl *R, int64_t ahead_ms);
 uint64_t repl_log_size(const struct repl *R);
 /* Bytes of log, about, that are kept because this region lacks them. */
 uint64_t repl_log_kept_for(const struct repl *R, region_id id);

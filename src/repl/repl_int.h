@@ -249,6 +249,9 @@ struct repl {
     struct list pending_lost; /* struct lost_wait */
     size_t pending_lost_count;
     usec commit_us, ttl_us, trim_us, retry_us;
+    int64_t clock_ahead_ms; /* of the other regions' wall clocks; 0 = not known to be wrong */
+    int64_t wall_off_ms;    /* wall clock less io.now, at the last purge */
+    usec ttl_hold_us;       /* no purge before: the wall clock was put forward or back */
 
     uint64_t hlc;
     uint64_t total_ord;

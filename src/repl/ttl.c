@@ -6,7 +6,11 @@
 #include "repl/repl_int.h"
 #include "repl/staleness.h"
 
-enum { TTL_LAG_PERCENT_MAX = 80 }; /* no purge where clients' writes are delayed */
+enum {
+    TTL_LAG_PERCENT_MAX = 80, /* no purge where clients' writes are delayed */
+    TTL_STEP_MS = 500,        /* the wall clock moves otherwise than time does by more: a step */
+    TTL_STEP_HOLD_MS = 15000, /* then the other regions' clocks have their say first */
+};
 
 void ttl_note(struct partition *p, uint64_t expire_at)
 {
@@ -129,6 +133,25 @@ static uint64_t next_expiry(struct partition *p)
     return at;
 }
 
+void repl_set_clock_ahead(struct repl *R, int64_t ahead_ms)
+{
+    R->clock_ahead_ms = ahead_ms;
+}
+
+/* A deletion cannot be taken back, so it waits while the wall clock is not to be believed: it is an hour
+ * ahead when somebody has put it there by mistake, and documents would go an hour early. */
+static bool may_purge(struct repl *R, usec now, int64_t wall_ms)
+{
+    int64_t off_ms = wall_ms - (int64_t)(now / 1000);
+    int64_t step_ms = off_ms - R->wall_off_ms;
+    bool is_first = R->wall_off_ms == 0;
+    R->wall_off_ms = off_ms;
+    if (!is_first && (step_ms > TTL_STEP_MS || step_ms < -TTL_STEP_MS)) {
+        R->ttl_hold_us = now + TTL_STEP_HOLD_MS * UINT64_C(1000);
+    }
+    return R->clock_ahead_ms == 0 && now >= R->ttl_hold_us;
+}
+
 void ttl_tick(struct repl *R)
 {
     usec now = R->io.now(R->io.ctx);
@@ -137,6 +160,9 @@ void ttl_tick(struct repl *R)
     }
     R->ttl_us = now + R->timers.ttl_purge_ms * UINT64_C(1000);
     int64_t wall_ms = R->io.wall_ms(R->io.ctx);
+    if (!may_purge(R, now, wall_ms)) {
+        return;
+    }
     uint64_t now_s = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0;
     LIST_FOR_SAFE(l, &R->ttl_list) {
         struct partition *p = LIST_ENTRY(l, struct partition, ttl_link);

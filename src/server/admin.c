@@ -72,15 +72,16 @@ void admin_respond_error(struct http_req *req, const struct errinfo *ei)
     buf_done(&body);
 }
 
-enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, bool *ret_is_read_only,
-                     struct errinfo *ei)
+enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, int64_t clock_ahead_ms,
+                     bool *ret_is_read_only, struct errinfo *ei)
 {
     struct str path = req->target;
     struct str query;
     struct target target;
     (void)str_split(req->target, '?', &path, &query);
     TRY(target_parse(&req->arena, path, &target, ei));
-    return cosmos_auth_check_target(auth, req, &target, clock_wall_ms(), ret_is_read_only, ei);
+    int64_t now_ms = cosmos_auth_clock(req, clock_wall_ms(), clock_ahead_ms);
+    return cosmos_auth_check_target(auth, req, &target, now_ms, ret_is_read_only, ei);
 }
 
 static bool under(const struct http_req *req, struct str prefix)

@@ -31,8 +31,8 @@ void admin_respond(struct http_req *req, int status, struct buf *body, const cha
 void admin_respond_error(struct http_req *req, const struct errinfo *ei);
 
 /* Key and signature of an operator request; its query string is not signed. */
-enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, bool *ret_is_read_only,
-                     struct errinfo *ei) MUST_CHECK;
+enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, int64_t clock_ahead_ms,
+                     bool *ret_is_read_only, struct errinfo *ei) MUST_CHECK;
 
 bool admin_is_ours(const struct http_req *req);
 /* True when the path needs a signature. */

@@ -483,7 +483,7 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
         err_set(&ei, ERR_UNAVAILABLE,
                 rec->is_behind ? "this version of the front cannot read the account record"
                                : "the account is not known here yet");
-    } else if (admin_check(auth, req, &is_read_only, &ei) != OK) {
+    } else if (admin_check(auth, req, 0, &is_read_only, &ei) != OK) {
         UNUSED(ei); /* filled */
     } else if (is_read_only && (!is_get || str_ends(path, STR("/keys")))) {
         err_set(&ei, ERR_FORBIDDEN, "this needs a read-write key");

@@ -130,6 +130,27 @@ static void metrics(const struct server_admin *s, struct http_req *req)
     buf_done(&b);
 }
 
+static bool get_i64(const struct json *v, struct str key, int64_t max, int64_t *ret)
+{
+    const struct json *m = json_get(v, key);
+    return m == NULL || (json_is_integer(m, ret) && *ret >= -max && *ret <= max);
+}
+
+static enum err disturb_clock(const struct json *clock, struct errinfo *ei)
+{
+    enum { AHEAD_MS_MAX = 86400000, DRIFT_PPM_MAX = 500000 };
+    int64_t ahead_ms = 0;
+    int64_t drift_ppm = 0;
+    if (clock->type != JSON_OBJECT || !get_i64(clock, STR("aheadMs"), AHEAD_MS_MAX, &ahead_ms) ||
+        !get_i64(clock, STR("driftPpm"), DRIFT_PPM_MAX, &drift_ppm)) {
+        return err_set(ei, ERR_INVALID,
+                       "clock has aheadMs from -%d to %d and driftPpm from -%d to %d", AHEAD_MS_MAX,
+                       AHEAD_MS_MAX, DRIFT_PPM_MAX, DRIFT_PPM_MAX);
+    }
+    clock_disturb(ahead_ms, drift_ppm);
+    return OK;
+}
+
 static enum err disturb(const struct server_admin *s, const struct http_req *req, struct arena *a,
                         struct errinfo *ei)
 {
@@ -138,6 +159,10 @@ static enum err disturb(const struct server_admin *s, const struct http_req *req
     struct str disk = STR("");
     uint64_t delay_ms = 0;
     TRY(json_parse(a, req->body, NULL, &body, ei));
+    const struct json *clock = json_get(body, STR("clock"));
+    if (clock != NULL) {
+        return disturb_clock(clock, ei);
+    }
     (void)json_get_str(body, STR("disk"), &disk);
     (void)json_get_u64(body, STR("delayMs"), &delay_ms);
     if (str_eq(disk, STR("sound"))) {
@@ -189,7 +214,8 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
     }
     if (!s->auth || !s->region) {
         err_set(&ei, ERR_UNAVAILABLE, "the account is not known here yet");
-    } else if (admin_check(s->auth, req, &is_read_only, &ei) == OK) {
+    } else if (admin_check(s->auth, req, atomic_load(&region_view(s->region)->clock_ahead_ms),
+                           &is_read_only, &ei) == OK) {
         if (post(s, req, is_read_only, &ei)) {
             return;
         }

@@ -80,4 +80,22 @@ T_TEST("the clocks run")
     t_check(clock_wall_ms() > INT64_C(1600000000000));
 }
 
+T_TEST("a disturbed wall clock is ahead and drifts, and is right again; the other clock goes on")
+{
+    int64_t real = clock_wall_ms();
+    usec boot = clock_boot_us();
+    clock_disturb(3600000, 0);
+    t_check(clock_wall_ms() >= real + 3600000 && clock_wall_ms() < real + 3700000);
+    clock_disturb(-3600000, 0);
+    t_check(clock_wall_ms() >= real - 3600000 && clock_wall_ms() < real - 3500000);
+    clock_disturb(0, 1000000); /* twice as fast */
+    while (clock_boot_us() < boot + 50000) {
+    }
+    usec passed = clock_boot_us() - boot;
+    t_check(clock_wall_ms() > real + 50);
+    t_check(clock_wall_ms() <= real + 1 + 4 * (int64_t)(passed / 1000 + 10));
+    clock_disturb(0, 0);
+    t_check(clock_wall_ms() >= real && clock_wall_ms() < real + 100000);
+}
+
 T_MAIN()

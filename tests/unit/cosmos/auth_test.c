@@ -167,6 +167,24 @@ T_TEST("a date that is off by more than fifteen minutes is forbidden")
     end();
 }
 
+T_TEST("a region whose clock jumped goes by the clock that is nearer to the request")
+{
+    enum { HOUR_MS = 3600000 };
+    begin();
+    int64_t real = date_ms();
+    headers[0] = (struct http_header){STR("x-ms-date"), STR("Sat, 21 Nov 2026 07:11:17 GMT")};
+    req.header_count = 1;
+    t_eq_i64(cosmos_auth_clock(&req, real + HOUR_MS, HOUR_MS), real); /* ours is wrong */
+    t_eq_i64(cosmos_auth_clock(&req, real - HOUR_MS, -HOUR_MS), real);
+    t_eq_i64(cosmos_auth_clock(&req, real + 5, HOUR_MS), real + 5);       /* the others' are */
+    t_eq_i64(cosmos_auth_clock(&req, real + HOUR_MS, 0), real + HOUR_MS); /* none is, we think */
+    headers[0].value = STR("yesterday");
+    t_eq_i64(cosmos_auth_clock(&req, real + HOUR_MS, HOUR_MS), real + HOUR_MS);
+    req.header_count = 0;
+    t_eq_i64(cosmos_auth_clock(&req, real + HOUR_MS, HOUR_MS), real + HOUR_MS);
+    end();
+}
+
 T_TEST("the date header may stand in for x-ms-date")
 {
     begin();

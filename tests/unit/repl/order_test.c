@@ -353,6 +353,51 @@ T_TEST("expired documents are deleted in time, and only they")
     end();
 }
 
+/* Four purges, a second apart. */
+static void purge_rounds(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        now_us += 1000000;
+        wall += 1000;
+        repl_on_tick(R);
+        store();
+    }
+}
+
+T_TEST("a wall clock that jumps deletes nothing early, and expiry goes on once it is believed")
+{
+    enum { HOUR_MS = 3600000 };
+    begin(false, 2);
+    uint64_t at = (uint64_t)wall / 1000 + 600;
+    t_ok(put_one("a", "1", "u", at));
+    store();
+    purge_rounds();
+    wall += HOUR_MS; /* it is not known yet that this is wrong */
+    purge_rounds();
+    t_check(stored("a") != NULL);
+    repl_set_clock_ahead(R, HOUR_MS); /* the other regions say so */
+    now_us += 20000000;
+    wall += 20000;
+    purge_rounds();
+    t_check(stored("a") != NULL);
+    t_err(put_one("b", "2", "u", 0), ERR_EXISTS); /* "a" has not expired */
+    struct script s = {0};
+    put(&s, "a", "2", NULL, at);
+    s.must_be_absent[0] = true;
+    (void)run(&s);
+    t_check(s.saw[0]);
+    wall -= HOUR_MS; /* repaired */
+    repl_set_clock_ahead(R, 0);
+    purge_rounds();
+    t_check(stored("a") != NULL);
+    now_us += 601000000;
+    wall += 601000;
+    purge_rounds();
+    t_check(stored("a") == NULL);
+    sound();
+    end();
+}
+
 T_TEST("time never runs backwards for a document")
 {
     begin(false, 2);
