@@ -492,6 +492,7 @@ static void on_change_result(struct region *r, const struct coord_txn_result *re
         return;
     }
     r->next_change_us = now;
+    contract_trace("rule", (unsigned)s->rule, (unsigned)r->role);
     bool opens = s->rule == RULE_OPEN || s->rule == RULE_TAKE || s->rule == RULE_ROLLBACK;
     usec sent_us = s->sent_us;
     generation g = s->generation;

@@ -156,6 +156,7 @@ bool health_may_fail_over(struct region *r)
     h->is_holding = true;
     if (!h->is_hold_told) {
         h->is_hold_told = true;
+        contract_trace("rule", RULE_HOLD_BACK, (unsigned)r->role);
         region_event(
             r, EVENT_HELD_BACK, RULE_HOLD_BACK,
             "writer=%u last_such_epoch=%llu wait_ms=%llu hint=\"take the region offline to "

@@ -95,6 +95,7 @@ void region_event(struct region *r, enum region_event_kind kind, uint32_t rule, 
     va_start(ap, fmt);
     (void)vsnprintf(ev.text, sizeof(ev.text), fmt, ap); /* cut when too long: for people */
     va_end(ap);
+    contract_trace("event", (unsigned)kind, rule);
     r->io.event(r->io.ctx, &ev);
 }
 

@@ -117,6 +117,7 @@ static void admit(struct region *r, struct region_write *w)
 {
     bool is_first = w->throttle_until_us == 0;
     enum throttle_verdict v = throttle_check(r, w);
+    contract_trace("throttle", (unsigned)v, w->throttle.is_by_ops);
     if (v == THROTTLE_GO) {
         order(r, w);
     } else if (v == THROTTLE_REFUSE || r->delayed_count >= HELD_MAX ||

@@ -15,12 +15,21 @@ struct trace_record {
 };
 
 static _Thread_local struct trace_record trace_ring[TRACE_COUNT];
+static _Thread_local contract_observer *observer;
 static _Thread_local unsigned trace_next; /* counts up for ever; slot = trace_next % TRACE_COUNT */
 
 void contract_trace(const char *what, unsigned long long a, unsigned long long b)
 {
     trace_ring[trace_next % TRACE_COUNT] = (struct trace_record){what, a, b};
     trace_next++;
+    if (observer != NULL) {
+        observer(what, a, b);
+    }
+}
+
+void contract_observe(contract_observer *fn)
+{
+    observer = fn;
 }
 
 _Noreturn void contract_fail(const char *expr, const char *file, int line, const char *func)

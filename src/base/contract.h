@@ -17,3 +17,8 @@ _Noreturn void contract_fail(const char *expr, const char *file, int line, const
 
 /* Short record kept in a fixed ring per thread, printed by contract_fail(). Cheap: no I/O. */
 void contract_trace(const char *what, unsigned long long a, unsigned long long b);
+
+/* Whom this thread's records are told to as well, as they are made; NULL: nobody. For tests that count
+ * what has happened. It must not trace itself. */
+typedef void contract_observer(const char *what, unsigned long long a, unsigned long long b);
+void contract_observe(contract_observer *fn);

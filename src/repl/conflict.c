@@ -27,7 +27,8 @@ void conflict_begin(struct partition *p, struct place branch)
     struct repl *R = p->repl;
     ASSERT(p->div.state == DIV_NONE);
     ASSERT(branch.lsn < p->tail.lsn);
-    p->div = (struct diverge){.state = DIV_WAIT, .branch = branch};
+    p->div.branch = branch;
+    diverge_move(&p->div, DIV_WAIT);
     R->diverged_count++;
     if (list_is_empty(&p->fetch_link)) {
         list_push_back(&R->fetch_list, &p->fetch_link);
@@ -39,7 +40,7 @@ void conflict_begin(struct partition *p, struct place branch)
 void conflict_reset(struct partition *p)
 {
     if (p->div.state == DIV_WAIT || p->div.state == DIV_SEND) {
-        p->div = (struct diverge){0};
+        diverge_move(&p->div, DIV_NONE);
         ASSERT(p->repl->diverged_count > 0);
         p->repl->diverged_count--;
     }
@@ -189,7 +190,7 @@ static void cut(struct partition *p)
     ring_clear(p);
     (void)repl_batch(R);
     part_touch(p);
-    d->state = DIV_CUT;
+    diverge_move(d, DIV_CUT);
     d->is_last = true;
     repl_event(R, EVENT_FEED_SENT, "partition=%llu branch_epoch=%llu branch_lsn=%llu entries=%llu",
                (unsigned long long)p->pid, (unsigned long long)d->branch.epoch,
@@ -216,7 +217,7 @@ static void start_sending(struct partition *p)
     d->branch = branch;
     d->entries = p->tail.ord - branch.ord;
     d->next_lsn = branch.lsn + 1;
-    d->state = DIV_SEND;
+    diverge_move(d, DIV_SEND);
     repl_event(R, EVENT_DIVERGED, "partition=%llu branch_epoch=%llu branch_lsn=%llu entries=%llu",
                (unsigned long long)p->pid, (unsigned long long)branch.epoch,
                (unsigned long long)branch.lsn, (unsigned long long)d->entries);

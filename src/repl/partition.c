@@ -525,7 +525,7 @@ static void inflight_done(struct repl *R, struct inflight *f, enum err err)
         }
         if (row->is_cut) {
             ASSERT(p->div.state == DIV_CUT);
-            p->div = (struct diverge){0};
+            diverge_move(&p->div, DIV_NONE);
             ASSERT(R->diverged_count > 0);
             R->diverged_count--;
             p->tail_sent_us = 0; /* tell the writer at once */

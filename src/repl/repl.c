@@ -144,7 +144,7 @@ void repl_drop_part(struct repl *R, pid id)
     p->is_dropped = true;
     if (p->div.state != DIV_NONE) {
         R->diverged_count--;
-        p->div = (struct diverge){0};
+        diverge_move(&p->div, DIV_NONE);
     }
     R->dirty_count -= p->dirty.count;
     R->total_ord -= p->tail.ord;
@@ -768,6 +768,7 @@ void repl_on_frame(struct repl *R, region_id from, struct str frame)
             R->stats.frames_bad += e != ERR_NOT_FOUND;
             return;
         }
+        contract_trace("message", (unsigned)m.type, (unsigned)R->mode.kind);
         on_message(R, peer, &m);
     }
 }

@@ -1,6 +1,7 @@
 /* Inside of src/repl. */
 #pragma once
 
+#include "base/contract.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "repl/repl.h"
@@ -95,6 +96,15 @@ struct progress {
     struct seed_feed *feed; /* what it asked for and was not sent yet; owned; NULL = never asked */
 };
 
+/* Moves of these two are traced: the tests count which ones have happened. */
+static inline void progress_move(struct progress *g, enum progress_state to)
+{
+    if (g->state != to) {
+        contract_trace("progress", (unsigned)g->state, (unsigned)to);
+        g->state = to;
+    }
+}
+
 struct peer {
     region_id id;
     size_t slot;
@@ -129,6 +139,16 @@ struct diverge {
     usec sent_us;
     uint64_t entries;
 };
+
+/* DIV_NONE clears the rest as well. */
+static inline void diverge_move(struct diverge *d, enum diverge_state to)
+{
+    contract_trace("diverge", (unsigned)d->state, (unsigned)to);
+    d->state = to;
+    if (to == DIV_NONE) {
+        *d = (struct diverge){0};
+    }
+}
 
 struct partition {
     struct repl *repl;

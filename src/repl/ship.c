@@ -51,7 +51,7 @@ void ship_part_gone(struct partition *p)
         forget_inflight(p->progress[i]);
         list_remove(&p->progress[i]->copying);
         seed_feed_free(p->progress[i]);
-        p->progress[i]->state = PROG_UNKNOWN;
+        progress_move(p->progress[i], PROG_UNKNOWN);
     }
 }
 
@@ -69,7 +69,7 @@ void ship_part_free(struct partition *p)
 static void probe(struct progress *g)
 {
     struct repl *R = g->part->repl;
-    g->state = PROG_UNKNOWN;
+    progress_move(g, PROG_UNKNOWN);
     g->probed_us = R->io.now(R->io.ctx);
     forget_inflight(g);
     list_push_back(&g->peer->inflight, &g->inflight);
@@ -86,7 +86,7 @@ void ship_peer_reset(struct repl *R, struct peer *peer)
             struct progress *g = ship_progress(p, peer);
             forget_inflight(g);
             seed_feed_free(g);
-            g->state = PROG_UNKNOWN;
+            progress_move(g, PROG_UNKNOWN);
         }
     }
     ASSERT(peer->inflight_size == 0);
@@ -228,7 +228,7 @@ static void matched(struct progress *g, const struct msg *m)
 {
     struct partition *p = g->part;
     struct repl *R = p->repl;
-    g->state = PROG_STREAM;
+    progress_move(g, PROG_STREAM);
     g->sent = m->place;
     g->progress_us = R->io.now(R->io.ctx);
     forget_inflight(g);
@@ -260,7 +260,7 @@ static void stop(struct progress *g)
                    "partition=%llu region=%u what=\"no common entry within its last epochs\"",
                    (unsigned long long)g->part->pid, g->peer->id);
     }
-    g->state = PROG_STUCK;
+    progress_move(g, PROG_STUCK);
 }
 
 void ship_stuck(struct progress *g, struct place tail)
@@ -273,7 +273,7 @@ void ship_stuck(struct progress *g, struct place tail)
                    (unsigned long long)p->pid, g->peer->id, (unsigned long long)tail.lsn,
                    (unsigned long long)p->trim.lsn);
     }
-    g->state = PROG_STUCK;
+    progress_move(g, PROG_STUCK);
     seed_send_at(g, tail);
 }
 
@@ -321,7 +321,7 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
         return;
     }
     wait_for_answer(g);
-    g->state = PROG_DIVERGED;
+    progress_move(g, PROG_DIVERGED);
     conflict_check_waits(p);
     ship_send_branch(R, from, p->pid, common, m->place, /* is_unknown= */ false);
 }
@@ -433,7 +433,7 @@ static size_t send_some(struct progress *g)
         enum err e = take_from_log(g, &s, &ei);
         if (e != OK) {
             part_corrupt(p, "log", &ei);
-            g->state = PROG_STUCK;
+            progress_move(g, PROG_STUCK);
             return 0;
         }
     }
@@ -511,7 +511,7 @@ void ship_tick(struct repl *R)
                 enum progress_state was = g->state;
                 probe(g);
                 if (was == PROG_STUCK) {
-                    g->state = was; /* told once */
+                    progress_move(g, was); /* told once */
                 }
             }
         }

@@ -26,6 +26,7 @@ struct client {
 enum { CLIENT_TIMEOUT_MIN_US = 1500000, CLIENT_TIMEOUT_SPREAD_US = 5000000 };
 
 static void next_op(struct world *w, void *ctx, uint64_t seq);
+static void send(struct client *c, struct op *op, region_id to);
 
 struct client *client_new(struct world *w, unsigned id)
 {
@@ -410,6 +411,27 @@ static usec think(struct client *c)
     return c->is_probing ? 50000 : draw_around(&c->w->client_rng, c->w->cfg.think_us);
 }
 
+/* The same once more, as SDKs do when a request failed or its answer did not come: for the core it is
+ * another operation, which meets whatever the first one left. */
+static void retry(struct client *c, const struct op *failed)
+{
+    struct op *op = ledger_add(c->w, c->id, failed->kind, failed->pid);
+    op->sub_count = failed->sub_count;
+    memcpy(op->subs, failed->subs, sizeof(op->subs));
+    op->lp = failed->lp;
+    op->level = failed->level;
+    op->has_asked_level = failed->has_asked_level;
+    op->has_token = failed->has_token;
+    op->token = c->tokens[op->pid];
+    send(c, op, op_is_write(op->kind) ? c->writer : random_region(c));
+}
+
+static bool retries(struct client *c, const struct op *failed)
+{
+    return !c->is_probing && !c->is_stopped && failed->kind != OP_CONTAINER &&
+           (open_parts(c->w) & (1u << failed->pid)) != 0 && draw_percent(&c->w->client_rng, 30);
+}
+
 static void client_hears(struct world *w, void *ctx, uint64_t arg)
 {
     UNUSED(arg);
@@ -427,7 +449,12 @@ static void client_hears(struct world *w, void *ctx, uint64_t arg)
         refresh(c);
     }
     note_probe(c, op);
-    plan_next(c, think(c));
+    bool has_failed = op->outcome == OUT_REFUSED || op->outcome == OUT_UNKNOWN;
+    if (has_failed && retries(c, op)) {
+        retry(c, op);
+    } else {
+        plan_next(c, think(c));
+    }
 }
 
 static void give_up(struct world *w, void *ctx, uint64_t seq)
@@ -437,11 +464,40 @@ static void give_up(struct world *w, void *ctx, uint64_t seq)
     if (c->seq != seq || c->current == NULL) {
         return;
     }
-    c->current->is_client_gone = true;
-    trace(w, "client-gone", c->id, c->current->id, 0, 0);
-    c->current = NULL;
+    const struct op *lost = c->current;
+    client_cancel(c);
     refresh(c);
-    plan_next(c, think(c));
+    if (retries(c, lost)) {
+        retry(c, lost);
+    }
+}
+
+void client_cancel(struct client *c)
+{
+    if (c->current != NULL) {
+        c->current->is_client_gone = true;
+        trace(c->w, "client-gone", c->id, c->current->id, 0, 0);
+        c->current = NULL;
+        plan_next(c, think(c));
+    }
+}
+
+void client_restart(struct client *c, bool keeps_tokens)
+{
+    client_cancel(c);
+    trace(c->w, "client-restart", c->id, keeps_tokens, 0, 0);
+    if (!keeps_tokens) {
+        memset(c->tokens, 0, sizeof(c->tokens));
+    }
+    memset(c->known, 0, sizeof(c->known));
+    c->writer = 1;
+    refresh(c);
+}
+
+void client_move(struct client *c, region_id home)
+{
+    c->home = home;
+    trace(c->w, "client-move", c->id, home, 0, 0);
 }
 
 static void send(struct client *c, struct op *op, region_id to)

@@ -14,6 +14,11 @@ bool client_is_idle(const struct client *c);
 void client_cut(struct client *c, region_id region,
                 bool is_cut); /* requests and answers get lost */
 void client_heal(struct client *c);
+void client_cancel(
+    struct client *c); /* gives up what it waits for; the servers do not learn of it */
+/* Another process of the same program; tokens may have been kept outside. */
+void client_restart(struct client *c, bool keeps_tokens);
+void client_move(struct client *c, region_id home); /* prefers another region for reads */
 /* From now on: one write of every partition and one read in every region must succeed, retried
  * as long as it takes; client_has_probed when all did. */
 void client_probe(struct client *c);

@@ -46,10 +46,13 @@ struct coord_node {
     usec paused_until;
     struct durable *log; /* owned */
     size_t log_count, log_cap;
-    size_t told;     /* records of log[0, told) are in the history */
-    usec durable_at; /* everything executed so far is on disk from here on */
-    coord_rev shown; /* watchers are told up to here */
-    uint64_t boot;   /* counts starts */
+    struct durable *aside; /* owned; what a copy that is running now lacks */
+    size_t aside_count;
+    size_t copy_count; /* records of that copy */
+    size_t told;       /* records of log[0, told) are in the history */
+    usec durable_at;   /* everything executed so far is on disk from here on */
+    coord_rev shown;   /* watchers are told up to here */
+    uint64_t boot;     /* counts starts */
     struct list requests;
     struct watch watches[SIM_REGIONS_MAX + 1];
 };
@@ -84,6 +87,15 @@ static void request_free(struct request *r)
     mem_free(r);
 }
 
+static void log_free(struct durable *log, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        mem_free(log[i].p);
+        mem_free(log[i].record);
+    }
+    mem_free(log);
+}
+
 void coordinator_free(struct coord_node *c)
 {
     if (c == NULL) {
@@ -92,11 +104,8 @@ void coordinator_free(struct coord_node *c)
     LIST_FOR_SAFE(l, &c->requests) {
         request_free(LIST_ENTRY(l, struct request, link));
     }
-    for (size_t i = 0; i < c->log_count; i++) {
-        mem_free(c->log[i].p);
-        mem_free(c->log[i].record);
-    }
-    mem_free(c->log);
+    log_free(c->log, c->log_count);
+    log_free(c->aside, c->aside_count);
     coord_store_free(c->store);
     mem_free(c);
 }
@@ -211,6 +220,7 @@ static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
     ASSERT(buf_ok(&bytes));
     if (bytes.n > 0) {
         usec sync = w->cfg.sync_us / 2 + draw_around(&w->net_rng, w->cfg.sync_us);
+        sync *= w->coord_slow != 0 ? w->coord_slow : 1;
         c->durable_at = (c->durable_at > w->now ? c->durable_at : w->now) + sync;
         struct str record = STR_NONE;
         for (size_t i = 0; i < t->put_count; i++) {
@@ -219,6 +229,9 @@ static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
             }
         }
         log_append(c, buf_str(&bytes), record, c->durable_at);
+        if (ret->succeeded && record.n > 0 && c->aside != NULL) {
+            world_fail(w, "coordinator", "a record was put into an old copy of the coordinator");
+        }
         if (ret->succeeded && record.n > 0) {
             check_change(w, a, has_old ? old : NULL, record);
         }
@@ -596,6 +609,46 @@ void coordinator_crash(struct world *w, usec down_us)
         lose_watch(w, id);
     }
     world_after(w, down_us, restart, NULL, c->boot);
+}
+
+size_t coordinator_copy(const struct world *w)
+{
+    return w->coord->told; /* what is on disk for sure */
+}
+
+void coordinator_restore(struct world *w, size_t copy, usec down_us)
+{
+    struct coord_node *c = w->coord;
+    if (!c->is_up || c->aside != NULL) {
+        return;
+    }
+    coordinator_crash(w, down_us);
+    ASSERT(copy < c->log_count);
+    c->copy_count = copy;
+    c->aside_count = c->log_count - copy;
+    c->aside = mem_dup(c->log + copy, c->aside_count * sizeof(struct durable));
+    c->log_count = copy;
+    trace(w, "coord-restored", 0, copy, c->aside_count, 0);
+}
+
+void coordinator_restore_newest(struct world *w, usec down_us)
+{
+    struct coord_node *c = w->coord;
+    ASSERT(c->aside != NULL && c->is_up);
+    coordinator_crash(w, down_us);
+    for (size_t i = c->copy_count; i < c->log_count; i++) {
+        mem_free(c->log[i].p);
+        mem_free(c->log[i].record);
+    }
+    while (c->log_cap < c->copy_count + c->aside_count) {
+        c->log_cap *= 2;
+        c->log = mem_realloc(c->log, c->log_cap * sizeof(struct durable));
+    }
+    memcpy(c->log + c->copy_count, c->aside, c->aside_count * sizeof(struct durable));
+    c->log_count = c->copy_count + c->aside_count;
+    mem_free(c->aside);
+    c->aside = NULL;
+    c->aside_count = 0;
 }
 
 void coordinator_pause(struct world *w, usec duration)

@@ -21,6 +21,11 @@ void coordinator_unwatch(struct world *w, region_id id); /* process ended */
 void coordinator_path_changed(struct world *w, region_id id);
 
 void coordinator_crash(struct world *w, usec down_us);
+/* Started again from a copy of its file, as it was when coordinator_copy was called. Records that are
+ * put then are an error: everyone alive has to know better. The newest file is put back later. */
+size_t coordinator_copy(const struct world *w);
+void coordinator_restore(struct world *w, size_t copy, usec down_us);
+void coordinator_restore_newest(struct world *w, usec down_us);
 void coordinator_pause(struct world *w, usec duration);
 void coordinator_heal(struct world *w);
 bool coordinator_is_up(const struct world *w);

@@ -1,10 +1,11 @@
 /* Runner of the simulator: many runs in worker processes, TAP at the end.
  *
  *   sim [--seed S] [--seeds N] [--seconds T] [--scenario NAME [--variant V]] [--level L]
- *       [--jobs J] [--verbose] [--list] [--only-random] [--faults a,b,...] [--plant N]
+ *       [--nightly [--hours H]] [--jobs J] [--verbose] [--list] [--only-random] [--faults a,b,...] [--plant N]
  *
  * Without arguments: every scenario in all variants, then random seeds until the time is over.
- * `--seed S` alone repeats one random run and tells its story when it fails. Each run is done
+ * A night goes on with seeds that nobody has run before, says which, and demands that every row of the
+ * core's tables fires (cover.h). `--seed S` alone repeats one random run and tells its story when it fails. Each run is done
  * twice and the two must have the same trace. A run that aborts (a failed assertion of the core)
  * takes its worker with it: the parent notes the run and starts another worker. */
 #include <signal.h>
@@ -23,7 +24,7 @@
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-enum { JOBS_MAX = 16, FAILURES_MAX = 64, PRINT_LAST = 80, TEXT = 400 };
+enum { JOBS_MAX = 64, FAILURES_MAX = 64, PRINT_LAST = 80, TEXT = 400 };
 
 struct options {
     uint64_t seed;
@@ -34,7 +35,7 @@ struct options {
     int variant; /* -1 = all */
     int level;   /* -1 = all, or drawn */
     unsigned jobs;
-    bool is_verbose, only_random, stops_at_first;
+    bool is_verbose, only_random, stops_at_first, is_nightly;
     uint32_t fault_mask;
 };
 
@@ -51,9 +52,6 @@ struct totals {
     uint64_t runs, events, virtual_us, ops, acknowledged, reads, unknown, lost;
     uint64_t linear_violations, session_violations, bounded_violations, session_runs;
     uint64_t trace_hash; /* sum over the runs: equal for equal programs and arguments */
-    uint64_t rule_hits[1024];
-    uint64_t event_hits[16];
-    uint64_t fault_hits[FAULT_COUNT];
     uint64_t level_runs[CONSISTENCY_COUNT];
     uint64_t scenario_runs[64], scenario_lost[64];
 };
@@ -67,13 +65,21 @@ struct shared { /* mapped; written by workers, each its own slot */
         struct run_options now; /* what is running, for the parent when it aborts */
         bool is_running;
         struct totals totals;
+        struct cover_totals cover;
     } workers[JOBS_MAX];
 };
 
 static struct shared *shared;
 static double started;
 
-enum { SHORT_SECONDS_MAX = 300, SHORT_SEEDS = 1000 };
+enum {
+    SHORT_SECONDS = 280,
+    SHORT_SECONDS_MAX = 300,
+    SHORT_JOBS = 2,
+    NIGHT_SECONDS = 8 * 3600,
+    SHORT_SEEDS = 2000,
+    NIGHTLY_MIX = 4, /* one run in so many is a scenario */
+};
 
 static double seconds_now(void)
 {
@@ -84,7 +90,7 @@ static double seconds_now(void)
 
 /* ---- the list of runs: an index says which ---- */
 
-struct plan {
+struct schedule {
     size_t scripted; /* count of scripted runs, before the random ones */
     bool has_random;
 };
@@ -97,10 +103,10 @@ static size_t runs_of(const struct options *o, const struct scenario *s)
     return (o->variant >= 0 ? 1 : s->variants) * (o->level >= 0 ? 1 : (size_t)2);
 }
 
-static struct plan plan_of(const struct options *o)
+static struct schedule schedule_of(const struct options *o)
 {
-    struct plan p = {.has_random = o->scenario == NULL};
-    bool is_single = o->has_seed && o->seeds <= 1;
+    struct schedule p = {.has_random = o->scenario == NULL};
+    bool is_single = o->has_seed && o->seeds <= 1 && !o->is_nightly;
     if (o->only_random || (o->scenario == NULL && (is_single || o->seeds > 0))) {
         return p;
     }
@@ -143,10 +149,30 @@ static bool scripted_run(const struct options *o, size_t idx, struct run_options
     }
 }
 
+/* A night mixes in the scenarios, each time with other seeds: one run in four. */
+static bool nightly_run(const struct options *o, uint64_t idx, size_t scripted,
+                        struct run_options *ret, size_t *ret_scenario)
+{
+    uint64_t no = idx / NIGHTLY_MIX;
+    if (idx % NIGHTLY_MIX != 0) {
+        ret->seed = o->seed + idx - no - 1;
+        return true;
+    }
+    struct options later = *o;
+    later.seed += 1 + no;
+    return scripted_run(&later, no % scripted, ret, ret_scenario);
+}
+
+/* The seed after those of the first `count` random runs of a night. */
+static uint64_t nightly_seed(const struct options *o, uint64_t idx)
+{
+    return o->seed + idx - (idx + NIGHTLY_MIX - 1) / NIGHTLY_MIX;
+}
+
 static bool run_of(const struct options *o, uint64_t idx, struct run_options *ret,
                    size_t *ret_scenario)
 {
-    struct plan p = plan_of(o);
+    struct schedule p = schedule_of(o);
     *ret = (struct run_options){.seed = o->seed,
                                 .level = o->level,
                                 .fault_mask = o->fault_mask,
@@ -161,6 +187,9 @@ static bool run_of(const struct options *o, uint64_t idx, struct run_options *re
         return false;
     }
     idx -= p.scripted;
+    if (o->is_nightly) {
+        return nightly_run(o, idx, p.scripted, ret, ret_scenario);
+    }
     ret->seed = o->seed + idx;
     uint64_t limit = o->has_seed && o->seeds == 0 ? 1 : o->seeds;
     if (limit == 0 && o->seconds <= SHORT_SECONDS_MAX) {
@@ -203,15 +232,6 @@ static void add_totals(struct totals *t, const struct run_options *r, const stru
     t->trace_hash += res->trace_hash;
     t->session_runs += cfg.level == CONSISTENCY_SESSION;
     t->level_runs[cfg.level]++;
-    for (size_t i = 0; i < ARRAY_COUNT(t->rule_hits); i++) {
-        t->rule_hits[i] += res->rule_hits[i];
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(t->event_hits); i++) {
-        t->event_hits[i] += res->event_hits[i];
-    }
-    for (size_t i = 0; i < FAULT_COUNT; i++) {
-        t->fault_hits[i] += res->fault_hits[i];
-    }
     if (scenario != SIZE_MAX) {
         t->scenario_runs[scenario]++;
         t->scenario_lost[scenario] += cfg.level < CONSISTENCY_STRONG ? res->lost : 0;
@@ -225,13 +245,15 @@ static void on_abort(int sig)
     _exit(99);
 }
 
-static void run_twice(struct worker *me, const struct run_options *r, size_t scenario)
+static void run_twice(struct worker *me, const struct run_options *r, size_t scenario,
+                      uint64_t run_no)
 {
     static struct run_result a, b;
     me->now = *r;
     me->is_running = true;
     run_one(r, &a);
     add_totals(&me->totals, r, &a, scenario);
+    cover_add(&me->cover, a.cover, run_no);
     if (a.has_failed) {
         note_failure(r, a.check, a.failure);
     } else {
@@ -253,11 +275,12 @@ static void work(const struct options *o, struct worker *me)
     while (!atomic_load(&shared->stop)) {
         struct run_options r;
         size_t scenario;
-        if (!run_of(o, atomic_fetch_add(&shared->next, 1), &r, &scenario)) {
+        uint64_t idx = atomic_fetch_add(&shared->next, 1);
+        if (!run_of(o, idx, &r, &scenario)) {
             break;
         }
-        run_twice(me, &r, scenario);
-        bool is_timed = o->seeds == 0 && !o->has_seed && o->scenario == NULL;
+        run_twice(me, &r, scenario, idx + 1);
+        bool is_timed = o->is_nightly || (o->seeds == 0 && !o->has_seed && o->scenario == NULL);
         if ((is_timed && seconds_now() - started > o->seconds) ||
             (o->stops_at_first && atomic_load(&shared->failure_count) > 0)) {
             atomic_store(&shared->stop, true);
@@ -276,8 +299,20 @@ static pid_t spawn(const struct options *o, unsigned slot)
     return child;
 }
 
+static void on_interrupt(int sig)
+{
+    UNUSED(sig);
+    atomic_store(&shared->stop, true); /* the runs under way end, and there is a report */
+}
+
 static void run_all(const struct options *o)
 {
+    if (o->is_nightly) {
+        (void)signal(SIGINT, on_interrupt); /* worst case: it ends at once */
+        (void)signal(SIGTERM, on_interrupt);
+        (void)printf("# a night of %u s on %u cores: seeds from %llu on\n", o->seconds, o->jobs,
+                     (unsigned long long)o->seed);
+    }
     pid_t pids[JOBS_MAX] = {0};
     for (unsigned i = 0; i < o->jobs; i++) {
         pids[i] = spawn(o, i);
@@ -362,19 +397,33 @@ static void print_failures(const char *scenario)
     }
 }
 
-static void report_coverage(const struct totals *t)
+/* What fired is judged when enough has run for every row to have had its chances: all scenarios and
+ * seeds of the short form, or a night. */
+static void report_coverage(const struct options *o, const struct totals *t)
 {
-    (void)printf("# rules fired:");
-    for (size_t i = 0; i < ARRAY_COUNT(t->rule_hits); i++) {
-        if (t->rule_hits[i] > 0) {
-            (void)printf(" %zu:%llu", i, (unsigned long long)t->rule_hits[i]);
-        }
+    static struct cover_totals c;
+    for (size_t j = 0; j < JOBS_MAX; j++) {
+        cover_merge(&c, &shared->workers[j].cover);
     }
-    (void)printf("\n# faults:");
-    for (unsigned f = 0; f < FAULT_COUNT; f++) {
-        (void)printf(" %s:%llu", fault_name((enum fault)f), (unsigned long long)t->fault_hits[f]);
+    bool is_judged = o->is_nightly || t->runs >= schedule_of(o).scripted + SHORT_SEEDS;
+    if (is_judged) {
+        char title[128];
+        (void)snprintf(title, sizeof(title),
+                       "every row of the tables that can fire has fired (%zu)", cover_count());
+        tap(cover_missing(&c) == 0, title);
+        tap(cover_surprises(&c) == 0, "no row has fired that is said not to be able to");
     }
-    (void)printf("\n");
+    if (is_judged) {
+        cover_print_wrong(&c);
+    }
+    cover_print(&c, o->is_nightly || o->scenario != NULL);
+    if (o->is_nightly) {
+        uint64_t count = atomic_load(&shared->next); /* the last ones were taken and not run */
+        size_t scripted = schedule_of(o).scripted;
+        count -= count < o->jobs ? count : o->jobs;
+        (void)printf("# to go on: ./test sim --nightly --seed %llu\n",
+                     (unsigned long long)nightly_seed(o, count > scripted ? count - scripted : 0));
+    }
 }
 
 static void report(const struct options *o)
@@ -397,7 +446,7 @@ static void report(const struct options *o)
         }
         print_failures(s->name);
     }
-    if (plan_of(o).has_random) {
+    if (schedule_of(o).has_random) {
         char title[256];
         (void)snprintf(title, sizeof(title), "random runs from seed %llu: every check holds",
                        (unsigned long long)o->seed);
@@ -428,7 +477,7 @@ static void report(const struct options *o)
                  (unsigned long long)t.unknown, (unsigned long long)t.lost,
                  (unsigned long long)t.linear_violations, (unsigned long long)t.bounded_violations,
                  (unsigned long long)t.session_violations);
-    report_coverage(&t);
+    report_coverage(o, &t);
     (void)printf("# trace %016llx\n", (unsigned long long)t.trace_hash);
     (void)printf("1..%u\n", test_no);
 }
@@ -470,6 +519,8 @@ static bool set_option(struct options *o, const char *name, const char *value)
         o->seeds = v;
     } else if (strcmp(name, "--seconds") == 0 && is_number) {
         o->seconds = (unsigned)v;
+    } else if (strcmp(name, "--hours") == 0 && is_number && v >= 1 && v <= 1000) {
+        o->seconds = (unsigned)v * 3600;
     } else if (strcmp(name, "--jobs") == 0 && is_number && v >= 1 && v <= JOBS_MAX) {
         o->jobs = (unsigned)v;
     } else if (strcmp(name, "--variant") == 0 && is_number) {
@@ -505,10 +556,20 @@ static int list(void)
     return 0;
 }
 
+static void start_night(struct options *o)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (o->jobs == 0) {
+        o->jobs = cores < 1 ? 1 : cores > JOBS_MAX ? JOBS_MAX : (unsigned)cores;
+    }
+    o->seconds = o->seconds != 0 ? o->seconds : NIGHT_SECONDS;
+    o->seed = o->has_seed ? o->seed : (uint64_t)time(NULL) * 1000;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {
-        .seed = 1, .seconds = 200, .variant = -1, .level = -1, .jobs = 2, .fault_mask = UINT32_MAX};
+        .seed = 1, .seconds = 0, .variant = -1, .level = -1, .jobs = 0, .fault_mask = UINT32_MAX};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--verbose") == 0) {
             o.is_verbose = true;
@@ -516,6 +577,8 @@ int main(int argc, char **argv)
             o.only_random = true;
         } else if (strcmp(argv[i], "--stop-at-first") == 0) {
             o.stops_at_first = true;
+        } else if (strcmp(argv[i], "--nightly") == 0) {
+            o.is_nightly = true;
         } else if (strcmp(argv[i], "--list") == 0) {
             return list();
         } else if (i + 1 >= argc || !set_option(&o, argv[i], argv[i + 1])) {
@@ -524,6 +587,11 @@ int main(int argc, char **argv)
             i++;
         }
     }
+    if (o.is_nightly) {
+        start_night(&o);
+    }
+    o.seconds = o.seconds != 0 ? o.seconds : SHORT_SECONDS;
+    o.jobs = o.jobs != 0 ? o.jobs : SHORT_JOBS;
     log_set_level(LOG_LEVEL_ERROR);
     started = seconds_now();
     shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "sim/client.h"
 #include "sim/coordinator.h"
+#include "sim/cover.h"
 #include "sim/net.h"
 
 struct nemesis {
@@ -138,18 +139,6 @@ void nemesis_crash(struct world *w, region_id id)
 
 /* ---- operators ---- */
 
-enum plan {
-    PLAN_FAILOVER,
-    PLAN_OFFLINE,
-    PLAN_OFFLINE_FORCED,
-    PLAN_ONLINE,
-    PLAN_LEVEL,
-    PLAN_ADD,
-    PLAN_REMOVE,
-    PLAN_REMOVE_FORCED,
-    PLAN_PREFER,
-};
-
 /* The regions in another order: this one first, or second behind the writer. */
 static enum err plan_order(struct account_record *rec, region_id id, int64_t wall_ms)
 {
@@ -218,8 +207,11 @@ static bool operate(struct world *w, enum plan plan, region_id id)
         case PLAN_PREFER:
             err = plan_order(rec, id, wall_ms);
             break;
+        case PLAN_COUNT:
+            break;
         }
         is_done = err == OK && coordinator_put_record(w, rec, rev);
+        cover_note(is_done ? "plan-done" : "plan-refused", plan);
         trace(w, "operator", id, (uint64_t)plan, (uint64_t)err, is_done);
     }
     arena_done(&a);
@@ -281,6 +273,18 @@ struct undo {
     enum cut_direction direction;
 };
 
+/* Places of the mask (bit 0: the coordinator) and the others; CUT_OUT: nothing leaves the mask. */
+static void split(struct world *w, uint32_t mask, enum cut_direction d, bool is_cut)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if ((mask & (1u << id)) != 0) {
+            nemesis_cut(w, id, ~mask, d, is_cut);
+        } else if ((mask & 1) != 0) {
+            nemesis_cut(w, id, 1, d == CUT_OUT ? CUT_IN : d == CUT_IN ? CUT_OUT : d, is_cut);
+        }
+    }
+}
+
 static void undo(struct world *w, void *ctx, uint64_t arg)
 {
     UNUSED(arg);
@@ -307,6 +311,12 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
             }
         }
         break;
+    case FAULT_SPLIT:
+        split(w, u.mask, u.direction, false);
+        break;
+    case FAULT_COORD_SLOW:
+        w->coord_slow = 0;
+        break;
     case FAULT_DISK_SLOW:
         node_disk_slow(n, 1);
         break;
@@ -329,6 +339,10 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
     case FAULT_DRAIN:
     case FAULT_LEVEL:
     case FAULT_REGIONS:
+    case FAULT_CLOG_MANY:
+    case FAULT_CORRUPT:
+    case FAULT_TWICE:
+    case FAULT_CLIENT:
     case FAULT_COUNT:
         break;
     }
@@ -391,6 +405,50 @@ static void do_clog(struct world *w, region_id id)
         }
     }
     undo_later(w, draw_outage(w), u);
+}
+
+static void do_split(struct world *w)
+{
+    struct undo u = {.fault = FAULT_SPLIT, .id = 1};
+    u.mask = (uint32_t)rng_below(&w->nemesis_rng, 1u << (w->cfg.region_count + 1));
+    u.direction = draw_percent(&w->nemesis_rng, 60)   ? CUT_BOTH
+                  : draw_percent(&w->nemesis_rng, 50) ? CUT_OUT
+                                                      : CUT_IN;
+    split(w, u.mask, u.direction, true);
+    undo_later(w, draw_outage(w), u);
+}
+
+static void do_clog_many(struct world *w)
+{
+    unsigned percent = (unsigned)draw_range(w, 20, 100);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        for (region_id k = 1; k <= w->cfg.region_count; k++) {
+            if (k != id && draw_percent(&w->nemesis_rng, percent)) {
+                net_clog(w, id, k, true);
+                undo_later(w, draw_outage(w),
+                           (struct undo){.fault = FAULT_CLOG, .id = id, .mask = 1u << k});
+            }
+        }
+    }
+}
+
+static void do_client(struct world *w)
+{
+    struct client *c = w->clients[rng_below(&w->nemesis_rng, w->cfg.client_count)];
+    switch (rng_below(&w->nemesis_rng, 4)) {
+    case 0:
+        client_cancel(c);
+        break;
+    case 1:
+        client_restart(c, /* keeps_tokens= */ true);
+        break;
+    case 2:
+        client_restart(c, /* keeps_tokens= */ false);
+        break;
+    default:
+        client_move(c, draw_region(w));
+        break;
+    }
 }
 
 static void do_mid_pause(struct world *w, region_id id)
@@ -462,7 +520,10 @@ static void do_fault(struct world *w, enum fault f)
     }
     struct node *n = w->nodes[id];
     trace_text(w, "fault", id, fault_name(f));
-    w->fault_hits[f]++;
+    if (f != FAULT_LATE_FRAMES && f != FAULT_CORRUPT && f != FAULT_TWICE && f != FAULT_DRIFT) {
+        /* Those are noted where they happen. */
+        cover_note("fault", f);
+    }
     switch (f) {
     case FAULT_CRASH:
         nemesis_crash(w, id);
@@ -472,7 +533,8 @@ static void do_fault(struct world *w, enum fault f)
         node_reboot_clock(n);
         break;
     case FAULT_PAUSE:
-        node_pause(n, draw_outage(w));
+        node_pause(n, draw_percent(&w->nemesis_rng, 5) ? draw_range(w, 20 * SECOND, 120 * SECOND)
+                                                       : draw_outage(w));
         break;
     case FAULT_MID_PAUSE:
         do_mid_pause(w, id);
@@ -524,6 +586,21 @@ static void do_fault(struct world *w, enum fault f)
     case FAULT_REGIONS:
         do_regions(w);
         break;
+    case FAULT_SPLIT:
+        do_split(w);
+        break;
+    case FAULT_CLOG_MANY:
+        do_clog_many(w);
+        break;
+    case FAULT_COORD_SLOW:
+        w->coord_slow = (unsigned)draw_range(w, 5, 100);
+        undo_later(w, draw_outage(w), (struct undo){.fault = f, .id = id});
+        break;
+    case FAULT_CLIENT:
+        do_client(w);
+        break;
+    case FAULT_CORRUPT: /* the network draws by itself */
+    case FAULT_TWICE:
     case FAULT_DRIFT:       /* set with the configuration */
     case FAULT_LATE_FRAMES: /* the network looks at the mask */
     case FAULT_COUNT:
@@ -550,6 +627,9 @@ static void next_fault(struct world *w, void *ctx, uint64_t arg)
 
 void nemesis_start(struct world *w)
 {
+    if (world_has_fault(w, FAULT_DRIFT)) {
+        cover_note("fault", FAULT_DRIFT);
+    }
     world_after(w, draw_around(&w->nemesis_rng, w->cfg.fault_gap_us), next_fault, NULL, 0);
 }
 
@@ -622,6 +702,7 @@ static void bring_online(struct world *w, void *ctx, uint64_t arg)
 void nemesis_heal(struct world *w, bool may_keep_dead)
 {
     w->is_safety_over = true;
+    w->coord_slow = 0;
     trace(w, "heal", 0, 0, 0, 0);
     net_heal(w);
     coordinator_heal(w);

@@ -4,6 +4,7 @@
 #include "base/contract.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "sim/cover.h"
 #include "sim/node.h"
 
 enum { PLACES = SIM_REGIONS_MAX + 1 };
@@ -13,6 +14,8 @@ struct frame {
     uint64_t conn;
     uint64_t from_life, to_life; /* processes at both ends when it was sent */
     region_id from, to;
+    bool is_copy;    /* arrived before */
+    bool is_damaged; /* its checksum does not match */
     bool is_late;    /* arrives although its connection broke */
     bool is_flushed; /* arrives although its sender ended: the kernel had it already */
     size_t n;
@@ -69,8 +72,10 @@ void net_free(struct net *n)
 usec net_delay(struct world *w, unsigned from, unsigned to)
 {
     const struct sim_cfg *c = &w->cfg;
-    usec base = from == 0 || to == 0 ? c->coord_delay_us : c->net_delay_us;
-    return base + draw_around(&w->net_rng, c->net_jitter_us);
+    bool is_coord = from == 0 || to == 0;
+    usec base = is_coord ? c->coord_delay_us : c->net_delay_us;
+    usec factor = is_coord && w->coord_slow != 0 ? w->coord_slow : 1;
+    return base * factor + draw_around(&w->net_rng, c->net_jitter_us);
 }
 
 bool net_is_open(const struct world *w, unsigned from, unsigned to)
@@ -109,10 +114,24 @@ static void arrive(struct world *w, void *ctx, uint64_t arg)
         return;
     }
     bool is_current = s->is_up && s->conn == f->conn;
-    if (!is_current) {
+    if (f->is_copy) {
+        if (!w->net->blocked[f->from][f->to]) {
+            cover_note("fault", FAULT_TWICE);
+            deliver(w, f);
+        } else {
+            mem_free(f);
+        }
+    } else if (is_current && f->is_damaged) {
+        cover_note("fault", FAULT_CORRUPT);
+        stream_down(w, f->from, f->to);
+        mem_free(f);
+    } else if (!is_current) {
         bool has_sender_ended = node_life(w->nodes[f->from]) != f->from_life;
         bool arrives = f->is_late || (has_sender_ended && f->is_flushed);
         if (arrives && !w->net->blocked[f->from][f->to]) {
+            if (f->is_late) {
+                cover_note("fault", FAULT_LATE_FRAMES);
+            }
             deliver(w, f);
         } else {
             mem_free(f);
@@ -122,6 +141,20 @@ static void arrive(struct world *w, void *ctx, uint64_t arg)
     } else {
         deliver(w, f);
     }
+}
+
+static bool draw_ppm(struct world *w, enum fault fault, unsigned ppm)
+{
+    return world_has_fault(w, fault) && !w->is_safety_over && rng_chance(&w->net_rng, ppm, 1000000);
+}
+
+/* It comes once more, when its connection may be another, as long as the process is the same. */
+static void send_copy(struct world *w, const struct frame *f, usec at)
+{
+    struct frame *copy = mem_dup(f, sizeof(struct frame) + f->n);
+    copy->is_copy = true;
+    list_init(&copy->link);
+    world_at_owned(w, at + draw_around(&w->net_rng, 200000), arrive, copy, 0);
 }
 
 void net_send(struct world *w, region_id from, region_id to, struct str frame, usec at)
@@ -138,10 +171,14 @@ void net_send(struct world *w, region_id from, region_id to, struct str frame, u
     f->is_flushed = draw_percent(&w->net_rng, 70);
     list_init(&f->link);
     memcpy(f->bytes, frame.p, frame.n);
+    f->is_damaged = draw_ppm(w, FAULT_CORRUPT, w->cfg.corrupt_ppm);
     f->is_late = world_has_fault(w, FAULT_LATE_FRAMES) && draw_percent(&w->net_rng, 30);
     usec t = at + net_delay(w, from, to) + frame.n / 100; /* 100 MB/s */
     s->last_at = t > s->last_at ? t : s->last_at;
     world_at_owned(w, s->last_at, arrive, f, 0);
+    if (draw_ppm(w, FAULT_TWICE, w->cfg.twice_ppm)) {
+        send_copy(w, f, s->last_at);
+    }
 }
 
 static bool can_connect(struct world *w, region_id from, region_id to)

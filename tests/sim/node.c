@@ -379,10 +379,6 @@ static void io_event(void *ctx, const struct region_event *ev)
     struct node *n = ctx;
     if (!n->is_dying) {
         trace_text(n->w, "event", n->id, ev->text);
-        if (ev->rule != 0) {
-            n->w->rule_hits[ev->rule % ARRAY_COUNT(n->w->rule_hits)]++;
-        }
-        n->w->event_hits[(unsigned)ev->kind % ARRAY_COUNT(n->w->event_hits)]++;
     }
 }
 

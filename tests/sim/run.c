@@ -23,7 +23,7 @@
 #include "sim/scenario.h"
 
 static const usec SECOND = 1000000;
-enum { BOOTSTRAP_S = 20, QUIET_S = 15, LIVENESS_LAN_S = 60, LIVENESS_WAN_S = 180 };
+enum { BOOTSTRAP_S = 20, QUIET_S = 15, LIVENESS_LAN_S = 60, LIVENESS_WAN_S = 180, SLOW_REST = 10 };
 
 static struct world *signal_world; /* for the report of an abort */
 
@@ -117,6 +117,9 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
     c->timers.failover_hold_ms = draw_percent(&r, 50) ? 1 : c->is_wan ? 20000 : 5000;
     draw_levels(&r, c);
     c->log_size_max = draw_percent(&r, 50) ? 0 : rng_range(&r, 3000, 60000);
+    static const unsigned ppm[] = {100, 1000, 10000, 100000, 300000};
+    c->corrupt_ppm = ppm[rng_below(&r, ARRAY_COUNT(ppm) - 1)];
+    c->twice_ppm = ppm[rng_below(&r, ARRAY_COUNT(ppm))];
     c->first_count = c->region_count;
     bool has_regions = (c->fault_mask & o->fault_mask & (1u << FAULT_REGIONS)) != 0;
     if (has_regions && o->scenario == NULL && draw_percent(&r, 50)) {
@@ -285,6 +288,7 @@ static void liveness(struct world *w)
         client_stop(w->clients[i]);
     }
     usec bound = (w->cfg.is_wan ? LIVENESS_WAN_S : LIVENESS_LAN_S) * SECOND;
+    bound += w->cfg.timers.slow_for_ms * SLOW_REST * SECOND / 1000; /* for one left out as slow */
     world_run(w, w->now + QUIET_S * SECOND, clients_are_idle);
     /* First without any help: what is under way must end although nobody writes. */
     if (!w->has_failed && settle(w, /* probes= */ false, w->now + bound)) {
@@ -369,6 +373,7 @@ void run_one(const struct run_options *o, struct run_result *ret)
     struct sim_cfg cfg;
     run_configure(o, &cfg);
     *ret = (struct run_result){0};
+    cover_into(ret->cover);
     struct world *w = build(&cfg);
     w->is_verbose = o->is_verbose;
     signal_world = w;
@@ -401,9 +406,7 @@ void run_one(const struct run_options *o, struct run_result *ret)
     ret->lost = w->feed_count;
     ret->session_violations = w->session_violations;
     count_ops(w, ret);
-    memcpy(ret->rule_hits, w->rule_hits, sizeof(ret->rule_hits));
-    memcpy(ret->event_hits, w->event_hits, sizeof(ret->event_hits));
-    memcpy(ret->fault_hits, w->fault_hits, sizeof(ret->fault_hits));
+    cover_into(NULL);
     signal_world = NULL;
     tear_down(w);
 }

@@ -1,6 +1,7 @@
 /* One run: configuration from a seed, two phases, all checks. */
 #pragma once
 
+#include "sim/cover.h"
 #include "sim/world.h"
 
 struct run_result {
@@ -11,9 +12,7 @@ struct run_result {
     uint64_t events, virtual_us;
     size_t ops, acknowledged, reads, unknown, lost, linear_violations, session_violations;
     size_t bounded_violations;
-    uint64_t rule_hits[1024];
-    uint64_t event_hits[16];
-    uint64_t fault_hits[FAULT_COUNT];
+    uint64_t cover[COVER_ROWS_MAX]; /* how often each row fired */
 };
 
 struct run_options {

@@ -1,110 +1,11 @@
 /* The stories. Each lets the cluster work for a moment, strikes, and lets time pass; what must
  * hold is what holds in every run (checkers, liveness), and for some that losses were reported. */
-#include "sim/scenario.h"
+#include "sim/scenario_int.h"
 
 #include <stdio.h>
 
 #include "base/contract.h"
 #include "sim/coordinator.h"
-#include "sim/nemesis.h"
-#include "sim/net.h"
-#include "sim/node.h"
-
-static const usec MS = 1000;
-
-/* ---- words of the scripts ---- */
-
-static void pass(struct world *w, usec ms)
-{
-    world_run(w, w->now + ms * MS, NULL);
-}
-
-static usec lease_ms(const struct world *w)
-{
-    return w->cfg.timers.lease_ms;
-}
-
-/* A region whose process is in this role; waits for one. 0 = none came. */
-static region_id wait_role(struct world *w, enum region_role role, region_id not_this, usec ms)
-{
-    usec limit = w->now + ms * MS;
-    while (!w->has_failed && w->now < limit) {
-        for (region_id id = 1; id <= w->cfg.region_count; id++) {
-            struct region *r = node_region(w->nodes[id]);
-            if (r != NULL && id != not_this && region_role(r) == role) {
-                return id;
-            }
-        }
-        world_run(w, w->now + MS / 2, NULL);
-    }
-    return 0;
-}
-
-static region_id writer(struct world *w)
-{
-    return wait_role(w, ROLE_WRITER, 0, 5000);
-}
-
-static region_id other_than(const struct world *w, region_id a, region_id b)
-{
-    for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        if (id != a && id != b) {
-            return id;
-        }
-    }
-    return 0;
-}
-
-static void supervise(struct world *w, region_id id, usec restart_ms, bool confirms)
-{
-    nemesis_supervise(w, id,
-                      &(struct supervision){.is_scripted = true,
-                                            .restarts = restart_ms > 0,
-                                            .restart_us = restart_ms * MS,
-                                            .confirms_stop = confirms,
-                                            .confirm_us = 50 * MS});
-}
-
-static void restart_now(struct world *w, region_id id)
-{
-    if (!node_is_up(w->nodes[id])) {
-        node_start(w->nodes[id]);
-    }
-}
-
-static struct trap trap_of(unsigned step, bool is_crash, usec pause_ms)
-{
-    static const unsigned kinds[] = {IO_COMMIT,   IO_COMMITTED, IO_SEND,    IO_TXN,
-                                     IO_TXN_DONE, IO_REPLY,     IO_ARCHIVE, IO_NOW};
-    return (struct trap){.kinds = kinds[step % ARRAY_COUNT(kinds)],
-                         .countdown = 1 + step / ARRAY_COUNT(kinds),
-                         .is_crash = is_crash,
-                         .pause_us = pause_ms * MS};
-}
-
-static void clog_out(struct world *w, region_id id, bool is_clogged)
-{
-    for (region_id k = 1; k <= w->cfg.region_count; k++) {
-        if (k != id) {
-            net_clog(w, id, k, is_clogged);
-        }
-    }
-}
-
-/* The writer gets a suffix that nobody else has, and dies. Returns who it was. */
-static region_id kill_with_suffix(struct world *w, usec restart_ms, bool confirms)
-{
-    region_id a = writer(w);
-    if (a == 0) {
-        return 0;
-    }
-    supervise(w, a, restart_ms, confirms);
-    clog_out(w, a, true);
-    pass(w, 400);
-    nemesis_crash(w, a);
-    clog_out(w, a, false);
-    return a;
-}
 
 /* ---- stories ---- */
 
@@ -988,6 +889,21 @@ static const struct scenario scenarios[] = {
     {"log-over-budget", "a full copy replaces nothing that was not sent", 32, 3, true,
      log_over_budget},
     {"regions-ordered", "another order of the regions loses nothing", 6, 3, false, regions_ordered},
+    {"frames-twice", "frames that arrive once more, later, change nothing", 12, 3, false,
+     frames_twice},
+    {"coordinator-restored", "a coordinator restored from an old copy makes nobody write", 12, 3,
+     false, coordinator_restored},
+    {"lsn-block", "a block of lsns that runs out stops writes until there is another", 8, 3, false,
+     lsn_block},
+    {"evict-called-off", "an eviction of unknown outcome is called off without stale reads", 8, 3,
+     false, evict_called_off},
+    {"promoted-stuck", "a new writer whose disk stands still passes the role on", 4, 3, false,
+     promoted_stuck},
+    {"rejoin-called-off", "a suffix that is being sent when the writer changes goes to the next",
+     12, 3, true, rejoin_called_off},
+    {"suffix-called-off", "a suffix that is still being stored when its finder dies is found again",
+     8, 3, false, suffix_called_off},
+    {"copy-lost", "a copy whose place was lost in a failover begins anew", 8, 3, false, copy_lost},
     {"flap-hold", "a second failover waits unless the stop is confirmed", 6, 3, false, flap_hold},
 };
 
@@ -1045,7 +961,12 @@ void scenario_configure(struct sim_cfg *c)
     } else if (s->run == level_down && c->level == CONSISTENCY_SESSION) {
         c->level = CONSISTENCY_BOUNDED_STALENESS;
     }
-    if (s->run == region_added) {
+    if (s->run == rejoin_called_off && c->variant >= 6) {
+        c->fault_mask = 1u << FAULT_TWICE;
+        c->twice_ppm = 400000;
+        c->think_us = 300000;
+    }
+    if (s->run == region_added || s->run == copy_lost) {
         c->first_count--;
         c->timers.retain_ms = c->variant % 2 == 0 ? 100 : retain_ms;
     }
@@ -1057,6 +978,10 @@ void scenario_configure(struct sim_cfg *c)
         c->timers.retain_ms = 100;
         c->log_size_max = 6000;
     }
+    if ((s->run == log_over_budget || s->run == region_back) && c->variant % 8 >= 6) {
+        c->fault_mask = 1u << FAULT_TWICE;
+        c->twice_ppm = 400000;
+    }
     if (s->run == slow_peer) {
         c->timers.slow_commit_ms = 500;
         c->timers.slow_for_ms = 1000;
@@ -1067,6 +992,14 @@ void scenario_configure(struct sim_cfg *c)
     }
     if (s->run != flap_hold) {
         c->timers.failover_hold_ms = 1; /* the stories are about what follows from many of them */
+    }
+    if (s->run == promoted_stuck) {
+        c->timers.slow_commit_ms = 500;
+        c->timers.slow_for_ms = 1000;
+    }
+    if (s->run == frames_twice) {
+        c->fault_mask = 1u << FAULT_TWICE;
+        c->twice_ppm = 400000;
     }
     if (s->run == transfer_often) {
         /* What happens between the end of the old log and the compare-and-set matters here. */

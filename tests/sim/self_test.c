@@ -2,9 +2,11 @@
  * a checker promises to notice there is a bad one that it must notice. */
 #include <stdio.h>
 
+#include "base/contract.h"
 #include "base/mem.h"
 #include "lib/t.h"
 #include "sim/check.h"
+#include "sim/cover.h"
 
 /* ---- world ---- */
 
@@ -590,6 +592,60 @@ T_TEST("throttle: a write is refused only when so many entries can have been mis
 }
 
 /* ---- names ---- */
+
+/* Index of a row of the core's table of roles. */
+static size_t row_of(unsigned no)
+{
+    size_t i = 0;
+    while (strcmp(cover_get(i)->table, "region") != 0 || cover_get(i)->a != no) {
+        i++;
+    }
+    return i;
+}
+
+T_TEST("cover: rows that did not fire are missing, rows that cannot are surprises, until they do")
+{
+    static struct cover_totals t, other;
+    static uint64_t hits[COVER_ROWS_MAX];
+    t = other = (struct cover_totals){0};
+    size_t all = cover_missing(&t);
+    t_check(all > 100 && all < cover_count());
+    t_check(cover_surprises(&t) == 0);
+    memset(hits, 0, sizeof(hits));
+    hits[row_of(120)] = 3;
+    cover_add(&t, hits, 7);
+    cover_add(&other, hits, 4);
+    t_check(cover_missing(&t) == all - 1);
+    hits[row_of(120)] = 0;
+    hits[row_of(100)] = 1; /* a fenced process that goes on */
+    cover_add(&other, hits, 9);
+    cover_merge(&t, &other);
+    t_check(cover_missing(&t) == all - 1);
+    t_check(cover_surprises(&t) == 1);
+    t_check(t.run_count == 3);
+    t_check(t.hits[row_of(120)] == 6);
+    t_check(t.runs[row_of(120)] == 2);
+    t_check(t.first[row_of(120)] == 4);
+    t_check(t.first[row_of(100)] == 9);
+}
+
+T_TEST("cover: what the core traces is counted in the row of that name and number")
+{
+    static uint64_t hits[COVER_ROWS_MAX];
+    memset(hits, 0, sizeof(hits));
+    cover_into(hits);
+    contract_trace("region", 131, 2);
+    contract_trace("another thing", 131, 2);
+    cover_note("fault", FAULT_TWICE);
+    cover_into(NULL);
+    contract_trace("region", 131, 2);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < COVER_ROWS_MAX; i++) {
+        sum += hits[i];
+    }
+    t_check(sum == 2);
+    t_check(hits[row_of(131)] == 1);
+}
 
 T_TEST("names: keys and texts are read as they are written")
 {

@@ -33,12 +33,36 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_DRAIN] = "drain",
     [FAULT_LEVEL] = "level",
     [FAULT_REGIONS] = "regions",
+    [FAULT_SPLIT] = "split",
+    [FAULT_CLOG_MANY] = "clog-many",
+    [FAULT_CORRUPT] = "corrupt",
+    [FAULT_TWICE] = "twice",
+    [FAULT_COORD_SLOW] = "coord-slow",
+    [FAULT_CLIENT] = "client",
 };
 
 const char *fault_name(enum fault f)
 {
     ASSERT(f < FAULT_COUNT);
     return fault_names[f];
+}
+
+static const char *const plan_names[PLAN_COUNT] = {
+    [PLAN_FAILOVER] = "failover",
+    [PLAN_OFFLINE] = "offline",
+    [PLAN_OFFLINE_FORCED] = "offline by force",
+    [PLAN_ONLINE] = "online",
+    [PLAN_LEVEL] = "level",
+    [PLAN_ADD] = "add",
+    [PLAN_REMOVE] = "remove",
+    [PLAN_REMOVE_FORCED] = "remove by force",
+    [PLAN_PREFER] = "priorities",
+};
+
+const char *plan_name(enum plan p)
+{
+    ASSERT(p < PLAN_COUNT);
+    return plan_names[p];
 }
 
 struct world *world_new(const struct sim_cfg *cfg)

@@ -47,11 +47,32 @@ enum fault {
     FAULT_GRACEFUL, /* operators */
     FAULT_FORCED,
     FAULT_DRAIN,
-    FAULT_LEVEL,   /* operators: another consistency level */
-    FAULT_REGIONS, /* regions added, removed, put in another order */
+    FAULT_LEVEL,      /* operators: another consistency level */
+    FAULT_REGIONS,    /* regions added, removed, put in another order */
+    FAULT_SPLIT,      /* all places in two halves, both directions or one */
+    FAULT_CLOG_MANY,  /* links of all regions, at random, released one by one at random */
+    FAULT_CORRUPT,    /* damaged frames: the link layer ends the connection at each */
+    FAULT_TWICE,      /* frames that arrive once more, later, whatever came between */
+    FAULT_COORD_SLOW, /* everything about it takes many times as long */
+    FAULT_CLIENT,     /* a client gives up, starts again with or without tokens, or moves */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault f);
+
+/* What operators do to the account's record. */
+enum plan {
+    PLAN_FAILOVER,
+    PLAN_OFFLINE,
+    PLAN_OFFLINE_FORCED,
+    PLAN_ONLINE,
+    PLAN_LEVEL,
+    PLAN_ADD,
+    PLAN_REMOVE,
+    PLAN_REMOVE_FORCED,
+    PLAN_PREFER,
+    PLAN_COUNT,
+};
+const char *plan_name(enum plan p);
 
 struct sim_cfg {
     uint64_t seed;
@@ -70,8 +91,9 @@ struct sim_cfg {
     usec fault_gap_us;   /* average time between faults */
     usec net_delay_us, net_jitter_us;
     usec coord_delay_us;
-    usec sync_us;  /* a normal file sync */
-    usec think_us; /* average pause of a client between operations */
+    usec sync_us;                    /* a normal file sync */
+    usec think_us;                   /* average pause of a client between operations */
+    unsigned corrupt_ppm, twice_ppm; /* frames in a million */
     int drift_ppm[SIM_REGIONS_MAX + 1];
     struct region_timers timers;
     bool is_wan;
@@ -156,15 +178,12 @@ struct world {
     } writer_track;
     uint32_t dead_mask; /* regions that are not healed for the liveness phase */
     bool has_level_changed;
+    unsigned coord_slow;  /* factor of the coordinator's delays; 0 = 1 */
     uint32_t member_mask; /* regions of the account, by the newest record put */
     uint32_t wiped_mask;  /* machines whose disk was replaced while they were out of the account */
     bool wants_all_back;  /* liveness: operators add back what they removed */
     size_t session_violations; /* of reads that were not promised session guarantees */
     size_t feed_count;         /* conflict records at the end */
-
-    uint64_t rule_hits[1024]; /* EVENT_ROLE by rule number (mod 1024): coverage of the tables */
-    uint64_t event_hits[16];  /* by enum region_event_kind */
-    uint64_t fault_hits[FAULT_COUNT];
 };
 
 struct world *world_new(const struct sim_cfg *cfg);

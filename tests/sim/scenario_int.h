@@ -1,0 +1,113 @@
+/* Words of the scripts, for the files that tell stories; times are in milliseconds. */
+#pragma once
+
+#include "base/contract.h"
+#include "sim/nemesis.h"
+#include "sim/net.h"
+#include "sim/node.h"
+#include "sim/scenario.h"
+
+static const usec MS = 1000;
+
+static inline void pass(struct world *w, usec ms)
+{
+    world_run(w, w->now + ms * MS, NULL);
+}
+
+static inline usec lease_ms(const struct world *w)
+{
+    return w->cfg.timers.lease_ms;
+}
+
+/* A region whose process is in this role; waits for one. 0 = none came. */
+static inline region_id wait_role(struct world *w, enum region_role role, region_id not_this,
+                                  usec ms)
+{
+    usec limit = w->now + ms * MS;
+    while (!w->has_failed && w->now < limit) {
+        for (region_id id = 1; id <= w->cfg.region_count; id++) {
+            struct region *r = node_region(w->nodes[id]);
+            if (r != NULL && id != not_this && region_role(r) == role) {
+                return id;
+            }
+        }
+        world_run(w, w->now + MS / 2, NULL);
+    }
+    return 0;
+}
+
+static inline region_id writer(struct world *w)
+{
+    return wait_role(w, ROLE_WRITER, 0, 5000);
+}
+
+static inline region_id other_than(const struct world *w, region_id a, region_id b)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (id != a && id != b) {
+            return id;
+        }
+    }
+    return 0;
+}
+
+static inline void supervise(struct world *w, region_id id, usec restart_ms, bool confirms)
+{
+    nemesis_supervise(w, id,
+                      &(struct supervision){.is_scripted = true,
+                                            .restarts = restart_ms > 0,
+                                            .restart_us = restart_ms * MS,
+                                            .confirms_stop = confirms,
+                                            .confirm_us = 50 * MS});
+}
+
+static inline void restart_now(struct world *w, region_id id)
+{
+    if (!node_is_up(w->nodes[id])) {
+        node_start(w->nodes[id]);
+    }
+}
+
+static inline struct trap trap_of(unsigned step, bool is_crash, usec pause_ms)
+{
+    static const unsigned kinds[] = {IO_COMMIT,   IO_COMMITTED, IO_SEND,    IO_TXN,
+                                     IO_TXN_DONE, IO_REPLY,     IO_ARCHIVE, IO_NOW};
+    return (struct trap){.kinds = kinds[step % ARRAY_COUNT(kinds)],
+                         .countdown = 1 + step / ARRAY_COUNT(kinds),
+                         .is_crash = is_crash,
+                         .pause_us = pause_ms * MS};
+}
+
+static inline void clog_out(struct world *w, region_id id, bool is_clogged)
+{
+    for (region_id k = 1; k <= w->cfg.region_count; k++) {
+        if (k != id) {
+            net_clog(w, id, k, is_clogged);
+        }
+    }
+}
+
+/* The writer gets a suffix that nobody else has, and dies. Returns who it was. */
+static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool confirms)
+{
+    region_id a = writer(w);
+    if (a == 0) {
+        return 0;
+    }
+    supervise(w, a, restart_ms, confirms);
+    clog_out(w, a, true);
+    pass(w, 400);
+    nemesis_crash(w, a);
+    clog_out(w, a, false);
+    return a;
+}
+
+/* ---- scenario_rare.c: what hardly any seed does by itself ---- */
+void frames_twice(struct world *w, unsigned variant);
+void coordinator_restored(struct world *w, unsigned variant);
+void lsn_block(struct world *w, unsigned variant);
+void evict_called_off(struct world *w, unsigned variant);
+void promoted_stuck(struct world *w, unsigned variant);
+void suffix_called_off(struct world *w, unsigned variant);
+void copy_lost(struct world *w, unsigned variant);
+void rejoin_called_off(struct world *w, unsigned variant);

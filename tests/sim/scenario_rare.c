@@ -1,0 +1,230 @@
+/* Stories for rows of the tables that hardly any seed of the random runs reaches (cover.h). */
+#include "account/region_int.h"
+#include "base/mem.h"
+#include "sim/coordinator.h"
+#include "sim/ledger.h"
+#include "sim/scenario_int.h"
+
+static const usec SECOND = 1000000;
+
+/* Nearly half of all frames arrive once more, later, while links go down and come back: an old answer
+ * must not be taken for a new one. */
+void frames_twice(struct world *w, unsigned variant)
+{
+    for (unsigned i = 0; i < 8 && !w->has_failed; i++) {
+        region_id a = writer(w);
+        region_id b = other_than(w, a, i % 2 == 0 ? 0 : other_than(w, a, 0));
+        net_break(w, a, b);
+        net_break(w, b, a);
+        if (i % 4 == 3) {
+            (void)nemesis_failover(w, b); /* or not: the old answers go on either way */
+        }
+        pass(w, 100 + (usec)50 * variant);
+    }
+    pass(w, 1000);
+}
+
+static void nobody_acts(struct world *w)
+{
+    for (region_id id = 1; id <= w->cfg.region_count && !w->has_failed; id++) {
+        struct region *r = node_region(w->nodes[id]);
+        if (r != NULL && region_lease_is_fresh(r)) {
+            world_fail(w, "coordinator", "region %u writes by an old copy of the coordinator", id);
+        }
+    }
+}
+
+/* The coordinator is started from a copy of its file that does not know of the newest writer: nobody
+ * writes until the newest one is put back and the processes were restarted. Variants: how the role
+ * moved since the copy, and who is restarted meanwhile. */
+void coordinator_restored(struct world *w, unsigned variant)
+{
+    pass(w, 800);
+    region_id a = writer(w);
+    size_t copy = coordinator_copy(w);
+    if (variant % 2 == 0) {
+        if (!nemesis_failover(w, other_than(w, a, 0))) {
+            return;
+        }
+        pass(w, 1000);
+    } else {
+        supervise(w, a, 300, true);
+        nemesis_crash(w, a);
+        pass(w, lease_ms(w) * 3);
+    }
+    if (writer(w) == 0) {
+        return;
+    }
+    pass(w, 1000);
+    coordinator_restore(w, copy, (variant % 3 + 1) * 100 * MS);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, 300, false);
+        if (variant / 3 % 2 == 1) {
+            nemesis_crash(w, id);
+        }
+    }
+    pass(w, lease_ms(w) * 2);
+    for (unsigned i = 0; i < 20 && !w->has_failed; i++) {
+        nobody_acts(w);
+        pass(w, 100);
+    }
+    coordinator_restore_newest(w, 100 * MS);
+    pass(w, 1000);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        nemesis_crash(w, id);
+    }
+    pass(w, lease_ms(w) * 3);
+}
+
+static lsn newest_lsn(const struct world *w)
+{
+    lsn at = 0;
+    for (size_t i = 0; i < w->ledger->count; i++) {
+        const struct op *op = w->ledger->ops[i];
+        lsn planned = op_is_write(op->kind) ? op->planned.lsn : 0;
+        at = planned > at ? planned : at;
+    }
+    return at;
+}
+
+/* The block of lsns has only a few left, and the writer's requests for more get lost for a while. */
+void lsn_block(struct world *w, unsigned variant)
+{
+    pass(w, 500);
+    region_id writes = writer(w);
+    nemesis_cut(w, writes, 1, CUT_OUT, true);
+    struct account_record *rec = MEM_NEW(struct account_record);
+    struct arena a;
+    arena_init(&a);
+    coord_rev rev = 0;
+    lsn limit = newest_lsn(w) + 12 + (lsn)2 * variant; /* no more are ordered until it is told */
+    bool is_put = coordinator_record(w, &a, rec, &rev);
+    if (is_put) {
+        rec->lsn_limit = limit;
+        is_put = coordinator_put_record(w, rec, rev);
+    }
+    arena_done(&a);
+    mem_free(rec);
+    pass(w, 100 + 100 * (variant % 8));
+    nemesis_cut(w, writes, 1, CUT_OUT, false);
+    pass(w, 900);
+    if (variant % 4 == 3) {
+        (void)nemesis_failover(w, other_than(w, writer(w), 0));
+    }
+    pass(w, lease_ms(w) * 3);
+}
+
+/* A reader is silent until the writer takes it out, the request does not come through, and then the
+ * reader is back. */
+void evict_called_off(struct world *w, unsigned variant)
+{
+    pass(w, 1000);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    struct region *r = node_region(w->nodes[a]);
+    nemesis_cut(w, b, 1u << a, CUT_BOTH, true);
+    pass(w, w->cfg.timers.read_lease_ms - 100);
+    nemesis_cut(w, a, 1, CUT_OUT, true);
+    for (unsigned i = 0; i < 500 && node_is_up(w->nodes[a]) && r->evicting == 0; i++) {
+        pass(w, 1);
+    }
+    nemesis_cut(w, b, 1u << a, CUT_BOTH, false);
+    pass(w, 20 * (usec)(variant % 8));
+    nemesis_cut(w, a, 1, CUT_OUT, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+/* The disk of the next writer stands still, with entries on their way to it: it cannot seal its log,
+ * and passes the role on. */
+void promoted_stuck(struct world *w, unsigned variant)
+{
+    pass(w, 1000);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    node_disk_slow(w->nodes[b], (unsigned)(8000000 / w->cfg.sync_us));
+    pass(w, 60 + 40 * (usec)variant);
+    supervise(w, a, lease_ms(w) * 10, variant % 2 == 0);
+    nemesis_crash(w, a);
+    pass(w, lease_ms(w) * 10);
+    node_disk_slow(w->nodes[b], 1);
+    pass(w, lease_ms(w) * 4);
+}
+
+/* A returning writer finds its suffix, and its own disk or the way to the new writer is so slow that
+ * the writer changes before the suffix is sent: it begins anew with the next one. */
+void rejoin_called_off(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = kill_with_suffix(w, 0, true);
+    region_id b = a != 0 ? wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5) : 0;
+    if (b == 0) {
+        return;
+    }
+    supervise(w, a, 500, true);
+    restart_now(w, a);
+    struct region *r = node_region(w->nodes[a]);
+    for (unsigned i = 0; i < 2000 && !w->has_failed && repl_is_whole(r->repl); i++) {
+        pass(w, 1);
+    }
+    if (variant % 2 == 0) {
+        node_disk_slow(w->nodes[a], (unsigned)(8000000 / w->cfg.sync_us));
+    }
+    clog_out(w, b, true);
+    pass(w, 10 * (usec)(variant / 2));
+    supervise(w, b, 2000, true);
+    nemesis_crash(w, b);
+    clog_out(w, b, false);
+    pass(w, lease_ms(w) * 3);
+    node_disk_slow(w->nodes[a], 1);
+    pass(w, lease_ms(w) * 5);
+}
+
+/* A writer that was cut off finds out that it has a suffix while its own disk still stores it, and the
+ * one that told it so is gone before it has ended. */
+void suffix_called_off(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    node_disk_slow(w->nodes[a], (unsigned)((4 + 4 * (variant % 3)) * SECOND / w->cfg.sync_us));
+    nemesis_cut(w, a, UINT32_MAX, CUT_BOTH, true);
+    region_id b = wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
+    nemesis_cut(w, a, UINT32_MAX, CUT_BOTH, false);
+    struct region *r = node_region(w->nodes[a]);
+    for (unsigned i = 0; i < 3000 && !w->has_failed && r != NULL && repl_is_whole(r->repl); i++) {
+        pass(w, 1);
+        r = node_region(w->nodes[a]);
+    }
+    pass(w, 10 * (usec)variant);
+    if (b != 0) {
+        supervise(w, b, 2000, true);
+        nemesis_crash(w, b);
+    }
+    pass(w, lease_ms(w) * 4);
+    node_disk_slow(w->nodes[a], 1);
+    pass(w, lease_ms(w) * 5);
+}
+
+/* A new region copies from a writer that dies with what nobody else has: the place of the copy is lost,
+ * and the copy begins anew from the next writer. */
+void copy_lost(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    region_id joins = (region_id)w->cfg.region_count;
+    net_clog(w, a, b, true);
+    pass(w, 100 + 50 * (usec)(variant / 4));
+    (void)nemesis_add(w, joins); /* nothing else is under way: refused only while a region leaves */
+    struct region *r = node_region(w->nodes[joins]);
+    for (unsigned i = 0; i < 1000 && !w->has_failed && repl_seed_count(r->repl) == 0; i++) {
+        pass(w, 1);
+    }
+    pass(w, 5 * (usec)(variant % 4));
+    supervise(w, a, 3000, true);
+    nemesis_crash(w, a);
+    net_clog(w, a, b, false);
+    pass(w, lease_ms(w) * 8);
+}
