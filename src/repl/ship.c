@@ -293,6 +293,9 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
         return;
     }
     struct progress *g = ship_progress(p, R->peer_by_id[from]);
+    if (m->durable.lsn < g->acked) {
+        return; /* older than what the same process has acknowledged since: logs do not shrink */
+    }
     R->stats.nacks += m->is_nack;
     struct place common;
     bool found = find_common(p, m, &common);
