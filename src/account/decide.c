@@ -559,6 +559,7 @@ static bool is_slow_peer(const struct region *r, region_id id, const struct repl
     const struct region_timers *t = &r->cfg.timers;
     usec limit = ms(t->slow_commit_ms);
     if (!is_minority_of_q(r, id) || lacking_us(r, lag) <= limit ||
+        disk_health_waits(&r->health.disk, region_now(r), limit / 2) ||
         disk_health_was_slow(&r->health.disk, region_now(r), t->slow_for_ms)) {
         return false;
     }

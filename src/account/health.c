@@ -62,6 +62,11 @@ usec disk_health_slow_since(struct disk_health *d, usec now, unsigned slow_commi
     return d->slow_since_us;
 }
 
+bool disk_health_waits(const struct disk_health *d, usec now, usec longer_than_us)
+{
+    return d->has_probe && now - d->probe_us > longer_than_us;
+}
+
 bool disk_health_was_slow(const struct disk_health *d, usec now, unsigned within_ms)
 {
     return d->slow_last_us != 0 && now - d->slow_last_us < ms(within_ms);

@@ -38,6 +38,8 @@ void disk_health_done(struct disk_health *d, uint64_t ticket, usec now, unsigned
 /* Since when the disk has been slow; 0 = it is not. Call it every now and then: a batch that is
  * still out counts, too. */
 usec disk_health_slow_since(struct disk_health *d, usec now, unsigned slow_commit_ms);
+/* A batch that is being written has taken that long already: nobody knows yet how slow it will be. */
+bool disk_health_waits(const struct disk_health *d, usec now, usec longer_than_us);
 /* Something slow in the last `within_ms`: no disk to hand anything over to. */
 bool disk_health_was_slow(const struct disk_health *d, usec now, unsigned within_ms);
 

@@ -72,6 +72,18 @@ T_TEST("a hundred fast batches in a row end it, ninety-nine and a slow one do no
     t_check(!disk_health_was_slow(&d, now, 60000));
 }
 
+T_TEST("a batch that is out says how long it has waited, one that is done does not")
+{
+    struct disk_health d = {0};
+    t_check(!disk_health_waits(&d, 1000, 0));
+    disk_health_submit(&d, 7, 1000);
+    t_check(!disk_health_waits(&d, 1500, 500));
+    t_check(disk_health_waits(&d, 1501, 500));
+    t_check(!disk_health_was_slow(&d, 1501, 60000));
+    disk_health_done(&d, 7, 1501, SLOW_MS);
+    t_check(!disk_health_waits(&d, 9000, 500));
+}
+
 T_TEST("a peer's clock is known after four heartbeats, and lateness does not count as drift")
 {
     struct clock_watch c = {0};
