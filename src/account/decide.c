@@ -544,10 +544,12 @@ static bool holds_up(const struct region *r, const struct repl_lag *lag, usec an
            region_now(r) >= lease_expired_at(answered_us, t->read_lease_ms, t->wait_margin_ms);
 }
 
-/* For how long a region has lacked its oldest missing entry, as far as this process was there to see. */
-static usec lacking_us(const struct region *r, const struct repl_lag *lag)
+/* For how long a region has lacked its oldest missing entry, as far as this process was there to see and
+ * the region could be reached: one that was cut off has not been slow. */
+static usec lacking_us(const struct region *r, region_id id, const struct repl_lag *lag)
 {
     usec since = lag->since_us > r->role_since_us ? lag->since_us : r->role_since_us;
+    since = since > r->members[id].answering_us ? since : r->members[id].answering_us;
     since = since > r->awake_since_us ? since : r->awake_since_us;
     return lag->since_us == 0 ? 0 : region_now(r) - since;
 }
@@ -558,7 +560,8 @@ static bool is_slow_peer(const struct region *r, region_id id, const struct repl
 {
     const struct region_timers *t = &r->cfg.timers;
     usec limit = ms(t->slow_commit_ms);
-    if (!is_minority_of_q(r, id) || lacking_us(r, lag) <= limit ||
+    bool is_answering = region_now(r) - r->members[id].pong_us <= ms(t->read_lease_ms);
+    if (!is_answering || !is_minority_of_q(r, id) || lacking_us(r, id, lag) <= limit ||
         disk_health_waits(&r->health.disk, region_now(r), limit / 2) ||
         disk_health_was_slow(&r->health.disk, region_now(r), t->slow_for_ms)) {
         return false;
@@ -570,7 +573,7 @@ static bool is_slow_peer(const struct region *r, region_id id, const struct repl
         }
         struct repl_lag theirs;
         repl_lag(r->repl, other, &theirs);
-        if (r->members[other].is_disk_slow || lacking_us(r, &theirs) > limit / 2) {
+        if (r->members[other].is_disk_slow || lacking_us(r, other, &theirs) > limit / 2) {
             return false; /* writes would wait all the same */
         }
     }

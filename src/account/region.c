@@ -189,9 +189,15 @@ static void on_ping(struct region *r, region_id from, const struct msg *m)
 
 static void on_pong(struct region *r, region_id from, const struct msg *m)
 {
-    if (m->t <= region_now(r) && m->t > r->members[from].answered_us) {
-        r->members[from].answered_us = m->t;
+    struct member *peer = &r->members[from];
+    usec now = region_now(r);
+    if (m->t <= now && m->t > peer->answered_us) {
+        peer->answered_us = m->t;
     }
+    if (now - peer->pong_us > ms(r->cfg.timers.read_lease_ms)) {
+        peer->answering_us = now;
+    }
+    peer->pong_us = now;
     if (r->rec == NULL || from != r->rec->writer || m->generation != r->rec->generation ||
         !m->is_granted || (r->role != ROLE_READER && r->role != ROLE_TAKING) ||
         (r->rec->q_mask & record_mask(r->cfg.self)) == 0 || m->t > region_now(r)) {

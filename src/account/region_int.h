@@ -72,6 +72,8 @@ struct member {
     uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec answered_us;     /* when the newest of our pings that it has answered was sent */
+    usec pong_us;         /* when its last answer to a ping came */
+    usec answering_us;    /* since when they have come without a break */
     usec grant_us;        /* latest time at which it may have been given a read lease */
     coord_rev out_rev;    /* record revision that took it out of Q; 0 = it is in */
     usec lag_ok_since_us; /* its lag has been small since; 0 = it is not */
