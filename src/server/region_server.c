@@ -44,6 +44,7 @@
 #include "server/http_metrics.h"
 #include "server/notify.h"
 #include "server/server_admin.h"
+#include "server/steps.h"
 #include "json/json.h"
 
 enum {
@@ -75,6 +76,7 @@ struct durable {
 struct txn_wait {
     struct server *server;
     uint64_t ticket;
+    bool is_change; /* of the record */
 };
 
 struct server {
@@ -157,6 +159,7 @@ static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
 static void durable_arrived(void *ctx)
 {
     struct durable *d = ctx;
+    steps_at_durable(region_role(d->server->region));
     for (size_t i = 0; i < d->count; i++) {
         region_on_commit(d->server->region, d->each[i].ticket, d->each[i].err);
     }
@@ -217,11 +220,15 @@ static void io_send(void *ctx, region_id to, struct str frame)
     if (p && p->out && !link_send(p->out, frame)) {
         LOG_DEBUG("server", "frame_dropped", "peer=%u bytes=%zu", to, frame.n);
     }
+    steps_at_send(frame);
 }
 
 static void on_txn_done(void *ctx, const struct coord_txn_result *res)
 {
     struct txn_wait *w = ctx;
+    if (w->is_change) {
+        steps_at_answer();
+    }
     region_on_txn(w->server->region, w->ticket, res);
     mem_free(w);
 }
@@ -232,6 +239,7 @@ static void io_txn(void *ctx, const struct coord_txn *t, uint64_t ticket)
     struct txn_wait *w = MEM_NEW(struct txn_wait);
     w->server = s;
     w->ticket = ticket;
+    w->is_change = steps_at_txn(s->region ? region_role(s->region) : ROLE_STARTING, t);
     const struct region_timers *timers =
         strcmp(s->opts->profile, "wan") == 0 ? &region_timers_wan : &region_timers_lan;
     coord_client_txn(s->coord, t, timers->coord_timeout_ms, on_txn_done, w);
@@ -267,6 +275,7 @@ static void io_event(void *ctx, const struct region_event *ev)
 {
     struct server *s = ctx;
     admin_event(s->feed, ev);
+    steps_at_event(ev);
 }
 
 static void sync_peers(struct server *s);
@@ -779,6 +788,7 @@ static void coord_lost(void *ctx)
 static void on_tick(void *ctx)
 {
     struct server *s = ctx;
+    steps_at_tick();
     if (s->region) {
         region_on_tick(s->region);
         cosmos_tick(s->cosmos);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/contract.h"
 #include "server/metrics.h"
+#include "server/steps.h"
 #include "json/json.h"
 
 static void answer(struct http_req *req, int status, struct str text)
@@ -159,6 +160,10 @@ static enum err disturb(const struct server_admin *s, const struct http_req *req
     struct str disk = STR("");
     uint64_t delay_ms = 0;
     TRY(json_parse(a, req->body, NULL, &body, ei));
+    struct str step = STR_NONE;
+    if (json_get_str(body, STR("standStill"), &step)) {
+        return steps_arm(step, ei);
+    }
     const struct json *clock = json_get(body, STR("clock"));
     if (clock != NULL) {
         return disturb_clock(clock, ei);

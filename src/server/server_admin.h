@@ -4,7 +4,8 @@
  *   GET /events?since=N&wait=S     the story so far: role changes, failovers, diverged suffixes (feed.h)
  *   POST /_holdfast/fault          only with the option drill-faults: {"disk":"slow","delayMs":6000},
  *                                  {"disk":"full"} (half of the reserve is left), {"disk":"sound"};
- *                                  {"clock":{"aheadMs":3600000,"driftPpm":0}}: the wall clock of the process
+ *                                  {"clock":{"aheadMs":3600000,"driftPpm":0}}: the wall clock of the process;
+ *                                  {"standStill":"holding"}: see steps.h
  *   GET /metrics, /health/...      see admin.h
  *
  * Loop thread. */
