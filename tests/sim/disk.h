@@ -29,5 +29,6 @@ void disk_init(struct disk *d, struct node *n);
 void disk_done(struct disk *d);
 void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at);
 void disk_kick(struct disk *d);   /* start the next group if none is on its way */
+void disk_hurry(struct disk *d);  /* as fast as ever again, also for the group that is on its way */
 void disk_resume(struct disk *d); /* the process goes on after a pause */
 void disk_crash(struct disk *d);  /* the process ended */

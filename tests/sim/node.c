@@ -955,7 +955,7 @@ void node_disk_set_full(struct node *n, bool is_full)
 
 void node_disk_heal(struct node *n)
 {
-    n->disk.slow_factor = 1;
+    disk_hurry(&n->disk);
     n->disk.fails_next = false;
     n->disk.is_full = false;
 }
