@@ -25,6 +25,13 @@
 /* ---- the child ---- */
 
 static volatile sig_atomic_t was_asked;
+static volatile sig_atomic_t is_relieved;
+
+static void on_relieved(int signum)
+{
+    UNUSED(signum);
+    is_relieved = 1;
+}
 
 static void on_asked(int signum)
 {
@@ -78,13 +85,6 @@ static void share_one_cpu(bool is_last)
     }
 }
 
-/* Half a second of CPU. */
-static void work(void)
-{
-    while (!was_asked && clock() < CLOCKS_PER_SEC / 2) {
-    }
-}
-
 /* --child HOW [FILE] */
 static int child_main(int argc, char **argv)
 {
@@ -98,6 +98,7 @@ static int child_main(int argc, char **argv)
     if (strcmp(how, "says") == 0) {
         (void)fprintf(stderr, "a line of the child\n");
     }
+    (void)signal(SIGUSR1, on_relieved);
     bool is_deaf = strcmp(how, "deaf") == 0;
     (void)signal(SIGTERM, is_deaf ? SIG_IGN : on_asked);
     (void)signal(SIGINT, is_deaf ? SIG_IGN : on_asked);
@@ -115,7 +116,8 @@ static int child_main(int argc, char **argv)
     }
     if (strcmp(how, "starves") == 0) {
         share_one_cpu(/* is_last= */ true);
-        work();
+        while (!was_asked && !is_relieved) {
+        }
     }
     for (int i = 0; !was_asked && i < 3000; i++) {
         struct timespec t = {.tv_nsec = 10000000};
@@ -439,12 +441,12 @@ T_TEST("a silent child that waits for a CPU is not taken for frozen; stopped it 
     }
     setup();
     struct sup_child *c =
-        add("starves", NULL, (struct sup_spec){.watchdog_ms = 50, .kill_ms = 400});
+        add("starves", NULL, (struct sup_spec){.watchdog_ms = 50, .kill_ms = 800});
     supervisor_start(c);
     w.want_ready = 1;
     w.want_silent = 1;
     loop_until(w.loop, enough);
-    loop_for_ms(w.loop, 1600); /* four times the limit */
+    loop_for_ms(w.loop, 2400); /* three times the limit */
     for (unsigned i = 0; i < 2; i++) {
         t_check(kill(hogs[i], SIGKILL) == 0);
         t_eq_int(waitpid(hogs[i], NULL, 0), hogs[i]);
@@ -452,6 +454,7 @@ T_TEST("a silent child that waits for a CPU is not taken for frozen; stopped it 
     struct sched_param none = {0};
     /* Not everybody may do that; it only takes longer without. */
     (void)sched_setscheduler(sup_child_pid(c), SCHED_OTHER, &none);
+    t_check(kill(sup_child_pid(c), SIGUSR1) == 0);
     w.want_moving = 1; /* only now: even a SIGKILL takes effect when there is a CPU for it */
     loop_until(w.loop, enough);
     t_eq_u64(w.stopped, 0);
