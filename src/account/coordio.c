@@ -51,6 +51,16 @@ static void beat_encode(struct region *r, struct buf *out)
     json_out_u64(&o, repl_part_count(r->repl));
     json_out_key(&o, "ord");
     json_out_u64(&o, repl_total_ord(r->repl));
+    pid unsound[UNSOUND_MAX];
+    size_t n = parts_unsound(r, unsound);
+    if (n > 0) {
+        json_out_key(&o, "unsound");
+        json_out_array(&o);
+        for (size_t i = 0; i < n; i++) {
+            json_out_u64(&o, unsound[i]);
+        }
+        json_out_array_end(&o);
+    }
     json_out_object_end(&o);
 }
 
@@ -66,6 +76,20 @@ static bool get_bool(const struct json *v, const char *key)
     bool b = false;
     (void)json_get_bool(v, str_of(key), &b); /* absent: false */
     return b;
+}
+
+static void get_unsound(struct member *m, const struct json *v)
+{
+    const struct json *list = json_get(v, STR("unsound"));
+    m->unsound_count = 0;
+    for (size_t i = 0;
+         list != NULL && list->type == JSON_ARRAY && i < list->count && i < UNSOUND_MAX; i++) {
+        const struct json *item = list->items[i];
+        uint64_t p = 0;
+        if (item->type == JSON_NUMBER && str_to_u64(item->src, &p)) {
+            m->unsound[m->unsound_count++] = p;
+        }
+    }
 }
 
 /* Returns the sender's wall clock; 0 = it did not say. */
@@ -89,6 +113,7 @@ static int64_t beat_decode(struct member *m, struct str value)
         m->is_disk_slow = get_bool(v, "slow_disk");
         m->is_disk_low = get_bool(v, "low_disk");
         m->reads = formats_of_beat(v);
+        get_unsound(m, v);
         uint64_t wall = get_u64(v, "wall_ms");
         wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     }
@@ -158,8 +183,9 @@ static void on_beat(struct region *r, region_id id, const struct coord_kv *kv)
     if (!kv->is_deleted) {
         health_on_beat(r, id, beat_decode(m, kv->value));
     }
-    if (r->rec != NULL && id == r->rec->writer && r->token_shown < r->rec->token_version &&
-        r->role != ROLE_FENCED) {
+    bool may_know = r->rec != NULL && r->role != ROLE_FENCED;
+    if (may_know && ((id == r->rec->writer && r->token_shown < r->rec->token_version) ||
+                     parts_await_version(r, id))) {
         region_update_mode(r); /* the writer may know the token version by now */
         region_publish_view(r);
         write_recheck_waits(r);
@@ -272,6 +298,9 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev)
     if (old == NULL || old->token_version != rec->token_version) {
         r->token_rev = rev;
     }
+    if (old == NULL || old->generation != rec->generation) {
+        r->reign_rev = rev;
+    }
     /* A change of ours that compared an older revision cannot be executed any more. */
     r->evicting = 0;
     r->joining = 0;
@@ -280,6 +309,7 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev)
     }
     note_members(r);
     note_reign(r, old);
+    parts_on_record(r, old);
     health_on_record(r, old == NULL);
     tell_changes(r, old);
     region_step(r, EV_RECORD);
@@ -367,12 +397,13 @@ void coordio_tick(struct region *r)
     }
 }
 
-void coordio_change(struct region *r, enum rule rule, const struct account_record *next,
+void coordio_change(struct region *r, enum rule rule, struct account_record *next,
                     region_id compare_beat, bool puts_beat)
 {
     struct txn_slot *s = &r->change;
     ASSERT(s->ticket == 0);
     char why[256];
+    record_settle(next);
     ASSERT(record_check(next, why));
     buf_clear(&s->value);
     record_encode(next, &s->value);
@@ -470,6 +501,11 @@ static void on_beat_result(struct region *r, const struct coord_txn_result *res)
         }
         return;
     }
+    if (s.sent_us > r->good_us) {
+        r->good_us = s.sent_us;
+        r->good_rev = s.rec_rev;
+        parts_publish(r);
+    }
     if (region_acts_as_writer(r) && s.generation == r->rec->generation &&
         s.sent_us > r->lease_from_us) {
         r->lease_from_us = s.sent_us;
@@ -500,6 +536,10 @@ static void on_change_result(struct region *r, const struct coord_txn_result *re
         r->lease_from_us = later(r->lease_from_us, sent_us); /* counts once the role is taken */
     }
     r->own_rule = (uint32_t)s->rule;
+    if (s->puts_beat && sent_us > r->good_us) {
+        r->good_us = sent_us;
+        r->good_rev = res->rev;
+    }
     coordio_on_record(r, buf_str(&s->value), res->rev);
     r->own_rule = 0;
     if (!region_acts_as_writer(r) || r->rec->generation != g) {

@@ -166,7 +166,7 @@ static void claim(struct region *r, enum rule rule)
     }
     next->writer = r->cfg.self;
     next->writer_incarnation = r->cfg.incarnation;
-    next->generation++;
+    next->generation = record_generation_top(next) + 1;
     next->phase = PHASE_PROMOTING;
     next->transfer_to = 0;
     record_set_state(next, r->cfg.self, REGION_ONLINE_READ, wall);
@@ -204,14 +204,15 @@ static bool try_claim(struct region *r)
 
 /* ---- opening ---- */
 
-static size_t fill_branches(struct region *r, struct arena *a, const struct record_branch **ret)
+static size_t fill_branches(struct region *r, struct arena *a, const struct account_record *next,
+                            const struct record_branch **ret)
 {
     struct record_branch *b = ARENA_NEW_ARRAY(a, struct record_branch, RECORD_BRANCHES_MAX);
     size_t n = 0;
     for (struct partition *p = repl_next_part(r->repl, NULL); p != NULL && n < RECORD_BRANCHES_MAX;
          p = repl_next_part(r->repl, p)) {
         struct place at = repl_tail(p);
-        if (at.lsn != 0) {
+        if (at.lsn != 0 && record_override(next, repl_part_id(p)) == NULL) {
             b[n++] = (struct record_branch){repl_part_view(p)->pid, at.epoch, at.lsn};
         }
     }
@@ -243,7 +244,7 @@ static void begin_epoch(struct region *r, struct arena *a, struct account_record
 {
     int64_t wall = r->io.wall_ms(r->io.ctx);
     struct record_epoch e = {
-        .epoch = next->epoch + 1,
+        .epoch = record_epoch_top(next) + 1,
         .generation = next->generation,
         .writer = r->cfg.self,
         .incarnation = r->cfg.incarnation,
@@ -258,7 +259,8 @@ static void begin_epoch(struct region *r, struct arena *a, struct account_record
         e.promote_ms = clamp_ms(region_now(r) - r->claim_us);
     }
     copy_text(e.reason, sizeof(e.reason), rule_text(why));
-    e.branch_count = fill_branches(r, a, &e.branches);
+    parts_fold(r, next);
+    e.branch_count = fill_branches(r, a, next, &e.branches);
     next->epoch = e.epoch;
     next->lsn_limit = e.start_lsn + LSN_BLOCK;
     next->phase = PHASE_OPEN;
@@ -308,7 +310,7 @@ static void pass_on(struct region *r, region_id best)
     if (best != 0) {
         next->writer = best;
         next->writer_incarnation = 0;
-        next->generation++;
+        next->generation = record_generation_top(next) + 1;
         record_set_state(next, r->cfg.self, REGION_RECOVERING, r->io.wall_ms(r->io.ctx));
         coordio_change(r, RULE_PASS_ON, next, 0, /* puts_beat= */ false);
     }
@@ -400,7 +402,7 @@ static bool try_take(struct region *r)
     r->detect_ms = 0;
     r->wait_ms = clamp_ms(region_now(r) - r->take_since_us);
     r->lost_estimate = 0;
-    next->generation++;
+    next->generation = record_generation_top(next) + 1;
     begin_epoch(r, &a, next, RULE_TAKE, /* is_lossy= */ false);
     record_prefer(next, r->cfg.self);
     coordio_change(r, RULE_TAKE, next, 0, /* puts_beat= */ true);
@@ -426,7 +428,7 @@ static bool try_rollback(struct region *r)
     r->detect_ms = 0;
     r->wait_ms = clamp_ms(region_now(r) - r->hold_since_us);
     r->lost_estimate = 0;
-    next->generation++;
+    next->generation = record_generation_top(next) + 1;
     begin_epoch(r, &a, next, RULE_ROLLBACK, /* is_lossy= */ false);
     if (next->regions[0].id == to) {
         record_prefer(next, r->cfg.self); /* the order asked for goes with the change that failed */
@@ -471,7 +473,7 @@ static void step_down(struct region *r, region_id to)
     next->phase = PHASE_PROMOTING;
     next->writer = to;
     next->writer_incarnation = 0;
-    next->generation++;
+    next->generation = record_generation_top(next) + 1;
     record_set_state(next, r->cfg.self, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
     coordio_change(r, RULE_STEP_DOWN, next, 0, /* puts_beat= */ false);
     arena_done(&a);
@@ -713,7 +715,7 @@ static bool try_admit(struct region *r)
             decide_drop_joining(r);
             continue;
         }
-        bool has_all = has_what_it_needs(r, bit, &lag);
+        bool has_all = has_what_it_needs(r, bit, &lag) && !parts_block_admission(r, g->id);
         if (!has_all || (m->lag_ok_since_us == 0 && !was_proposed)) {
             continue;
         }
@@ -830,7 +832,9 @@ void decide_tick(struct region *r)
         }
         break;
     case ROLE_PROMOTING:
-        (void)try_open(r);
+        if (!try_open(r)) {
+            (void)parts_decide(r);
+        }
         return;
     case ROLE_READER:
         if (try_claim(r)) {
@@ -849,6 +853,11 @@ void decide_tick(struct region *r)
     case ROLE_FENCED:
     case ROLE_COUNT:
         return;
+    }
+    if (r->part_ctl_count > 0 || r->rec->partition_failover) {
+        if (parts_decide(r)) {
+            return;
+        }
     }
     (void)try_report(r);
 }

@@ -13,12 +13,24 @@ static const struct region *of(const void *ctx)
 
 /* ---- guards: pure, on the newest record ---- */
 
+/* Storage knows a higher generation of a partition. What is left of rows that are gone is at most the
+ * floor. */
+static bool is_above_record(const void *ctx, pid p, generation g)
+{
+    const struct account_record *rec = (const struct account_record *)ctx;
+    struct record_reign reign;
+    record_reign(rec, p, &reign);
+    bool has_row = record_override(rec, p) != NULL;
+    return g > reign.generation && (has_row || g > rec->generation_floor);
+}
+
 static bool record_is_stale(const void *ctx, const void *event)
 {
     UNUSED(event);
     const struct region *r = of(ctx);
     return r->rec->generation < engine_generation(r->engine) ||
-           r->rec->generation < repl_mode(r->repl)->generation;
+           r->rec->generation < repl_mode(r->repl)->generation ||
+           engine_fence_find(r->engine, is_above_record, r->rec);
 }
 
 static bool is_taken_out(const void *ctx, const void *event)
@@ -178,6 +190,21 @@ static const struct region_rule rules[] = {
     {RULE_STEP_DOWN, "step_down", "too slow even to hand over: another region is chosen as writer"},
     {RULE_HOLD_BACK, "hold_back",
      "the last failover was just now and its writer had not confirmably stopped: waiting"},
+    {RULE_PART_UNUSABLE, "partition_unusable",
+     "a partition cannot be used at its writer: another region is chosen for it"},
+    {RULE_PART_OPERATOR, "partition_operator", "an operator chose another region for a partition"},
+    {RULE_PART_CLAIM_OWN, "partition_claim_own", "chosen as a partition's writer: taking it"},
+    {RULE_PART_CLAIM, "partition_claim", "a partition's writer is gone: taking it"},
+    {RULE_PART_PASS_ON, "partition_pass_on",
+     "chosen as a partition's writer but it is not sound here: passed on"},
+    {RULE_PART_OPEN, "partition_open", "a partition's log is sealed: opening a new epoch of it"},
+    {RULE_PART_RETURN, "partition_return",
+     "a partition is sound again at the account's writer: handing it over"},
+    {RULE_PART_RETURN_ASKED, "partition_return_asked", "an operator returns a partition"},
+    {RULE_PART_TAKE, "partition_take", "has everything of a partition: opening a new epoch of it"},
+    {RULE_PART_ROLLBACK, "partition_rollback",
+     "a partition was not taken over in time: opening it again here"},
+    {RULE_PART_GONE, "partition_gone", "a partition with a writer of its own was deleted"},
     {RULE_ROLLBACK, "rollback", "the other region did not take over in time: opening again here"},
 };
 

@@ -85,6 +85,12 @@ enum err account_plan_consistency(struct account_record *rec, const struct level
     }
     TRY(account_need_idle(rec, 0, ei));
     TRY(check_healthy(rec, ei));
+    if (record_is_split(rec)) {
+        enum err e = err_set(ei, ERR_CONFLICTING_OPERATION,
+                             "a partition is written by another region than the account's");
+        err_hint(ei, "wait until it has returned, or return it (account partition return)");
+        return e;
+    }
     if (q->level == CONSISTENCY_BOUNDED_STALENESS) {
         TRY(account_set_bounds(rec, q, ei));
     }
@@ -153,7 +159,7 @@ bool levels_finish(const struct region *r, struct account_record *next)
     }
     next->is_level_changing = false;
     next->level = next->level_to;
-    next->strong_since = next->level == CONSISTENCY_STRONG ? next->epoch : 0;
+    next->strong_since = next->level == CONSISTENCY_STRONG ? record_epoch_top(next) : 0;
     return true;
 }
 
@@ -184,12 +190,21 @@ static usec age_limit(const struct region *r)
     return t > kept ? t - kept : 0;
 }
 
+/* Everything that is written here is written under a lease that holds. */
+static bool leases_hold(const struct region *r)
+{
+    if (region_acts_as_writer(r) && !region_lease_is_fresh(r)) {
+        return false;
+    }
+    return parts_writes_any(r) ? parts_may_lease(r) : region_acts_as_writer(r);
+}
+
 bool levels_may_lease(const struct region *r, region_id to)
 {
     enum consistency level = record_lease_level(r->rec);
     uint64_t bit = record_mask(to);
-    if (level < CONSISTENCY_BOUNDED_STALENESS || !region_acts_as_writer(r) ||
-        !region_lease_is_fresh(r) || (r->rec->q_mask & bit) == 0 || (r->evicting & bit) != 0) {
+    if (level < CONSISTENCY_BOUNDED_STALENESS || !leases_hold(r) || (r->rec->q_mask & bit) == 0 ||
+        (r->evicting & bit) != 0) {
         return false;
     }
     if (repl_mode(r->repl)->staleness_ops == 0 || BUG(BUG_LEASE_IGNORES_LAG)) {

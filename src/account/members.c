@@ -28,7 +28,7 @@ static bool has_drained(const struct region *r, const struct record_region *g)
 {
     const struct member *m = &r->members[g->id];
     bool knows = m->out_rev != 0 && m->rec_rev >= m->out_rev;
-    if (coordio_is_alive(r, g->id) && !knows) {
+    if ((coordio_is_alive(r, g->id) && !knows) || record_overrides_name(r->rec, g->id)) {
         return false;
     }
     return !region_may_hold_lease(r, g->id, region_now(r));

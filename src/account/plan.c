@@ -6,7 +6,7 @@
  * record_check, so that no operator can write one that the regions refuse. */
 #include <string.h>
 
-#include "account/region.h"
+#include "account/region_int.h"
 #include "base/contract.h"
 
 enum {
@@ -154,7 +154,8 @@ static enum err replace_writer(struct account_record *rec, const struct record_r
     rec->transfer_to = 0;
     rec->writer = best;
     rec->writer_incarnation = 0;
-    rec->generation++;
+    rec->generation = record_generation_top(rec) + 1;
+    record_settle(rec);
     return OK;
 }
 
@@ -179,7 +180,7 @@ enum err account_plan_offline(struct account_record *rec, struct str region, boo
         rec->phase = PHASE_PROMOTING;
         rec->transfer_to = 0;
         rec->writer_incarnation = 0;
-        rec->generation++;
+        rec->generation = record_generation_top(rec) + 1;
         record_set_state(rec, rec->writer, REGION_ONLINE_READ, wall_ms);
     }
     record_set_state(rec, g->id, REGION_OFFLINE, wall_ms);
@@ -215,5 +216,124 @@ enum err account_plan_auto_failover(struct account_record *rec, bool is_on, stru
     }
     TRY(account_need_idle(rec, 0, ei));
     rec->auto_failover = is_on;
+    return OK;
+}
+
+/* ---- single partitions: doc/design/0007-partition-failover.md ---- */
+
+static enum err partition_check(const struct account_record *rec, pid p, struct errinfo *ei)
+{
+    if (p == 0) {
+        return err_set(ei, ERR_INVALID, "the metadata partition stays with the account's writer");
+    }
+    if (rec->epoch == 0) {
+        return err_set(ei, ERR_PRECONDITION, "the account was never open for writes");
+    }
+    return need_open(rec, ei);
+}
+
+static enum err partition_row(struct account_record *rec, pid p, struct record_override **ret,
+                              struct errinfo *ei)
+{
+    *ret = record_override_make(rec, p);
+    return *ret != NULL ? OK
+                        : err_set(ei, ERR_LIMIT, "%d partitions have a writer of their own already",
+                                  RECORD_OVERRIDES_MAX);
+}
+
+static bool is_online(const struct record_region *g)
+{
+    return g != NULL && (g->state == REGION_ONLINE_READ || g->state == REGION_ONLINE_WRITE);
+}
+
+/* Asks the partition's present writer to hand it over. */
+static enum err partition_transfer(struct account_record *rec, pid p,
+                                   const struct record_region *target, struct errinfo *ei)
+{
+    struct record_reign reign;
+    record_reign(rec, p, &reign);
+    if (reign.phase != PHASE_OPEN) {
+        return err_set(ei, ERR_CONFLICTING_OPERATION, "partition %llu changes its writer already",
+                       (unsigned long long)p);
+    }
+    if (!is_online(record_region_const(rec, reign.writer))) {
+        enum err e = err_set(ei, ERR_PRECONDITION, "the partition's writer is not online");
+        err_hint(ei, "repeat with --force");
+        return e;
+    }
+    struct record_override *o = NULL;
+    TRY(partition_row(rec, p, &o, ei));
+    o->phase = PHASE_TRANSFER;
+    o->transfer_to = target->id;
+    o->is_pinned = target->id != rec->writer;
+    record_settle(rec);
+    return OK;
+}
+
+enum err account_plan_partition_failover(struct account_record *rec, pid p, struct str to,
+                                         bool force, struct errinfo *ei)
+{
+    const struct record_region *target = record_region_by_name(rec, to);
+    if (target == NULL) {
+        return no_region(rec, to, ei);
+    }
+    TRY(partition_check(rec, p, ei));
+    struct record_reign reign;
+    record_reign(rec, p, &reign);
+    if (reign.writer == target->id && reign.phase == PHASE_OPEN) {
+        return OK; /* so it is already */
+    }
+    if (!is_online(target)) {
+        return err_set(ei, ERR_PRECONDITION, "region %s is %s", target->name,
+                       region_state_name(target->state));
+    }
+    if ((rec->q_mask & record_mask(target->id)) == 0) {
+        return err_set(ei, ERR_PRECONDITION, "region %s is not caught up", target->name);
+    }
+    if (!force) {
+        return partition_transfer(rec, p, target, ei);
+    }
+    generation top = record_generation_top(rec);
+    struct record_override *o = NULL;
+    TRY(partition_row(rec, p, &o, ei));
+    o->phase = PHASE_PROMOTING;
+    o->writer = target->id;
+    o->incarnation = 0;
+    o->transfer_to = 0;
+    o->generation = top + 1;
+    o->is_pinned = target->id != rec->writer;
+    o->rule = RULE_PART_OPERATOR;
+    record_settle(rec);
+    return OK;
+}
+
+enum err account_plan_partition_return(struct account_record *rec, pid p, struct errinfo *ei)
+{
+    TRY(partition_check(rec, p, ei));
+    const struct record_override *o = record_override(rec, p);
+    const struct record_region *home = record_region_const(rec, rec->writer);
+    if (o == NULL) {
+        return OK; /* it follows the account */
+    }
+    if (o->writer == rec->writer && o->phase == PHASE_OPEN) {
+        record_override_make(rec, p)->is_pinned = false; /* it is there already */
+        return OK;
+    }
+    if (!is_online(home)) {
+        return err_set(ei, ERR_PRECONDITION, "the account has no open write region");
+    }
+    return partition_transfer(rec, p, home, ei);
+}
+
+enum err account_plan_partition_auto(struct account_record *rec, bool is_on, struct errinfo *ei)
+{
+    if (is_on == rec->partition_failover) {
+        return OK;
+    }
+    if (is_on && rec->region_count < 2) {
+        return err_set(ei, ERR_INVALID, "failover of partitions needs two or more regions");
+    }
+    TRY(account_need_idle(rec, 0, ei));
+    rec->partition_failover = is_on;
     return OK;
 }

@@ -121,6 +121,13 @@ static bool has_topology(const struct account_record *r)
     return has;
 }
 
+/* Does it use a member of format 4? */
+static bool has_partitions(const struct account_record *r)
+{
+    return r->override_count > 0 || r->partition_failover || r->generation_floor != 0 ||
+           r->epoch_floor != 0;
+}
+
 /* ---- lookup ---- */
 
 struct record_region *record_region(struct account_record *r, region_id id)
@@ -456,7 +463,7 @@ static bool check_levels(const struct account_record *r, char ret_why[256])
         ((unsigned)r->level_to >= CONSISTENCY_COUNT || r->level_to == r->level)) {
         return why(ret_why, "the level changes to itself or to an unknown one");
     }
-    if (r->strong_since > r->epoch) {
+    if (r->strong_since > record_epoch_top(r)) {
         return why(ret_why, "the level became Strong in an epoch to come");
     }
     if ((r->max_staleness_ops == 0) != (r->max_staleness_s == 0) ||
@@ -511,7 +518,7 @@ bool record_check(const struct account_record *r, char ret_why[256])
         (r->transfer_to == r->writer || record_region_const(r, r->transfer_to) == NULL)) {
         return why(ret_why, "transfer_to is no other region of the account");
     }
-    return true;
+    return record_check_overrides(r, ret_why);
 }
 
 /* ---- encoding ---- */
@@ -628,9 +635,55 @@ static void put_topology(struct json_out *o, const struct account_record *r)
     json_out_object_end(o);
 }
 
+static void put_override(struct json_out *o, const struct record_override *x)
+{
+    json_out_object(o);
+    json_out_member_u64(o, "pid", x->pid);
+    put_text(o, "phase", phase_names[x->phase]);
+    json_out_member_u64(o, "writer", x->writer);
+    json_out_member_u64(o, "incarnation", x->incarnation);
+    json_out_member_u64(o, "generation", x->generation);
+    json_out_member_u64(o, "transfer_to", x->transfer_to);
+    json_out_member_bool(o, "is_pinned", x->is_pinned);
+    json_out_member_u64(o, "epoch", x->epoch);
+    json_out_member_u64(o, "holder", x->holder);
+    json_out_member_u64(o, "holder_incarnation", x->holder_incarnation);
+    json_out_member_u64(o, "holder_generation", x->holder_generation);
+    json_out_member_u64(o, "start_lsn", x->start_lsn);
+    json_out_member_u64(o, "branch_epoch", x->branch.epoch);
+    json_out_member_u64(o, "branch_lsn", x->branch.lsn);
+    json_out_member_bool(o, "is_lossy", x->is_lossy);
+    json_out_member_u64(o, "rule", x->rule);
+    put_i64(o, "wall_ms", x->wall_ms);
+    put_text(o, "reason", x->reason);
+    json_out_member_u64(o, "detect_ms", x->detect_ms);
+    json_out_member_u64(o, "wait_ms", x->wait_ms);
+    json_out_member_u64(o, "promote_ms", x->promote_ms);
+    json_out_member_u64(o, "token_version", x->token_version);
+    json_out_member_u64(o, "lossy_epoch", x->lossy_epoch);
+    json_out_member_u64(o, "lossy_version", x->lossy_version);
+    json_out_object_end(o);
+}
+
+static void put_partitions(struct json_out *o, const struct account_record *r)
+{
+    json_out_key(o, "partitions");
+    json_out_object(o);
+    json_out_member_bool(o, "failover", r->partition_failover);
+    json_out_member_u64(o, "generation_floor", r->generation_floor);
+    json_out_member_u64(o, "epoch_floor", r->epoch_floor);
+    json_out_key(o, "overrides");
+    json_out_array(o);
+    for (size_t i = 0; i < r->override_count; i++) {
+        put_override(o, &r->overrides[i]);
+    }
+    json_out_array_end(o);
+    json_out_object_end(o);
+}
+
 unsigned record_format(const struct account_record *r)
 {
-    return has_topology(r) ? 3 : has_levels(r) ? 2 : 1;
+    return has_partitions(r) ? 4 : has_topology(r) ? 3 : has_levels(r) ? 2 : 1;
 }
 
 void record_encode(const struct account_record *r, struct buf *out)
@@ -679,6 +732,9 @@ void record_encode(const struct account_record *r, struct buf *out)
     json_out_array_end(&o);
     if (has_topology(r)) {
         put_topology(&o, r);
+    }
+    if (has_partitions(r)) {
+        put_partitions(&o, r);
     }
     json_out_object_end(&o);
 }
@@ -978,6 +1034,64 @@ static void get_topology(struct dec *d, const struct json *v, struct account_rec
     }
 }
 
+static void get_override(struct dec *d, const struct json *v, struct record_override *x)
+{
+    static const char *const known[] = {
+        "pid",         "phase",       "writer",        "incarnation",  "generation",
+        "transfer_to", "is_pinned",   "epoch",         "holder",       "holder_incarnation",
+        "start_lsn",   "is_lossy",    "branch_epoch",  "branch_lsn",   "holder_generation",
+        "rule",        "wall_ms",     "reason",        "detect_ms",    "wait_ms",
+        "promote_ms",  "lossy_epoch", "lossy_version", "token_version"};
+    only_members(d, v, known, ARRAY_COUNT(known));
+    x->pid = need_u64(d, v, "pid", UINT64_MAX);
+    x->phase = (enum account_phase)need_name(d, v, "phase", phase_names, PHASE_COUNT);
+    x->writer = (region_id)need_u64(d, v, "writer", REGION_ID_MAX);
+    x->incarnation = need_u64(d, v, "incarnation", UINT64_MAX);
+    x->generation = need_u64(d, v, "generation", UINT64_MAX);
+    x->transfer_to = (region_id)need_u64(d, v, "transfer_to", REGION_ID_MAX);
+    x->is_pinned = need_bool(d, v, "is_pinned");
+    x->epoch = need_u64(d, v, "epoch", UINT64_MAX);
+    x->holder = (region_id)need_u64(d, v, "holder", REGION_ID_MAX);
+    x->holder_incarnation = need_u64(d, v, "holder_incarnation", UINT64_MAX);
+    x->holder_generation = need_u64(d, v, "holder_generation", UINT64_MAX);
+    x->start_lsn = need_u64(d, v, "start_lsn", LSN_MAX);
+    x->branch.pid = x->pid;
+    x->branch.epoch = need_u64(d, v, "branch_epoch", UINT64_MAX);
+    x->branch.lsn = need_u64(d, v, "branch_lsn", LSN_MAX);
+    x->is_lossy = need_bool(d, v, "is_lossy");
+    x->rule = (uint32_t)need_u64(d, v, "rule", UINT32_MAX);
+    x->wall_ms = need_i64(d, v, "wall_ms");
+    need_text(d, v, "reason", x->reason, sizeof(x->reason));
+    x->detect_ms = (uint32_t)need_u64(d, v, "detect_ms", UINT32_MAX);
+    x->wait_ms = (uint32_t)need_u64(d, v, "wait_ms", UINT32_MAX);
+    x->promote_ms = (uint32_t)need_u64(d, v, "promote_ms", UINT32_MAX);
+    x->token_version = need_u64(d, v, "token_version", UINT64_MAX);
+    x->lossy_epoch = need_u64(d, v, "lossy_epoch", UINT64_MAX);
+    x->lossy_version = need_u64(d, v, "lossy_version", UINT64_MAX);
+}
+
+/* Absent in a record before format 4: no partition has a writer of its own. */
+static void get_partitions(struct dec *d, const struct json *v, struct account_record *r)
+{
+    static const char *const known[] = {"failover", "generation_floor", "epoch_floor", "overrides"};
+    const struct json *m = json_get(v, STR("partitions"));
+    if (m == NULL) {
+        return;
+    }
+    if (m->type != JSON_OBJECT) {
+        fail(d, ERR_CORRUPT, "partitions", "is no object");
+        return;
+    }
+    only_members(d, m, known, ARRAY_COUNT(known));
+    r->partition_failover = need_bool(d, m, "failover");
+    r->generation_floor = need_u64(d, m, "generation_floor", UINT64_MAX);
+    r->epoch_floor = need_u64(d, m, "epoch_floor", UINT64_MAX);
+    const struct json *rows = need_array(d, m, "overrides", RECORD_OVERRIDES_MAX);
+    for (size_t i = 0; rows != NULL && i < rows->count && d->err == OK; i++) {
+        get_override(d, rows->items[i], &r->overrides[r->override_count++]);
+    }
+}
+
 static void get_record(struct dec *d, struct arena *a, const struct json *v,
                        struct account_record *r)
 {
@@ -987,7 +1101,7 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
         "generation",    "epoch",         "transfer_to", "transfer_deadline_wall_ms",
         "q_mask",        "token_version", "lsn_limit",   "next_region_id",
         "keys",          "peer_secret",   "regions",     "epochs",
-        "topology"};
+        "topology",      "partitions"};
     uint64_t format = need_u64(d, v, "format", UINT64_MAX);
     if (format > RECORD_FORMAT && d->err == OK) {
         d->err =
@@ -1017,6 +1131,7 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
     need_text(d, v, "peer_secret", r->peer_secret, sizeof(r->peer_secret));
     get_lists(d, a, v, r);
     get_topology(d, v, r);
+    get_partitions(d, v, r);
 }
 
 enum err record_decode(struct arena *a, struct str text, struct account_record *ret,

@@ -12,12 +12,13 @@
 #include "base/types.h"
 
 enum {
-    RECORD_FORMAT = 3, /* newest that is read; the oldest that can say it all is written */
+    RECORD_FORMAT = 4, /* newest that is read; the oldest that can say it all is written */
     /* What a process reads whose heartbeat does not say: those of before formats.h. Never raised. */
     RECORD_FORMAT_UNSAID = 3,
     RECORD_EPOCHS_MAX = 32,
     RECORD_BRANCHES_MAX = 4096,
     RECORD_NAME_MAX = 64,
+    RECORD_OVERRIDES_MAX = 64, /* partitions with a row of their own */
     /* Bounds of bounded staleness that are accepted (the management schema's), that the service
      * itself allows at least for one region and for more, and that hold when none were given. */
     STALENESS_OPS_MAX = INT32_MAX,
@@ -105,6 +106,44 @@ struct record_epoch {
     const struct record_branch *branches; /* in the record's arena */
 };
 
+/* A partition that has a writer of its own (doc/design/0007-partition-failover.md). Never partition
+ * 0. Without a row a partition is written by the account's writer. */
+struct record_override {
+    pid pid;
+    enum account_phase phase;
+    region_id writer;
+    uint64_t incarnation; /* only this process may write under `generation`; 0 = not yet claimed */
+    generation generation;
+    region_id transfer_to; /* PHASE_TRANSFER */
+    bool is_pinned;        /* an operator put it there: only an operator returns it */
+    /* Its newest epoch: the account's when none was opened for it alone yet. */
+    epoch epoch;
+    region_id holder; /* the process that opened it: the holder of its lease */
+    uint64_t holder_incarnation;
+    generation holder_generation;
+    lsn start_lsn;
+    struct record_branch branch; /* where its history before ended */
+    bool is_lossy;
+    uint32_t rule; /* row of the table of rules that led here */
+    int64_t wall_ms;
+    char reason[64];
+    uint32_t detect_ms, wait_ms, promote_ms;
+    uint64_t token_version; /* of the record once it was open */
+    epoch lossy_epoch; /* its last epoch that was lossy, and the version that raised; 0 = none */
+    uint64_t lossy_version;
+};
+
+/* Who writes a partition, under what. */
+struct record_reign {
+    enum account_phase phase;
+    region_id writer;
+    uint64_t incarnation;
+    generation generation;
+    region_id transfer_to;
+    epoch epoch;
+    lsn start_lsn;
+};
+
 struct account_record {
     char name[RECORD_NAME_MAX];
     enum consistency level;
@@ -136,6 +175,13 @@ struct account_record {
     struct record_former former[REGION_ID_MAX]; /* by id: their ids are not given to others */
     size_t epoch_count;
     struct record_epoch epochs[RECORD_EPOCHS_MAX]; /* newest last; older ones drop off */
+    /* Numbers given out to rows that are gone; only where they are above the account's own. */
+    generation generation_floor;
+    epoch epoch_floor;
+    bool
+        partition_failover; /* a writer that finds a partition unusable gives it to another region */
+    size_t override_count;
+    struct record_override overrides[RECORD_OVERRIDES_MAX]; /* by pid */
 };
 
 /* What clients may ask for, what writes wait for, and what read leases are given for. The three are
@@ -170,5 +216,22 @@ void record_prefer(struct account_record *r, region_id id);
 /* Appends an epoch; drops what no longer fits (the oldest epochs, then the oldest branches). `e`'s
  * branches must live as long as the record. */
 void record_add_epoch(struct account_record *r, const struct record_epoch *e);
+/* ---- partitions with a writer of their own: overrides.c ---- */
+const struct record_override *record_override(const struct account_record *r, pid p); /* or NULL */
+void record_reign(const struct account_record *r, pid p, struct record_reign *ret);
+/* Highest numbers given out, by the account or for one partition: the next is one above. */
+generation record_generation_top(const struct account_record *r);
+epoch record_epoch_top(const struct account_record *r);
+/* The row of a partition; a new one follows the account as it is. NULL: there is no room. */
+struct record_override *record_override_make(struct account_record *r, pid p);
+void record_override_remove(struct account_record *r, pid p);
+/* A row names this region: as writer, target or holder of a lease. */
+bool record_overrides_name(const struct account_record *r, region_id id);
+/* Some partition is written by another region than the account's writer, or by nobody now. */
+bool record_is_split(const struct account_record *r);
+/* Called before a changed record is put: what cannot be together with a split is called off. */
+void record_settle(struct account_record *r);
+bool record_check_overrides(const struct account_record *r, char ret_why[256]);
+
 /* Invariants I1, I3-I5 of geo-semantics 2.2: false and a sentence. */
 bool record_check(const struct account_record *r, char ret_why[256]);

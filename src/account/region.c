@@ -175,13 +175,13 @@ static void io_stale(void *ctx)
 
 static void on_ping(struct region *r, region_id from, const struct msg *m)
 {
-    bool granted =
-        r->rec != NULL && m->generation == r->rec->generation && levels_may_lease(r, from);
+    bool granted = r->rec != NULL && m->generation == record_generation_top(r->rec) &&
+                   levels_may_lease(r, from);
     if (granted) {
         r->members[from].grant_us = region_now(r);
     }
     struct msg pong = {.type = MSG_PONG,
-                       .generation = r->rec != NULL ? r->rec->generation : 0,
+                       .generation = r->rec != NULL ? record_generation_top(r->rec) : 0,
                        .t = m->t,
                        .is_granted = granted};
     repl_send(r->repl, from, &pong);
@@ -198,14 +198,19 @@ static void on_pong(struct region *r, region_id from, const struct msg *m)
         peer->answering_us = now;
     }
     peer->pong_us = now;
-    if (r->rec == NULL || from != r->rec->writer || m->generation != r->rec->generation ||
-        !m->is_granted || (r->role != ROLE_READER && r->role != ROLE_TAKING) ||
+    /* Both sides know the same newest generation: they agree about who writes what. */
+    if (r->rec == NULL || m->generation != record_generation_top(r->rec) || !m->is_granted ||
         (r->rec->q_mask & record_mask(r->cfg.self)) == 0 || m->t > region_now(r)) {
         return;
     }
     /* From when we asked, and less than the writer waits: clocks may run apart by a few percent. */
     usec until = lease_until(m->t, r->cfg.timers.read_lease_ms, r->cfg.timers.stop_margin_ms);
-    if (until > r->read_until_us) {
+    if (r->part_ctl_count > 0 && until > r->part_read_until_us[from]) {
+        r->part_read_until_us[from] = until;
+        parts_publish(r);
+    }
+    if (from == r->rec->writer && (r->role == ROLE_READER || r->role == ROLE_TAKING) &&
+        until > r->read_until_us) {
         r->read_until_us = until;
         region_publish_view(r);
     }
@@ -213,8 +218,14 @@ static void on_pong(struct region *r, region_id from, const struct msg *m)
 
 static void on_transfer_end(struct region *r, region_id from, const struct msg *m)
 {
-    if (r->role != ROLE_TAKING || from != r->rec->writer || m->generation != r->rec->generation ||
-        r->take_generation == m->generation) {
+    if (r->rec == NULL) {
+        return;
+    }
+    if (m->generation != r->rec->generation) {
+        parts_on_transfer_end(r, from, m);
+        return;
+    }
+    if (r->role != ROLE_TAKING || from != r->rec->writer || r->take_generation == m->generation) {
         return;
     }
     arena_reset(&r->take_arena);
@@ -317,6 +328,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         .message = io_message,
     };
     enum err e = fsm_check(region_fsm(), ei);
+    KEEP_FIRST(e, fsm_check(parts_fsm(), ei));
     if (e == OK) {
         e = repl_new(engine, cfg->self, cfg->incarnation, &timers, &repl_io, &r->repl, ei);
     }
@@ -335,6 +347,7 @@ void region_free(struct region *r)
         return;
     }
     repl_free(r->repl);
+    parts_free(r);
     arena_done(&r->rec_arena[0]);
     arena_done(&r->rec_arena[1]);
     arena_done(&r->take_arena);
@@ -414,7 +427,7 @@ static void set_regions(struct repl_mode *m, const struct account_record *rec)
     }
 }
 
-static uint64_t strong_mask(const struct region *r)
+uint64_t region_strong_mask(const struct region *r)
 {
     uint64_t mask = r->rec->q_mask | r->joining;
     usec now = region_now(r);
@@ -431,7 +444,10 @@ static uint64_t strong_mask(const struct region *r)
 void region_update_masks(struct region *r)
 {
     if (region_acts_as_writer(r)) {
-        repl_set_masks(r->repl, record_online_mask(r->rec) | r->joining, strong_mask(r));
+        repl_set_masks(r->repl, record_online_mask(r->rec) | r->joining, region_strong_mask(r));
+    }
+    if (r->part_ctl_count > 0) {
+        parts_update_masks(r, record_online_mask(r->rec) | r->joining, region_strong_mask(r));
     }
 }
 
@@ -461,7 +477,12 @@ void region_update_mode(struct region *r)
         .lsn_limit = rec->lsn_limit,
     };
     set_regions(&m, rec);
-    STATIC_ASSERT(RECORD_EPOCHS_MAX <= ARRAY_COUNT(m.lossy), "one per epoch");
+    m.strong_mask = region_strong_mask(r);
+    if (has_bounds(rec)) {
+        m.staleness_ops = rec->max_staleness_ops;
+        m.staleness_us = rec->max_staleness_s * UINT64_C(1000000);
+    }
+    STATIC_ASSERT(RECORD_EPOCHS_MAX < ARRAY_COUNT(m.lossy), "one per epoch, one of a row");
     for (size_t i = 0; i < rec->epoch_count; i++) {
         if (rec->epochs[i].is_lossy) {
             m.lossy[m.lossy_count].epoch = rec->epochs[i].epoch;
@@ -492,14 +513,10 @@ void region_update_mode(struct region *r)
         m.is_serving = true;
         m.is_holding = r->role == ROLE_HOLDING && !BUG(BUG_TRANSFER_BOTH);
         m.epoch = rec->epoch;
-        m.strong_mask = strong_mask(r);
-        if (has_bounds(rec)) {
-            m.staleness_ops = rec->max_staleness_ops;
-            m.staleness_us = rec->max_staleness_s * UINT64_C(1000000);
-        }
         break;
     }
     repl_set_mode(r->repl, &m);
+    parts_update(r, &m);
 }
 
 /* ---- actions of the role table; r->role is the new role already ---- */
@@ -510,6 +527,7 @@ static void leave_promises(struct region *r)
     r->lease_from_us = 0;
     r->lease_was_fresh = false;
     r->read_until_us = 0;
+    memset(r->part_read_until_us, 0, sizeof(r->part_read_until_us));
     r->evicting = 0;
     r->joining = 0;
     r->is_pulling = false;
@@ -531,6 +549,7 @@ void act_fence(void *ctx, const void *event)
     leave_promises(r);
     struct repl_mode m = {.kind = REPL_IDLE, .generation = repl_mode(r->repl)->generation};
     repl_set_mode(r->repl, &m);
+    parts_update(r, &m);
     write_end_pending(r);
     write_release_held(r, ERR_NOT_WRITER);
 }
@@ -558,6 +577,7 @@ void act_follow(void *ctx, const void *event)
     /* Same writer as before: a read lease stays, unless we were taken out of Q. */
     if ((r->rec->q_mask & record_mask(r->cfg.self)) == 0) {
         r->read_until_us = 0;
+        memset(r->part_read_until_us, 0, sizeof(r->part_read_until_us));
     }
     r->take_generation = 0;
     region_update_mode(r);
@@ -590,7 +610,7 @@ void act_open(void *ctx, const void *event)
         /* Writers before us may have given read leases up to now. Theirs was over, or they have
          * stopped: what they hold themselves does not count. */
         if (!was_holding && id != r->cfg.self) {
-            m->grant_us = id == r->claim_from ? 0 : now;
+            m->grant_us = id == r->claim_from && !parts_writes_any(r) ? 0 : now;
         }
     }
     health_opened(r);
@@ -656,6 +676,9 @@ void region_step(struct region *r, enum region_event_no ev)
                      region_role_name((enum region_role)r->role),
                      (unsigned long long)(r->rec != NULL ? r->rec->generation : 0), row->text);
     }
+    if (r->part_ctl_count > 0) {
+        write_recheck_held(r);
+    }
     region_publish_view(r);
     r->io.published(r->io.ctx);
 }
@@ -683,8 +706,8 @@ static void ping_tick(struct region *r)
         return;
     }
     r->next_ping_us = now + ms(r->cfg.timers.beat_ms);
-    struct msg m = {.type = MSG_PING, .generation = r->rec->generation, .t = now};
-    if (region_acts_as_writer(r)) {
+    struct msg m = {.type = MSG_PING, .generation = record_generation_top(r->rec), .t = now};
+    if (region_acts_as_writer(r) || r->rec->override_count > 0) {
         /* So that a silent link is noticed from both ends. */
         for (size_t i = 0; i < r->rec->region_count; i++) {
             if (r->rec->regions[i].id != r->cfg.self) {
@@ -702,7 +725,7 @@ static void transfer_tick(struct region *r)
     /* Accepted writes are answered first: what still waits for a third region when the other one
      * takes over would end with an unknown outcome. */
     if (r->role == ROLE_HOLDING && (repl_is_quiet(r->repl) || BUG(BUG_TRANSFER_BOTH)) &&
-        list_is_empty(&r->pending) &&
+        !write_has_pending(r, UINT64_MAX) &&
         (r->end_sent_us == 0 || now - r->end_sent_us >= ms(r->cfg.timers.beat_ms))) {
         r->end_sent_us = now;
         repl_send_transfer_end(r->repl, r->rec->transfer_to);
@@ -745,6 +768,7 @@ void region_on_tick(struct region *r)
     ping_tick(r);
     transfer_tick(r);
     pull_tick(r);
+    parts_tick(r);
     decide_tick(r);
     region_update_masks(r);
     repl_on_tick(r->repl);
@@ -760,6 +784,7 @@ void region_flush(struct region *r)
 {
     transfer_tick(r);
     pull_tick(r);
+    parts_tick(r);
     decide_tick(r);
     write_flush(r);
     repl_flush(r->repl);
@@ -823,12 +848,12 @@ void region_check(const struct region *r)
         ASSERT(r->rec->writer_incarnation == r->cfg.incarnation);
         ASSERT(m->generation == r->rec->generation);
         ASSERT(m->epoch == r->rec->epoch);
-        ASSERT(repl_is_whole(r->repl));
     }
-    ASSERT(IMPLIES(!list_is_empty(&r->held), r->role == ROLE_HOLDING));
-    ASSERT(IMPLIES(!list_is_empty(&r->delayed), r->role == ROLE_WRITER));
+    parts_check(r);
+    ASSERT(IMPLIES(!list_is_empty(&r->held), r->role == ROLE_HOLDING || r->part_ctl_count > 0));
+    ASSERT(IMPLIES(!list_is_empty(&r->delayed), r->role == ROLE_WRITER || r->part_ctl_count > 0));
     ASSERT((r->delayed_count == 0) == list_is_empty(&r->delayed));
-    ASSERT(IMPLIES(!list_is_empty(&r->pending), region_acts_as_writer(r)));
+    ASSERT(IMPLIES(!list_is_empty(&r->pending), region_acts_as_writer(r) || parts_writes_any(r)));
     ASSERT(IMPLIES(r->lease_from_us != 0, region_acts_as_writer(r)));
     ASSERT((r->pending_count == 0) == list_is_empty(&r->pending));
 }

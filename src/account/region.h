@@ -61,7 +61,16 @@ struct region_view { /* one per region core */
     _Atomic bool is_single_region;
     /* How far the wall clock is ahead of the other regions', while that is an alarm; 0 = it is not. */
     _Atomic int64_t clock_ahead_ms;
+    _Atomic bool writes_parts; /* some partition is written here under a row of its own */
 };
+
+/* Until when what needs a lease may be served of the partition. */
+static inline uint64_t region_part_fresh_until(const struct region_view *v,
+                                               const struct part_view *p)
+{
+    bool is_apart = (atomic_load(&p->flags) & PART_APART) != 0;
+    return atomic_load(is_apart ? &p->fresh_until_us : &v->fresh_until_us);
+}
 
 /* What this process is doing; finer than the record's enum region_state. */
 enum region_role {
@@ -264,6 +273,19 @@ enum err account_plan_priorities(struct account_record *rec, const struct str *n
 /* 400 to switch it on with one region, 412 while another operation runs. */
 enum err account_plan_auto_failover(struct account_record *rec, bool is_on,
                                     struct errinfo *ei) MUST_CHECK;
+/* Another region writes partition p from now on (geo-semantics 7.4). `force`: at once, the new writer
+ * waits for the present one's lease or word; else gracefully. 400 for the metadata partition and an
+ * unknown region, 409 when a region is not online or not caught up, 412 while the partition or the
+ * account changes its writer; ERR_LIMIT with RECORD_OVERRIDES_MAX rows. That p exists is for the
+ * caller to know: a row of none is taken out again by the account's writer. */
+enum err account_plan_partition_failover(struct account_record *rec, pid p, struct str to,
+                                         bool force, struct errinfo *ei) MUST_CHECK;
+/* Gracefully back to the account's writer. */
+enum err account_plan_partition_return(struct account_record *rec, pid p,
+                                       struct errinfo *ei) MUST_CHECK;
+/* May a writer give a partition away by itself? 400 to switch it on with one region. */
+enum err account_plan_partition_auto(struct account_record *rec, bool is_on,
+                                     struct errinfo *ei) MUST_CHECK;
 /* Changes the level (or the bounds of BoundedStaleness: 0 keeps them, or takes the usual ones). Asking
  * for the present level calls a running change off. 400 for bounds out of range or of another level,
  * 409 while a region is in outage, 412 while another operation runs. */

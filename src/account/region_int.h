@@ -19,6 +19,7 @@ enum {
     TICK_GAP_MS = 100,      /* this process stood still: what it has not heard says nothing */
     UNREACHABLE_LEASES = 3, /* a region of Q silent this many leases is taken out */
     KEY_SIZE = 256,
+    UNSOUND_MAX = 64, /* partitions listed in a beat */
 };
 
 enum region_event_no {            /* events of the role table */
@@ -31,6 +32,17 @@ enum region_event_no {            /* events of the role table */
  * 310; they are kept in the record's epochs. */
 enum rule {
     RULE_EVICT_SLOW = 298,
+    RULE_PART_UNUSABLE = 350, /* one partition: parts.c */
+    RULE_PART_OPERATOR = 351,
+    RULE_PART_CLAIM_OWN = 352,
+    RULE_PART_CLAIM = 353,
+    RULE_PART_PASS_ON = 354,
+    RULE_PART_OPEN = 355,
+    RULE_PART_RETURN = 356,
+    RULE_PART_RETURN_ASKED = 357,
+    RULE_PART_TAKE = 358,
+    RULE_PART_ROLLBACK = 359,
+    RULE_PART_GONE = 360,
     RULE_EVICT_HOLDS_UP = 299,
     RULE_EVICT_STOPPED = 300,
     RULE_EVICT_EXPIRED = 301,
@@ -68,7 +80,9 @@ struct member {
     uint64_t parts, ord;
     bool is_whole, wants_online;
     bool is_disk_slow, is_disk_low;
-    unsigned reads;   /* newest record format it reads; 0 = no heartbeat seen */
+    unsigned reads;       /* newest record format it reads; 0 = no heartbeat seen */
+    size_t unsound_count; /* partitions that it cannot use, by the beat; UNSOUND_MAX: maybe more */
+    pid unsound[UNSOUND_MAX];
     uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec answered_us;     /* when the newest of our pings that it has answered was sent */
@@ -111,6 +125,42 @@ struct health {
     bool is_clock_off;
 };
 
+/* What this process is for one partition with a writer of its own. */
+enum part_role {
+    PROLE_IDLE, /* the region takes no part: it serves nothing of the partition */
+    PROLE_FOLLOWING,
+    PROLE_PROMOTING,
+    PROLE_WRITER,
+    PROLE_HOLDING,
+    PROLE_TAKING,
+    PROLE_COUNT,
+};
+
+/* One row of the record, as this process sees it. */
+struct part_ctl {
+    pid pid;
+    int role;              /* enum part_role */
+    int rule;              /* row of the table that led here */
+    generation generation; /* of the row under which it was taken ... */
+    epoch epoch;           /* ... and the epoch, as writer; 0 = never opened it */
+    coord_rev since_rev;   /* record revision in which the row's generation was first seen */
+    generation seen_generation;
+    usec role_since_us;
+    usec over_us; /* when it was first seen that the holder's reign is over; 0 = it is not */
+    coord_rev over_rev;
+    uint64_t token_shown;
+    usec claim_ready_us, claim_us; /* promotion */
+    enum rule claim_rule;
+    region_id claim_from;
+    uint32_t detect_ms, wait_ms;
+    uint64_t lost_estimate;
+    usec pull_from_us, pull_sent_us;
+    bool is_opening;
+    usec end_sent_us, near_since_us; /* graceful change */
+    struct place take_at;
+    generation take_generation; /* 0 = not yet told */
+};
+
 struct region {
     struct region_cfg cfg;
     struct region_io io;
@@ -127,6 +177,7 @@ struct region {
     struct arena rec_arena[2];
     unsigned rec_at;
     coord_rev rec_rev;
+    coord_rev reign_rev;  /* record revision in which we first saw its generation */
     coord_rev token_rev;  /* record revision in which we first saw its token version */
     uint64_t token_shown; /* see members_token_version */
     usec reign_over_us;   /* when we saw that the newest epoch's generation is no longer
@@ -143,6 +194,12 @@ struct region {
 
     struct health health;
 
+    /* Partitions with a writer of their own; a heap block each, owned; by pid. */
+    size_t part_ctl_count;
+    struct part_ctl *part_ctls[RECORD_OVERRIDES_MAX];
+    bool part_event_told; /* no region could take a partition: told once */
+    uint64_t part_openings;
+
     /* Our lease. */
     struct txn_slot beat, change;
     uint32_t own_rule; /* while a change of our own is taken in: why it was made */
@@ -151,11 +208,14 @@ struct region {
     usec next_change_us; /* back-off of record changes */
     uint64_t beat_no;
     usec lease_from_us; /* send time of the last good bump as writer; 0 = none */
+    usec good_us;       /* send time of the last good bump in whatever role, ... */
+    coord_rev good_rev; /* ... and the record revision that it compared */
     bool lease_was_fresh;
     bool is_report_done;
 
     /* Strong reads. */
-    usec read_until_us; /* reader: read lease */
+    usec read_until_us;                         /* reader: read lease */
+    usec part_read_until_us[REGION_ID_MAX + 1]; /* the same, by writer of partitions */
     usec next_ping_us;
     uint64_t evicting, joining; /* writer */
     coord_rev evicting_rev, joining_rev;
@@ -240,8 +300,8 @@ void act_take(void *ctx, const void *event);
 /* ---- coordio.c: heartbeat, record, transactions ---- */
 void coordio_tick(struct region *r);
 void coordio_on_record(struct region *r, struct str value, coord_rev rev);
-/* Sends a change of the record; `next` must pass record_check. */
-void coordio_change(struct region *r, enum rule rule, const struct account_record *next,
+/* Sends a change of the record; `next` must pass record_check once it is settled (record_settle). */
+void coordio_change(struct region *r, enum rule rule, struct account_record *next,
                     region_id compare_beat, bool puts_beat);
 bool coordio_is_expired(const struct region *r, region_id id);
 bool coordio_is_stopped(const struct region *r, region_id id);
@@ -262,6 +322,29 @@ bool decide_may_write(const struct region *r, unsigned format);
 bool members_finish_removal(struct region *r);
 uint64_t members_token_version(struct region *r);
 bool members_spare_log(struct region *r);
+
+/* ---- parts.c: partitions with a writer of their own ---- */
+struct fsm;
+const struct fsm *parts_fsm(void);
+struct part_ctl *parts_ctl(const struct region *r, pid p); /* NULL: it follows the account */
+void parts_on_record(struct region *r, const struct account_record *old); /* before region_step */
+void parts_update(struct region *r, const struct repl_mode *common);      /* with each mode */
+void parts_publish(struct region *r);
+void parts_update_masks(struct region *r, uint64_t online_mask, uint64_t strong_mask);
+bool parts_writes_any(const struct region *r);
+/* A partition that this region writes still shows an older token version. */
+bool parts_await_version(const struct region *r, region_id id);
+bool parts_lease_is_fresh(const struct region *r, const struct part_ctl *c);
+bool parts_may_lease(const struct region *r); /* our own leases hold: read leases may be given */
+void parts_on_transfer_end(struct region *r, region_id from, const struct msg *m);
+void parts_tick(struct region *r);
+bool parts_decide(struct region *r); /* true: a change of the record is under way */
+void parts_fold(struct region *r, struct account_record *next); /* with a new account epoch */
+bool parts_block_admission(const struct region *r, region_id id);
+size_t parts_unsound(const struct region *r, pid out[UNSOUND_MAX]);
+void parts_free(struct region *r);
+void parts_check(const struct region *r);
+uint64_t region_strong_mask(const struct region *r);
 
 /* ---- health.c ---- */
 void health_tick(struct region *r);
@@ -295,6 +378,9 @@ void write_flush(struct region *r);
 void write_release_held(struct region *r, enum err err); /* OK: order them now */
 void write_hold_delayed(struct region *r);               /* delayed writes become held ones */
 void write_end_pending(struct region *r);                /* left the writer's role */
+void write_end_part(struct region *r, pid p);            /* the same, of one partition with a row */
+bool write_has_pending(const struct region *r, pid p);
+void write_recheck_held(struct region *r); /* a partition may not be held any more */
 void write_recheck_waits(struct region *r);
 void write_on_acked(void *ctx, struct wait_node *n);
 void write_on_applied(void *ctx, struct wait_node *n);

@@ -17,11 +17,11 @@ enum { DELAY_FROM_PERCENT = 80, DELAY_MIN_MS = 10, DELAY_MAX_MS = 250, FULL_PERC
 static unsigned measure(const struct region *r, const struct partition *p, struct repl_staleness *s,
                         struct write_throttle *why)
 {
-    repl_staleness(p, repl_mode(r->repl)->strong_mask, s);
+    repl_staleness(p, repl_part_mode(r->repl, repl_part_id(p))->strong_mask, s);
     usec age = s->since_us != 0 ? region_now(r) - s->since_us : 0;
     *why = (struct write_throttle){
         .region = s->region, .acked_lsn = s->acked_lsn, .ops = s->ops, .age_us = age};
-    return repl_staleness_percent(r->repl, s, &why->is_by_ops);
+    return repl_staleness_percent(p, s, &why->is_by_ops);
 }
 
 static usec delay_of(const struct repl_staleness *s, unsigned percent)
@@ -35,7 +35,7 @@ static usec delay_of(const struct repl_staleness *s, unsigned percent)
 
 enum throttle_verdict throttle_check(const struct region *r, struct region_write *w)
 {
-    if (repl_mode(r->repl)->staleness_ops == 0 || w->pid == 0) {
+    if (repl_part_mode(r->repl, w->pid)->staleness_ops == 0 || w->pid == 0) {
         return THROTTLE_GO;
     }
     const struct partition *p = repl_find(r->repl, w->pid);

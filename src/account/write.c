@@ -44,13 +44,20 @@ static bool needs_lease(const struct region_write *w)
     return w->err == OK || w->err == ERR_PRECONDITION || w->err == ERR_EXISTS;
 }
 
+/* The lease under which the partition is written here. */
+static bool lease_holds(const struct region *r, pid p)
+{
+    const struct part_ctl *c = r->part_ctl_count > 0 ? parts_ctl(r, p) : NULL;
+    return c != NULL ? parts_lease_is_fresh(r, c) : region_lease_is_fresh(r);
+}
+
 void write_flush(struct region *r)
 {
     struct list *l;
     while ((l = list_pop_front(&r->done)) != NULL) {
         struct region_write *w = LIST_ENTRY(l, struct region_write, link);
         /* The second check (geo-semantics R2): the process may have slept since the first. */
-        if (needs_lease(w) && !region_lease_is_fresh(r) && !BUG(BUG_LEASE_ON_ENTRY_ONLY)) {
+        if (needs_lease(w) && !lease_holds(r, w->pid) && !BUG(BUG_LEASE_ON_ENTRY_ONLY)) {
             w->err = unfinished(w);
         }
         r->writes_ok += w->err == OK;
@@ -101,7 +108,7 @@ static void order(struct region *r, struct region_write *w)
     w->token_version = r->rec->token_version;
     w->is_ordered = res.lsn != 0;
     w->verdict = e;
-    w->generation = r->rec->generation;
+    w->generation = repl_part_mode(r->repl, w->pid)->generation;
     w->size = WRITE_OVERHEAD_SIZE + res.size;
     r->pending_size += w->size;
     r->pending_count++;
@@ -131,9 +138,20 @@ static void admit(struct region *r, struct region_write *w)
     }
 }
 
-static enum err refusal(const struct region *r)
+static bool is_held(const struct region *r, pid p)
 {
-    if (r->role != ROLE_WRITER || !region_lease_is_fresh(r)) {
+    const struct part_ctl *c = r->part_ctl_count > 0 ? parts_ctl(r, p) : NULL;
+    return c != NULL ? c->role == PROLE_HOLDING
+                     : r->role == ROLE_HOLDING && !BUG(BUG_TRANSFER_BOTH);
+}
+
+static enum err refusal(const struct region *r, pid p)
+{
+    const struct part_ctl *c = r->part_ctl_count > 0 ? parts_ctl(r, p) : NULL;
+    bool is_writer =
+        c != NULL ? c->role == PROLE_WRITER
+                  : r->role == ROLE_WRITER || (BUG(BUG_TRANSFER_BOTH) && r->role == ROLE_HOLDING);
+    if (!is_writer || (!lease_holds(r, p) && !(c == NULL && r->role == ROLE_HOLDING))) {
         return ERR_NOT_WRITER;
     }
     return r->pending_size >= r->cfg.pending_size_max ? ERR_BUSY : OK;
@@ -162,7 +180,7 @@ void region_write(struct region *r, struct region_write *w)
     if (w->deadline_us == 0) {
         w->deadline_us = now + ms(r->cfg.timers.write_timeout_ms);
     }
-    if (r->role == ROLE_HOLDING && !BUG(BUG_TRANSFER_BOTH)) {
+    if (is_held(r, w->pid)) {
         if (r->held_count >= HELD_MAX) {
             finish(r, w, ERR_UNAVAILABLE);
             return;
@@ -171,7 +189,7 @@ void region_write(struct region *r, struct region_write *w)
         list_push_back(&r->held, &w->link);
         return;
     }
-    enum err e = BUG(BUG_TRANSFER_BOTH) && r->role == ROLE_HOLDING ? OK : refusal(r);
+    enum err e = refusal(r, w->pid);
     if (e != OK) {
         finish(r, w, e);
         return;
@@ -214,7 +232,12 @@ void write_release_held(struct region *r, enum err err)
     struct list *l;
     while ((l = list_pop_front(&taken)) != NULL) {
         struct region_write *w = LIST_ENTRY(l, struct region_write, link);
-        enum err e = err != OK ? err : refusal(r);
+        if (is_held(r, w->pid)) {
+            list_push_back(&r->held, &w->link);
+            r->held_count++;
+            continue;
+        }
+        enum err e = err != OK && parts_ctl(r, w->pid) == NULL ? err : refusal(r, w->pid);
         if (e != OK) {
             finish(r, w, e);
         } else {
@@ -223,13 +246,43 @@ void write_release_held(struct region *r, enum err err)
     }
 }
 
+void write_recheck_held(struct region *r)
+{
+    if (r->held_count > 0 || r->delayed_count > 0) {
+        write_release_held(r, OK);
+    }
+}
+
 void write_end_pending(struct region *r)
 {
     LIST_FOR_SAFE(l, &r->pending) {
         struct region_write *w = LIST_ENTRY(l, struct region_write, link);
-        finish(r, w, unfinished(w));
+        if (!repl_has_part_mode(r->repl, w->pid)) {
+            finish(r, w, unfinished(w));
+        }
     }
-    r->next_deadline_us = UINT64_MAX;
+}
+
+void write_end_part(struct region *r, pid p)
+{
+    LIST_FOR_SAFE(l, &r->pending) {
+        struct region_write *w = LIST_ENTRY(l, struct region_write, link);
+        if (w->pid == p) {
+            finish(r, w, unfinished(w));
+        }
+    }
+}
+
+/* UINT64_MAX: of any partition without a row. */
+bool write_has_pending(const struct region *r, pid p)
+{
+    LIST_FOR(l, &r->pending) {
+        const struct region_write *w = LIST_ENTRY(l, struct region_write, link);
+        if (w->pid == p || (p == UINT64_MAX && !repl_has_part_mode(r->repl, w->pid))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- reads that wait ---- */

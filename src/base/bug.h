@@ -22,6 +22,9 @@ enum bug {
     BUG_LEVEL_KEEPS_LEASES,  /* the level becomes weaker while a region may serve strong reads */
     BUG_READD_KEEPS_VERSION, /* the token version is not raised when a region is added back */
     BUG_COPY_OVER_SUFFIX,    /* a full copy replaces a suffix that was not sent */
+    BUG_PART_NO_GENERATION,  /* messages of a partition with a row are taken whatever their reign */
+    BUG_PART_NO_LEASE_WAIT, /* the new writer of one partition does not wait for the old one's lease */
+    BUG_PART_BRANCH_CACHED, /* branch point of one partition from remembered progress */
     BUG_COUNT,
 };
 

@@ -78,6 +78,24 @@ static uint64_t number_of(const struct json *v, const char *key)
     return n;
 }
 
+/* Those that another region writes than the account's writer, or did until lately. */
+static void print_partitions(const struct json *list)
+{
+    if (list == NULL || list->count == 0) {
+        return;
+    }
+    printf("\n  %-12s %-12s %-10s %-25s %s\n", "partition", "writer", "phase", "since", "reason");
+    for (size_t i = 0; i < list->count; i++) {
+        const struct json *p = list->items[i];
+        bool is_pinned = false;
+        (void)json_get_bool(p, STR("pinned"), &is_pinned);
+        printf("  %-12" PRIu64 " %-12.*s %-10.*s %-25.*s " STR_FMT "%s\n",
+               number_of(p, "partition"), STR_ARG(text_of(p, "writer")),
+               STR_ARG(text_of(p, "phase")), STR_ARG(text_of(p, "time")),
+               STR_ARG(text_of(p, "reason")), is_pinned ? " (by an operator)" : "");
+    }
+}
+
 static void print_account(const struct json *doc)
 {
     struct str writer = text_of(doc, "writer");
@@ -93,6 +111,11 @@ static void print_account(const struct json *doc)
                number_of(doc, "maxStalenessOperations"), number_of(doc, "maxStalenessSeconds"));
     }
     printf(", automatic failover %s\n", is_auto ? "on" : "off");
+    bool is_partition = false;
+    (void)json_get_bool(doc, STR("partitionFailover"), &is_partition);
+    if (is_partition) {
+        printf("automatic failover of single partitions on\n");
+    }
     if (str_eq(text_of(doc, "durability"), STR("degraded"))) {
         printf("durability degraded: one region holds everything that is acknowledged now\n");
     }
@@ -110,6 +133,7 @@ static void print_account(const struct json *doc)
                STR_ARG(text_of(r, "state")), STR_ARG(text_of(r, "since")),
                STR_ARG(text_of(r, "endpoint")));
     }
+    print_partitions(json_get(doc, STR("partitions")));
     const struct json *epochs = json_get(doc, STR("epochs"));
     if (epochs && epochs->count > 0) {
         const struct json *e = epochs->items[epochs->count - 1];
@@ -159,9 +183,35 @@ static bool is_ordered(const struct json *doc, struct str names)
     return rest.n == 0;
 }
 
+/* Is the partition ("7", or "7 west") where it was to go? No row: it follows the account. */
+static bool is_partition_there(const struct json *doc, const char *op, struct str what)
+{
+    struct str id = what;
+    struct str region = STR("");
+    (void)str_split(what, ' ', &id, &region);
+    uint64_t p = 0;
+    (void)str_to_u64(id, &p);
+    bool is_return = strcmp(op, "partitions/return") == 0;
+    struct str want = is_return ? text_of(doc, "writer") : region;
+    const struct json *list = json_get(doc, STR("partitions"));
+    for (size_t i = 0; list && i < list->count; i++) {
+        if (number_of(list->items[i], "partition") == p) {
+            return str_eq_nocase(text_of(list->items[i], "writer"), want) &&
+                   str_eq(text_of(list->items[i], "phase"), STR("OPEN"));
+        }
+    }
+    return is_return || str_eq_nocase(text_of(doc, "writer"), want);
+}
+
 /* Has what was asked for come true? */
 static bool is_complete(const struct json *doc, const char *op, const char *region)
 {
+    if (strcmp(op, "partitions/automatic") == 0) {
+        return true;
+    }
+    if (strncmp(op, "partitions/", 11) == 0) {
+        return is_partition_there(doc, op, str_of(region));
+    }
     if (!str_eq(text_of(doc, "phase"), STR("OPEN"))) {
         return false;
     }
@@ -190,6 +240,19 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
 /* `name`: of the region, or of the level. */
 static void make_body(const struct conf *c, const char *op, const char *name, struct buf *out)
 {
+    if (strcmp(op, "partitions/automatic") == 0) {
+        buf_printf(out, "{\"enabled\":%s}", strcmp(name, "on") == 0 ? "true" : "false");
+        return;
+    }
+    if (strncmp(op, "partitions/", 11) == 0) {
+        struct str id = str_of(name);
+        struct str region = STR("");
+        (void)str_split(str_of(name), ' ', &id, &region);
+        buf_printf(out, "{\"partition\":" STR_FMT ",\"region\":", STR_ARG(id));
+        json_write_string(out, region);
+        buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
+        return;
+    }
     bool is_level = strcmp(op, "consistency") == 0;
     if (strcmp(op, "regions/priority") == 0) {
         buf_add_cstr(out, "{\"regions\":[");
@@ -343,9 +406,38 @@ static enum err manage(const struct conf *c, const char *op, int argc, char **ar
                                        : account_manage_delete(&m, ei);
 }
 
+/* account partition failover ID REGION | return ID | automatic on|off */
+static enum err partition(int argc, char **argv, const char **ret_op, char ret_what[128],
+                          struct errinfo *ei)
+{
+    const char *op = argc > 2 ? argv[2] : "";
+    uint64_t id = 0;
+    bool is_failover = strcmp(op, "failover") == 0 && argc == 5;
+    bool is_return = strcmp(op, "return") == 0 && argc == 4;
+    bool is_auto = strcmp(op, "automatic") == 0 && argc == 4 &&
+                   (strcmp(argv[3], "on") == 0 || strcmp(argv[3], "off") == 0);
+    if (!is_auto && (!(is_failover || is_return) || !str_to_u64(str_of(argv[3]), &id) ||
+                     strlen(argv[argc - 1]) >= RECORD_NAME_MAX)) {
+        err_set(ei, ERR_USAGE, "account partition: what it takes is below");
+        err_hint(ei, "holdfast account partition failover ID REGION [--force] | return ID | "
+                     "automatic on|off");
+        return ERR_USAGE;
+    }
+    *ret_op = is_auto       ? "partitions/automatic"
+              : is_failover ? "partitions/failover"
+                            : "partitions/return";
+    (void)snprintf(ret_what, 128, "%s%s%s", argv[3], is_failover ? " " : "",
+                   is_failover ? argv[4] : "");
+    return OK;
+}
+
 static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
 {
     const char *op = argc > 1 ? argv[1] : "show";
+    char what[128] = "";
+    if (strcmp(op, "partition") == 0) {
+        TRY(partition(argc, argv, &op, what, ei));
+    }
     if (strcmp(op, "regions") == 0) {
         static const char *const ops[] = {"regions/add", "regions/remove", "regions/priority"};
         op = "regions ...";
@@ -355,24 +447,28 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
         argc--; /* the two words are one operation */
         argv++;
     }
-    bool is_regions = strchr(op, '/') != NULL;
+    bool is_partition = what[0] != 0;
+    bool is_regions = strchr(op, '/') != NULL && !is_partition;
     bool is_level = strcmp(op, "consistency") == 0;
     bool needs_region = is_level || is_regions || strcmp(op, "failover") == 0 ||
                         strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
-    bool is_known = needs_region || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
+    bool is_known =
+        needs_region || is_partition || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
     if (is_about_all(op)) {
         return manage(c, op, argc, argv, ei);
     }
-    if (!is_known || argc > 3 || needs_region != (argc == 3)) {
+    if (!is_partition && (!is_known || argc > 3 || needs_region != (argc == 3))) {
         err_set(ei, ERR_USAGE,
                 !is_known      ? "unknown operation '%s'"
                 : is_level     ? "account %s needs one level"
                 : needs_region ? "account %s needs the name of one region"
                                : "account %s takes no further argument",
                 op);
-        err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
-                     "regions add NAME | regions remove NAME | regions priority A,B,C | "
-                     "consistency LEVEL | keys | create NAME | delete NAME | list");
+        err_hint(
+            ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
+                "regions add NAME | regions remove NAME | regions priority A,B,C | "
+                "partition failover ID REGION | partition return ID | partition automatic on|off | "
+                "consistency LEVEL | keys | create NAME | delete NAME | list");
         return ERR_USAGE;
     }
     struct client_account acc;
@@ -382,8 +478,8 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     arena_init(&a);
     const struct json *doc = NULL;
     enum err err = OK;
-    if (needs_region) {
-        err = operate(c, &acc, &a, op, argv[2], ei);
+    if (needs_region || is_partition) {
+        err = operate(c, &acc, &a, op, is_partition ? what : argv[2], ei);
     } else if (strcmp(op, "keys") == 0) {
         err = keys(c, &acc, &a, ei);
     } else {

@@ -398,7 +398,8 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req)
     }
     if (is_write && err == OK) {
         unsigned role = atomic_load(&s->view->role);
-        if (role != ROLE_WRITER && role != ROLE_HOLDING) {
+        bool writes_some = atomic_load(&s->view->writes_parts); /* which ones, the core knows */
+        if (role != ROLE_WRITER && role != ROLE_HOLDING && !writes_some) {
             err = err_set(&ei, ERR_NOT_WRITER,
                           "The requested operation cannot be performed at this region: it does not "
                           "take writes");

@@ -326,15 +326,48 @@ int64_t op_now_s(const struct op *op)
     return (clock_wall_ms() - (ahead_ms > 0 ? ahead_ms : 0)) / 1000;
 }
 
+/* The partitions that an operation is about: those it was gated for, else all of the container. */
+static bool all_parts(const struct op *op,
+                      bool (*holds)(const struct region_view *v, const struct part_view *p))
+{
+    const struct region_view *v = op->service->view;
+    bool is_gated = op->gate_end > op->gate_first;
+    size_t first = is_gated ? op->gate_first : 0;
+    size_t end = is_gated ? op->gate_end : op->coll->part_count;
+    for (size_t i = first; i < end; i++) {
+        if (!holds(v, op->coll->parts[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool part_is_fresh(const struct region_view *v, const struct part_view *p)
+{
+    return clock_boot_us() < region_part_fresh_until(v, p);
+}
+
+static bool part_is_written(const struct region_view *v, const struct part_view *p)
+{
+    unsigned flags = atomic_load(&p->flags);
+    if ((flags & PART_APART) != 0) {
+        return (flags & PART_WRITTEN) != 0;
+    }
+    unsigned role = atomic_load(&v->role);
+    return role == ROLE_WRITER || role == ROLE_HOLDING;
+}
+
 static bool is_fresh(const struct op *op)
 {
-    return clock_boot_us() < atomic_load(&op->service->view->fresh_until_us);
+    return op->coll != NULL ? all_parts(op, part_is_fresh)
+                            : clock_boot_us() < atomic_load(&op->service->view->fresh_until_us);
 }
 
 static bool is_writer(const struct op *op)
 {
     unsigned role = atomic_load(&op->service->view->role);
-    return role == ROLE_WRITER || role == ROLE_HOLDING;
+    return op->coll != NULL ? all_parts(op, part_is_written)
+                            : role == ROLE_WRITER || role == ROLE_HOLDING;
 }
 
 enum err op_check_lease(const struct op *op)
@@ -370,6 +403,10 @@ static bool is_session_read(const struct op *op)
 static bool is_cut_off(const struct op *op, pid p, lsn at)
 {
     const struct account_record *rec = &op->account->rec;
+    const struct record_override *o = record_override(rec, p);
+    if (o != NULL && o->is_lossy && at < o->start_lsn && at > o->branch.lsn) {
+        return true;
+    }
     for (size_t i = 0; i < rec->epoch_count; i++) {
         const struct record_epoch *e = &rec->epochs[i];
         for (size_t k = 0; e->is_lossy && at < e->start_lsn && k < e->branch_count; k++) {

@@ -37,6 +37,7 @@ void engine_batch_free(struct engine_batch *b)
     kv_batch_done(&b->metas);
     buf_done(&b->scratch);
     mem_free(b->meta_refs);
+    mem_free(b->fences);
     mem_free(b);
 }
 
@@ -61,6 +62,16 @@ void engine_batch_guard(struct engine_batch *b, generation g)
     ASSERT(!b->has_guard || b->guard == g);
     b->has_guard = true;
     b->guard = g;
+}
+
+void engine_batch_fence(struct engine_batch *b, pid p, generation g)
+{
+    ASSERT(g != 0);
+    if (b->fences == NULL) {
+        b->fences = MEM_NEW(struct engine_fences);
+    }
+    ASSERT(b->fences->count < ENGINE_FENCES_MAX);
+    b->fences->rows[b->fences->count++] = (struct engine_fence_row){p, g};
 }
 
 /* A row whose record is small: magic, version, crc, payload. */

@@ -15,6 +15,7 @@
 #include "base/contract.h"
 #include "base/mem.h"
 #include "engine/engine_int.h"
+#include "engine/fence.h"
 
 static const struct kv_driver *const drivers[] = {&kv_mem, &kv_rocksdb};
 
@@ -129,7 +130,8 @@ static enum err open_driver(struct engine *e, const struct engine_opts *opts, st
     if (e->driver->needs_dir && o.format < ENGINE_FORMAT) {
         TRY(engine_dir_upgraded(e->dir, e->driver->name, ei)); /* before anything is written */
     }
-    return load_generation(e, ei);
+    TRY(load_generation(e, ei));
+    return fence_load(e, ei);
 }
 
 enum err engine_open(const struct engine_opts *opts, struct engine **ret_engine, struct errinfo *ei)
@@ -147,6 +149,7 @@ enum err engine_open(const struct engine_opts *opts, struct engine **ret_engine,
     e->driver = driver;
     atomic_flag_clear(&e->is_applying);
     int rc = pthread_mutex_init(&e->failure_lock, NULL);
+    rc = rc == 0 ? pthread_mutex_init(&e->fence_lock, NULL) : rc;
     ASSERT(rc == 0);
     enum err ret = test_disk_init(&e->test_disk, opts->dir, ei);
     if (ret == OK) {
@@ -171,6 +174,7 @@ void engine_close(struct engine *e)
     }
     engine_dir_close(e->dir); /* the lock goes last */
     int rc = pthread_mutex_destroy(&e->failure_lock);
+    rc = rc == 0 ? pthread_mutex_destroy(&e->fence_lock) : rc;
     ASSERT(rc == 0);
     mem_free(e->spans);
     mem_free(e->metas);
@@ -314,12 +318,28 @@ static void group_add_metas(struct engine *e, struct group *g)
     }
 }
 
-static enum err check_batch(const struct engine_batch *b, generation now)
+/* fences NULL: no partition has one, and this batch sets none. */
+static enum err check_batch(const struct engine_batch *b, generation now,
+                            struct engine_fences *fences)
 {
     if (!buf_ok(&b->ops.ops) || !buf_ok(&b->metas.ops)) {
         return ERR_LIMIT;
     }
-    return b->has_guard && now > b->guard ? ERR_STALE_GENERATION : OK;
+    if (b->has_guard && now > b->guard) {
+        return ERR_STALE_GENERATION;
+    }
+    return fences != NULL && !fence_pass(fences, b) ? ERR_STALE_GENERATION : OK;
+}
+
+/* The fences as this group would leave them; NULL when it has nothing to do with any. */
+static struct engine_fences *begin_fences(const struct engine *e,
+                                          struct engine_batch *const *batches, size_t n)
+{
+    bool has = e->fences.count > 0;
+    for (size_t i = 0; i < n && !has; i++) {
+        has = batches[i]->fences != NULL;
+    }
+    return has ? (struct engine_fences *)mem_dup(&e->fences, sizeof(e->fences)) : NULL;
 }
 
 static void put_generation(struct kv_batch *own, generation g)
@@ -346,8 +366,9 @@ enum err engine_apply(struct engine *e, struct engine_batch *const *batches, siz
     /* Only this thread changes e->generation: what is read here holds until it is stored below. */
     generation before = e->generation;
     struct group g = {.generation = before};
+    struct engine_fences *fences = begin_fences(e, batches, n);
     for (size_t i = 0; i < n; i++) {
-        ret_each[i] = check_batch(batches[i], g.generation);
+        ret_each[i] = check_batch(batches[i], g.generation, fences);
         if (ret_each[i] == OK) {
             group_add_batch(e, &g, batches[i]);
         }
@@ -357,8 +378,12 @@ enum err engine_apply(struct engine *e, struct engine_batch *const *batches, siz
     kv_batch_init(&own);
     if (g.generation != before) {
         put_generation(&own, g.generation);
-        group_add_span(e, &g, buf_str(&own.ops), own.count);
     }
+    bool has_new_fences = fences != NULL && fence_settle(e, fences, g.generation);
+    if (has_new_fences) {
+        fence_put(fences, &own);
+    }
+    group_add_span(e, &g, buf_str(&own.ops), own.count);
     enum err ret = OK;
     if (g.count > 0 || sync || e->has_failed) {
         ret = engine_write(e, e->spans, g.span_count, g.count, sync, ei);
@@ -366,12 +391,16 @@ enum err engine_apply(struct engine *e, struct engine_batch *const *batches, siz
     kv_batch_done(&own);
     if (ret == OK) {
         e->generation = g.generation;
+        if (has_new_fences) {
+            fence_keep(e, fences);
+        }
         e->batches += n;
     } else {
         for (size_t i = 0; i < n; i++) {
             ret_each[i] = ret;
         }
     }
+    mem_free(fences);
     atomic_flag_clear(&e->is_applying);
     return ret;
 }

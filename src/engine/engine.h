@@ -97,6 +97,8 @@ struct engine_snap; /* a consistent point; cheap; must be released */
 struct engine_iter;
 
 /* ---- life cycle ---- */
+enum { ENGINE_FENCES_MAX = 256 };
+
 struct engine_opts {
     struct str driver;        /* "rocksdb" or "mem" */
     struct str dir;           /* rocksdb: created when absent; locked against other processes */
@@ -117,6 +119,10 @@ bool engine_batch_is_empty(const struct engine_batch *b);
 /* The batch may only be applied while the stored generation is not above `g`; applying it stores
  * `g`. Checked by the engine in the same atomic step: ERR_STALE_GENERATION, nothing applied. */
 void engine_batch_guard(struct engine_batch *b, generation g);
+/* The same for one partition that has a writer of its own: this batch, and every later one that writes
+ * the partition's meta under a fence or guard that is lower, is refused when a higher fence is stored.
+ * A fence is forgotten once a batch with a higher guard was applied. At most ENGINE_FENCES_MAX. */
+void engine_batch_fence(struct engine_batch *b, pid p, generation g);
 void engine_batch_put(struct engine_batch *b, pid p, enum engine_space space, struct str key,
                       const struct engine_doc *doc, const struct engine_version *old);
 void engine_batch_delete(struct engine_batch *b, pid p, enum engine_space space, struct str key,
@@ -159,7 +165,11 @@ enum err engine_kv_get(struct engine *e, struct str name, struct buf *ret,
                        struct errinfo *ei) MUST_CHECK;
 enum err engine_log_get(struct engine *e, struct engine_snap *snap, pid p, lsn at, struct buf *ret,
                         struct errinfo *ei) MUST_CHECK;
-generation engine_generation(struct engine *e); /* highest stored; 0 = none */
+generation engine_generation(struct engine *e);   /* highest stored; 0 = none */
+generation engine_fence(struct engine *e, pid p); /* of this partition; 0 = none */
+/* Is there one for which `is_it` holds? */
+bool engine_fence_find(struct engine *e, bool (*is_it)(const void *ctx, pid p, generation g),
+                       const void *ctx);
 
 /* Iterators: positioned before the first row; engine_iter_next returns false at the end or on
  * error (see engine_iter_err). What a row points into is valid until the next call. Bounds are

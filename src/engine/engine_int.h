@@ -13,6 +13,16 @@
 /* Names under which the engine keeps its own values; engine_batch_kv refuses the prefix. */
 #define ENGINE_KV_RESERVED   "engine."
 #define ENGINE_KV_GENERATION "engine.generation"
+#define ENGINE_KV_FENCES     "engine.fences"
+
+/* Highest generations under which single partitions were written. */
+struct engine_fences {
+    size_t count;
+    struct engine_fence_row {
+        pid pid;
+        generation generation;
+    } rows[ENGINE_FENCES_MAX];
+};
 
 struct engine {
     const struct kv_driver *driver;
@@ -21,6 +31,8 @@ struct engine {
     struct test_disk test_disk;
 
     _Atomic generation generation; /* highest durable one; written by the applying thread only */
+    struct engine_fences fences;   /* durable ones; written by the applying thread only */
+    pthread_mutex_t fence_lock;    /* innermost; guards `fences` against its readers */
     _Atomic unsigned handles;      /* snapshots and iterators alive; 0 at close */
     atomic_flag is_applying;       /* engine_apply is not reentrant: one commit thread */
 
@@ -54,7 +66,8 @@ struct engine_batch {
     size_t entry_count; /* of the log, added */
     bool has_guard;
     generation guard;
-    struct buf scratch; /* record heads */
+    struct engine_fences *fences; /* owned; NULL = none */
+    struct buf scratch;           /* record heads */
 };
 
 struct engine_snap {

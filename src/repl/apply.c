@@ -14,13 +14,14 @@ enum { NACK_PAUSE_US = 20 * 1000, FETCH_FACTOR = 2 };
 
 bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m)
 {
-    if (R->mode.kind != REPL_READER) {
+    const struct repl_mode *mode = repl_mode_of(R, m->pid);
+    if (mode->kind != REPL_READER) {
         return false;
     }
-    if (BUG(BUG_NO_GENERATION_GUARD)) {
+    if (BUG(BUG_NO_GENERATION_GUARD) || (mode != &R->mode && BUG(BUG_PART_NO_GENERATION))) {
         return true;
     }
-    return from == R->mode.writer && m->generation == R->mode.generation;
+    return from == mode->writer && m->generation == mode->generation;
 }
 
 /* ---- dirty marks ---- */
@@ -78,7 +79,7 @@ void apply_send_tail(struct partition *p, bool is_nack)
     size_t n = p->row_count < MSG_EPOCHS_MAX ? p->row_count : MSG_EPOCHS_MAX;
     struct msg m = {
         .type = MSG_TAIL,
-        .generation = R->mode.generation,
+        .generation = p->mode->generation,
         .pid = p->pid,
         .place = p->tail,
         .durable = p->durable,
@@ -87,7 +88,7 @@ void apply_send_tail(struct partition *p, bool is_nack)
         .rows = p->rows + (p->row_count - n),
     };
     p->tail_sent_us = R->io.now(R->io.ctx);
-    repl_send(R, R->mode.writer, &m);
+    repl_send(R, p->mode->writer, &m);
     seed_tell(p);
 }
 
@@ -109,7 +110,7 @@ void apply_on_probe(struct repl *R, region_id from, const struct msg *m)
 static void set_matched(struct partition *p)
 {
     struct repl *R = p->repl;
-    p->matched = R->mode.generation;
+    p->matched = p->mode->generation;
     list_remove(&p->unmatched);
     p->fetch_sent_us = 0;
     if (list_is_empty(&p->ack_due)) {
@@ -120,7 +121,7 @@ static void set_matched(struct partition *p)
 
 bool apply_is_matched(const struct partition *p)
 {
-    return p->matched == p->repl->mode.generation && p->matched != 0;
+    return p->matched == p->mode->generation && p->matched != 0;
 }
 
 /* The writer lacks the whole partition. That is believed only once our metadata is the writer's:
@@ -129,7 +130,7 @@ static bool metadata_is_current(const struct repl *R)
 {
     const struct partition *p = repl_find(R, 0);
     return p != NULL && apply_is_matched(p) && !seed_is_on(p) &&
-           p->commit_lsn >= R->mode.start_lsn && p->durable.lsn >= p->commit_lsn;
+           p->commit_lsn >= p->mode->start_lsn && p->durable.lsn >= p->commit_lsn;
 }
 
 void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
@@ -202,14 +203,14 @@ void apply_send_acks(struct repl *R)
     while ((l = list_pop_front(&R->ack_due)) != NULL) {
         struct partition *p = LIST_ENTRY(l, struct partition, ack_due);
         struct place at = BUG(BUG_ACK_BEFORE_PEER_SYNC) ? p->tail : p->durable;
-        if (R->mode.kind != REPL_READER || !apply_is_matched(p) || p->div.state != DIV_NONE ||
+        if (p->mode->kind != REPL_READER || !apply_is_matched(p) || p->div.state != DIV_NONE ||
             at.lsn == p->ack_sent_lsn) {
             continue;
         }
         p->ack_sent_lsn = at.lsn;
         struct msg m = {
-            .type = MSG_ACK, .generation = R->mode.generation, .pid = p->pid, .place = at};
-        repl_send(R, R->mode.writer, &m);
+            .type = MSG_ACK, .generation = p->mode->generation, .pid = p->pid, .place = at};
+        repl_send(R, p->mode->writer, &m);
     }
 }
 
@@ -253,11 +254,11 @@ static void nack(struct partition *p)
  * before it has the same generation. They say nothing yet: whether the epoch took writes back, and so
  * the token version that its data must be shown with, stands in that record. When it is seen, all tails
  * are told again and the writer goes on from there. */
-static bool is_ahead_of_record(const struct repl *R, struct str bytes)
+static bool is_ahead_of_record(const struct partition *p, struct str bytes)
 {
     struct entry head = {0};
     size_t total = 0;
-    return entry_peek(bytes, &head, &total, NULL) == OK && head.epoch > R->mode.record_epoch;
+    return entry_peek(bytes, &head, &total, NULL) == OK && head.epoch > p->mode->record_epoch;
 }
 
 void apply_on_append(struct repl *R, region_id from, const struct msg *m)
@@ -273,7 +274,7 @@ void apply_on_append(struct repl *R, region_id from, const struct msg *m)
     for (size_t i = 0; i < m->entry_count; i++) {
         struct errinfo ei = {0};
         size_t total = 0;
-        if (is_ahead_of_record(R, m->entries[i])) {
+        if (is_ahead_of_record(p, m->entries[i])) {
             return;
         }
         enum err e = apply_entry(p, m->entries[i], &ei);
@@ -376,23 +377,21 @@ void apply_held_docs(struct partition *p)
 
 void apply_tick(struct repl *R)
 {
-    if (R->mode.kind != REPL_READER) {
-        return;
-    }
     usec now = R->io.now(R->io.ctx);
     usec retry = R->timers.retry_ms * UINT64_C(1000);
-    if (repl_link_is_up(R, R->mode.writer)) {
-        LIST_FOR(l, &R->unmatched) {
-            struct partition *p = LIST_ENTRY(l, struct partition, unmatched);
-            if (p->div.state == DIV_NONE &&
-                (p->tail_sent_us == 0 || now - p->tail_sent_us >= retry)) {
-                apply_send_tail(p, /* is_nack= */ false);
-            }
+    LIST_FOR(l, &R->unmatched) {
+        struct partition *p = LIST_ENTRY(l, struct partition, unmatched);
+        if (p->div.state == DIV_NONE && repl_link_is_up(R, p->mode->writer) &&
+            (p->tail_sent_us == 0 || now - p->tail_sent_us >= retry)) {
+            apply_send_tail(p, /* is_nack= */ false);
         }
     }
     seed_tick(R);
     LIST_FOR_SAFE(l, &R->fetch_list) {
         struct partition *p = LIST_ENTRY(l, struct partition, fetch_link);
+        if (p->mode->kind != REPL_READER) {
+            continue;
+        }
         conflict_step(p);
         apply_held_docs(p);
         if (p->div.state == DIV_NONE && p->dirty.count == 0) {

@@ -52,7 +52,7 @@ static void send_lost(struct partition *p)
     struct diverge *d = &p->div;
     arena_reset(&R->arena);
     struct msg m = {.type = MSG_LOST,
-                    .generation = R->mode.generation,
+                    .generation = p->mode->generation,
                     .pid = p->pid,
                     .commit_lsn = p->commit_lsn,
                     .entries = ARENA_NEW_ARRAY(&R->arena, struct str, MSG_ENTRIES_MAX)};
@@ -87,7 +87,7 @@ static void send_lost(struct partition *p)
         d->batch_end = (struct place){head.epoch, head.lsn, head.ord, head.chain};
         d->is_last = !more;
         d->sent_us = R->io.now(R->io.ctx);
-        repl_send(R, R->mode.writer, &m);
+        repl_send(R, p->mode->writer, &m);
         R->stats.lost_sent += m.entry_count;
         if (d->archive_ticket == 0) {
             d->archive_ticket = R->archive_ticket++;
@@ -267,8 +267,8 @@ void conflict_step(struct partition *p)
 void conflict_on_lost_ack(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (p == NULL || R->mode.kind != REPL_READER || from != R->mode.writer ||
-        m->generation != R->mode.generation || p->div.state != DIV_SEND ||
+    if (p == NULL || p->mode->kind != REPL_READER || from != p->mode->writer ||
+        m->generation != p->mode->generation || p->div.state != DIV_SEND ||
         !place_same(m->place, p->div.batch_end)) {
         return;
     }
@@ -296,8 +296,8 @@ void conflict_on_archived(struct repl *R, uint64_t ticket, enum err err)
 void conflict_fetch(struct partition *p)
 {
     struct repl *R = p->repl;
-    if (p->dirty.count == 0 || p->div.state != DIV_NONE || p->matched != R->mode.generation ||
-        R->mode.kind != REPL_READER || p->held_docs.n > 0) {
+    if (p->dirty.count == 0 || p->div.state != DIV_NONE || p->matched != p->mode->generation ||
+        p->mode->kind != REPL_READER || p->held_docs.n > 0) {
         return;
     }
     arena_reset(&R->entry_arena);
@@ -310,12 +310,12 @@ void conflict_fetch(struct partition *p)
             (struct msg_key){(enum engine_space)(unsigned char)k.p[0], str_make(k.p + 1, k.n - 1)};
     }
     struct msg m = {.type = MSG_FETCH,
-                    .generation = R->mode.generation,
+                    .generation = p->mode->generation,
                     .pid = p->pid,
                     .key_count = n,
                     .keys = keys};
     p->fetch_sent_us = R->io.now(R->io.ctx);
-    repl_send(R, R->mode.writer, &m);
+    repl_send(R, p->mode->writer, &m);
 }
 
 /* ---- writer: conflict records ---- */
@@ -330,8 +330,10 @@ struct lost_wait {
 
 static void send_lost_ack(struct repl *R, region_id to, pid id, struct place upto)
 {
-    struct msg m = {
-        .type = MSG_LOST_ACK, .generation = R->mode.generation, .pid = id, .place = upto};
+    struct msg m = {.type = MSG_LOST_ACK,
+                    .generation = repl_mode_of(R, id)->generation,
+                    .pid = id,
+                    .place = upto};
     repl_send(R, to, &m);
 }
 
@@ -409,12 +411,12 @@ static void records_place(struct records *r)
     int64_t wall_ms = R->io.wall_ms(R->io.ctx);
     r->place = (struct write_place){
         .pid = r->p->pid,
-        .epoch = R->mode.epoch,
+        .epoch = r->p->mode->epoch,
         .lsn = r->p->tail.lsn + 1,
         .hlc = repl_next_hlc(R, wall_ms),
         .ts = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0,
         .origin = R->self,
-        .token_version = R->mode.token_version,
+        .token_version = r->p->mode->token_version,
     };
 }
 
@@ -423,7 +425,7 @@ static enum err records_write(struct records *r)
     if (r->count == 0) {
         return OK;
     }
-    if (r->place.lsn >= r->p->repl->mode.lsn_limit) {
+    if (r->place.lsn >= r->p->mode->lsn_limit) {
         return ERR_UNAVAILABLE;
     }
     struct entry e = {.kind = ENTRY_WRITE,
@@ -580,7 +582,7 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
             continue;
         }
         bool was_acked =
-            r->p->pid != 0 && (lost.epoch < R->mode.strong_since || lost.lsn <= m->commit_lsn);
+            r->p->pid != 0 && (lost.epoch < r->p->mode->strong_since || lost.lsn <= m->commit_lsn);
         for (size_t op = 0; ret == OK && op < lost.op_count; op++) {
             ret = records_add(r, &lost, op, from, was_acked, &key, &text);
         }
@@ -593,7 +595,8 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
 
 void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
 {
-    if (R->mode.kind != REPL_WRITER || R->mode.is_holding || m->generation != R->mode.generation ||
+    const struct repl_mode *mode = repl_mode_of(R, m->pid);
+    if (mode->kind != REPL_WRITER || mode->is_holding || m->generation != mode->generation ||
         m->entry_count == 0 || R->pending_lost_count >= LOST_WAITS_MAX) {
         return; /* it sends again */
     }
@@ -610,7 +613,7 @@ void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
         }
         return;
     }
-    if (p->tail.epoch != R->mode.epoch || p->tail.lsn + 1 >= R->mode.lsn_limit) {
+    if (p->tail.epoch != p->mode->epoch || p->tail.lsn + 1 >= p->mode->lsn_limit) {
         return;
     }
     struct records r = {.p = p};

@@ -57,7 +57,7 @@ static enum err look_up(struct order *o, enum engine_space space, struct str key
         c.seen = c.doc.version.lsn;
     } else if (e == ERR_NOT_FOUND) {
         /* A delete that is durable here but not acknowledged everywhere leaves no version. */
-        c.seen = o->R->mode.is_strong || p->pid == 0 ? p->tail.lsn : 0;
+        c.seen = o->p->mode->is_strong || p->pid == 0 ? p->tail.lsn : 0;
     } else {
         part_corrupt(p, "document", &ei);
         return e;
@@ -296,15 +296,15 @@ static enum err order_once(struct order *o)
     o->now_s = wall_ms > ahead_ms ? (uint64_t)(wall_ms - ahead_ms) / 1000 : 0;
     o->place = (struct write_place){
         .pid = p->pid,
-        .epoch = R->mode.epoch,
+        .epoch = p->mode->epoch,
         .lsn = p->tail.lsn + 1,
         .hlc = repl_next_hlc(R, wall_ms),
         .ts = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0,
         .origin = R->self,
-        .is_single_region = (R->mode.all_mask & (R->mode.all_mask - 1)) == 0,
-        .token_version = R->mode.token_version,
+        .is_single_region = (p->mode->all_mask & (p->mode->all_mask - 1)) == 0,
+        .token_version = p->mode->token_version,
     };
-    if (o->place.lsn >= R->mode.lsn_limit) {
+    if (o->place.lsn >= p->mode->lsn_limit) {
         return ERR_UNAVAILABLE;
     }
     o->op_count = 0;
@@ -347,11 +347,11 @@ static enum err order_once(struct order *o)
 enum err repl_order(struct repl *R, struct partition *p, const struct order_req *req,
                     struct order_res *res)
 {
-    ASSERT(R->mode.kind == REPL_WRITER);
+    ASSERT(p->mode->kind == REPL_WRITER);
     ASSERT(!p->is_dropped);
     ASSERT(req->op_count >= 1 && req->op_count <= BATCH_OPS_MAX);
     *res = (struct order_res){0};
-    if (p->tail.epoch != R->mode.epoch || R->mode.is_holding || p->is_corrupt) {
+    if (p->tail.epoch != p->mode->epoch || p->mode->is_holding || p->is_corrupt) {
         return ERR_UNAVAILABLE;
     }
     arena_reset(&R->arena);

@@ -261,8 +261,11 @@ static void inflight_add(struct inflight *f, struct partition *p)
         f->cap = f->cap == 0 ? 4 : f->cap * 2;
         f->rows = (struct inflight_row *)mem_realloc(f->rows, f->cap * sizeof(f->rows[0]));
     }
-    f->rows[f->count++] = (struct inflight_row){
-        .part = p, .place = p->tail, .is_cut = p->div.state == DIV_CUT && p->div.is_last};
+    f->rows[f->count++] =
+        (struct inflight_row){.part = p,
+                              .place = p->tail,
+                              .fence = p->slot != NULL ? p->mode->generation : 0,
+                              .is_cut = p->div.state == DIV_CUT && p->div.is_last};
     p->inflight_count++;
 }
 
@@ -277,6 +280,9 @@ void repl_submit(struct repl *R)
     while ((l = list_pop_front(&R->touched)) != NULL) {
         struct partition *p = LIST_ENTRY(l, struct partition, touched);
         part_put_meta(p, R->batch);
+        if (p->slot != NULL && p->mode->generation != 0 && !BUG(BUG_NO_GENERATION_GUARD)) {
+            engine_batch_fence(R->batch, p->pid, p->mode->generation);
+        }
         inflight_add(f, p);
         if (p->div.state == DIV_CUT) {
             p->div.is_last = false; /* the cut is in this batch and in no later one */
@@ -419,11 +425,11 @@ uint64_t repl_next_hlc(const struct repl *R, int64_t wall_ms)
 void part_write(struct partition *p, struct entry *e)
 {
     struct repl *R = p->repl;
-    ASSERT(R->mode.kind == REPL_WRITER);
-    ASSERT(e->lsn > p->tail.lsn && e->lsn < R->mode.lsn_limit);
+    ASSERT(p->mode->kind == REPL_WRITER);
+    ASSERT(e->lsn > p->tail.lsn && e->lsn < p->mode->lsn_limit);
     ASSERT(p->dirty.count == 0 && p->div.state == DIV_NONE);
-    e->epoch = R->mode.epoch;
-    e->generation = R->mode.generation;
+    e->epoch = p->mode->epoch;
+    e->generation = p->mode->generation;
     e->ord = p->tail.ord + 1;
     e->prev_epoch = p->tail.epoch;
     e->prev_lsn = p->tail.lsn;
@@ -444,7 +450,7 @@ void part_write(struct partition *p, struct entry *e)
 
 uint64_t part_token_version(const struct partition *p)
 {
-    const struct repl_mode *m = &p->repl->mode;
+    const struct repl_mode *m = p->mode;
     if (m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn) {
         return m->token_version;
     }
@@ -456,15 +462,26 @@ uint64_t part_token_version(const struct partition *p)
     return m->token_version;
 }
 
-/* Version of the last loss that the log here has reached. */
+/* Is the epoch in the history that is in storage here? */
+static bool has_reached(const struct partition *p, epoch e)
+{
+    for (size_t i = p->row_count; i-- > 0;) {
+        if (p->rows[i].epoch == e) {
+            return p->rows[i].first_lsn <= p->durable.lsn;
+        }
+    }
+    return false;
+}
+
+/* Version of the last loss that is in this partition's history. An epoch that it was not part of,
+ * because another region wrote it then, took nothing from it; and where none is found here, tokens are
+ * compared by lsn, which is right, too: the lsns of a new epoch are above all of those before. */
 static uint64_t token_base(const struct partition *p)
 {
-    const struct repl_mode *m = &p->repl->mode;
+    const struct repl_mode *m = p->mode;
     uint64_t base = 0;
     for (size_t i = 0; i < m->lossy_count; i++) {
-        bool is_reached = m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn ||
-                          m->lossy[i].epoch <= p->durable.epoch;
-        base = is_reached ? m->lossy[i].version : base;
+        base = has_reached(p, m->lossy[i].epoch) ? m->lossy[i].version : base;
     }
     return base;
 }
@@ -474,6 +491,7 @@ void part_publish(struct partition *p)
 {
     atomic_store_explicit(&p->view.token_version, part_token_version(p), memory_order_release);
     atomic_store_explicit(&p->view.token_base, token_base(p), memory_order_release);
+    atomic_store_explicit(&p->view.generation, p->mode->generation, memory_order_relaxed);
     atomic_store_explicit(&p->view.item_count, p->item_count, memory_order_relaxed);
     atomic_store_explicit(&p->view.item_size, p->item_size, memory_order_relaxed);
     atomic_store_explicit(&p->view.epoch, p->durable.epoch, memory_order_relaxed);
@@ -485,17 +503,17 @@ void part_durable_moved(struct partition *p)
     struct repl *R = p->repl;
     part_publish(p);
     ov_prune(p, p->durable.lsn);
-    if (R->mode.kind == REPL_WRITER) {
+    if (p->mode->kind == REPL_WRITER) {
         quorum_update(p);
     } else {
-        if (R->mode.kind == REPL_READER && list_is_empty(&p->ack_due)) {
+        if (p->mode->kind == REPL_READER && list_is_empty(&p->ack_due)) {
             list_push_back(&R->ack_due, &p->ack_due);
         }
         if (p->pid == 0 && !seed_is_on(p)) {
             R->io.metadata_applied(R->io.ctx, p->durable.lsn);
         }
     }
-    if (!list_is_empty(&p->behind) && p->durable.lsn >= R->mode.start_lsn) {
+    if (!list_is_empty(&p->behind) && p->durable.lsn >= p->mode->start_lsn) {
         list_remove(&p->behind);
         R->io.epoch_reached(R->io.ctx);
     }
@@ -519,6 +537,7 @@ static void inflight_done(struct repl *R, struct inflight *f, enum err err)
             continue;
         }
         p->durable = row->place;
+        p->sealed = row->fence > p->sealed ? row->fence : p->sealed;
         if (p->dirty_ticket != 0 && p->dirty_ticket <= f->ticket && p->dirty.count == 0) {
             p->dirty_ticket = 0;
             part_set_flags(p);
@@ -598,7 +617,7 @@ enum err part_place_at(struct partition *p, lsn at, struct place *ret, struct er
 
 void part_set_flags(struct partition *p)
 {
-    const struct repl_mode *m = &p->repl->mode;
+    const struct repl_mode *m = p->mode;
     unsigned flags = 0;
     bool is_sound = p->div.state == DIV_NONE && p->dirty.count == 0 && p->dirty_ticket == 0 &&
                     !p->is_corrupt && !seed_is_on(p);
@@ -610,6 +629,9 @@ void part_set_flags(struct partition *p)
         if (m->kind == REPL_WRITER && !m->is_holding) {
             flags |= PART_WRITABLE;
         }
+    }
+    if (p->slot != NULL) {
+        flags |= PART_APART | (m->kind == REPL_WRITER ? (unsigned)PART_WRITTEN : 0);
     }
     atomic_store_explicit(&p->view.flags, flags, memory_order_release);
 }

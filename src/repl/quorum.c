@@ -32,10 +32,10 @@ uint64_t quorum_ack_mask(const struct repl *R, const struct partition *p)
     uint64_t self = UINT64_C(1) << R->self;
     uint64_t mask = self;
     if (p->pid == 0) {
-        mask |= R->mode.online_mask;
+        mask |= p->mode->online_mask;
     }
-    if (R->mode.is_strong) {
-        mask |= R->mode.strong_mask;
+    if (p->mode->is_strong) {
+        mask |= p->mode->strong_mask;
     }
     return mask;
 }
@@ -63,13 +63,13 @@ static void release(struct partition *p)
 static uint64_t keep_mask(const struct partition *p)
 {
     const struct repl *R = p->repl;
-    uint64_t mask = R->mode.all_mask;
+    uint64_t mask = p->mode->all_mask;
     bool is_over = R->timers.log_size_max != 0 && R->log_size / 2 > R->timers.log_size_max;
-    for (size_t i = 0; R->mode.copy_mask != 0 && i < p->progress_count; i++) {
+    for (size_t i = 0; p->mode->copy_mask != 0 && i < p->progress_count; i++) {
         const struct peer *peer = R->peers[i];
         uint64_t bit = UINT64_C(1) << peer->id;
         bool follows = peer->is_up && p->progress[i]->state == PROG_STREAM && !is_over;
-        if ((R->mode.copy_mask & bit) != 0 && !follows) {
+        if ((p->mode->copy_mask & bit) != 0 && !follows) {
             mask &= ~bit;
         }
     }
@@ -79,14 +79,15 @@ static uint64_t keep_mask(const struct partition *p)
 void quorum_update(struct partition *p)
 {
     struct repl *R = p->repl;
-    if (R->mode.kind != REPL_WRITER || p->is_dropped) {
+    const struct repl_mode *mode = p->mode;
+    if (mode->kind != REPL_WRITER || p->is_dropped) {
         return;
     }
     lsn own = p->durable.lsn;
     uint64_t self = UINT64_C(1) << R->self;
     lsn acked = quorum_min(p, quorum_ack_mask(R, p), own);
-    lsn commit = R->mode.is_strong ? quorum_min(p, R->mode.strong_mask | self, own)
-                                   : quorum_min(p, R->mode.online_mask | self, own);
+    lsn commit =
+        quorum_min(p, (mode->is_strong ? mode->strong_mask : mode->online_mask) | self, own);
     lsn all = quorum_min(p, keep_mask(p) | self, own);
     ASSERT(acked <= p->tail.lsn && commit <= p->tail.lsn && all <= p->tail.lsn);
     bool is_metadata_news = p->pid == 0 && acked > p->acked;
@@ -112,7 +113,7 @@ void quorum_tell(struct partition *p, region_id to)
 {
     struct repl *R = p->repl;
     struct msg m = {.type = MSG_COMMIT,
-                    .generation = R->mode.generation,
+                    .generation = p->mode->generation,
                     .pid = p->pid,
                     .commit_lsn = p->commit_lsn,
                     .all_lsn = p->all_lsn};
@@ -122,12 +123,13 @@ void quorum_tell(struct partition *p, region_id to)
 /* Strong: with every flush, since readers wait for it. Otherwise now and then, for trimming. */
 void quorum_announce(struct repl *R, bool everything)
 {
-    if (R->mode.kind != REPL_WRITER || (!R->mode.is_strong && !everything)) {
+    if (!R->mode.is_strong && !everything) {
         return;
     }
     struct list *l;
     while ((l = list_pop_front(&R->commit_due)) != NULL) {
         struct partition *p = LIST_ENTRY(l, struct partition, commit_due);
+        ASSERT(p->mode->kind == REPL_WRITER);
         for (size_t i = 0; i < p->progress_count; i++) {
             if (p->progress[i]->state == PROG_STREAM) {
                 quorum_tell(p, R->peers[i]->id);

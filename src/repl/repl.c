@@ -24,6 +24,47 @@ static struct str pid_key(const pid *p)
     return str_make(p, sizeof(*p));
 }
 
+/* ---- partitions with a writer of their own ---- */
+
+static struct slot *slot_find(const struct repl *R, pid id)
+{
+    LIST_FOR(l, &R->slots) {
+        struct slot *s = LIST_ENTRY(l, struct slot, link);
+        if (s->pid == id) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+const struct repl_mode *repl_mode_of(const struct repl *R, pid id)
+{
+    const struct slot *s = R->slot_count > 0 ? slot_find(R, id) : NULL;
+    return s != NULL ? &s->mode : &R->mode;
+}
+
+const struct repl_mode *repl_part_mode(const struct repl *R, pid p)
+{
+    return repl_mode_of(R, p);
+}
+
+bool repl_has_part_mode(const struct repl *R, pid p)
+{
+    return R->slot_count > 0 && slot_find(R, p) != NULL;
+}
+
+void repl_each_part_mode(const struct repl *R, void (*fn)(void *ctx, pid p), void *ctx)
+{
+    LIST_FOR_SAFE(l, &R->slots) {
+        fn(ctx, LIST_ENTRY(l, struct slot, link)->pid);
+    }
+}
+
+bool repl_is_dropped(const struct repl *R, pid p)
+{
+    return map_get(&R->dropped, pid_key(&p)) != NULL;
+}
+
 /* ---- partitions ---- */
 
 static struct partition *part_new(struct repl *R, pid id)
@@ -33,6 +74,12 @@ static struct partition *part_new(struct repl *R, pid id)
     p->repl = R;
     p->pid = id;
     p->view.pid = id;
+    p->mode = &R->mode;
+    p->slot = slot_find(R, id);
+    if (p->slot != NULL) {
+        p->mode = &p->slot->mode;
+        p->slot->part = p;
+    }
     ov_init(&p->overlay);
     list_init(&p->link);
     list_init(&p->waiters);
@@ -70,7 +117,7 @@ static void open_epoch_in(struct partition *p)
     struct entry e = {
         .kind = ENTRY_EPOCH,
         .reason = REASON_CLIENT,
-        .lsn = R->mode.start_lsn,
+        .lsn = p->mode->start_lsn,
         .hlc = repl_next_hlc(R, wall_ms),
         .ts = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0,
     };
@@ -91,12 +138,12 @@ struct partition *repl_part(struct repl *R, pid id)
     (void)repl_batch(R);
     part_set_flags(p);
     ship_part_new(p);
-    if (R->mode.kind == REPL_WRITER && !R->mode.is_holding) {
+    if (p->mode->kind == REPL_WRITER && !p->mode->is_holding) {
         open_epoch_in(p);
-    } else if (R->mode.kind == REPL_READER) {
+    } else if (p->mode->kind == REPL_READER) {
         list_push_back(&R->unmatched, &p->unmatched);
     }
-    if (R->mode.kind != REPL_WRITER) {
+    if (p->mode->kind != REPL_WRITER) {
         list_push_back(&R->behind, &p->behind);
     }
     part_publish(p);
@@ -153,6 +200,11 @@ void repl_drop_part(struct repl *R, pid id)
     ship_part_gone(p);
     part_unlink(p);
     part_empty(p);
+    if (p->slot != NULL) {
+        p->slot->part = NULL;
+        p->slot = NULL;
+        p->mode = &R->mode;
+    }
     (void)map_remove(&R->part_map, pid_key(&p->pid));
     (void)map_put(&R->dropped, pid_key(&p->pid), &R->mark);
     part_set_flags(p);
@@ -230,10 +282,10 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
     R->sealed = engine_generation(engine);
     map_init(&R->part_map);
     map_init(&R->dropped);
-    struct list *heads[] = {&R->parts,      &R->touched,  &R->inflight,   &R->inflight_free,
-                            &R->ring_lru,   &R->ack_due,  &R->commit_due, &R->trim_list,
-                            &R->fetch_list, &R->ttl_list, &R->unmatched,  &R->pending_lost,
-                            &R->behind,     &R->seed_list};
+    struct list *heads[] = {&R->parts,      &R->touched,   &R->inflight,   &R->inflight_free,
+                            &R->ring_lru,   &R->ack_due,   &R->commit_due, &R->trim_list,
+                            &R->fetch_list, &R->ttl_list,  &R->unmatched,  &R->pending_lost,
+                            &R->behind,     &R->seed_list, &R->slots};
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         list_init(heads[i]);
     }
@@ -286,6 +338,9 @@ void repl_free(struct repl *R)
         buf_done(&R->peers[i]->out);
         mem_free(R->peers[i]);
     }
+    for (struct list *l; (l = list_pop_front(&R->slots)) != NULL;) {
+        mem_free(LIST_ENTRY(l, struct slot, link));
+    }
     ov_pool_done(R);
     map_done(&R->part_map);
     map_done(&R->dropped);
@@ -308,39 +363,32 @@ const struct repl_mode *repl_mode(const struct repl *R)
 }
 
 /* A reader under a new writer or generation: nothing learned from the one before counts. */
-static void forget_match(struct repl *R)
+static void forget_match(struct partition *p)
 {
-    LIST_FOR(l, &R->parts) {
-        struct partition *p = LIST_ENTRY(l, struct partition, link);
-        if (p->is_dropped) {
-            continue;
-        }
-        p->matched = 0;
-        p->tail_sent_us = 0;
-        p->fetch_sent_us = 0;
-        p->ack_sent_lsn = 0;
-        buf_clear(&p->held_docs);
-        conflict_reset(p);
-        seed_forget(p);
-        if (R->mode.kind == REPL_READER && list_is_empty(&p->unmatched)) {
-            list_push_back(&R->unmatched, &p->unmatched);
-        } else if (R->mode.kind != REPL_READER) {
-            list_remove(&p->unmatched);
-        }
+    struct repl *R = p->repl;
+    p->matched = 0;
+    p->tail_sent_us = 0;
+    p->fetch_sent_us = 0;
+    p->ack_sent_lsn = 0;
+    buf_clear(&p->held_docs);
+    conflict_reset(p);
+    seed_forget(p);
+    pull_forget(p);
+    if (p->mode->kind == REPL_READER && list_is_empty(&p->unmatched)) {
+        list_push_back(&R->unmatched, &p->unmatched);
+    } else if (p->mode->kind != REPL_READER) {
+        list_remove(&p->unmatched);
     }
 }
 
-/* Which partitions have not reached the writer's epoch yet? */
-static void find_behind(struct repl *R)
+/* Has it not reached its writer's epoch yet? */
+static void find_behind(struct partition *p)
 {
-    LIST_FOR(l, &R->parts) {
-        struct partition *p = LIST_ENTRY(l, struct partition, link);
-        list_remove(&p->behind);
-        if (!p->is_dropped && R->mode.kind != REPL_WRITER && p->durable.lsn < R->mode.start_lsn) {
-            list_push_back(&R->behind, &p->behind);
-        }
-        part_publish(p);
+    list_remove(&p->behind);
+    if (!p->is_dropped && p->mode->kind != REPL_WRITER && p->durable.lsn < p->mode->start_lsn) {
+        list_push_back(&p->repl->behind, &p->behind);
     }
+    part_publish(p);
 }
 
 uint64_t repl_token_version(const struct repl *R)
@@ -353,83 +401,160 @@ uint64_t repl_token_version(const struct repl *R)
     return low;
 }
 
-static void leave_writer(struct repl *R)
+static void leave_writer(struct partition *p)
 {
-    conflict_drop_waits(R);
-    for (size_t i = 0; i < R->peer_count; i++) {
-        ship_peer_reset(R, R->peers[i]);
+    conflict_part_gone(p);
+    ship_reset(p);
+    list_remove(&p->commit_due);
+}
+
+static void enter_writer(struct partition *p, bool was_writer)
+{
+    p->acked = 0;
+    p->inherited = p->tail.lsn;
+    p->announced_commit = 0;
+    p->announced_all = 0;
+    /* What a reader applied is not in the overlay: writes are decided on storage alone. */
+    ASSERT(was_writer || p->is_dropped || place_same(p->tail, p->durable));
+    ASSERT(p->is_dropped || (p->div.state == DIV_NONE && p->dirty.count == 0));
+    ship_start(p);
+}
+
+static bool is_new_reign(const struct repl_mode *old, const struct repl_mode *m)
+{
+    ASSERT(IMPLIES(m->kind == REPL_WRITER, m->epoch > 0 && m->generation > 0 && m->start_lsn > 0));
+    return old->kind != m->kind || old->generation != m->generation || old->epoch != m->epoch ||
+           old->writer != m->writer ||
+           (m->kind == REPL_READER && old->record_epoch != m->record_epoch);
+}
+
+/* The partition obeys another reign: what was promised or learned under the old one ends. */
+static void change_reign(struct partition *p, const struct repl_mode *old)
+{
+    if (old->kind == REPL_WRITER) {
+        leave_writer(p);
     }
-    while (list_pop_front(&R->commit_due) != NULL) {
-        /* detached, nothing else */
+    if (!p->is_dropped) {
+        forget_match(p);
+    }
+    if (p->mode->kind == REPL_WRITER) {
+        enter_writer(p, old->kind == REPL_WRITER);
     }
 }
 
-static void enter_writer(struct repl *R, bool was_writer)
+static void follow_mode(struct partition *p, const struct repl_mode *old, bool is_new)
 {
-    LIST_FOR(l, &R->parts) {
-        struct partition *p = LIST_ENTRY(l, struct partition, link);
-        p->acked = 0;
-        p->inherited = p->tail.lsn;
-        p->announced_commit = 0;
-        p->announced_all = 0;
-        /* What a reader applied is not in the overlay: writes are decided on storage alone. */
-        ASSERT(was_writer || p->is_dropped || place_same(p->tail, p->durable));
-        ASSERT(p->is_dropped || (p->div.state == DIV_NONE && p->dirty.count == 0));
+    if (is_new) {
+        change_reign(p, old);
     }
-    ship_start(R);
+    if (is_new || old->start_lsn != p->mode->start_lsn ||
+        old->token_version != p->mode->token_version || old->lossy_count != p->mode->lossy_count) {
+        find_behind(p);
+    }
+    part_set_flags(p);
+    if (p->mode->kind == REPL_WRITER && !is_new) {
+        quorum_update(p);
+    }
 }
 
 void repl_set_mode(struct repl *R, const struct repl_mode *m)
 {
     struct repl_mode old = R->mode;
-    ASSERT(IMPLIES(m->kind == REPL_WRITER, m->epoch > 0 && m->generation > 0 && m->start_lsn > 0));
-    bool is_new = old.kind != m->kind || old.generation != m->generation || old.epoch != m->epoch ||
-                  old.writer != m->writer ||
-                  (m->kind == REPL_READER && old.record_epoch != m->record_epoch);
+    bool is_new = is_new_reign(&old, m);
     if (is_new) {
         repl_submit(R); /* under the generation it was made in */
+        R->pull_is_closed = false;
     }
     R->mode = *m;
-    if (is_new) {
-        if (old.kind == REPL_WRITER) {
-            leave_writer(R);
-        }
-        forget_match(R);
-        R->pull_is_closed = false;
-        for (size_t i = 0; i < R->peer_count; i++) {
-            R->peers[i]->is_pulling = false;
-        }
-        if (m->kind == REPL_WRITER) {
-            enter_writer(R, old.kind == REPL_WRITER);
+    LIST_FOR(l, &R->parts) {
+        struct partition *p = LIST_ENTRY(l, struct partition, link);
+        if (p->slot == NULL) {
+            follow_mode(p, &old, is_new);
         }
     }
-    if (is_new || old.start_lsn != m->start_lsn || old.token_version != m->token_version) {
-        find_behind(R);
+}
+
+bool repl_set_part_mode(struct repl *R, pid id, const struct repl_mode *m)
+{
+    struct repl_mode old = *repl_mode_of(R, id);
+    struct slot *s = slot_find(R, id);
+    bool is_new = is_new_reign(&old, m);
+    if (is_new || s == NULL) {
+        repl_submit(R); /* under the fence it was made with */
     }
-    repl_set_flags(R);
-    if (m->kind == REPL_WRITER && !is_new) {
-        LIST_FOR(l, &R->parts) {
-            quorum_update(LIST_ENTRY(l, struct partition, link));
-        }
+    if (s == NULL) {
+        ASSERT(R->slot_count < SLOTS_MAX);
+        s = MEM_NEW(struct slot);
+        s->pid = id;
+        list_init(&s->link);
+        list_push_back(&R->slots, &s->link);
+        R->slot_count++;
+        s->part = repl_find(R, id);
     }
+    s->mode = *m;
+    s->pull_is_closed = s->pull_is_closed && !is_new;
+    if (s->part != NULL) {
+        s->part->slot = s;
+        s->part->mode = &s->mode;
+        follow_mode(s->part, &old, is_new);
+    }
+    return is_new;
+}
+
+bool repl_clear_part_mode(struct repl *R, pid id)
+{
+    struct slot *s = slot_find(R, id);
+    if (s == NULL) {
+        return false;
+    }
+    repl_submit(R);
+    struct repl_mode old = s->mode;
+    struct partition *p = s->part;
+    list_remove(&s->link);
+    R->slot_count--;
+    if (p != NULL) {
+        p->slot = NULL;
+        p->mode = &R->mode;
+        follow_mode(p, &old, /* is_new= */ true);
+    }
+    mem_free(s);
+    return true;
+}
+
+void repl_open_epoch_part(struct partition *p)
+{
+    ASSERT(p->mode->kind == REPL_WRITER && !p->mode->is_holding);
+    ASSERT(p->tail.lsn < p->mode->start_lsn || BUG(BUG_LSN_REUSED));
+    open_epoch_in(p);
+    quorum_update(p);
 }
 
 void repl_open_epoch(struct repl *R)
 {
-    ASSERT(R->mode.kind == REPL_WRITER && !R->mode.is_holding);
-    LIST_FOR(l, &R->parts) {
-        struct partition *p = LIST_ENTRY(l, struct partition, link);
-        if (!p->is_dropped) {
-            ASSERT(p->tail.lsn < R->mode.start_lsn || BUG(BUG_LSN_REUSED));
-            open_epoch_in(p);
-            quorum_update(p);
+    for (struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        if (p->slot == NULL) {
+            repl_open_epoch_part(p);
         }
     }
 }
 
+bool repl_is_quiet_part(const struct partition *p)
+{
+    return p->inflight_count == 0 && list_is_empty(&p->touched);
+}
+
 bool repl_is_quiet(const struct repl *R)
 {
-    return R->batch == NULL && list_is_empty(&R->inflight);
+    if (R->slot_count == 0) {
+        return R->batch == NULL && list_is_empty(&R->inflight);
+    }
+    /* Partitions with a writer of their own may never be quiet all at once. */
+    for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        if (p->slot == NULL && !repl_is_quiet_part(p)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void repl_seal(struct repl *R)
@@ -441,18 +566,46 @@ void repl_seal(struct repl *R)
     repl_submit(R);
 }
 
+void repl_seal_part(struct partition *p)
+{
+    ASSERT(p->mode->kind == REPL_SEALED && p->slot != NULL);
+    (void)repl_batch(p->repl);
+    part_touch(p); /* its meta is stored under the new fence */
+    repl_submit(p->repl);
+}
+
 bool repl_is_sealed(const struct repl *R)
 {
     return repl_is_quiet(R) && R->sealed >= R->mode.generation;
 }
 
+bool repl_is_sealed_part(const struct partition *p)
+{
+    return repl_is_quiet_part(p) && p->sealed >= p->mode->generation;
+}
+
+bool repl_is_corrupt(const struct partition *p)
+{
+    return p->is_corrupt;
+}
+
+bool repl_is_sound(const struct partition *p)
+{
+    return p->dirty.count == 0 && p->div.state == DIV_NONE && !seed_is_on(p) && !p->is_corrupt &&
+           !p->repl->is_stale;
+}
+
 bool repl_is_whole(const struct repl *R)
 {
-    if (R->dirty_count > 0 || R->diverged_count > 0 || R->seed_count > 0 || R->is_stale) {
+    if (R->is_stale) {
+        return false;
+    }
+    bool has_counts = R->dirty_count > 0 || R->diverged_count > 0 || R->seed_count > 0;
+    if (has_counts && R->slot_count == 0) {
         return false;
     }
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        if (p->is_corrupt) {
+        if (p->slot == NULL && (has_counts ? !repl_is_sound(p) : p->is_corrupt)) {
             return false;
         }
     }
@@ -461,7 +614,12 @@ bool repl_is_whole(const struct repl *R)
 
 bool repl_is_matched(const struct repl *R)
 {
-    return list_is_empty(&R->unmatched);
+    LIST_FOR(l, &R->unmatched) {
+        if (LIST_ENTRY(l, struct partition, unmatched)->slot == NULL) {
+            return false;
+        }
+    }
+    return true;
 }
 
 lsn repl_tail_max(const struct repl *R)
@@ -517,13 +675,32 @@ void repl_send_transfer_end(struct repl *R, region_id to)
     struct msg_tail *tails = ARENA_NEW_ARRAY(&R->arena, struct msg_tail, R->part_count + 1);
     size_t n = 0;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        tails[n++] = (struct msg_tail){p->pid, p->tail};
+        if (p->slot == NULL) {
+            tails[n++] = (struct msg_tail){p->pid, p->tail};
+        }
     }
     struct msg m = {.type = MSG_TRANSFER_END,
                     .generation = R->mode.generation,
                     .tail_count = n,
                     .tails = tails};
     repl_send(R, to, &m);
+}
+
+void repl_send_transfer_end_part(struct partition *p, region_id to)
+{
+    ASSERT(p->mode->kind == REPL_WRITER && p->slot != NULL);
+    struct msg_tail tail = {p->pid, p->tail};
+    struct msg m = {.type = MSG_TRANSFER_END,
+                    .generation = p->mode->generation,
+                    .tail_count = 1,
+                    .tails = &tail};
+    repl_send(p->repl, to, &m);
+}
+
+bool repl_equals_part(const struct partition *p, const struct place *at)
+{
+    return repl_is_quiet_part(p) && place_same(p->durable, *at) && place_same(p->tail, *at) &&
+           p->tail.ord == at->ord && p->tail.chain == at->chain;
 }
 
 bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n)
@@ -535,6 +712,9 @@ bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = repl_find(R, tails[i].pid);
         struct place at = tails[i].place;
+        if (p != NULL && p->slot != NULL) {
+            return false; /* not his to hand over, or not any more */
+        }
         if (at.lsn == 0) {
             if (p != NULL && p->tail.lsn != 0) {
                 return false;
@@ -553,7 +733,7 @@ bool repl_equals(const struct repl *R, const struct msg_tail *tails, size_t n)
     }
     size_t mine = 0;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        mine += p->tail.lsn != 0;
+        mine += p->slot == NULL && p->tail.lsn != 0;
     }
     return mine == with_entries;
 }
@@ -643,10 +823,9 @@ void repl_on_link(struct repl *R, region_id id, bool is_up)
                         .epoch = R->mode.epoch};
     repl_send(R, id, &hello);
     ship_peer_up(R, peer);
-    if (R->mode.kind == REPL_READER && id == R->mode.writer) {
-        LIST_FOR(l, &R->unmatched) {
-            LIST_ENTRY(l, struct partition, unmatched)->tail_sent_us = 0;
-        }
+    LIST_FOR(l, &R->unmatched) {
+        struct partition *p = LIST_ENTRY(l, struct partition, unmatched);
+        p->tail_sent_us = p->mode->writer == id ? 0 : p->tail_sent_us;
     }
 }
 
@@ -855,9 +1034,11 @@ static void check_part(const struct partition *p)
         ASSERT(p->rows[i].prev_epoch == p->rows[i - 1].epoch);
     }
     ASSERT(IMPLIES(p->ring.count > 0, ring_at(p, p->ring.count - 1)->place.lsn <= p->tail.lsn));
-    ASSERT(IMPLIES(p->repl->mode.kind == REPL_WRITER, p->acked <= p->tail.lsn));
-    ASSERT(IMPLIES(p->repl->mode.kind == REPL_WRITER,
-                   p->tail.lsn < p->repl->mode.lsn_limit || BUG(BUG_LSN_REUSED)));
+    ASSERT(IMPLIES(p->mode->kind == REPL_WRITER, p->acked <= p->tail.lsn));
+    ASSERT(IMPLIES(p->mode->kind == REPL_WRITER,
+                   p->tail.lsn < p->mode->lsn_limit || BUG(BUG_LSN_REUSED)));
+    ASSERT(p->slot != NULL ? p->mode == &p->slot->mode && p->slot->part == p
+                           : p->mode == &p->repl->mode);
 }
 
 void repl_check(const struct repl *R)

@@ -37,6 +37,7 @@ enum region_event_kind { /* the story for operators: one line each in the log, t
                          EVENT_HELD_BACK,   /* a failover waits: there was one just now */
                          EVENT_LEVEL,       /* the consistency level changes, or has changed */
                          EVENT_THROTTLED,   /* BoundedStaleness refuses writes: which region lags */
+                         EVENT_PARTITION, /* a partition's own writer: role, opening, no candidate */
 };
 
 struct repl_io {
@@ -72,6 +73,8 @@ enum repl_mode_kind {
     REPL_WRITER, /* orders (unless is_holding), ships, counts acknowledgements */
 };
 
+enum { REPL_LOSSY_MAX = 40 };
+
 struct repl_mode {
     enum repl_mode_kind kind;
     generation generation; /* guards every batch; stale messages are those of another */
@@ -97,7 +100,7 @@ struct repl_mode {
     struct {
         epoch epoch;
         uint64_t version;
-    } lossy[32];
+    } lossy[REPL_LOSSY_MAX];
 };
 
 struct repl_timers {
@@ -118,8 +121,18 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
                   struct errinfo *ei) MUST_CHECK;
 void repl_free(struct repl *R);
 
+/* Of all partitions but those with a mode of their own. */
 void repl_set_mode(struct repl *R, const struct repl_mode *m);
 const struct repl_mode *repl_mode(const struct repl *R);
+/* A partition with a writer of its own obeys a mode of its own until that is cleared; it need not be
+ * here yet. true: its role in it, or the reign, has changed. */
+bool repl_set_part_mode(struct repl *R, pid p, const struct repl_mode *m);
+bool repl_clear_part_mode(struct repl *R, pid p);
+const struct repl_mode *repl_part_mode(const struct repl *R, pid p);
+bool repl_has_part_mode(const struct repl *R, pid p);
+/* Every partition that has one; fn may clear the one it is called for. */
+void repl_each_part_mode(const struct repl *R, void (*fn)(void *ctx, pid p), void *ctx);
+bool repl_is_dropped(const struct repl *R, pid p); /* in this process's life */
 /* Peers are told of once and stay. */
 void repl_add_peer(struct repl *R, region_id id);
 
@@ -169,8 +182,25 @@ bool repl_pull_done(const struct repl *R, uint64_t peer_mask); /* each of them s
 bool repl_pull_complete(const struct repl *R, uint64_t peer_mask);
 /* Branch points are fixed from here on: late answers are ignored. */
 void repl_pull_close(struct repl *R);
-bool repl_is_whole(const struct repl *R); /* no diverged suffix, no dirty marks */
-/* READER: every partition was matched by the present writer. */
+/* The same for one partition with a mode of its own. */
+bool repl_is_quiet_part(const struct partition *p);
+void repl_seal_part(struct partition *p);
+bool repl_is_sealed_part(const struct partition *p);
+void repl_pull_part(struct partition *p, uint64_t peer_mask);
+bool repl_pull_done_part(const struct partition *p, uint64_t peer_mask);
+bool repl_pull_complete_part(const struct partition *p, uint64_t peer_mask);
+void repl_pull_close_part(struct partition *p);
+void repl_open_epoch_part(struct partition *p);
+void repl_send_transfer_end_part(struct partition *p, region_id to);
+bool repl_equals_part(const struct partition *p, const struct place *at);
+/* No diverged suffix, no dirty marks, no copy under way, nothing that could not be read: of all
+ * partitions without a mode of their own, of one. */
+bool repl_is_whole(const struct repl *R);
+bool repl_is_sound(const struct partition *p);
+bool repl_is_corrupt(const struct partition *p); /* something of it could not be read */
+/* Progress of one peer in one partition that is written here. */
+bool repl_is_near(const struct partition *p, region_id peer, usec lag_us);
+/* READER: every partition without a mode of its own was matched by the present writer. */
 bool repl_is_matched(const struct repl *R);
 /* Lowest token version that a partition shows. */
 uint64_t repl_token_version(const struct repl *R);

@@ -22,6 +22,7 @@ enum {
     TTL_TURN_MAX = 400,   /* deletes per partition and turn */
     TRIM_SLICE_MAX = 512, /* entries deleted per partition and turn */
     PARTITIONS_MAX = 65536,
+    SLOTS_MAX = 128,            /* rows of the record: 64, and as many that have just gone */
     UNIQUE_SPACE = 0xff,        /* overlay: "space" of unique keys */
     POOL_NODES_MAX = 4096,      /* overlay nodes kept for reuse */
     BATCH_SIZE_FLUSH = 8 << 20, /* a batch this large is handed over without waiting */
@@ -90,6 +91,7 @@ struct progress {
     struct list ready;    /* in peer.ready: has something to send */
     struct list inflight; /* in peer.inflight: waits for acknowledgements or an answer */
     bool is_known;        /* WRITER: the peer has said under this reign what it has */
+    bool is_asked;        /* SEALED: a pull is under way, or was answered to the end */
     bool is_pulled;       /* SEALED: the peer has nothing more of our history */
     struct list copying; /* in peer.copying: it was told to copy and has not said that it is done */
     usec copying_us;     /* last sign of that */
@@ -118,7 +120,15 @@ struct peer {
     struct list feeds;    /* struct seed_feed with something to send */
     size_t feed_size;     /* pieces sent and not stored there, sum over partitions */
     size_t inflight_size; /* sum over partitions */
-    bool is_pulling;      /* SEALED: asked */
+};
+
+/* A partition with a writer of its own: its mode beside the region's. */
+struct slot {
+    struct list link; /* in repl.slots */
+    pid pid;
+    struct repl_mode mode;
+    struct partition *part; /* NULL: it is not here */
+    bool pull_is_closed;    /* SEALED: the branch point is fixed */
 };
 
 enum diverge_state {
@@ -154,6 +164,9 @@ struct partition {
     struct repl *repl;
     struct part_view view;
     pid pid;
+    const struct repl_mode *mode; /* the region's, or its slot's; never NULL */
+    struct slot *slot;            /* NULL: it follows the region */
+    generation sealed;            /* highest of its slots that is known to be stored */
     bool is_dropped;
     bool is_corrupt;  /* a row of it could not be read: not served any more */
     struct list link; /* in repl.parts, in order of creation */
@@ -216,6 +229,7 @@ struct inflight {
     struct inflight_row {
         struct partition *part;
         struct place place;
+        generation fence; /* 0 = none: the partition follows the region */
         bool is_cut;
     } * rows; /* owned */
 };
@@ -233,7 +247,9 @@ struct repl {
     uint64_t incarnation;
     struct repl_timers timers;
     struct repl_io io;
-    struct repl_mode mode;
+    struct repl_mode mode; /* of all partitions without a slot */
+    struct list slots;     /* struct slot; at most SLOTS_MAX */
+    size_t slot_count;
 
     struct map part_map; /* pid bytes -> struct partition, those not dropped */
     struct list parts;
@@ -317,6 +333,8 @@ void repl_event(struct repl *R, enum region_event_kind kind, const char *fmt, ..
     __attribute__((format(printf, 3, 4)));
 void part_durable_moved(struct partition *p);
 void part_publish(struct partition *p);
+/* The mode that a partition obeys, also one that is not here. */
+const struct repl_mode *repl_mode_of(const struct repl *R, pid id);
 uint64_t part_token_version(const struct partition *p);
 enum err part_load(struct partition *p, const struct engine_part_meta *m,
                    struct errinfo *ei) MUST_CHECK;
@@ -372,7 +390,8 @@ void part_mark_dirty(struct partition *p, enum engine_space space, struct str ke
 void ship_on_tail(struct repl *R, region_id from, const struct msg *m);
 void ship_on_ack(struct repl *R, region_id from, const struct msg *m);
 void ship_on_fetch(struct repl *R, region_id from, const struct msg *m);
-void ship_start(struct repl *R); /* became writer, or a link came up */
+void ship_start(struct partition *p); /* became its writer */
+void ship_reset(struct partition *p); /* not its writer any more */
 void ship_peer_up(struct repl *R, struct peer *peer);
 void ship_peer_reset(struct repl *R, struct peer *peer);
 void ship_entry_added(struct partition *p); /* WRITER: new tail */
@@ -436,6 +455,7 @@ void conflict_part_gone(struct partition *p);
 void conflict_fetch(struct partition *p);
 
 /* ---- pull.c ---- */
+void pull_forget(struct partition *p);
 void pull_on_pull(struct repl *R, region_id from, const struct msg *m);
 void pull_on_pulled(struct repl *R, region_id from, const struct msg *m);
 

@@ -398,17 +398,16 @@ bool seed_ask(struct partition *p)
     if (!seed_is_on(p) || p->tail.lsn != 0) {
         return false;
     }
-    struct msg m = {.type = MSG_SEED_ASK, .generation = p->repl->mode.generation, .pid = p->pid};
-    repl_send(p->repl, p->repl->mode.writer, &m);
+    struct msg m = {.type = MSG_SEED_ASK, .generation = p->mode->generation, .pid = p->pid};
+    repl_send(p->repl, p->mode->writer, &m);
     return true;
 }
 
 void seed_tell(struct partition *p)
 {
     if (!seed_is_on(p) && p->tail.lsn != 0) {
-        struct msg m = {
-            .type = MSG_SEED_DONE, .generation = p->repl->mode.generation, .pid = p->pid};
-        repl_send(p->repl, p->repl->mode.writer, &m);
+        struct msg m = {.type = MSG_SEED_DONE, .generation = p->mode->generation, .pid = p->pid};
+        repl_send(p->repl, p->mode->writer, &m);
     }
 }
 
@@ -432,9 +431,8 @@ void seed_finish(struct partition *p)
 
 void seed_step(struct partition *p)
 {
-    struct repl *R = p->repl;
     struct seed *s = p->seed;
-    if (s == NULL || R->mode.kind != REPL_READER || p->div.state != DIV_NONE || p->is_corrupt) {
+    if (s == NULL || p->mode->kind != REPL_READER || p->div.state != DIV_NONE || p->is_corrupt) {
         return;
     }
     if (s->is_jump_due) {

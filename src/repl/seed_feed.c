@@ -76,7 +76,7 @@ void seed_send_at(struct progress *g, struct place tail)
     }
     size_t count = n < MSG_EPOCHS_MAX ? n : MSG_EPOCHS_MAX;
     struct msg m = {.type = MSG_SEED_AT,
-                    .generation = R->mode.generation,
+                    .generation = p->mode->generation,
                     .pid = p->pid,
                     .place = p->durable,
                     .durable = tail,
@@ -166,7 +166,7 @@ static enum err read_piece(struct partition *p, const struct msg *m, struct msg 
     struct buf hold;
     buf_init(&hold, SEED_HOLD_SIZE_MAX);
     *out = (struct msg){.type = MSG_SEED_DOCS,
-                        .generation = R->mode.generation,
+                        .generation = p->mode->generation,
                         .pid = p->pid,
                         .t = m->t,
                         .space = m->space};
@@ -347,7 +347,7 @@ void seed_on_got(struct repl *R, region_id from, const struct msg *m)
 
 void seed_feed_tick(struct repl *R)
 {
-    for (size_t i = 0; i < R->peer_count && R->mode.kind == REPL_WRITER; i++) {
+    for (size_t i = 0; i < R->peer_count; i++) {
         if (R->peers[i]->is_up) {
             feed(R->peers[i], TICK_PIECES);
         }

@@ -127,7 +127,7 @@ static void send_question(struct partition *p, struct seed_question *q)
         sums[i] = q->keys[i].sum;
     }
     struct msg m = {.type = s->is_single ? MSG_SEED_GET : MSG_SEED_FEED,
-                    .generation = R->mode.generation,
+                    .generation = p->mode->generation,
                     .pid = p->pid,
                     .t = q->t,
                     .space = q->space,
@@ -137,7 +137,7 @@ static void send_question(struct partition *p, struct seed_question *q)
                     .is_first = s->is_first,
                     .sum_count = q->key_count,
                     .sums = sums};
-    repl_send(R, R->mode.writer, &m);
+    repl_send(R, p->mode->writer, &m);
     s->is_first = false;
 }
 
@@ -258,13 +258,13 @@ static void confirm(struct partition *p)
         return;
     }
     struct msg got = {.type = MSG_SEED_GOT,
-                      .generation = R->mode.generation,
+                      .generation = p->mode->generation,
                       .pid = p->pid,
                       .t = s->got[0].t,
                       .sent = s->got[0].sent};
     s->got[0] = s->got[1];
     s->got[1].ticket = 0;
-    repl_send(R, R->mode.writer, &got);
+    repl_send(R, p->mode->writer, &got);
 }
 
 /* The cursor moves behind the piece. */
@@ -334,7 +334,7 @@ static void hold(struct partition *p, const struct msg *m)
     list_init(&h->link);
     list_push_back(&s->held, &h->link);
     buf_init(&h->frame, MSG_FRAME_SIZE_MAX);
-    msg_frame_begin(&h->frame, p->repl->mode.writer, p->repl->self);
+    msg_frame_begin(&h->frame, p->mode->writer, p->repl->self);
     msg_encode(&h->frame, m);
     h->lsn = m->place.lsn;
     s->held_size += h->frame.n;
@@ -354,7 +354,7 @@ void seed_on_docs(struct repl *R, region_id from, const struct msg *m)
         return; /* an answer to what was given up */
     }
     confirm(p);
-    R->feeder = is_piece ? R->mode.generation : R->feeder;
+    R->feeder = is_piece ? p->mode->generation : R->feeder;
     if (!list_is_empty(&s->held) || !is_due(p, m->place.lsn)) {
         hold(p, m);
     } else if (put_in(p, m) && p->seed != NULL) {
@@ -408,7 +408,7 @@ void seed_ranges_step(struct partition *p)
     bool is_lost =
         list_is_empty(&s->held) && silent >= R->timers.retry_ms * UINT64_C(1000) * RETRY_FACTOR;
     if (s->question_count > 0 && is_lost) {
-        s->is_single = R->feeder != R->mode.generation && !s->is_single;
+        s->is_single = R->feeder != p->mode->generation && !s->is_single;
         s->single_count = 0;
         seed_ranges_forget(p);
         list_remove(&s->link); /* others first */

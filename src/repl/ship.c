@@ -73,7 +73,8 @@ static void probe(struct progress *g)
     g->probed_us = R->io.now(R->io.ctx);
     forget_inflight(g);
     list_push_back(&g->peer->inflight, &g->inflight);
-    struct msg m = {.type = MSG_PROBE, .generation = R->mode.generation, .pid = g->part->pid};
+    struct msg m = {
+        .type = MSG_PROBE, .generation = g->part->mode->generation, .pid = g->part->pid};
     repl_send(R, g->peer->id, &m);
     R->stats.probes++;
 }
@@ -95,35 +96,46 @@ void ship_peer_reset(struct repl *R, struct peer *peer)
 
 void ship_peer_up(struct repl *R, struct peer *peer)
 {
-    if (R->mode.kind != REPL_WRITER || !peer->is_up) {
+    if (!peer->is_up || (R->mode.kind != REPL_WRITER && R->slot_count == 0)) {
         return;
     }
     LIST_FOR(l, &R->parts) {
         struct partition *p = LIST_ENTRY(l, struct partition, link);
-        if (!p->is_dropped) {
+        if (!p->is_dropped && p->mode->kind == REPL_WRITER) {
             probe(ship_progress(p, peer));
         }
     }
 }
 
 /* What the last reign knew is not proof under this one. */
-void ship_start(struct repl *R)
+void ship_start(struct partition *p)
 {
+    struct repl *R = p->repl;
     usec now = R->io.now(R->io.ctx);
-    for (size_t i = 0; i < R->peer_count; i++) {
-        LIST_FOR(l, &R->parts) {
-            struct partition *p = LIST_ENTRY(l, struct partition, link);
-            if (!p->is_dropped) {
-                struct progress *g = ship_progress(p, R->peers[i]);
-                g->acked = BUG(BUG_BRANCH_FROM_CACHED_LAG) ? g->acked : 0;
-                g->acked_ord = 0;
-                g->is_known = false;
-                list_remove(&g->copying);
-                g->lag_since_us = now;
-            }
+    for (size_t i = 0; !p->is_dropped && i < R->peer_count; i++) {
+        struct progress *g = ship_progress(p, R->peers[i]);
+        bool keeps =
+            BUG(BUG_BRANCH_FROM_CACHED_LAG) || (p->slot != NULL && BUG(BUG_PART_BRANCH_CACHED));
+        g->acked = keeps ? g->acked : 0;
+        g->acked_ord = 0;
+        g->is_known = false;
+        list_remove(&g->copying);
+        g->lag_since_us = now;
+        forget_inflight(g);
+        seed_feed_free(g);
+        progress_move(g, PROG_UNKNOWN);
+        if (R->peers[i]->is_up) {
+            probe(g);
         }
-        ship_peer_reset(R, R->peers[i]);
-        ship_peer_up(R, R->peers[i]);
+    }
+}
+
+void ship_reset(struct partition *p)
+{
+    for (size_t i = 0; !p->is_dropped && i < p->progress_count; i++) {
+        forget_inflight(p->progress[i]);
+        seed_feed_free(p->progress[i]);
+        progress_move(p->progress[i], PROG_UNKNOWN);
     }
 }
 
@@ -132,7 +144,7 @@ void ship_part_new(struct partition *p)
     struct repl *R = p->repl;
     for (size_t i = 0; i < R->peer_count; i++) {
         struct progress *g = ship_progress(p, R->peers[i]);
-        if (R->mode.kind == REPL_WRITER && R->peers[i]->is_up) {
+        if (p->mode->kind == REPL_WRITER && R->peers[i]->is_up) {
             probe(g);
         }
     }
@@ -163,8 +175,10 @@ void ship_entry_added(struct partition *p)
 
 bool ship_is_for_me(const struct repl *R, const struct msg *m)
 {
-    return R->mode.kind == REPL_WRITER &&
-           (m->generation == R->mode.generation || BUG(BUG_NO_GENERATION_GUARD));
+    const struct repl_mode *mode = repl_mode_of(R, m->pid);
+    return mode->kind == REPL_WRITER &&
+           (m->generation == mode->generation || BUG(BUG_NO_GENERATION_GUARD) ||
+            (mode != &R->mode && BUG(BUG_PART_NO_GENERATION)));
 }
 
 /* Last entry that the peer's log and ours have in common. false: it lies deeper than the peer's
@@ -195,7 +209,7 @@ void ship_send_branch(struct repl *R, region_id to, pid id, struct place at, str
                       bool is_unknown)
 {
     struct msg m = {.type = MSG_BRANCH,
-                    .generation = R->mode.generation,
+                    .generation = repl_mode_of(R, id)->generation,
                     .pid = id,
                     .place = at,
                     .durable = tail,
@@ -299,8 +313,8 @@ void ship_on_tail(struct repl *R, region_id from, const struct msg *m)
     R->stats.nacks += m->is_nack;
     struct place common;
     bool found = find_common(p, m, &common);
-    if (BUG(BUG_BRANCH_FROM_CACHED_LAG) && g->acked > 0 && g->acked < common.lsn &&
-        part_history_has(p, common.epoch, g->acked)) {
+    if ((BUG(BUG_BRANCH_FROM_CACHED_LAG) || (p->slot != NULL && BUG(BUG_PART_BRANCH_CACHED))) &&
+        g->acked > 0 && g->acked < common.lsn && part_history_has(p, common.epoch, g->acked)) {
         common.lsn = g->acked;
     }
     if (found && place_same(common, m->place) && m->place.lsn >= p->trim.lsn) {
@@ -444,7 +458,7 @@ static size_t send_some(struct progress *g)
         return 0;
     }
     struct msg m = {.type = MSG_APPEND,
-                    .generation = R->mode.generation,
+                    .generation = p->mode->generation,
                     .pid = p->pid,
                     .commit_lsn = p->commit_lsn,
                     .all_lsn = p->all_lsn,
@@ -480,9 +494,6 @@ static void send_to(struct peer *peer)
 
 void ship_send(struct repl *R)
 {
-    if (R->mode.kind != REPL_WRITER) {
-        return;
-    }
     for (size_t i = 0; i < R->peer_count; i++) {
         if (R->peers[i]->is_up) {
             send_to(R->peers[i]);
@@ -493,7 +504,7 @@ void ship_send(struct repl *R)
 void ship_tick(struct repl *R)
 {
     usec now = R->io.now(R->io.ctx);
-    if (R->mode.kind != REPL_WRITER || now < R->retry_us) {
+    if (now < R->retry_us) {
         return;
     }
     usec retry = R->timers.retry_ms * UINT64_C(1000);
@@ -538,6 +549,9 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
     }
     lag.acked_us = peer->acked_us;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        if (p->slot != NULL && p->mode->kind != REPL_WRITER) {
+            continue; /* its writer knows */
+        }
         const struct progress *g = p->progress[peer->slot];
         bool is_copying = !list_is_empty(&g->copying);
         lag.is_streaming = lag.is_streaming && g->state == PROG_STREAM && !is_copying;
@@ -554,11 +568,26 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
     *ret = lag;
 }
 
+bool repl_is_near(const struct partition *p, region_id id, usec lag_us)
+{
+    const struct repl *R = p->repl;
+    const struct peer *peer = R->peer_by_id[id];
+    if (peer == NULL || !peer->is_up || p->mode->kind != REPL_WRITER) {
+        return false;
+    }
+    const struct progress *g = p->progress[peer->slot];
+    return g->state == PROG_STREAM && list_is_empty(&g->copying) &&
+           (g->lag_since_us == 0 || R->io.now(R->io.ctx) - g->lag_since_us < lag_us);
+}
+
 uint64_t repl_log_kept_for(const struct repl *R, region_id id)
 {
     const struct peer *peer = R->peer_by_id[id];
     uint64_t sum = 0;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        if (p->slot != NULL && p->mode->kind != REPL_WRITER) {
+            continue;
+        }
         uint64_t count = p->tail.ord - p->trim.ord;
         uint64_t acked = peer != NULL ? p->progress[peer->slot]->acked_ord : 0;
         uint64_t lacks = p->tail.ord > acked ? p->tail.ord - acked : 0;
@@ -625,7 +654,7 @@ void ship_on_fetch(struct repl *R, region_id from, const struct msg *m)
     }
     struct msg answer = {
         .type = MSG_DOCS,
-        .generation = R->mode.generation,
+        .generation = p->mode->generation,
         .pid = p->pid,
         .place = {meta.tail_epoch, meta.tail_lsn, meta.tail_ord, meta.tail_chain},
         .doc_count = n,

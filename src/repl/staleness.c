@@ -48,16 +48,17 @@ static unsigned percent_of(uint64_t v, uint64_t limit)
     return (unsigned)(v > UINT64_MAX / 100 ? v / (limit / 100 + 1) : v * 100 / limit);
 }
 
-unsigned repl_staleness_percent(const struct repl *R, const struct repl_staleness *s,
+unsigned repl_staleness_percent(const struct partition *p, const struct repl_staleness *s,
                                 bool *ret_by_ops)
 {
-    if (R->mode.staleness_ops == 0) {
+    const struct repl_mode *m = p->mode;
+    if (m->staleness_ops == 0) {
         return 0;
     }
-    usec now = R->io.now(R->io.ctx);
+    usec now = p->repl->io.now(p->repl->io.ctx);
     usec age = s->since_us != 0 && now > s->since_us ? now - s->since_us : 0;
-    unsigned by_ops = percent_of(s->ops, R->mode.staleness_ops);
-    unsigned by_age = percent_of(age, R->mode.staleness_us);
+    unsigned by_ops = percent_of(s->ops, m->staleness_ops);
+    unsigned by_age = percent_of(age, m->staleness_us);
     if (ret_by_ops != NULL) {
         *ret_by_ops = by_ops >= by_age;
     }
@@ -66,17 +67,16 @@ unsigned repl_staleness_percent(const struct repl *R, const struct repl_stalenes
 
 void repl_staleness(const struct partition *p, uint64_t mask, struct repl_staleness *ret)
 {
-    ASSERT(p->repl->mode.kind == REPL_WRITER);
+    ASSERT(p->mode->kind == REPL_WRITER);
     *ret = (struct repl_staleness){.is_known = true, .has_inherited = true};
     add_part(p, mask, ret);
 }
 
 void repl_staleness_all(const struct repl *R, uint64_t mask, struct repl_staleness *ret)
 {
-    ASSERT(R->mode.kind == REPL_WRITER);
     *ret = (struct repl_staleness){.is_known = true, .has_inherited = true};
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        if (p->pid != 0) {
+        if (p->pid != 0 && p->mode->kind == REPL_WRITER) {
             add_part(p, mask, ret);
         }
     }

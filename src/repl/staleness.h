@@ -21,7 +21,7 @@ struct repl_staleness { /* the worst of the regions asked about */
 };
 /* Share of the nearer bound that is used, 0..100; 0 when the mode bounds nothing. *ret_by_ops (may be
  * NULL): it is the bound in operations. */
-unsigned repl_staleness_percent(const struct repl *R, const struct repl_staleness *s,
+unsigned repl_staleness_percent(const struct partition *p, const struct repl_staleness *s,
                                 bool *ret_by_ops);
 /* Regions of `mask`; ourselves do not count. Only as REPL_WRITER. */
 void repl_staleness(const struct partition *p, uint64_t mask, struct repl_staleness *ret);

@@ -14,6 +14,10 @@ enum {
 static bool trim_part(struct partition *p, int64_t wall_ms)
 {
     struct repl *R = p->repl;
+    if ((p->mode->kind != REPL_WRITER && p->mode->kind != REPL_READER) || p->is_corrupt) {
+        p->is_trim_behind = false;
+        return true; /* later */
+    }
     if (p->first_lsn == 0 || p->first_lsn > p->all_lsn || p->div.state != DIV_NONE) {
         return false;
     }
@@ -63,8 +67,7 @@ void trim_tick(struct repl *R)
 {
     usec now = R->io.now(R->io.ctx);
     bool is_due = now >= R->trim_us;
-    if ((R->mode.kind != REPL_WRITER && R->mode.kind != REPL_READER) ||
-        (!is_due && !R->is_trim_behind)) {
+    if (!is_due && !R->is_trim_behind) {
         return;
     }
     R->trim_us = is_due ? now + TRIM_PERIOD_US : R->trim_us;

@@ -28,9 +28,9 @@ void ttl_note(struct partition *p, uint64_t expire_at)
 enum err ttl_delete(struct partition *p, const struct msg_key *keys, size_t n)
 {
     struct repl *R = p->repl;
-    ASSERT(R->mode.kind == REPL_WRITER);
+    ASSERT(p->mode->kind == REPL_WRITER);
     ASSERT(n >= 1 && n <= TTL_OPS_MAX);
-    if (p->tail.lsn + 1 >= R->mode.lsn_limit) {
+    if (p->tail.lsn + 1 >= p->mode->lsn_limit) {
         return ERR_UNAVAILABLE;
     }
     int64_t wall_ms = R->io.wall_ms(R->io.ctx);
@@ -155,7 +155,7 @@ static bool may_purge(struct repl *R, usec now, int64_t wall_ms)
 void ttl_tick(struct repl *R)
 {
     usec now = R->io.now(R->io.ctx);
-    if (R->mode.kind != REPL_WRITER || R->mode.is_holding || now < R->ttl_us) {
+    if (now < R->ttl_us) {
         return;
     }
     R->ttl_us = now + R->timers.ttl_purge_ms * UINT64_C(1000);
@@ -166,13 +166,14 @@ void ttl_tick(struct repl *R)
     uint64_t now_s = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0;
     LIST_FOR_SAFE(l, &R->ttl_list) {
         struct partition *p = LIST_ENTRY(l, struct partition, ttl_link);
-        if (p->ttl_next > now_s) {
+        if (p->ttl_next > now_s || p->mode->kind != REPL_WRITER || p->mode->is_holding ||
+            p->is_corrupt) {
             continue;
         }
         uint64_t at = next_expiry(p);
         struct repl_staleness s;
-        repl_staleness(p, R->mode.strong_mask, &s);
-        if (at != 0 && at <= now_s && repl_staleness_percent(R, &s, NULL) < TTL_LAG_PERCENT_MAX) {
+        repl_staleness(p, p->mode->strong_mask, &s);
+        if (at != 0 && at <= now_s && repl_staleness_percent(p, &s, NULL) < TTL_LAG_PERCENT_MAX) {
             purge(p, now_s);
         }
         if (p->overlay.count > 0 || (at != 0 && at <= now_s)) {

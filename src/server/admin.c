@@ -27,6 +27,7 @@ const char *admin_event_name(enum region_event_kind k)
         [EVENT_HELD_BACK] = "held_back",
         [EVENT_LEVEL] = "level",
         [EVENT_THROTTLED] = "throttled",
+        [EVENT_PARTITION] = "partition",
         [EVENT_SEED] = "seed",
     };
     size_t i = (size_t)k;

@@ -150,12 +150,25 @@ static struct front_req *unhold(struct front *f, struct list *link)
 
 /* ---- forwarding ---- */
 
+/* Some partition is written there although the account's writer is another region. Which one a request
+ * is for, only regions know: the account's writer is asked first, and says "not me" for the others'. */
+static bool writes_partitions(const struct account_record *rec, region_id id)
+{
+    for (size_t i = 0; i < rec->override_count; i++) {
+        if (rec->overrides[i].writer == id && rec->overrides[i].phase != PHASE_PROMOTING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool can_serve(const struct account_record *rec, const struct record_region *reg,
                       bool is_write)
 {
     bool is_writer = reg->id == rec->writer;
     if (is_write) {
-        return is_writer && rec->phase != PHASE_PROMOTING && reg->state == REGION_ONLINE_WRITE;
+        return (is_writer && rec->phase != PHASE_PROMOTING && reg->state == REGION_ONLINE_WRITE) ||
+               writes_partitions(rec, reg->id);
     }
     return reg->state == REGION_ONLINE_WRITE || reg->state == REGION_ONLINE_READ;
 }
@@ -323,7 +336,7 @@ static void serve_stand_in(struct front_req *r)
         forward(r, reg);
         return;
     }
-    bool is_writer = reg && rec->writer == reg->id;
+    bool is_writer = reg && (rec->writer == reg->id || writes_partitions(rec, reg->id));
     bool is_listed = reg && can_serve(rec, reg, false);
     bool is_settled = r->is_write ? !is_writer && rec->phase == PHASE_OPEN : !is_listed;
     bool is_late = loop_now(f->loop) >= r->deadline_us;

@@ -53,6 +53,37 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv, str
 
 /* ---- answers ---- */
 
+static void partitions_json(const struct account_record *rec, struct json_out *o)
+{
+    static const char *const phases[PHASE_COUNT] = {"OPEN", "PROMOTING", "TRANSFER"};
+    json_out_key(o, "partitionFailover");
+    json_out_bool(o, rec->partition_failover);
+    json_out_key(o, "partitions");
+    json_out_array(o);
+    for (size_t i = 0; i < rec->override_count; i++) {
+        const struct record_override *p = &rec->overrides[i];
+        const struct record_region *w = record_region_const(rec, p->writer);
+        const struct record_region *to = record_region_const(rec, p->transfer_to);
+        char when[CLOCK_RFC1123_SIZE];
+        clock_format_iso(p->wall_ms, when);
+        json_out_object(o);
+        json_out_member_u64(o, "partition", p->pid);
+        json_out_member_cstr(o, "writer", w != NULL ? w->name : "");
+        json_out_member_cstr(o, "phase", phases[p->phase]);
+        json_out_member_cstr(o, "transferTo", to != NULL ? to->name : "");
+        json_out_member_bool(o, "atHome", p->writer == rec->writer && p->phase == PHASE_OPEN);
+        json_out_member_bool(o, "pinned", p->is_pinned);
+        json_out_member_u64(o, "generation", p->generation);
+        json_out_member_u64(o, "epoch", p->epoch);
+        json_out_member_bool(o, "lossy", p->is_lossy);
+        json_out_member_u64(o, "rule", p->rule);
+        json_out_member_cstr(o, "time", p->wall_ms != 0 ? when : "");
+        json_out_member_cstr(o, "reason", p->reason);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
 static void account_json(const struct account_record *rec, struct json_out *o)
 {
     static const char *const phases[PHASE_COUNT] = {"OPEN", "PROMOTING", "TRANSFER"};
@@ -152,6 +183,7 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         json_out_object_end(o);
     }
     json_out_array_end(o);
+    partitions_json(rec, o);
     json_out_object_end(o);
 }
 
@@ -406,6 +438,28 @@ static enum err plan_regions(const struct json *body, struct str op, struct str 
     return account_plan_priorities(rec, names, list->count, now, ei);
 }
 
+static enum err plan_partitions(const struct json *body, struct str op, struct str region,
+                                bool is_forced, struct account_record *rec, struct errinfo *ei)
+{
+    uint64_t p = 0;
+    bool is_on = false;
+    if (str_eq(op, STR("partitions/automatic"))) {
+        return json_get_bool(body, STR("enabled"), &is_on)
+                   ? account_plan_partition_auto(rec, is_on, ei)
+                   : err_set(ei, ERR_INVALID, "enabled is neither true nor false");
+    }
+    if (!json_get_u64(body, STR("partition"), &p)) {
+        return err_set(ei, ERR_INVALID, "partition is no whole number");
+    }
+    if (str_eq(op, STR("partitions/failover"))) {
+        return account_plan_partition_failover(rec, p, region, is_forced, ei);
+    }
+    if (str_eq(op, STR("partitions/return"))) {
+        return account_plan_partition_return(rec, p, ei);
+    }
+    return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
+}
+
 static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
                      struct errinfo *ei)
 {
@@ -429,6 +483,9 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
     }
     if (str_starts(op, STR("regions/"))) {
         return plan_regions(body, op, region, is_forced, rec, ei);
+    }
+    if (str_starts(op, STR("partitions/"))) {
+        return plan_partitions(body, op, region, is_forced, rec, ei);
     }
     if (str_eq(op, STR("consistency"))) {
         return plan_level(body, rec, ei);

@@ -68,7 +68,8 @@ bool throttle_ok(const struct ledger *l, const struct history *h, uint64_t ops_m
 bool prefix_ok(const struct history *h, const struct op *read, char ret_why[256]);
 
 /* ---- writer ---- */
-bool writer_ok(struct writer_track *t, const struct op *acknowledged, char ret_why[256]);
+bool writer_ok(struct writer_track t[SIM_PARTS_MAX], const struct op *acknowledged,
+               char ret_why[256]);
 
 /* ---- errors ---- */
 bool errors_ok(const struct ledger *l, const struct history *h, char ret_why[256]);

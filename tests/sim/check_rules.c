@@ -60,24 +60,28 @@ bool prefix_ok(const struct history *h, const struct op *read, char why[256])
     return true;
 }
 
-bool writer_ok(struct writer_track *t, const struct op *op, char why[256])
+/* Generations of a partition grow, and none acknowledges in two processes, in whatever partitions. */
+bool writer_ok(struct writer_track t[SIM_PARTS_MAX], const struct op *op, char why[256])
 {
-    if (op->generation < t->newest) {
+    struct writer_track *mine = &t[op->pid];
+    if (op->generation < mine->newest) {
         (void)snprintf(
             why, 256,
             "operation %llu acknowledged by region %u under generation %llu after region "
             "%u acknowledged under %llu",
-            U(op->id), op->region, U(op->generation), t->region, U(t->newest));
+            U(op->id), op->region, U(op->generation), mine->region, U(mine->newest));
         return false;
     }
-    if (op->generation == t->newest && (op->region != t->region || op->life != t->life)) {
-        (void)snprintf(why, 256,
-                       "generation %llu acknowledges in two processes: regions %u and %u "
-                       "(operation %llu)",
-                       U(op->generation), t->region, op->region, U(op->id));
-        return false;
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
+        if (op->generation == t[p].newest && (op->region != t[p].region || op->life != t[p].life)) {
+            (void)snprintf(why, 256,
+                           "generation %llu acknowledges in two processes: regions %u and %u "
+                           "(operation %llu)",
+                           U(op->generation), t[p].region, op->region, U(op->id));
+            return false;
+        }
     }
-    *t = (struct writer_track){.newest = op->generation, .region = op->region, .life = op->life};
+    *mine = (struct writer_track){.newest = op->generation, .region = op->region, .life = op->life};
     return true;
 }
 

@@ -14,7 +14,7 @@ enum { LIN_STEPS_MAX = 3000000, FEED_MAX = 4096 };
 void check_acknowledged(struct world *w, const struct op *op)
 {
     char why[256];
-    if (!writer_ok(&w->writer_track, op, why)) {
+    if (!writer_ok(w->writer_track, op, why)) {
         world_fail(w, "writer", "%s", why);
     }
 }
@@ -66,6 +66,16 @@ static bool part_meta(struct node *n, pid p, struct engine_part_meta *ret)
     return err == OK;
 }
 
+/* Every partition is written by the account's writer again. */
+static bool is_unsplit(const struct account_record *rec, char why[256])
+{
+    if (record_is_split(rec)) {
+        (void)snprintf(why, 256, "a partition is written elsewhere than by region %u", rec->writer);
+        return false;
+    }
+    return true;
+}
+
 static bool roles_are_settled(struct world *w, char why[256])
 {
     struct arena a;
@@ -82,6 +92,8 @@ static bool roles_are_settled(struct world *w, char why[256])
         (void)snprintf(why, 256, "the level is still changing from %s to %s",
                        consistency_name(rec->level), consistency_name(rec->level_to));
         is_ok = false;
+    } else {
+        is_ok = is_unsplit(rec, why);
     }
     for (region_id id = 1; is_ok && id <= w->cfg.region_count; id++) {
         if (w->wants_all_back && (w->dead_mask & (1u << id)) == 0 && !is_in(w, id)) {

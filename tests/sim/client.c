@@ -13,8 +13,8 @@ struct client {
     unsigned id;
     bool is_stopped, is_probing;
     bool cut[SIM_REGIONS_MAX + 1];
-    region_id home;   /* preferred region for reads */
-    region_id writer; /* who it believes writes */
+    region_id home;                   /* preferred region for reads */
+    region_id writers[SIM_PARTS_MAX]; /* who it believes writes each partition */
     struct token tokens[SIM_PARTS_MAX];
     uint64_t known[SIM_PARTS_MAX][SIM_KEYS]; /* value last seen, for ETag conditions; 0 = none */
     struct op *current;                      /* waiting for this; NULL = between operations */
@@ -34,7 +34,9 @@ struct client *client_new(struct world *w, unsigned id)
     c->w = w;
     c->id = id;
     c->home = (region_id)(1 + id % w->cfg.region_count);
-    c->writer = 1;
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
+        c->writers[p] = 1;
+    }
     return c;
 }
 
@@ -159,10 +161,14 @@ static void refresh(struct client *c)
         return;
     }
     const struct account_record *rec = region_record(node_region(n));
-    if (rec != NULL && rec->writer != 0) {
-        c->writer = rec->writer;
-    } else {
-        c->writer = random_region(c);
+    bool is_known = rec != NULL && rec->writer != 0;
+    region_id any = is_known ? 0 : random_region(c);
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
+        struct record_reign reign = {.writer = any};
+        if (is_known) {
+            record_reign(rec, p, &reign);
+        }
+        c->writers[p] = reign.writer;
     }
 }
 
@@ -361,8 +367,7 @@ void client_write_answered(struct world *w, struct node *n, struct region_write 
         world_fail(w, "reply", "operation %llu is answered twice", (unsigned long long)op->id);
         return;
     }
-    const struct region_view *view = region_view(node_region(n));
-    op->generation = atomic_load(&view->generation);
+    op->generation = atomic_load(&region_part(node_region(n), op->pid)->generation);
     op->failed_sub = write->failed_op;
     op->is_strong_decision = op->is_strong_decision && strong_is_in_force(n);
     op->throttle = write->throttle;
@@ -423,7 +428,7 @@ static void retry(struct client *c, const struct op *failed)
     op->has_asked_level = failed->has_asked_level;
     op->has_token = failed->has_token;
     op->token = c->tokens[op->pid];
-    send(c, op, op_is_write(op->kind) ? c->writer : random_region(c));
+    send(c, op, op_is_write(op->kind) ? c->writers[op->pid] : random_region(c));
 }
 
 static bool retries(struct client *c, const struct op *failed)
@@ -490,7 +495,9 @@ void client_restart(struct client *c, bool keeps_tokens)
         memset(c->tokens, 0, sizeof(c->tokens));
     }
     memset(c->known, 0, sizeof(c->known));
-    c->writer = 1;
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
+        c->writers[p] = 1;
+    }
     refresh(c);
 }
 
@@ -623,7 +630,7 @@ static void probe_op(struct client *c)
             struct op *op = ledger_add(w, c->id, OP_UPSERT, p);
             op->sub_count = 1;
             op->subs[0] = (struct sub_op){.kind = OP_UPSERT, .key = 0};
-            send(c, op, c->writer);
+            send(c, op, c->writers[p]);
             return;
         }
     }
@@ -665,7 +672,7 @@ static void next_op(struct world *w, void *ctx, uint64_t seq)
     } else {
         pid made = d < 47 ? next_part(w) : 0;
         struct op *op = made != 0 ? container_op(w, c->id, made) : draw_write(c, p);
-        send(c, op, rng_chance(r, 1, 25) ? random_region(c) : c->writer);
+        send(c, op, rng_chance(r, 1, 25) ? random_region(c) : c->writers[op->pid]);
     }
 }
 

@@ -15,12 +15,13 @@
 enum {
     MOVE = 16, /* a move between states is one number: from * MOVE + to */
     TABLE_MOVES_LAST = 1,
-    NUMBERS_MAX = 512,
+    NUMBERS_MAX = 1024,
 };
 
-static const char *const tables[] = {"progress", "diverge", /* moves */
-                                     "region",   "rule",    "message",   "event",
-                                     "throttle", "fault",   "plan-done", "plan-refused"};
+static const char *const tables[] = {"progress",  "diverge", /* moves */
+                                     "region",    "rule",         "message",
+                                     "event",     "throttle",     "fault",
+                                     "plan-done", "plan-refused", "partition"};
 
 static struct cover_row rows[COVER_ROWS_MAX];
 static size_t row_count;
@@ -90,6 +91,7 @@ static const struct cover_row others[] = {
     {"event", EVENT_HELD_BACK, "held_back", NULL},
     {"event", EVENT_LEVEL, "level", NULL},
     {"event", EVENT_THROTTLED, "throttled", NULL},
+    {"event", EVENT_PARTITION, "partition", NULL},
 };
 
 static void add(const char *table, unsigned a, const char *text)
@@ -109,6 +111,10 @@ static void list_rows(void)
     const struct fsm *m = region_fsm();
     for (int i = 0; i < m->row_count; i++) {
         add("region", (unsigned)m->rows[i].no, m->rows[i].text);
+    }
+    m = parts_fsm();
+    for (int i = 0; i < m->row_count; i++) {
+        add("partition", (unsigned)m->rows[i].no, m->rows[i].text);
     }
     size_t n = 0;
     const struct region_rule *rules = region_rules(&n);

@@ -126,6 +126,11 @@ bool history_creates_after(const struct history *h, pid p, lsn after)
     return false;
 }
 
+static bool is_spared(const struct hist_reign *r, pid p)
+{
+    return (r->spares & (1u << p)) != 0;
+}
+
 /* Where the history before this reign ended, in this partition. */
 static struct spot branch_of(const struct hist_reign *r, pid p)
 {
@@ -141,7 +146,8 @@ const struct hist_reign *history_loser(const struct history *h, pid p, struct sp
 {
     for (size_t i = 0; i < h->reign_count; i++) {
         const struct hist_reign *r = &h->reigns[i];
-        if (r->epoch > at.epoch && !history_contains(h, p, branch_of(r, p), at)) {
+        if (!is_spared(r, p) && r->epoch > at.epoch &&
+            !history_contains(h, p, branch_of(r, p), at)) {
             return r;
         }
     }
@@ -153,7 +159,7 @@ struct spot history_surviving(const struct history *h, pid p, struct spot at, ui
 {
     for (size_t i = 0; i < h->reign_count; i++) {
         const struct hist_reign *r = &h->reigns[i];
-        if (r->is_lossy && r->version > from && r->version <= to) {
+        if (!is_spared(r, p) && r->is_lossy && r->version > from && r->version <= to) {
             at = history_common(h, p, at, branch_of(r, p));
         }
     }

@@ -69,6 +69,8 @@ struct hist_reign {
     bool is_lossy;
     enum consistency level; /* in force when it began */
     region_id writer;
+    uint32_t
+        spares; /* bit per partition that it has nothing to do with: another region writes it */
     size_t branch_count;
     struct record_branch branches[SIM_PARTS_MAX];
 };

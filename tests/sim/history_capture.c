@@ -36,7 +36,25 @@ void history_record(struct world *w, struct str text)
         for (size_t b = 0; b < e->branch_count && r.branch_count < SIM_PARTS_MAX; b++) {
             r.branches[r.branch_count++] = e->branches[b];
         }
+        for (size_t k = 0; k < rec->override_count; k++) {
+            r.spares |= rec->overrides[k].pid < SIM_PARTS_MAX ? 1u << rec->overrides[k].pid : 0;
+        }
         history_add_reign(h, &r);
+    }
+    for (size_t i = 0; i < rec->override_count; i++) {
+        const struct record_override *o = &rec->overrides[i];
+        newest = h->reign_count > 0 ? h->reigns[h->reign_count - 1].epoch : 0;
+        if (o->epoch > newest) {
+            struct hist_reign r = {.epoch = o->epoch,
+                                   .version = rec->token_version,
+                                   .is_lossy = o->is_lossy,
+                                   .level = rec->level,
+                                   .writer = o->writer,
+                                   .spares = ~(1u << o->pid),
+                                   .branch_count = 1,
+                                   .branches = {o->branch}};
+            history_add_reign(h, &r);
+        }
     }
     if (rec->token_version > h->version) {
         h->version = rec->token_version;

@@ -218,6 +218,25 @@ static bool operate(struct world *w, enum plan plan, region_id id)
     return is_done;
 }
 
+/* A region for a partition; 0: back to the account's writer. */
+bool nemesis_partition(struct world *w, pid p, region_id to, bool force)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    bool is_done = false;
+    if (coordinator_record(w, &a, rec, &rev)) {
+        enum err err = to == 0 ? account_plan_partition_return(rec, p, NULL)
+                               : account_plan_partition_failover(
+                                     rec, p, str_of(node_region_name(to)), force, NULL);
+        is_done = err == OK && coordinator_put_record(w, rec, rev);
+        trace(w, "partition", to, p, (uint64_t)err, is_done);
+    }
+    arena_done(&a);
+    return is_done;
+}
+
 bool nemesis_failover(struct world *w, region_id to)
 {
     return operate(w, PLAN_FAILOVER, to);
@@ -343,6 +362,7 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
     case FAULT_CORRUPT:
     case FAULT_TWICE:
     case FAULT_CLIENT:
+    case FAULT_PARTITION:
     case FAULT_COUNT:
         break;
     }
@@ -511,6 +531,18 @@ static void do_regions(struct world *w)
     }
 }
 
+static void do_partition(struct world *w, region_id id)
+{
+    pid p = (pid)rng_range(&w->nemesis_rng, 1, SIM_PARTS_MAX - 1);
+    for (unsigned i = 0; i < SIM_PARTS_MAX && w->part_states[p] != PART_OPEN; i++) {
+        p = p % (SIM_PARTS_MAX - 1) + 1;
+    }
+    if (w->part_states[p] == PART_OPEN) {
+        region_id to = draw_percent(&w->nemesis_rng, 25) ? 0 : id;
+        (void)nemesis_partition(w, p, to, draw_percent(&w->nemesis_rng, 50)); /* may be refused */
+    }
+}
+
 static void do_fault(struct world *w, enum fault f)
 {
     region_id id = draw_region(w);
@@ -585,6 +617,9 @@ static void do_fault(struct world *w, enum fault f)
         break;
     case FAULT_REGIONS:
         do_regions(w);
+        break;
+    case FAULT_PARTITION:
+        do_partition(w, draw_region(w));
         break;
     case FAULT_SPLIT:
         do_split(w);
@@ -687,6 +722,11 @@ static void bring_online(struct world *w, void *ctx, uint64_t arg)
             const struct record_region *g = &rec->regions[i];
             if (g->is_forced_offline && !is_dead(w, g->id)) {
                 (void)nemesis_online(w, g->id); /* tried again below */
+            }
+        }
+        for (size_t i = 0; i < rec->override_count; i++) {
+            if (rec->overrides[i].is_pinned) {
+                (void)nemesis_partition(w, rec->overrides[i].pid, 0, false); /* same */
             }
         }
     }

@@ -37,4 +37,5 @@ bool nemesis_level(struct world *w, enum consistency level);
 bool nemesis_add(struct world *w, region_id id);
 bool nemesis_remove(struct world *w, region_id id, bool force);
 bool nemesis_prefer(struct world *w, region_id id);
+bool nemesis_partition(struct world *w, pid p, region_id to, bool force); /* to 0: it returns */
 region_id nemesis_writer(struct world *w); /* by the coordinator's record; 0 = none, unknown */

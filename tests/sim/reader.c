@@ -70,12 +70,12 @@ static bool needs_lease(const struct op *op)
 /* false: answered with an error already. */
 static bool may_serve(struct node *n, struct op *op, const struct part_view *view)
 {
-    const struct region_view *rv = region_view(node_region(n));
     if ((atomic_load(&view->flags) & PART_READABLE) == 0) {
         refuse(n, op, ERR_UNAVAILABLE);
         return false;
     }
-    if (needs_lease(op) && atomic_load(&rv->fresh_until_us) <= node_boot_us(n)) {
+    if (needs_lease(op) &&
+        region_part_fresh_until(region_view(node_region(n)), view) <= node_boot_us(n)) {
         refuse(n, op, ERR_UNAVAILABLE);
         return false;
     }
@@ -175,10 +175,9 @@ static bool read_snapshot(struct node *n, struct op *op, lsn *ret_need)
 static void step_read(struct node *n, void *ctx)
 {
     struct op *op = ctx;
-    const struct region_view *rv = region_view(node_region(n));
     struct part_view *view = region_part(node_region(n), op->pid);
     op->read_version = atomic_load(&view->token_version);
-    op->read_generation = atomic_load(&rv->generation);
+    op->read_generation = atomic_load(&view->generation);
     op->read_epoch = atomic_load(&view->epoch);
     /* The flags again: between begin and here the partition may have become unreadable. */
     if (!may_serve(n, op, view)) {
@@ -209,13 +208,12 @@ void reader_wait_done(struct node *n, struct op *op)
 static void step_answer(struct node *n, void *ctx)
 {
     struct op *op = ctx;
-    const struct region_view *rv = region_view(node_region(n));
     struct part_view *view = region_part(node_region(n), op->pid);
     if (!may_serve(n, op, view)) {
         return;
     }
     bool has_changed = atomic_load(&view->token_version) != op->read_version ||
-                       atomic_load(&rv->generation) != op->read_generation ||
+                       atomic_load(&view->generation) != op->read_generation ||
                        atomic_load(&view->epoch) != op->read_epoch;
     if (has_changed) {
         if (++op->read_tries > READ_TRIES_MAX) {

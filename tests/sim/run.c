@@ -87,6 +87,8 @@ static void draw_levels(struct rng *r, struct sim_cfg *c)
     }
     c->fault_mask &= ~(1u << FAULT_LEVEL);
     c->fault_mask |= draw_percent(r, 25) ? 1u << FAULT_LEVEL : 0;
+    c->fault_mask &= ~(1u << FAULT_PARTITION);
+    c->fault_mask |= draw_percent(r, 40) ? 1u << FAULT_PARTITION : 0;
 }
 
 void run_configure(const struct run_options *o, struct sim_cfg *c)

@@ -326,16 +326,20 @@ T_TEST("prefix: a read must be the state at its place, whole batches included")
 T_TEST("writer: generations of acknowledgements never go back or have two processes")
 {
     char why[256];
-    struct writer_track t = {0};
+    struct writer_track t[SIM_PARTS_MAX] = {0};
     struct op a = {.generation = 1, .region = 1, .life = 1};
     struct op b = {.generation = 2, .region = 2, .life = 1};
     struct op twin = {.generation = 2, .region = 1, .life = 1};
-    t_check(writer_ok(&t, &a, why));
-    t_check(writer_ok(&t, &a, why));
-    t_check(writer_ok(&t, &b, why));
-    t_check(!writer_ok(&t, &a, why));
-    t_check(!writer_ok(&t, &twin, why));
-    t_check(writer_ok(&t, &b, why));
+    struct op elsewhere = {.generation = 1, .region = 1, .life = 1, .pid = 1};
+    struct op twin_elsewhere = {.generation = 2, .region = 1, .life = 1, .pid = 1};
+    t_check(writer_ok(t, &a, why));
+    t_check(writer_ok(t, &a, why));
+    t_check(writer_ok(t, &b, why));
+    t_check(!writer_ok(t, &a, why));
+    t_check(!writer_ok(t, &twin, why));
+    t_check(writer_ok(t, &b, why));
+    t_check(writer_ok(t, &elsewhere, why)); /* another partition may be behind */
+    t_check(!writer_ok(t, &twin_elsewhere, why));
 }
 
 /* ---- errors and loss: a ledger by hand ---- */

@@ -39,6 +39,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_TWICE] = "twice",
     [FAULT_COORD_SLOW] = "coord-slow",
     [FAULT_CLIENT] = "client",
+    [FAULT_PARTITION] = "partition",
 };
 
 const char *fault_name(enum fault f)

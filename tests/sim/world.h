@@ -55,6 +55,7 @@ enum fault {
     FAULT_TWICE,      /* frames that arrive once more, later, whatever came between */
     FAULT_COORD_SLOW, /* everything about it takes many times as long */
     FAULT_CLIENT,     /* a client gives up, starts again with or without tokens, or moves */
+    FAULT_PARTITION,  /* operators: another region writes one partition */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault f);
@@ -171,11 +172,11 @@ struct world {
     struct feed_reader *feed_readers[SIM_PARTS_MAX * 2];
     struct nemesis *nemesis;
 
-    struct writer_track { /* newest acknowledgement, for the checker `writer` */
+    struct writer_track { /* newest acknowledgement of each partition, for the checker `writer` */
         generation newest;
         region_id region;
         uint64_t life;
-    } writer_track;
+    } writer_track[SIM_PARTS_MAX];
     uint32_t dead_mask; /* regions that are not healed for the liveness phase */
     bool has_level_changed;
     unsigned coord_slow;  /* factor of the coordinator's delays; 0 = 1 */

@@ -346,6 +346,62 @@ static void test_guard_keeps_old_generations_out(void)
     }
 }
 
+static enum err apply_fenced(struct engine *e, generation guard, pid p, generation fence)
+{
+    struct engine_batch *b = engine_batch_new(e);
+    engine_batch_meta(b, p, &(struct engine_part_meta){.item_count = fence});
+    engine_batch_guard(b, guard);
+    if (fence != 0) {
+        engine_batch_fence(b, p, fence);
+    }
+    return suite_apply(e, b);
+}
+
+static bool is_fence_above_8(const void *ctx, pid p, generation g)
+{
+    UNUSED(ctx);
+    return p == 4 && g > 8;
+}
+
+static void test_fence_of_one_partition(void)
+{
+    struct engine *e = suite_open();
+    t_ok(apply_fenced(e, 5, 4, 0));
+    t_ok(apply_fenced(e, 5, 4, 8));
+    t_eq_u64(engine_fence(e, 4), 8);
+    t_eq_u64(engine_fence(e, 3), 0);
+    t_err(apply_fenced(e, 5, 4, 7), ERR_STALE_GENERATION);
+    t_err(apply_fenced(e, 6, 4, 0), ERR_STALE_GENERATION); /* under the region's own generation */
+    t_eq_u64(engine_generation(e), 5);                     /* nothing of it was applied */
+    t_ok(apply_fenced(e, 6, 3, 0));                        /* another partition */
+    t_ok(apply_fenced(e, 6, 4, 9));
+    t_check(engine_fence_find(e, is_fence_above_8, NULL));
+    if (suite_is_durable()) {
+        engine_close(e);
+        e = suite_reopen();
+        t_eq_u64(engine_fence(e, 4), 9);
+        t_err(apply_fenced(e, 6, 4, 0), ERR_STALE_GENERATION);
+    }
+    /* In one group: the fence that the first sets holds for the second. */
+    struct engine_batch *group[2] = {engine_batch_new(e), engine_batch_new(e)};
+    for (size_t i = 0; i < 2; i++) {
+        engine_batch_meta(group[i], 4, &(struct engine_part_meta){0});
+        engine_batch_guard(group[i], 6);
+        engine_batch_fence(group[i], 4, 11 - i);
+    }
+    enum err each[2];
+    t_ok(engine_apply(e, group, 2, true, each, NULL));
+    t_err(each[0], OK);
+    t_err(each[1], ERR_STALE_GENERATION);
+    engine_batch_free(group[0]);
+    engine_batch_free(group[1]);
+    /* Once the region's own generation is above, it does the same. */
+    t_ok(apply_fenced(e, 12, 4, 0));
+    t_eq_u64(engine_fence(e, 4), 0);
+    t_check(!engine_fence_find(e, is_fence_above_8, NULL));
+    engine_close(e);
+}
+
 static void test_snapshot_stays_what_it_was(void)
 {
     struct engine *e = suite_open();
@@ -593,6 +649,7 @@ static const struct suite_case cases[] = {
     {"the log is kept in order and trimmed", test_log_is_kept_in_order_and_trimmed},
     {"metas: the group's last counts", test_meta_and_partitions},
     {"the guard keeps old generations out", test_guard_keeps_old_generations_out},
+    {"a fence keeps old generations out of one partition", test_fence_of_one_partition},
     {"a snapshot stays what it was", test_snapshot_stays_what_it_was},
     {"dirty marks", test_dirty_marks},
     {"named values", test_named_values},
