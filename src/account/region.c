@@ -608,9 +608,10 @@ void act_open(void *ctx, const void *event)
         struct member *m = &r->members[id];
         m->lag_ok_since_us = 0;
         /* Writers before us may have given read leases up to now. Theirs was over, or they have
-         * stopped: what they hold themselves does not count. */
-        if (!was_holding && id != r->cfg.self) {
-            m->grant_us = id == r->claim_from && !parts_writes_any(r) ? 0 : now;
+         * stopped: what they hold themselves does not count, but what we gave them for partitions
+         * that we wrote before does. */
+        if (!was_holding && id != r->cfg.self && id != r->claim_from) {
+            m->grant_us = now;
         }
     }
     health_opened(r);

@@ -175,6 +175,15 @@ enum err account_plan_remove(struct account_record *rec, struct str name, bool f
         err_hint(ei, "change the write region first (account failover REGION)");
         return e;
     }
+    for (size_t i = 0; i < rec->override_count; i++) {
+        const struct record_override *o = &rec->overrides[i];
+        if (o->writer == g->id || o->transfer_to == g->id || o->holder == g->id) {
+            enum err e = err_set(ei, ERR_PRECONDITION, "region %s writes partition %llu", g->name,
+                                 (unsigned long long)o->pid);
+            err_hint(ei, "return the partition first (account partition return), or fail it over");
+            return e;
+        }
+    }
     bool is_joining = g->state == REGION_SEEDING; /* calling it off */
     TRY(account_need_idle(rec, is_joining ? g->id : 0, ei));
     bool is_away = g->state == REGION_OFFLINE || g->state == REGION_RECOVERING;

@@ -262,6 +262,16 @@ T_TEST("a return asks the partition's writer to hand over; at home there is noth
     t_check(!record_override(&home, 5)->is_pinned);
 }
 
+T_TEST("a region that writes a partition cannot be removed")
+{
+    struct account_record r = open_account();
+    struct errinfo ei = {0};
+    take_by_west(&r);
+    says(account_plan_remove(&r, STR("west"), true, 1, &ei), ERR_PRECONDITION, &ei,
+         "writes partition 5");
+    t_ok(account_plan_remove(&r, STR("north"), false, 1, NULL));
+}
+
 T_TEST("a change of level and a split do not go together")
 {
     struct account_record r = open_account();
