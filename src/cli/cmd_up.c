@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "manage/manage.h"
+#include "net/link.h"
 #include "server/up.h"
 #include "server/webhook.h"
 
@@ -37,6 +38,7 @@ enum {
     UP_KILL,
     UP_WEBHOOK,
     UP_WEBHOOK_SECRET_FILE,
+    UP_PEER_TLS,
     UP_TLS,
     UP_TLS_CERT,
     UP_TLS_KEY,
@@ -113,6 +115,9 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                              "use the coordinator of another `up` on this machine; 0 = start one"},
     [UP_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
                         "file with that coordinator's secret"},
+    [UP_PEER_TLS] = {"peer-tls", CONF_STRING, "require", 1, 16, 0,
+                     "links between regions: require TLS, allow plain ones while regions of a "
+                     "release without it are there, or off"},
     [UP_TLS] =
         {"tls", CONF_BOOL, "no", 0, 0, 0,
          "https, with a certificate of an authority made in the data directory (tls/ca.pem)"},
@@ -346,6 +351,9 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     if (strcmp(o->engine, "rocksdb") != 0 && strcmp(o->engine, "mem") != 0) {
         return unknown_word("engine", o->engine, "rocksdb, mem", ei);
     }
+    o->peer_tls = conf_cstr(c, UP_PEER_TLS);
+    enum link_security security;
+    TRY(link_security_parse(o->peer_tls, &security, ei)); /* told here, not by a child */
     o->profile = conf_cstr(c, UP_PROFILE);
     if (strcmp(o->profile, "lan") != 0 && strcmp(o->profile, "wan") != 0) {
         return unknown_word("profile", o->profile, "lan, wan", ei);

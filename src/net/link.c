@@ -3,7 +3,9 @@
  * Reading: bytes land in `in` behind what is left of the last read; every whole frame is handled in
  * place, the rest is moved to the front. Writing: frames are appended to `out`; at the end of the
  * loop's round `out` becomes `busy` and goes to the kernel in one write, while the next frames
- * gather in the other buffer. One copy per frame, no list of small pieces.
+ * gather in the other buffer. One copy per frame, no list of small pieces. With TLS the same bytes pass
+ * through link_tls.c: received into `raw`, opened into `in`; sealed from `out` into `sealed`, which
+ * becomes `busy`.
  *
  * Life: new -> (connected) greeting -> up -> closing -> freed in the closing callback. Callbacks to
  * the owner come from the read callback (up, frame) and from the closing callback (down), so that
@@ -13,6 +15,7 @@
  * one tick, reads what has arrived meanwhile, and does not blame the peer. */
 #include "net/link.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,27 +25,46 @@
 #include "net/link_int.h"
 
 enum {
-    READ_CHUNK = 64 << 10,
+    READ_CHUNK = LINK_READ_CHUNK,
     BUFFER_KEEP_MAX = 1 << 20, /* an empty buffer above it is given back */
     SILENT_TICKS_MAX = LINK_SILENCE_MS / LINK_TICK_MS,
     QUIET_TICKS_MAX = LINK_PING_MS / LINK_TICK_MS,
+    SEALED_SIZE_MAX = LINK_QUEUE_SIZE_MAX + (LINK_QUEUE_SIZE_MAX >> 8), /* records add 0.14 % */
     GREETING_TICKS_MAX = LINK_CONNECT_MS / LINK_TICK_MS,
 };
 
 unsigned link_tick_ms = LINK_TICK_MS;
+
+static struct {
+    atomic_uint_least64_t encrypted, plain, refused, tls_failures, late;
+} counts;
+
+void link_stats_get(struct link_stats *ret)
+{
+    *ret = (struct link_stats){
+        .encrypted_count = atomic_load(&counts.encrypted),
+        .plain_count = atomic_load(&counts.plain),
+        .refused_count = atomic_load(&counts.refused),
+        .tls_failure_count = atomic_load(&counts.tls_failures),
+        .late_count = atomic_load(&counts.late),
+    };
+}
 
 static void on_flush(struct loop_flush *f);
 static void on_tick(void *ctx);
 
 /* --- owner ------------------------------------------------------------------------------------ */
 
-void link_owner_init(struct link_owner *o, struct loop *loop, struct str secret, struct str hello,
+void link_owner_init(struct link_owner *o, struct loop *loop, struct str secret,
+                     enum link_security security, struct str hello,
                      const struct link_events *events,
                      void (*ended)(struct link_owner *o, struct link *l))
 {
     ASSERT(hello.n <= LINK_HELLO_SIZE_MAX);
     ASSERT(events->up != NULL && events->frame != NULL && events->down != NULL);
-    *o = (struct link_owner){.loop = loop, .events = *events, .ended = ended};
+    *o = (struct link_owner){.loop = loop, .events = *events, .ended = ended, .security = security};
+    o->tls = security == LINK_PLAIN ? NULL : link_tls_ctx_new(secret);
+    o->raw = MEM_NEW_ARRAY(char, READ_CHUNK);
     o->key = crypto_hmac_new(secret);
     o->hello = (char *)mem_dup(hello.p, hello.n);
     o->hello_size = hello.n;
@@ -73,6 +95,8 @@ void link_owner_done(struct link_owner *o)
         detach(l);
     }
     crypto_hmac_free(o->key);
+    link_tls_ctx_free(o->tls);
+    mem_free(o->raw);
     mem_free(o->hello);
 }
 
@@ -93,9 +117,11 @@ struct link *link_new(struct link_owner *o, enum link_role role, const char *pee
     list_push_back(&o->links, &l->link);
     o->link_count++;
     loop_flush_init(&l->flush, on_flush);
-    buf_init(&l->in, LINK_FRAME_HEADER_SIZE + LINK_FRAME_SIZE_MAX + READ_CHUNK);
+    buf_init(&l->in,
+             LINK_FRAME_HEADER_SIZE + LINK_FRAME_SIZE_MAX + READ_CHUNK + 2 * LINK_TLS_RECORD_MAX);
     buf_init(&l->out, LINK_QUEUE_SIZE_MAX + 4 * LINK_GREETING_SIZE_MAX);
-    buf_init(&l->busy, LINK_QUEUE_SIZE_MAX + 4 * LINK_GREETING_SIZE_MAX);
+    buf_init(&l->sealed, SEALED_SIZE_MAX);
+    buf_init(&l->busy, SEALED_SIZE_MAX);
     buf_init(&l->own_hello, LINK_GREETING_SIZE_MAX);
     buf_init(&l->peer_hello, LINK_GREETING_SIZE_MAX);
     (void)snprintf(l->peer, sizeof(l->peer), "%s", peer); /* only shown: may be cut */
@@ -114,7 +140,9 @@ static void on_closed(uv_handle_t *handle)
     }
     buf_done(&l->in);
     buf_done(&l->out);
+    buf_done(&l->sealed);
     buf_done(&l->busy);
+    link_tls_free(l->tls);
     buf_done(&l->own_hello);
     buf_done(&l->peer_hello);
     mem_free(l);
@@ -129,6 +157,7 @@ void link_end(struct link *l, const char *why)
         LOG_AT(l->is_up ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "link", "link_down",
                "peer=%s up=%d why=%s", l->peer, l->is_up, why);
     }
+    l->end_why = why;
     l->is_closing = true;
     l->is_up = false;
     loop_flush_cancel(&l->flush);
@@ -148,33 +177,71 @@ static void end_broken(struct link *l, const char *why)
 
 /* --- writing ------------------------------------------------------------------------------------ */
 
+static void empty(struct buf *b)
+{
+    if (b->cap > BUFFER_KEEP_MAX) {
+        buf_done(b);
+    } else {
+        buf_clear(b);
+    }
+}
+
+/* There is something to write, or will be. */
+static bool has_output(const struct link *l)
+{
+    return l->sealed.n > 0 || (l->out.n > 0 && (l->tls == NULL || link_tls_is_ready(l->tls)));
+}
+
 static void on_written(uv_write_t *write, int status)
 {
     struct link *l = (struct link *)write->data;
     l->is_writing = false;
-    if (l->busy.cap > BUFFER_KEEP_MAX) {
-        buf_done(&l->busy);
-    } else {
-        buf_clear(&l->busy);
-    }
+    empty(&l->busy);
     if (l->is_closing) {
         return;
     }
     if (status < 0) {
         link_end(l, uv_strerror(status));
-    } else if (l->out.n > 0) {
+    } else if (has_output(l)) {
         loop_flush_later(l->loop, &l->flush);
     }
+}
+
+/* What waits in `out` to `sealed`. */
+static bool seal_output(struct link *l)
+{
+    if (l->tls == NULL || l->out.n == 0 || !link_tls_is_ready(l->tls)) {
+        return true;
+    }
+    bool ok = link_tls_seal(l->tls, buf_str(&l->out));
+    empty(&l->out);
+    return ok;
+}
+
+/* Lets an alert go out, as far as the kernel takes it now: the peer's log then says why, too. */
+static void end_tls(struct link *l)
+{
+    atomic_fetch_add(&counts.tls_failures, 1);
+    if (!l->is_writing && l->sealed.n > 0) {
+        uv_buf_t bytes = uv_buf_init(l->sealed.p, (unsigned)l->sealed.n);
+        (void)uv_try_write((uv_stream_t *)&l->tcp, &bytes, 1);
+    }
+    end_broken(l, link_tls_why(l->tls));
 }
 
 static void on_flush(struct loop_flush *f)
 {
     struct link *l = CONTAINER_OF(f, struct link, flush);
-    if (l->is_writing || l->out.n == 0 || l->is_closing) {
+    if (l->is_writing || l->is_closing || !has_output(l)) {
         return;
     }
-    struct buf full = l->out;
-    l->out = l->busy;
+    if (!seal_output(l)) {
+        end_tls(l);
+        return;
+    }
+    struct buf *from = l->tls != NULL ? &l->sealed : &l->out;
+    struct buf full = *from;
+    *from = l->busy;
     l->busy = full;
     uv_buf_t bytes = uv_buf_init(l->busy.p, (unsigned)l->busy.n);
     l->is_writing = true;
@@ -216,7 +283,7 @@ bool link_send(struct link *l, struct str payload)
 
 size_t link_queued_size(const struct link *l)
 {
-    size_t size = l->out.n + l->busy.n;
+    size_t size = l->out.n + l->sealed.n + l->busy.n;
     return size < LINK_QUEUE_SIZE_MAX ? size : LINK_QUEUE_SIZE_MAX; /* pings may go a little over */
 }
 
@@ -225,8 +292,9 @@ static void say_bye(struct link *l, const char *why)
 {
     struct str text = str_slice(str_of(why), 0, LINK_BYE_SIZE_MAX);
     queue_frame(l, LINK_FRAME_BYE, &text, 1);
-    if (!l->is_writing) {
-        uv_buf_t bytes = uv_buf_init(l->out.p, (unsigned)l->out.n);
+    if (!l->is_writing && has_output(l) && seal_output(l)) {
+        struct buf *b = l->tls != NULL ? &l->sealed : &l->out;
+        uv_buf_t bytes = uv_buf_init(b->p, (unsigned)b->n);
         (void)uv_try_write((uv_stream_t *)&l->tcp, &bytes, 1); /* a courtesy: it may not fit */
     }
 }
@@ -318,9 +386,15 @@ static void handle_proof(struct link *l, struct str payload)
     }
     l->is_up = true;
     l->was_up = true;
+    atomic_fetch_add(l->tls != NULL ? &counts.encrypted : &counts.plain, 1);
+    if (l->tls == NULL && l->owner->security != LINK_PLAIN) {
+        LOG_WARN("link", "link_plain", "peer=%s hint=%s", l->peer,
+                 "what it carries can be read on the way; once every region runs this release, "
+                 "set peer-tls back to require");
+    }
     l->up_ms = uv_now(loop_uv(l->loop));
-    LOG_INFO("link", "link_up", "peer=%s outgoing=%d version=%u", l->peer,
-             l->role == LINK_ROLE_DIALLER, l->version);
+    LOG_INFO("link", "link_up", "peer=%s outgoing=%d version=%u encrypted=%d", l->peer,
+             l->role == LINK_ROLE_DIALLER, l->version, l->tls != NULL);
     struct link_hello theirs;
     bool is_whole = link_hello_decode(buf_str(&l->peer_hello), &theirs);
     ASSERT(is_whole); /* it was when it came */
@@ -402,6 +476,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     UNUSED(suggested);
     struct link *l = (struct link *)handle->data;
+    if (l->tls != NULL || !l->is_sorted) {
+        *ret = uv_buf_init(l->owner->raw, READ_CHUNK);
+        return;
+    }
     size_t room = l->in.cap - l->in.n;
     if (room < READ_CHUNK) {
         room = READ_CHUNK;
@@ -416,18 +494,75 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
     *ret = uv_buf_init(l->in.p + l->in.n, (unsigned)room);
 }
 
+/* A peer's first bytes: TLS, or the magic of a plain frame. False: it is gone. */
+static bool sort(struct link *l, struct str received)
+{
+    enum link_security security = l->owner->security;
+    bool is_tls = (uint8_t)received.p[0] == LINK_TLS_FIRST_BYTE;
+    l->is_sorted = true;
+    if (is_tls ? security == LINK_PLAIN : security == LINK_ENCRYPTED) {
+        atomic_fetch_add(&counts.refused, 1);
+        end_broken(l, is_tls
+                          ? "the peer speaks TLS, this side has peer-tls = off"
+                          : "the peer does not speak TLS (hint: it has peer-tls = off or is of a "
+                            "release without it: see peer-tls = allow)");
+        return false;
+    }
+    if (is_tls) {
+        l->tls = link_tls_new(l->owner->tls, l->role, &l->sealed);
+    }
+    return true;
+}
+
+static void receive_tls(struct link *l, struct str received)
+{
+    enum link_tls_outcome outcome = link_tls_receive(l->tls, received, &l->in);
+    if (outcome == LINK_TLS_BROKEN) {
+        end_tls(l);
+        return;
+    }
+    if (has_output(l)) {
+        loop_flush_later(l->loop, &l->flush);
+    }
+    handle_input(l);
+    if (outcome == LINK_TLS_CLOSED) {
+        link_end(l, "the peer closed");
+    }
+}
+
+static void receive(struct link *l, struct str received)
+{
+    if (!l->is_sorted && !sort(l, received)) {
+        return;
+    }
+    if (l->tls != NULL) {
+        receive_tls(l, received);
+        return;
+    }
+    if (received.p == l->owner->raw) {
+        buf_add_str(&l->in, received); /* the first of a plain link */
+    } else {
+        l->in.n += received.n; /* they are where they belong */
+    }
+    handle_input(l);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
 {
-    UNUSED(bytes); /* it is the end of l->in */
     struct link *l = (struct link *)stream->data;
     if (n < 0) {
-        link_end(l, n == UV_EOF ? "the peer closed" : uv_strerror((int)n));
+        const char *why = n == UV_EOF ? "the peer closed" : uv_strerror((int)n);
+        if (l->tls != NULL && !link_tls_is_ready(l->tls)) {
+            atomic_fetch_add(&counts.tls_failures, 1);
+            why = "the peer closed during the TLS handshake (hint: its log says why; a release "
+                  "without TLS needs peer-tls = allow here)";
+        }
+        link_end(l, why);
         return;
     }
     if (n > 0) {
-        l->in.n += (size_t)n;
         l->has_heard = true;
-        handle_input(l);
+        receive(l, str_make(bytes->base, (size_t)n));
     }
 }
 
@@ -435,11 +570,12 @@ static void on_tick(void *ctx)
 {
     struct link *l = (struct link *)ctx;
     l->silent_ticks = l->has_heard ? 0 : l->silent_ticks + 1;
-    l->quiet_ticks = l->has_sent || l->out.n + l->busy.n > 0 ? 0 : l->quiet_ticks + 1;
+    l->quiet_ticks = l->has_sent || link_queued_size(l) > 0 ? 0 : l->quiet_ticks + 1;
     l->has_heard = false;
     l->has_sent = false;
     if (!l->is_up) {
         if (++l->greeting_ticks >= GREETING_TICKS_MAX) {
+            atomic_fetch_add(&counts.late, 1);
             link_end(l, "no connection and proof in time");
         }
         return;
@@ -454,8 +590,9 @@ static void on_tick(void *ctx)
     }
 }
 
-void link_connected(struct link *l)
+void link_connected(struct link *l, bool is_tls)
 {
+    l->is_connected = true;
     (void)uv_tcp_nodelay(&l->tcp, 1); /* slower without, not wrong */
     int rc = uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
     if (rc < 0) {
@@ -463,7 +600,11 @@ void link_connected(struct link *l)
         return;
     }
     if (l->role == LINK_ROLE_DIALLER) {
-        send_hello(l);
+        l->is_sorted = true;
+        if (is_tls) {
+            l->tls = link_tls_new(l->owner->tls, l->role, &l->sealed);
+        }
+        send_hello(l); /* waits in `out` for TLS */
     }
 }
 
@@ -482,4 +623,9 @@ void *link_user(const struct link *l)
 bool link_is_outgoing(const struct link *l)
 {
     return l->role == LINK_ROLE_DIALLER;
+}
+
+bool link_is_encrypted(const struct link *l)
+{
+    return l->tls != NULL;
 }

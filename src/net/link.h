@@ -1,9 +1,10 @@
-/* Framed, checksummed, authenticated streams between processes (region to region), over TCP on a
+/* Framed, checksummed, authenticated, encrypted streams between processes (region to region), over TCP on a
  * loop. A frame is opaque bytes up to LINK_FRAME_SIZE_MAX; frames arrive whole, in order, at most
  * once per connection; a broken connection loses what was in flight and both sides are told.
  *
  * One outgoing link per peer reconnects by itself with back-off and jitter. Incoming connections
- * are accepted by a link server. After TCP connect both sides prove with HMAC-SHA256 over both
+ * are accepted by a link server. TLS 1.3 with a key derived from the secret carries everything (see
+ * link_tls.h), unless the owner says otherwise. After TCP connect both sides prove with HMAC-SHA256 over both
  * sides' nonces that they hold the same secret, and exchange protocol versions and their hello
  * bytes (opaque to the link). Frames: magic, version, type, length, crc32c, payload: see
  * doc/format/link.md. Queue per link is bounded (LINK_QUEUE_SIZE_MAX): over it link_send says no.
@@ -47,15 +48,38 @@ struct link_events {
     void (*down)(void *ctx, struct link *l);
 };
 
+enum link_security {
+    LINK_ENCRYPTED,          /* TLS only; a plain peer is turned away with a reason in the log */
+    LINK_ENCRYPTED_OR_PLAIN, /* TLS is tried first; plain for peers of releases without it. Whoever
+                              * can break connections can force plain: for upgrades only */
+    LINK_PLAIN,              /* no TLS: the network encrypts, or there is none */
+};
+
+/* "require", "allow" and "off", in this order; else ERR_CONFIG. */
+enum err link_security_parse(const char *text, enum link_security *ret,
+                             struct errinfo *ei) MUST_CHECK;
+
+/* Counts of this process since its start; any thread. */
+struct link_stats {
+    uint64_t encrypted_count;   /* links that came up */
+    uint64_t plain_count;       /* links that came up without encryption */
+    uint64_t refused_count;     /* peers that are plain, or encrypted, against link_security */
+    uint64_t tls_failure_count; /* TLS handshakes and records that were wrong */
+    uint64_t late_count;        /* no connection and proof within LINK_CONNECT_MS */
+};
+void link_stats_get(struct link_stats *ret);
+
 /* Accepts on a listening socket (not closed by it). */
 struct link_server *link_server_new(struct loop *loop, int listen_fd, struct str secret,
-                                    struct str hello, const struct link_events *events);
+                                    enum link_security security, struct str hello,
+                                    const struct link_events *events);
 void link_server_free(struct link_server *s);
 
 /* Keeps one outgoing connection to addr ("host:port") alive. */
 struct link_client;
 struct link_client *link_client_new(struct loop *loop, const char *addr, struct str secret,
-                                    struct str hello, const struct link_events *events);
+                                    enum link_security security, struct str hello,
+                                    const struct link_events *events);
 void link_client_set_addr(struct link_client *c, const char *addr); /* reconnects when it differs */
 void link_client_free(struct link_client *c);
 
@@ -66,4 +90,5 @@ void link_close(struct link *l); /* sends what it can without waiting; `down` fo
 void link_set_user(struct link *l, void *user);
 void *link_user(const struct link *l);
 bool link_is_outgoing(const struct link *l);
+bool link_is_encrypted(const struct link *l);
 size_t link_queued_size(const struct link *l);

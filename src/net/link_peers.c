@@ -20,6 +20,21 @@ enum {
     ADDR_SIZE_MAX = 300,
 };
 
+enum err link_security_parse(const char *text, enum link_security *ret, struct errinfo *ei)
+{
+    static const char *const words[] = {
+        [LINK_ENCRYPTED] = "require", [LINK_ENCRYPTED_OR_PLAIN] = "allow", [LINK_PLAIN] = "off"};
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (enum link_security)i;
+            return OK;
+        }
+    }
+    (void)err_set(ei, ERR_CONFIG, "peer-tls is require, allow or off, not '%.32s'", text);
+    err_hint(ei, "allow is for the time of an upgrade from a release without TLS on its links");
+    return ERR_CONFIG;
+}
+
 /* --- server --------------------------------------------------------------------------------------- */
 
 struct link_server {
@@ -69,7 +84,7 @@ static void on_connection(uv_stream_t *listener, int status)
         link_end(l, "too many connections");
         return;
     }
-    link_connected(l);
+    link_connected(l, /* is_tls= */ false); /* its first byte says */
 }
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -78,10 +93,11 @@ static void on_listener_closed(uv_handle_t *handle)
 }
 
 struct link_server *link_server_new(struct loop *loop, int listen_fd, struct str secret,
-                                    struct str hello, const struct link_events *events)
+                                    enum link_security security, struct str hello,
+                                    const struct link_events *events)
 {
     struct link_server *s = MEM_NEW(struct link_server);
-    link_owner_init(&s->owner, loop, secret, hello, events, on_server_link_ended);
+    link_owner_init(&s->owner, loop, secret, security, hello, events, on_server_link_ended);
     s->listener = MEM_NEW(uv_tcp_t);
     int rc = uv_tcp_init(loop_uv(loop), s->listener);
     ASSERT(rc == 0);
@@ -120,6 +136,7 @@ struct link_client {
     struct lookup *lookup;    /* in flight or NULL */
     struct rng rng;
     unsigned attempt_count;  /* since the last stable connection */
+    bool is_plain_next;      /* the next attempt is made without TLS */
     bool has_logged_failure; /* since the last connection: one line per outage, not per attempt */
 };
 
@@ -143,11 +160,15 @@ static void on_client_link_ended(struct link_owner *o, struct link *l)
     if (was_stable) {
         c->attempt_count = 0;
     }
+    if (o->security == LINK_ENCRYPTED_OR_PLAIN && l->is_connected) {
+        c->is_plain_next = l->up_ms == 0 && !c->is_plain_next; /* TLS first, then in turn */
+    }
     if (l->up_ms != 0) {
         c->has_logged_failure = false;
     } else if (!c->has_logged_failure) {
         c->has_logged_failure = true;
-        LOG_INFO("link", "link_unreachable", "peer=%s", c->addr);
+        LOG_INFO("link", "link_unreachable", "peer=%s why=%s", c->addr,
+                 l->end_why != NULL ? l->end_why : "see above");
     }
     dial_later(c);
 }
@@ -162,7 +183,7 @@ static void on_connect(uv_connect_t *req, int status)
         link_end(l, uv_strerror(status));
         return;
     }
-    link_connected(l);
+    link_connected(l, !CONTAINER_OF(l->owner, struct link_client, owner)->is_plain_next);
 }
 
 static void connect_to(struct link_client *c, const struct sockaddr *sa)
@@ -231,10 +252,12 @@ static void dial(void *ctx)
 }
 
 struct link_client *link_client_new(struct loop *loop, const char *addr, struct str secret,
-                                    struct str hello, const struct link_events *events)
+                                    enum link_security security, struct str hello,
+                                    const struct link_events *events)
 {
     struct link_client *c = MEM_NEW(struct link_client);
-    link_owner_init(&c->owner, loop, secret, hello, events, on_client_link_ended);
+    link_owner_init(&c->owner, loop, secret, security, hello, events, on_client_link_ended);
+    c->is_plain_next = security == LINK_PLAIN;
     (void)snprintf(c->addr, sizeof(c->addr), "%s", addr);
     uint64_t seed = 0;
     rng_os_bytes(&seed, sizeof(seed));

@@ -63,6 +63,10 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
                            "server: let drills make the disk slow or full; loopback only"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
                             "server: reach a region at another address, NAME=HOST:PORT"},
+    [PROC_PEER_TLS] =
+        {"peer-tls", CONF_STRING, "require", 1, 16, 0,
+         "server: links to other regions: require TLS, allow plain ones while regions "
+         "of a release without it are there, or off"},
     [PROC_HTTP_THREADS] = {"http-threads", CONF_U64, "2", 1, 64, 0,
                            "server, front: threads that serve clients"},
     [PROC_LINKS] = {"links", CONF_LIST, "", 0, 64, 0,
@@ -125,6 +129,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_SESSION_AFTER_LOSS] = SERVER,
     [PROC_DRILL_FAULTS] = SERVER,
     [PROC_PEER_OVERRIDE] = SERVER,
+    [PROC_PEER_TLS] = SERVER,
     [PROC_HTTP_THREADS] = SERVER | FRONT,
     [PROC_LINKS] = PROXY,
     [PROC_WEBHOOK] = FRONT,
@@ -350,6 +355,11 @@ enum err process_server(struct process *p, struct errinfo *ei)
     if (!o.rejects_lost_sessions && !str_eq(after_loss, STR("accept"))) {
         return err_set(ei, ERR_CONFIG, "session-after-loss is accept or reject, not '" STR_FMT "'",
                        STR_ARG(after_loss));
+    }
+    TRY(link_security_parse(conf_cstr(c, PROC_PEER_TLS), &o.peer_security, ei));
+    if (o.peer_security != LINK_ENCRYPTED) {
+        LOG_WARN("server", "peer_tls", "value=%s hint=%s", conf_cstr(c, PROC_PEER_TLS),
+                 "documents may cross the network readable: see doc/operate, TLS");
     }
     if (!o.region[0]) {
         err_set(ei, ERR_CONFIG, "which region is this server?");

@@ -585,8 +585,8 @@ static void sync_peers(struct server *s)
             struct link_events ev = {.ctx = p, .up = out_up, .frame = out_frame, .down = out_down};
             char hello[256];
             hello_text(s, hello, sizeof(hello));
-            p->client =
-                link_client_new(s->loop, addr, str_of(rec->peer_secret), str_of(hello), &ev);
+            p->client = link_client_new(s->loop, addr, str_of(rec->peer_secret),
+                                        s->opts->peer_security, str_of(hello), &ev);
         } else if (strcmp(p->addr, addr) != 0) {
             link_client_set_addr(p->client, addr);
         }
@@ -646,8 +646,8 @@ static enum err begin_services(struct server *s, const struct account_record *re
     struct link_events ev = {.ctx = s, .up = in_up, .frame = in_frame, .down = in_down};
     char hello[256];
     hello_text(s, hello, sizeof(hello));
-    s->link_server =
-        link_server_new(s->loop, s->opts->peer_fd, str_of(rec->peer_secret), str_of(hello), &ev);
+    s->link_server = link_server_new(s->loop, s->opts->peer_fd, str_of(rec->peer_secret),
+                                     s->opts->peer_security, str_of(hello), &ev);
     struct http_server_opts ho = {
         .threads = s->opts->http_threads,
         .tls_cert = s->opts->tls_cert,

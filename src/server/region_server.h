@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "net/link.h"
 
 enum { SERVER_PEERS_MAX = 64 /* ids of regions, also of those that left */ };
 
@@ -42,6 +43,7 @@ struct region_server_opts {
     /* POST /_holdfast/fault makes the disk slow or full, for drills. Refused unless http_fd listens on
      * loopback. */
     bool has_drill_faults;
+    enum link_security peer_security;
     int http_fd;
     int peer_fd;
     struct peer_overrides overrides;

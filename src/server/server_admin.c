@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/contract.h"
+#include "net/link.h"
 #include "server/metrics.h"
 #include "server/steps.h"
 #include "json/json.h"
@@ -110,6 +111,25 @@ static void session_metrics(struct cosmos_service *cosmos, struct buf *b)
                "Of those, answered with 404/1002.", c.sessions_rejected);
 }
 
+static void link_metrics(struct buf *b)
+{
+    struct link_stats s;
+    link_stats_get(&s);
+    metric_u64(b, "holdfast_links_encrypted_total", METRIC_COUNTER,
+               "Links between regions that came up with TLS.", s.encrypted_count);
+    metric_u64(b, "holdfast_links_plain_total", METRIC_COUNTER,
+               "Links between regions that came up without encryption.", s.plain_count);
+    metric_u64(b, "holdfast_links_refused_total", METRIC_COUNTER,
+               "Peers turned away because they speak TLS, or do not, against peer-tls.",
+               s.refused_count);
+    metric_u64(b, "holdfast_links_tls_failures_total", METRIC_COUNTER,
+               "TLS handshakes and records on links that were wrong, those of a peer with another "
+               "secret among them.",
+               s.tls_failure_count);
+    metric_u64(b, "holdfast_links_late_total", METRIC_COUNTER,
+               "Links dropped because connection and proof took too long.", s.late_count);
+}
+
 static void metrics(const struct server_admin *s, struct http_req *req)
 {
     struct buf b;
@@ -124,6 +144,7 @@ static void metrics(const struct server_admin *s, struct http_req *req)
     }
     engine_metrics(s->engine, &b);
     commit_metrics(s->committer, &b);
+    link_metrics(&b);
     metric_u64(&b, "holdfast_disk_low", METRIC_GAUGE,
                "1 while writes are refused because the disk is almost full.", s->is_disk_low);
     http_metrics_write(s->http_metrics, s->http, &b);

@@ -44,6 +44,7 @@ struct up_opts {
     const char *ready_file; /* NULL = none */
     const char *engine;     /* "rocksdb" or "mem" */
     const char *profile;    /* "lan" or "wan" */
+    const char *peer_tls;   /* as link_security_parse takes it */
     bool auto_failover;
     bool has_fault_proxy; /* links between processes go through a proxy that drills can cut */
     bool is_quiet;        /* no summary */

@@ -3,6 +3,8 @@
 #include "net/link.h"
 
 #include <fcntl.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "base/mem.h"
 #include "base/mem_probe.h"
@@ -33,6 +35,7 @@ static struct {
     struct side b; /* accepts */
     struct link_server *server;
     struct link_client *client;
+    enum link_security security;
 } w;
 
 static bool up(void *ctx, struct link *l, struct str hello)
@@ -79,13 +82,14 @@ static struct link_events events_of(struct side *s)
 static void setup_server(const char *secret)
 {
     struct link_events ev = events_of(&w.b);
-    w.server = link_server_new(w.loop, w.fd, str_of(secret), STR("hello from b"), &ev);
+    w.server = link_server_new(w.loop, w.fd, str_of(secret), w.security, STR("hello from b"), &ev);
 }
 
 static void setup_client(const char *secret)
 {
     struct link_events ev = events_of(&w.a);
-    w.client = link_client_new(w.loop, w.addr, str_of(secret), STR("hello from a"), &ev);
+    w.client =
+        link_client_new(w.loop, w.addr, str_of(secret), w.security, STR("hello from a"), &ev);
 }
 
 static void setup(void)
@@ -95,6 +99,13 @@ static void setup(void)
     w.loop = loop_new();
     t_ok(sockets_listen("127.0.0.1:0", &w.fd, &w.port, NULL));
     (void)snprintf(w.addr, sizeof(w.addr), "127.0.0.1:%u", w.port);
+}
+
+/* For peers of our own making, which speak frames without TLS below. */
+static void setup_plain(void)
+{
+    setup();
+    w.security = LINK_ENCRYPTED_OR_PLAIN;
 }
 
 static void teardown(void)
@@ -362,7 +373,7 @@ static void raw_expect_end(void)
 T_TEST("a peer that falls silent is noticed, one that only pings is not")
 {
     link_tick_ms = LINK_TICK_MS;
-    setup();
+    setup_plain();
     link_tick_ms = 10; /* 2 s of silence pass in 80 ms */
     setup_server("s");
     raw_up();
@@ -393,7 +404,7 @@ T_TEST("quiet links ping each other and stay up")
 
 T_TEST("a peer that never proves itself is dropped")
 {
-    setup();
+    setup_plain();
     link_tick_ms = 10;
     setup_server("s");
     raw_dial(1, 1);
@@ -405,7 +416,7 @@ T_TEST("a peer that never proves itself is dropped")
 
 T_TEST("damaged, foreign, oversized and early frames end the connection")
 {
-    setup();
+    setup_plain();
     setup_server("s");
     struct buf good;
     buf_init(&good, 1000);
@@ -449,7 +460,7 @@ T_TEST("damaged, foreign, oversized and early frames end the connection")
 
 T_TEST("a peer with no common version is told so")
 {
-    setup();
+    setup_plain();
     setup_server("s");
     raw_dial(LINK_VERSION + 1, LINK_VERSION + 2);
     struct link_frame f = raw_next_frame();
@@ -462,7 +473,7 @@ T_TEST("a peer with no common version is told so")
 T_TEST("a proof that is thrown back is no proof")
 {
     /* The attacker has no secret and returns the acceptor's own proof. */
-    setup();
+    setup_plain();
     setup_server("s");
     raw_dial(1, 1);
     struct link_frame hello = raw_next_frame();
@@ -497,6 +508,255 @@ T_TEST("connections over the maximum are closed at once")
         t_check(close(fds[i]) == 0);
     }
     teardown();
+}
+
+/* --- TLS --- */
+
+static uint64_t tls_failures_before;
+
+static bool tls_has_failed_twice(void)
+{
+    struct link_stats s;
+    link_stats_get(&s);
+    return s.tls_failure_count >= tls_failures_before + 2;
+}
+
+T_TEST("links are encrypted, and new keys are made while frames go both ways")
+{
+    setup();
+    uint64_t normal = link_tls_rekey_size;
+    link_tls_rekey_size = 100000;
+    setup_server("s");
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    t_check(link_is_encrypted(w.a.l) && link_is_encrypted(w.b.l));
+    want_a = 0;
+    want_b = 0;
+    for (size_t round = 0; round < 20; round++) {
+        t_check(send_numbered(w.a.l, want_b++, 90000));
+        t_check(send_numbered(w.b.l, want_a++, 30000));
+        loop_until(w.loop, all_arrived);
+    }
+    t_eq_u64(w.a.errors + w.b.errors, 0);
+    link_tls_rekey_size = normal;
+    teardown();
+}
+
+T_TEST("nothing that is sent can be read on the way")
+{
+    static const char text[] = "a document that nobody on the way may read";
+    struct link_tls_ctx *ctx = link_tls_ctx_new(STR("s"));
+    struct buf to_b, to_a, in_a, in_b;
+    buf_init(&to_b, 1 << 20);
+    buf_init(&to_a, 1 << 20);
+    buf_init(&in_a, 1 << 20);
+    buf_init(&in_b, 1 << 20);
+    struct link_tls *a = link_tls_new(ctx, LINK_ROLE_DIALLER, &to_b);
+    struct link_tls *b = link_tls_new(ctx, LINK_ROLE_ACCEPTOR, &to_a);
+    for (size_t i = 0; i < 4; i++) { /* byte by byte, as a slow network may have it */
+        for (size_t at = 0; at < to_b.n; at++) {
+            t_eq_int(link_tls_receive(b, str_make(to_b.p + at, 1), &in_b), LINK_TLS_MORE);
+        }
+        buf_clear(&to_b);
+        t_eq_int(link_tls_receive(a, buf_str(&to_a), &in_a), LINK_TLS_MORE);
+        buf_clear(&to_a);
+    }
+    t_check(link_tls_is_ready(a) && link_tls_is_ready(b));
+    t_check(link_tls_seal(a, STR(text)));
+    t_check(memmem(to_b.p, to_b.n, text, 10) == NULL);
+    struct buf copy;
+    buf_init(&copy, 1 << 20);
+    buf_add_str(&copy, buf_str(&to_b));
+    t_eq_int(link_tls_receive(b, buf_str(&to_b), &in_b), LINK_TLS_MORE);
+    t_eq_lit(buf_str(&in_b), text);
+    t_eq_int(link_tls_receive(b, buf_str(&copy), &in_b), LINK_TLS_BROKEN); /* played again */
+    t_eq_u64(in_b.n, sizeof(text) - 1);
+    link_tls_free(a);
+    link_tls_free(b);
+    link_tls_ctx_free(ctx);
+    buf_done(&copy);
+    buf_done(&to_a);
+    buf_done(&to_b);
+    buf_done(&in_a);
+    buf_done(&in_b);
+}
+
+T_TEST("a dialler is not content with a certificate in place of the key")
+{
+    /* Somebody on the way, without the secret, who answers as any web server would. */
+    SSL_CTX *mallory_ctx = SSL_CTX_new(TLS_server_method());
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    X509_gmtime_adj(X509_getm_notBefore(cert), -60);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    t_check(X509_set_pubkey(cert, key) == 1 && X509_sign(cert, key, EVP_sha256()) > 0);
+    t_check(SSL_CTX_use_certificate(mallory_ctx, cert) == 1);
+    t_check(SSL_CTX_use_PrivateKey(mallory_ctx, key) == 1);
+    SSL *mallory = SSL_new(mallory_ctx);
+    SSL_set_bio(mallory, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_accept_state(mallory);
+
+    struct link_tls_ctx *ctx = link_tls_ctx_new(STR("s"));
+    struct buf out, in;
+    buf_init(&out, 1 << 20);
+    buf_init(&in, 1 << 20);
+    struct link_tls *t = link_tls_new(ctx, LINK_ROLE_DIALLER, &out);
+    t_check(BIO_write(SSL_get_rbio(mallory), out.p, (int)out.n) == (int)out.n);
+    t_check(SSL_do_handshake(mallory) != 1);
+    char *answer = NULL;
+    long n = BIO_get_mem_data(SSL_get_wbio(mallory), &answer);
+    t_check(n > 100);
+    t_eq_int(link_tls_receive(t, str_make(answer, (size_t)n), &in), LINK_TLS_BROKEN);
+    t_check(!link_tls_is_ready(t));
+    t_check(strstr(link_tls_why(t), "certificate verify failed") != NULL);
+    link_tls_free(t);
+    link_tls_ctx_free(ctx);
+    buf_done(&out);
+    buf_done(&in);
+    SSL_free(mallory);
+    SSL_CTX_free(mallory_ctx);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
+T_TEST("a peer with another secret fails in the handshake and is counted")
+{
+    setup();
+    setup_server("s3cret");
+    setup_client("S3cret");
+    struct link_stats s;
+    link_stats_get(&s);
+    tls_failures_before = s.tls_failure_count;
+    loop_until(w.loop, tls_has_failed_twice);
+    t_eq_u64(w.a.ups + w.b.ups, 0);
+    teardown();
+}
+
+T_TEST("a side that requires TLS turns a plain dialler away, with a count")
+{
+    setup();
+    setup_server("s");
+    struct link_stats before, after;
+    link_stats_get(&before);
+    raw_dial(1, 1);
+    raw_expect_end();
+    raw_end();
+    link_stats_get(&after);
+    t_eq_u64(after.refused_count, before.refused_count + 1);
+    w.security = LINK_PLAIN; /* another release, so to say */
+    setup_client("s");
+    loop_until(w.loop, is_client_connecting);
+    t_eq_u64(w.a.ups + w.b.ups, 0);
+    teardown();
+}
+
+T_TEST("a side that requires TLS never dials plain; one that allows plain does")
+{
+    setup();
+    w.security = LINK_PLAIN; /* stands for a release without TLS */
+    setup_server("s");
+    w.security = LINK_ENCRYPTED;
+    setup_client("s");
+    loop_until(w.loop, is_client_connecting);
+    t_eq_u64(w.a.ups + w.b.ups, 0);
+    link_client_free(w.client);
+    w.security = LINK_ENCRYPTED_OR_PLAIN;
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    t_check(!link_is_encrypted(w.a.l));
+
+    /* The peer is upgraded: the next link has TLS again. */
+    link_server_free(w.server);
+    setup_server("s");
+    loop_until(w.loop, both_down);
+    loop_until(w.loop, both_up);
+    t_check(link_is_encrypted(w.a.l) && link_is_encrypted(w.b.l));
+    teardown();
+}
+
+T_TEST("a side that allows plain takes a plain dialler")
+{
+    setup_plain();
+    setup_server("s");
+    w.security = LINK_PLAIN;
+    setup_client("s");
+    loop_until(w.loop, both_up);
+    t_check(!link_is_encrypted(w.b.l));
+    teardown();
+}
+
+/* A TLS client hello as far as it goes. */
+static void raw_client_hello(size_t size)
+{
+    struct link_tls_ctx *ctx = link_tls_ctx_new(STR("s"));
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    struct link_tls *t = link_tls_new(ctx, LINK_ROLE_DIALLER, &out);
+    raw = raw_connect(w.port);
+    raw_send_n(&raw, out.p, size < out.n ? size : out.n);
+    link_tls_free(t);
+    link_tls_ctx_free(ctx);
+    buf_done(&out);
+}
+
+T_TEST("a handshake that stops half-way is dropped in time, wherever it stops")
+{
+    setup();
+    link_tick_ms = 10;
+    setup_server("s");
+    static const size_t sizes[] = {1, 5, 100, SIZE_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct link_stats before, after;
+        link_stats_get(&before);
+        raw_client_hello(sizes[i]);
+        raw_expect_end();
+        raw_close(&raw);
+        link_stats_get(&after);
+        t_eq_u64(after.late_count, before.late_count + 1);
+    }
+    t_eq_u64(w.b.ups, 0);
+    teardown();
+}
+
+T_TEST("damaged and oversized TLS records end the connection")
+{
+    static const char *const bad[] = {
+        "\x16\x03\x01\xff\xff"
+        "longer than a record may be",
+        "\x16\x03\x01\x00\x04"
+        "\x01\xff\xff\xff"
+        "a hello of 16 MB",
+        "\x16\x03\x01\x00\x04"
+        "\x02\x00\x00\x00"
+        "a server's hello",
+    };
+    static const size_t sizes[] = {32, 25, 25};
+    setup();
+    setup_server("s");
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct link_stats before, after;
+        link_stats_get(&before);
+        raw = raw_connect(w.port);
+        raw_send_n(&raw, bad[i], sizes[i]);
+        raw_expect_end();
+        raw_close(&raw);
+        link_stats_get(&after);
+        t_eq_u64(after.tls_failure_count, before.tls_failure_count + 1);
+    }
+    teardown();
+}
+
+T_TEST("the words for link security")
+{
+    enum link_security s = LINK_PLAIN;
+    t_ok(link_security_parse("require", &s, NULL));
+    t_eq_int(s, LINK_ENCRYPTED);
+    t_ok(link_security_parse("allow", &s, NULL));
+    t_eq_int(s, LINK_ENCRYPTED_OR_PLAIN);
+    t_ok(link_security_parse("off", &s, NULL));
+    t_eq_int(s, LINK_PLAIN);
+    t_eq_int(link_security_parse("", &s, NULL), ERR_CONFIG);
+    t_eq_int(link_security_parse("no", &s, NULL), ERR_CONFIG);
 }
 
 T_TEST("links give back all memory")
