@@ -206,6 +206,7 @@ static enum err write_conf(const struct account *acc, const char *path, struct e
                own->disk_reserve_size, own->watchdog_ms, own->kill_ms);
     buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                own->slow_commit_ms, own->slow_for_ms, own->failover_hold_ms);
+    buf_printf(&b, "peer-tls = %s\n", own->peer_tls);
     if (own->has_tls) {
         buf_printf(&b, "tls = yes\n");
     }
