@@ -115,9 +115,9 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                              "use the coordinator of another `up` on this machine; 0 = start one"},
     [UP_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
                         "file with that coordinator's secret"},
-    [UP_PEER_TLS] = {"peer-tls", CONF_STRING, "require", 1, 16, 0,
-                     "links between regions: require TLS, allow plain ones while regions of a "
-                     "release without it are there, or off"},
+    [UP_PEER_TLS] = {"peer-tls", CONF_STRING, "off", 1, 16, 0,
+                     "links between the regions: off, as they stay on this machine's loopback, or "
+                     "require TLS (the default of `server`), or allow both"},
     [UP_TLS] =
         {"tls", CONF_BOOL, "no", 0, 0, 0,
          "https, with a certificate of an authority made in the data directory (tls/ca.pem)"},

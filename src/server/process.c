@@ -357,10 +357,6 @@ enum err process_server(struct process *p, struct errinfo *ei)
                        STR_ARG(after_loss));
     }
     TRY(link_security_parse(conf_cstr(c, PROC_PEER_TLS), &o.peer_security, ei));
-    if (o.peer_security != LINK_ENCRYPTED) {
-        LOG_WARN("server", "peer_tls", "value=%s hint=%s", conf_cstr(c, PROC_PEER_TLS),
-                 "documents may cross the network readable: see doc/operate, TLS");
-    }
     if (!o.region[0]) {
         err_set(ei, ERR_CONFIG, "which region is this server?");
         err_hint(ei, "give --region NAME, or region = NAME in the configuration file");
@@ -381,6 +377,10 @@ enum err process_server(struct process *p, struct errinfo *ei)
     }
     TRY(process_socket(p, "http", process_listen_addr(p, p->role), &o.http_fd, ei));
     TRY(process_socket(p, "peer", conf_cstr(c, PROC_LISTEN_PEER), &o.peer_fd, ei));
+    if (o.peer_security != LINK_ENCRYPTED && !sockets_is_loopback(o.peer_fd)) {
+        LOG_WARN("server", "peer_tls", "value=%s hint=%s", conf_cstr(c, PROC_PEER_TLS),
+                 "documents may cross the network readable: see doc/operate, TLS");
+    }
     if (o.has_drill_faults && !sockets_is_loopback(o.http_fd)) {
         err_set(ei, ERR_CONFIG, "drill-faults is for servers that listen on loopback only");
         err_hint(ei,

@@ -569,9 +569,7 @@ static void conf_server(struct up *up, size_t i, struct buf *b)
     buf_printf(b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
     buf_printf(b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
-    if (strcmp(up->opts.peer_tls, "require") != 0) { /* a release without it reads on */
-        buf_printf(b, "peer-tls = %s\n", up->opts.peer_tls);
-    }
+    buf_printf(b, "peer-tls = %s\n", up->opts.peer_tls);
     conf_tls(up, b);
     const char *sep = "peer-override = ";
     for (size_t to = 0; to < up->region_count; to++) {

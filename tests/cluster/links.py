@@ -2,6 +2,7 @@
 import os
 import signal
 import time
+import urllib.request
 
 from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, pk, until
 
@@ -224,6 +225,44 @@ def _():
     eq(code, 0, out + err)
     up.healthy()
     until("it has what it missed", lambda: up.call("GET", f"{c}/docs/1", region=peer, headers=pk("a")).status == 200)
+
+
+def links_of(account, region):
+    """{"encrypted": n, "plain": n} of links that came up at that region since its process started."""
+    with urllib.request.urlopen(account.region(region)["endpoint"].rstrip("/") + "/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {kind: next(int(l.split()[-1]) for l in lines if l.startswith(f"holdfast_links_{kind}_total"))
+            for kind in ("encrypted", "plain")}
+
+
+@tap.test("links of up are plain unless asked for; encrypted ones come back after a cut and a killed writer")
+def _():
+    for name in up.region_names:
+        seen = links_of(up, name)
+        assert seen["plain"] > 0 and seen["encrypted"] == 0, f"{name}: {seen}"
+    with Up(fault_proxy=True, args=["--peer-tls", "require"]) as account:
+        account.healthy()
+        c = account.make_container("encrypted")
+        load = Writers(account, c, threads=3)
+        load.more(20)
+        writer = account.writer()
+        peer = next(n for n in account.region_names if n != writer)
+        before = links_of(account, peer)["encrypted"]
+        for name in (f"{writer}>{peer}", f"{peer}>{writer}"):
+            account.link(name, "cut")
+        load.more(20)
+        account.link("*", "pass")
+        until("the cut link is back", lambda: links_of(account, peer)["encrypted"] > before)
+        os.kill(account.pid(writer), signal.SIGKILL)
+        until("another region writes", lambda: account.writer() != writer, 15)
+        load.more(20)
+        load.end()
+        account.healthy()
+        load.check()
+        load.check_regions()
+        for name in account.region_names:
+            seen = links_of(account, name)
+            assert seen["encrypted"] > 0 and seen["plain"] == 0, f"{name}: {seen}"
 
 
 tap.run()

@@ -118,7 +118,9 @@ class Mixed(Up):
         command = [program, role if role in (COORDINATOR, FRONT) else "server", "--config",
                    str(self.data / f"run/{role}.conf"), "--listen", *where]
         with open(self.data / f"run/{role}.log", "ab") as log:
-            self.hand[role] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # The old programs have no TLS on links; they do not know this variable.
+            self.hand[role] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                               env={**os.environ, "HOLDFAST_PEER_TLS": "allow"})
         self.program[role] = program
         host, port = where[0].split(":")
 
