@@ -893,7 +893,8 @@ static bool has_room(struct region *r, pid p)
 /* Partitions that are written here and cannot be used any more. */
 static bool try_give_away(struct region *r)
 {
-    if (!r->rec->partition_failover || r->rec->phase != PHASE_OPEN) {
+    if (!r->rec->partition_failover || r->rec->phase != PHASE_OPEN ||
+        repl_corrupt_count(r->repl) == 0) {
         return false;
     }
     for (const struct partition *p = repl_next_part(r->repl, NULL); p != NULL;
@@ -971,6 +972,18 @@ bool parts_decide(struct region *r)
     return false;
 }
 
+/* A region that lacks a partition is whole for the account only while the partition has a row. */
+static bool is_sound_everywhere(const struct region *r, pid p)
+{
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        region_id id = r->rec->regions[i].id;
+        if (id != r->cfg.self && is_online(r->rec, id) && says_unsound(&r->members[id], p)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A new account epoch that this process opens covers what it writes alone, and what is no more. */
 void parts_fold(struct region *r, struct account_record *next)
 {
@@ -979,7 +992,8 @@ void parts_fold(struct region *r, struct account_record *next)
         const struct part_ctl *c = parts_ctl(r, o->pid);
         bool is_ours = o->phase == PHASE_OPEN && o->writer == r->cfg.self &&
                        o->incarnation == r->cfg.incarnation && c != NULL &&
-                       c->role == PROLE_WRITER && o->generation < next->generation;
+                       c->role == PROLE_WRITER && o->generation < next->generation &&
+                       is_sound_everywhere(r, o->pid);
         if (is_ours) {
             record_override_remove(next, o->pid);
         }

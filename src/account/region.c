@@ -515,6 +515,7 @@ void region_update_mode(struct region *r)
         m.epoch = rec->epoch;
         break;
     }
+    repl_set_may_repair(r->repl, rec->partition_failover);
     repl_set_mode(r->repl, &m);
     parts_update(r, &m);
 }
@@ -822,6 +823,14 @@ void region_drop_part(struct region *r, pid p)
 {
     write_drop_part(r, p);
     repl_drop_part(r->repl, p);
+}
+
+void region_part_unreadable(struct region *r, pid p, const struct errinfo *ei)
+{
+    struct partition *part = repl_find(r->repl, p);
+    if (part != NULL) {
+        repl_report_corrupt(part, ei);
+    }
 }
 
 void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void *ctx)

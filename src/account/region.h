@@ -227,6 +227,8 @@ void region_wait(struct region *r, struct region_wait *w);
 /* Creates the partition when the metadata names it (idempotent; any role). The view is stable. */
 struct part_view *region_part(struct region *r, pid p);
 void region_drop_part(struct region *r, pid p);
+/* Somebody read it and storage said that it is damaged: it is not served any more. */
+void region_part_unreadable(struct region *r, pid p, const struct errinfo *ei);
 /* Every partition that is here, in order of creation; fn must neither make nor drop one. */
 void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void *ctx);
 struct region_view *region_view(struct region *r);

@@ -48,6 +48,30 @@ static void put_regions(struct region *r, struct json_out *o)
     json_out_array_end(o);
 }
 
+/* Partitions with a writer of their own, as this process takes part in them. */
+static void put_partitions(struct region *r, struct json_out *o)
+{
+    json_out_member_bool(o, "partitionFailover", r->rec->partition_failover);
+    json_out_member_u64(o, "unusablePartitions", repl_corrupt_count(r->repl));
+    json_out_key(o, "partitionWriters");
+    json_out_array(o);
+    for (size_t i = 0; i < r->rec->override_count; i++) {
+        const struct record_override *p = &r->rec->overrides[i];
+        const struct part_ctl *c = parts_ctl(r, p->pid);
+        json_out_object(o);
+        json_out_member_u64(o, "partition", p->pid);
+        json_out_member_u64(o, "writer", p->writer);
+        json_out_member_cstr(o, "role", c != NULL ? fsm_state_name(parts_fsm(), c->role) : "");
+        json_out_member_u64(o, "generation", p->generation);
+        json_out_member_u64(o, "epoch", p->epoch);
+        json_out_member_u64(o, "rule", p->rule);
+        json_out_member_bool(o, "pinned", p->is_pinned);
+        json_out_member_bool(o, "leaseFresh", c != NULL && parts_lease_is_fresh(r, c));
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
 static uint64_t loss_now(struct region *r)
 {
     region_id best = account_best_candidate(r->rec, record_mask(r->cfg.self));
@@ -136,6 +160,7 @@ void region_status_json(struct region *r, struct buf *out)
                             hold_until > now ? (hold_until - now + 999) / 1000 : 0);
         json_out_key(&o, "clockAheadMs");
         json_out_i64(&o, r->health.clock_ahead_ms);
+        put_partitions(r, &o);
         put_regions(r, &o);
     }
     put_log(r, &o);
@@ -237,6 +262,12 @@ void region_metrics(struct region *r, struct buf *out)
         metric(r, out, "level_changing", "gauge", "1 while the consistency level changes.",
                r->rec->is_level_changing);
         metric(r, out, "epoch", "gauge", "Epoch of the account record.", r->rec->epoch);
+        metric(r, out, "partition_writers", "gauge",
+               "Partitions with a writer of their own in the account record.",
+               r->rec->override_count);
+        metric(r, out, "partitions_split", "gauge",
+               "1 while a partition is written by another region than the account's writer.",
+               record_is_split(r->rec));
         metric(r, out, "loss_if_writer_fails_operations", "gauge",
                "Entries that the best candidate lacks now.", loss_now(r));
     }
@@ -258,6 +289,11 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "writes_delayed", "gauge", "Writes waiting for a region to catch up.",
            r->delayed_count);
     metric(r, out, "openings_total", "counter", "Epochs opened by this process.", r->failovers);
+    metric(r, out, "partition_openings_total", "counter",
+           "Epochs of single partitions opened by this process.", r->part_openings);
+    metric(r, out, "partitions_unusable", "gauge",
+           "Partitions whose data could not be read here and is not replaced yet.",
+           repl_corrupt_count(r->repl));
     metric(r, out, "stale_generation_total", "counter", "Times this process was fenced.",
            r->stale_events);
     metric(r, out, "entries_ordered_total", "counter", "Log entries ordered here.",

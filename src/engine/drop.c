@@ -54,15 +54,49 @@ static enum err drop_range(struct engine *e, enum kv_table t, int prefix, pid p,
     return ret;
 }
 
+/* Everything of a partition but its meta. */
+static const struct {
+    enum kv_table table;
+    int prefix;
+} ranges[] = {
+    {KV_MAIN, PREFIX_DIRTY},   {KV_MAIN, PREFIX_DOC},     {KV_LOG, RECORD_NO_PREFIX},
+    {KV_INDEX, PREFIX_CHANGE}, {KV_INDEX, PREFIX_EXPIRY}, {KV_INDEX, PREFIX_UNIQUE},
+};
+
+enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, size_t max,
+                            bool *ret_more, struct errinfo *ei)
+{
+    size_t n = 0;
+    enum err ret = OK;
+    for (size_t i = 0; i < ARRAY_COUNT(ranges) && ret == OK && n < max; i++) {
+        struct record_key lo;
+        struct record_key hi;
+        record_key_begin(&lo, ranges[i].prefix, p);
+        record_key_begin(&hi, ranges[i].prefix, p);
+        record_key_after(&hi);
+        struct kv_range range = {.table = ranges[i].table,
+                                 .from = record_key_str(&lo),
+                                 .to = record_key_str(&hi),
+                                 .no_cache = true};
+        struct kv_iter *it = e->driver->iter_new(e->kv, NULL, &range);
+        struct str key;
+        struct str value;
+        while (n < max && e->driver->iter_next(it, &key, &value)) {
+            kv_batch_delete(&b->ops, ranges[i].table, key);
+            n++;
+        }
+        ret = e->driver->iter_err(it, ei);
+        e->driver->iter_free(it);
+    }
+    *ret_more = n == max;
+    if (ret == OK && n < max && e->spoiled == p) {
+        e->spoiled = 0;
+    }
+    return ret;
+}
+
 enum err engine_drop_partition(struct engine *e, pid p, struct errinfo *ei)
 {
-    static const struct {
-        enum kv_table table;
-        int prefix;
-    } ranges[] = {
-        {KV_MAIN, PREFIX_DIRTY},   {KV_MAIN, PREFIX_DOC},     {KV_LOG, RECORD_NO_PREFIX},
-        {KV_INDEX, PREFIX_CHANGE}, {KV_INDEX, PREFIX_EXPIRY}, {KV_INDEX, PREFIX_UNIQUE},
-    };
     struct record_key mark_key;
     struct record_key meta_key;
     struct buf mark;

@@ -419,6 +419,24 @@ enum err engine_pin(struct engine *e, struct kv_snap *snap, enum kv_table t,
     return ret;
 }
 
+void engine_spoil(struct engine *e, pid p)
+{
+    e->spoiled = p;
+}
+
+pid engine_spoiled(const struct engine *e)
+{
+    return e->spoiled;
+}
+
+enum err engine_check_spoiled(const struct engine *e, pid p, struct errinfo *ei)
+{
+    pid bad = atomic_load_explicit(&e->spoiled, memory_order_relaxed);
+    return bad == 0 || bad != p
+               ? OK
+               : err_set(ei, ERR_CORRUPT, "partition %" PRIu64 ": spoiled by a test", p);
+}
+
 void engine_unpin(struct engine *e, struct kv_pin *pin)
 {
     e->driver->unpin(e->kv, pin);
@@ -477,6 +495,7 @@ enum err engine_get(struct engine *e, struct engine_snap *snap, pid p, enum engi
     struct record_key k;
     record_key_doc(&k, p, space, key);
     struct kv_pin pin;
+    TRY(engine_check_spoiled(e, p, ei));
     TRY(engine_pin(e, engine_snap_kv(snap), KV_MAIN, &k, &pin, ei));
     struct str uniques[ENGINE_UNIQUE_MAX];
     struct engine_doc doc;

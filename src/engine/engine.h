@@ -134,6 +134,10 @@ void engine_batch_dirty(struct engine_batch *b, pid p, enum engine_space space, 
 /* Replaces the partition's meta; creates the partition. Counters (item_count, item_size,
  * conflict_count) are kept by the caller. */
 void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_meta *meta);
+/* Deletes up to `max` rows of the partition, all but its meta, whether they decode or not. *ret_more:
+ * there are others, to be deleted once this batch was applied. Reads the store. */
+enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, size_t max,
+                            bool *ret_more, struct errinfo *ei) MUST_CHECK;
 void engine_batch_kv(struct engine_batch *b, struct str name,
                      struct str value); /* empty = delete */
 
@@ -211,6 +215,10 @@ void engine_stats_get(struct engine *e, struct engine_stats *ret);
 /* For drills: from now on each sync takes slow_ms longer, and free_size bytes are left on the disk
  * (UINT64_MAX: as many as there really are). Any thread. */
 void engine_disturb(struct engine *e, uint64_t slow_ms, uint64_t free_size);
+/* For tests and drills: documents of this partition (0 = of none) cannot be read, ERR_CORRUPT, until
+ * they have been cleared away (engine_batch_clear). */
+void engine_spoil(struct engine *e, pid p);
+pid engine_spoiled(const struct engine *e);
 /* Reads everything and verifies every checksum and that indexes, uniques and counters agree with
  * the documents. For `holdfast inspect`, crash tests and drills. Calls `report` per finding. */
 enum err engine_verify(struct engine *e, void (*report)(void *ctx, const char *finding), void *ctx,

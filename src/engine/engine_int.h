@@ -34,6 +34,7 @@ struct engine {
     struct engine_fences fences;   /* durable ones; written by the applying thread only */
     pthread_mutex_t fence_lock;    /* innermost; guards `fences` against its readers */
     _Atomic unsigned handles;      /* snapshots and iterators alive; 0 at close */
+    _Atomic pid spoiled;           /* see engine_spoil */
     atomic_flag is_applying;       /* engine_apply is not reentrant: one commit thread */
 
     _Atomic bool has_failed;      /* latched by the first failed write: nothing is written after */
@@ -83,6 +84,7 @@ enum err engine_pin(struct engine *e, struct kv_snap *snap, enum kv_table t,
                     const struct record_key *key, struct kv_pin *pin,
                     struct errinfo *ei) MUST_CHECK;
 void engine_unpin(struct engine *e, struct kv_pin *pin);
+enum err engine_check_spoiled(const struct engine *e, pid p, struct errinfo *ei) MUST_CHECK;
 static inline struct kv_snap *engine_snap_kv(const struct engine_snap *snap)
 {
     return snap != NULL ? snap->kv : NULL;

@@ -59,7 +59,9 @@ static struct engine_iter *scan_docs(struct engine *e, struct engine_snap *snap,
         record_key_after(&hi);
     }
     struct target t = {.table = KV_MAIN, .pid = p, .what = "documents", .is_backward = is_backward};
-    return iter_new(e, snap, &t, &lo, &hi);
+    struct engine_iter *it = iter_new(e, snap, &t, &lo, &hi);
+    it->err = engine_check_spoiled(e, p, &it->ei);
+    return it;
 }
 
 struct engine_iter *engine_scan(struct engine *e, struct engine_snap *snap, pid p,

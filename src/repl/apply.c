@@ -102,7 +102,7 @@ void apply_on_probe(struct repl *R, region_id from, const struct msg *m)
         R->part_count < PARTITIONS_MAX) {
         p = repl_part(R, m->pid);
     }
-    if (p != NULL) {
+    if (p != NULL && !p->is_wiping) {
         apply_send_tail(p, /* is_nack= */ false);
     }
 }
@@ -136,7 +136,8 @@ static bool metadata_is_current(const struct repl *R)
 void apply_on_branch(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (!apply_is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE) {
+    if (!apply_is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE ||
+        p->is_wiping) {
         return;
     }
     if (apply_is_matched(p)) {
@@ -267,7 +268,7 @@ void apply_on_append(struct repl *R, region_id from, const struct msg *m)
         return;
     }
     struct partition *p = repl_find(R, m->pid);
-    if (p == NULL || p->div.state != DIV_NONE) {
+    if (p == NULL || p->div.state != DIV_NONE || p->is_wiping) {
         return; /* the writer probes first; it will ask again */
     }
     struct entry last = {0};
@@ -341,7 +342,7 @@ void apply_on_docs(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
     if (!apply_is_from_writer(R, from, m) || p == NULL || p->div.state != DIV_NONE ||
-        !apply_is_matched(p)) {
+        !apply_is_matched(p) || p->is_wiping) {
         return;
     }
     if (p->tail.lsn >= m->place.lsn) {
@@ -381,7 +382,7 @@ void apply_tick(struct repl *R)
     usec retry = R->timers.retry_ms * UINT64_C(1000);
     LIST_FOR(l, &R->unmatched) {
         struct partition *p = LIST_ENTRY(l, struct partition, unmatched);
-        if (p->div.state == DIV_NONE && repl_link_is_up(R, p->mode->writer) &&
+        if (p->div.state == DIV_NONE && !p->is_wiping && repl_link_is_up(R, p->mode->writer) &&
             (p->tail_sent_us == 0 || now - p->tail_sent_us >= retry)) {
             apply_send_tail(p, /* is_nack= */ false);
         }
@@ -393,6 +394,9 @@ void apply_tick(struct repl *R)
             continue;
         }
         conflict_step(p);
+        if (p->is_wiping) {
+            continue;
+        }
         apply_held_docs(p);
         if (p->div.state == DIV_NONE && p->dirty.count == 0) {
             list_remove(&p->fetch_link);

@@ -81,7 +81,8 @@ static void send_lost(struct partition *p)
                     (unsigned long long)d->branch.lsn);
     }
     if (e != OK) {
-        part_corrupt(p, "log", &ei); /* never cut what could not be saved */
+        p->is_log_bad = true; /* never cut what could not be saved */
+        part_corrupt(p, "log", &ei);
     } else {
         ASSERT(buf_ok(&all));
         d->batch_end = (struct place){head.epoch, head.lsn, head.ord, head.chain};
@@ -174,6 +175,15 @@ static void cut(struct partition *p)
     struct errinfo ei = {0};
     if (cut_entries(p, &ei) != OK) {
         part_corrupt(p, "suffix", &ei);
+        if (repair_is_possible(p) && list_is_empty(&R->touched)) {
+            engine_batch_free(R->batch); /* only what was to be undone: nothing of it is needed */
+            R->batch = NULL;
+            *d = (struct diverge){0};
+            ASSERT(R->diverged_count > 0);
+            R->diverged_count--;
+            repair_begin(p);
+            return;
+        }
         R->io.fatal(R->io.ctx, ERR_CORRUPT, "a diverged suffix cannot be read back to be cut");
         return;
     }
@@ -211,6 +221,7 @@ static void start_sending(struct partition *p)
                     (unsigned long long)d->branch.epoch);
     }
     if (e != OK) {
+        p->is_log_bad = true;
         part_corrupt(p, "branch point", &ei);
         return;
     }
@@ -232,7 +243,7 @@ void conflict_step(struct partition *p)
 {
     struct repl *R = p->repl;
     struct diverge *d = &p->div;
-    if (p->is_corrupt) {
+    if (p->is_corrupt && !repair_is_possible(p)) {
         return;
     }
     switch (d->state) {
@@ -249,7 +260,12 @@ void conflict_step(struct partition *p)
             d->is_acked = false;
             d->is_archived = false;
             d->archive_ticket = 0;
-            if (d->is_last) {
+            if (d->is_last && p->is_corrupt) {
+                *d = (struct diverge){0}; /* the suffix is safe: nothing here is needed any more */
+                ASSERT(R->diverged_count > 0);
+                R->diverged_count--;
+                repair_begin(p);
+            } else if (d->is_last) {
                 cut(p);
             } else {
                 d->next_lsn = d->batch_end.lsn + 1;

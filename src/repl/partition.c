@@ -33,6 +33,7 @@ void part_corrupt(struct partition *p, const char *what, const struct errinfo *e
 {
     repl_event(p->repl, EVENT_CORRUPT, "partition=%llu what=\"%s\" error=\"%s\"",
                (unsigned long long)p->pid, what, ei->message);
+    p->repl->corrupt_count += !p->is_corrupt;
     p->is_corrupt = true;
     part_set_flags(p);
 }

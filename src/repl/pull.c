@@ -152,8 +152,8 @@ void pull_on_pull(struct repl *R, region_id from, const struct msg *m)
 void pull_on_pulled(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (p == NULL || p->mode->kind != REPL_SEALED || m->generation != p->mode->generation ||
-        pull_is_closed(p)) {
+    if (p == NULL || p->is_wiping || p->mode->kind != REPL_SEALED ||
+        m->generation != p->mode->generation || pull_is_closed(p)) {
         return;
     }
     struct progress *g = ship_progress(p, R->peer_by_id[from]);

@@ -194,6 +194,7 @@ void repl_drop_part(struct repl *R, pid id)
         diverge_move(&p->div, DIV_NONE);
     }
     R->dirty_count -= p->dirty.count;
+    R->corrupt_count -= p->is_corrupt;
     R->total_ord -= p->tail.ord;
     part_log_shrunk(p, p->log_size);
     R->part_count--;
@@ -589,6 +590,23 @@ bool repl_is_corrupt(const struct partition *p)
     return p->is_corrupt;
 }
 
+void repl_report_corrupt(struct partition *p, const struct errinfo *ei)
+{
+    if (!p->is_corrupt) {
+        part_corrupt(p, "read", ei);
+    }
+}
+
+size_t repl_corrupt_count(const struct repl *R)
+{
+    return R->corrupt_count;
+}
+
+void repl_set_may_repair(struct repl *R, bool may)
+{
+    R->may_repair = may;
+}
+
 bool repl_is_sound(const struct partition *p)
 {
     return p->dirty.count == 0 && p->div.state == DIV_NONE && !seed_is_on(p) && !p->is_corrupt &&
@@ -605,7 +623,10 @@ bool repl_is_whole(const struct repl *R)
         return false;
     }
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        if (p->slot == NULL && (has_counts ? !repl_is_sound(p) : p->is_corrupt)) {
+        /* One that cannot be read is given to another region once the account is open. */
+        bool is_given_away = p->is_corrupt && !p->is_wiping && R->may_repair && p->pid != 0;
+        bool has_all = p->dirty.count == 0 && p->div.state == DIV_NONE && !seed_is_on(p);
+        if (p->slot == NULL && ((has_counts && !has_all) || (p->is_corrupt && !is_given_away))) {
             return false;
         }
     }
@@ -982,6 +1003,7 @@ void repl_on_tick(struct repl *R)
     ship_tick(R);
     seed_feed_tick(R);
     apply_tick(R);
+    repair_tick(R);
 }
 
 /* ---- figures ---- */

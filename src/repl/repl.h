@@ -198,6 +198,11 @@ bool repl_equals_part(const struct partition *p, const struct place *at);
 bool repl_is_whole(const struct repl *R);
 bool repl_is_sound(const struct partition *p);
 bool repl_is_corrupt(const struct partition *p); /* something of it could not be read */
+/* Somebody could not read it. */
+void repl_report_corrupt(struct partition *p, const struct errinfo *ei);
+/* May what cannot be read here be dropped and copied anew from its writer? */
+size_t repl_corrupt_count(const struct repl *R);
+void repl_set_may_repair(struct repl *R, bool may);
 /* Progress of one peer in one partition that is written here. */
 bool repl_is_near(const struct partition *p, region_id peer, usec lag_us);
 /* READER: every partition without a mode of its own was matched by the present writer. */

@@ -169,6 +169,8 @@ struct partition {
     generation sealed;            /* highest of its slots that is known to be stored */
     bool is_dropped;
     bool is_corrupt;  /* a row of it could not be read: not served any more */
+    bool is_log_bad;  /* ... one of the log: what it has alone cannot be saved */
+    bool is_wiping;   /* its rows are being deleted: takes nothing until then */
     struct list link; /* in repl.parts, in order of creation */
 
     struct place tail;                              /* last entry ordered or applied */
@@ -293,6 +295,8 @@ struct repl {
     uint64_t total_ord;
     size_t dirty_count;    /* dirty keys, all partitions */
     size_t diverged_count; /* partitions with a suffix */
+    size_t corrupt_count;  /* partitions that are corrupt or being wiped */
+    bool may_repair;       /* such partitions are copied anew where another region writes them */
     bool is_stale;         /* the engine refused our generation */
     bool is_trim_behind;   /* some partition is */
     bool pull_is_closed;   /* SEALED: branch points are fixed */
@@ -418,6 +422,7 @@ void seed_restart(struct partition *p);
 void seed_forget(struct partition *p);
 void seed_load(struct partition *p); /* found under way in storage */
 void seed_free(struct partition *p); /* NULL accepted */
+void seed_anew(struct partition *p); /* a copy from nothing: no log, no documents */
 void seed_step(struct partition *p);
 void seed_tick(struct repl *R);
 bool seed_ask(struct partition *p);  /* instead of a TAIL, when the copy must begin anew */
@@ -453,6 +458,12 @@ void conflict_check_waits(struct partition *p);
 void conflict_drop_waits(struct repl *R);
 void conflict_part_gone(struct partition *p);
 void conflict_fetch(struct partition *p);
+
+/* ---- repair.c ---- */
+void repair_tick(struct repl *R);
+bool repair_is_possible(const struct partition *p); /* once its suffix, if any, is safe */
+/* Its own suffix, if any, is safe, and all the rest is the writer's: begin anew. */
+void repair_begin(struct partition *p);
 
 /* ---- pull.c ---- */
 void pull_forget(struct partition *p);

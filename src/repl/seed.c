@@ -84,6 +84,11 @@ void seed_load(struct partition *p)
 {
     (void)seed_new(p);
     set_on(p);
+    if (p->tail.lsn == 0 && p->pid != 0) {
+        p->is_corrupt = true; /* rows may be left of what is to be copied anew: see repair.c */
+        p->is_wiping = true;
+        p->repl->corrupt_count++;
+    }
 }
 
 bool seed_is_on(const struct partition *p)
@@ -245,6 +250,11 @@ void seed_prune_touched(struct partition *p)
 void seed_on_at(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
+    if (p != NULL && apply_is_from_writer(R, from, m) && repair_is_possible(p) &&
+        p->div.state == DIV_NONE && place_same(m->durable, p->tail)) {
+        repair_begin(p); /* all of it is in the writer's history */
+        return;
+    }
     if (p == NULL || !apply_is_from_writer(R, from, m) || p->div.state != DIV_NONE ||
         p->is_corrupt || !place_same(m->durable, p->tail) || m->place.ord <= p->tail.ord ||
         m->row_count == 0 || m->rows[m->row_count - 1].epoch != m->place.epoch ||
@@ -372,6 +382,29 @@ static void reset(struct partition *p)
     repl_submit(p->repl);
 }
 
+void seed_anew(struct partition *p)
+{
+    if (p->seed == NULL) {
+        (void)seed_new(p);
+    }
+    p->seed->is_jump_due = false;
+    set_on(p);
+    seed_restart(p);
+    clear_dirty(p);
+    buf_clear(&p->held_docs);
+    p->item_count = 0;
+    p->item_size = 0;
+    p->conflict_count = 0;
+    set_log_end(p, (struct place){0}, NULL, 0);
+    if (p->mode->kind != REPL_READER) {
+        list_remove(&p->unmatched);
+    }
+    p->durable = p->tail;
+    p->commit_lsn = 0;
+    p->all_lsn = 0;
+    ring_clear(p);
+}
+
 /* The writer's history and ours part below S. What we were sent of the lost one goes to it like any
  * suffix, then all begins anew. */
 void seed_on_branch(struct partition *p)
@@ -432,7 +465,8 @@ void seed_finish(struct partition *p)
 void seed_step(struct partition *p)
 {
     struct seed *s = p->seed;
-    if (s == NULL || p->mode->kind != REPL_READER || p->div.state != DIV_NONE || p->is_corrupt) {
+    if (s == NULL || p->mode->kind != REPL_READER || p->div.state != DIV_NONE || p->is_corrupt ||
+        p->is_wiping) {
         return;
     }
     if (s->is_jump_due) {

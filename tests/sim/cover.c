@@ -42,10 +42,6 @@ static const struct cover_row impossible[] = {
     {"region", 100, "",
      "a fenced process is told no records and gives storage nothing: the row makes the table "
      "total"},
-    {"event", EVENT_CORRUPT, "",
-     "nothing damages what is stored here (unit tests of engine, entry and msg do): it would mean "
-     "that "
-     "two logs with the same entries differ"},
 };
 
 /* ---- rows that are not in a table of the core ---- */

@@ -117,10 +117,11 @@ static void poll_region(struct feed_reader *f, region_id region)
     }
     const struct part_view *view = region_part(r, f->pid);
     const struct account_record *rec = region_record(r);
-    if (rec == NULL || (atomic_load(&view->flags) & PART_READABLE) == 0) {
+    struct engine *e = node_engine(n);
+    if (rec == NULL || (atomic_load(&view->flags) & PART_READABLE) == 0 ||
+        engine_spoiled(e) == f->pid) {
         return;
     }
-    struct engine *e = node_engine(n);
     struct engine_snap *snap = engine_snap_get(e);
     struct buf hold;
     buf_init(&hold, ENGINE_DOC_SIZE_MAX);

@@ -363,6 +363,7 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
     case FAULT_TWICE:
     case FAULT_CLIENT:
     case FAULT_PARTITION:
+    case FAULT_SPOIL:
     case FAULT_COUNT:
         break;
     }
@@ -531,13 +532,19 @@ static void do_regions(struct world *w)
     }
 }
 
-static void do_partition(struct world *w, region_id id)
+static pid draw_open_part(struct world *w)
 {
     pid p = (pid)rng_range(&w->nemesis_rng, 1, SIM_PARTS_MAX - 1);
     for (unsigned i = 0; i < SIM_PARTS_MAX && w->part_states[p] != PART_OPEN; i++) {
         p = p % (SIM_PARTS_MAX - 1) + 1;
     }
-    if (w->part_states[p] == PART_OPEN) {
+    return w->part_states[p] == PART_OPEN ? p : 0;
+}
+
+static void do_partition(struct world *w, region_id id)
+{
+    pid p = draw_open_part(w);
+    if (p != 0) {
         region_id to = draw_percent(&w->nemesis_rng, 25) ? 0 : id;
         (void)nemesis_partition(w, p, to, draw_percent(&w->nemesis_rng, 50)); /* may be refused */
     }
@@ -621,6 +628,11 @@ static void do_fault(struct world *w, enum fault f)
     case FAULT_PARTITION:
         do_partition(w, draw_region(w));
         break;
+    case FAULT_SPOIL:
+        if (engine_spoiled(node_engine(n)) == 0 && nemesis_writer(w) == id) {
+            engine_spoil(node_engine(n), draw_open_part(w));
+        }
+        break;
     case FAULT_SPLIT:
         do_split(w);
         break;
@@ -670,7 +682,7 @@ void nemesis_start(struct world *w)
 
 /* ---- healing ---- */
 
-/* Would the others get on without `id`? Only where automatic failover may act, and when one of the
+/* Would the others get on without `id`? It must not be the one that has a partition; only where automatic failover may act, and when one of the
  * others either writes already or is whole and may be promoted. */
 static bool is_expendable(struct world *w, region_id id)
 {
@@ -678,8 +690,8 @@ static bool is_expendable(struct world *w, region_id id)
     arena_init(&a);
     struct account_record *rec = ARENA_NEW(&a, struct account_record);
     coord_rev rev = 0;
-    bool is_ok =
-        coordinator_record(w, &a, rec, &rev) && rec->auto_failover && rec->region_count >= 2;
+    bool is_ok = coordinator_record(w, &a, rec, &rev) && rec->auto_failover &&
+                 rec->region_count >= 2 && !record_overrides_name(rec, id);
     bool has_heir = false;
     for (size_t i = 0; is_ok && i < rec->region_count; i++) {
         const struct record_region *g = &rec->regions[i];
@@ -752,6 +764,10 @@ void nemesis_heal(struct world *w, bool may_keep_dead)
         struct node *n = w->nodes[id];
         node_set_trap(n, &(struct trap){0});
         node_disk_heal(n);
+        if (engine_spoiled(node_engine(n)) != 0) {
+            engine_spoil(node_engine(n), 0); /* it was the disk's fault, not the data's */
+            nemesis_crash(w, id);
+        }
         nemesis_supervise(w, id, &(struct supervision){0});
         node_resume(n);
         if (keeps && id == victim) {

@@ -164,6 +164,11 @@ static bool read_snapshot(struct node *n, struct op *op, lsn *ret_need)
     }
     buf_done(&hold);
     engine_snap_release(e, snap);
+    if (err != OK && engine_spoiled(e) == op->pid) {
+        region_part_unreadable(node_region(n), op->pid, &ei);
+        refuse(n, op, ERR_UNAVAILABLE);
+        return false;
+    }
     if (err != OK) {
         world_fail(node_world(n), "engine", "read in region %u: %s", node_id(n), ei.message);
         refuse(n, op, err);

@@ -89,6 +89,9 @@ static void draw_levels(struct rng *r, struct sim_cfg *c)
     c->fault_mask |= draw_percent(r, 25) ? 1u << FAULT_LEVEL : 0;
     c->fault_mask &= ~(1u << FAULT_PARTITION);
     c->fault_mask |= draw_percent(r, 40) ? 1u << FAULT_PARTITION : 0;
+    c->fault_mask &= ~(1u << FAULT_SPOIL);
+    c->partition_failover = draw_percent(r, 40);
+    c->fault_mask |= c->partition_failover && draw_percent(r, 70) ? 1u << FAULT_SPOIL : 0;
 }
 
 void run_configure(const struct run_options *o, struct sim_cfg *c)
@@ -165,6 +168,7 @@ static bool put_first_record(struct world *w)
     rec->auto_failover = w->cfg.auto_failover;
     rec->max_staleness_ops = w->cfg.staleness_ops;
     rec->max_staleness_s = w->cfg.staleness_s;
+    rec->partition_failover = w->cfg.partition_failover;
     bool is_ok = true;
     for (region_id id = 1; id <= w->cfg.first_count && is_ok; id++) {
         char endpoint[64];

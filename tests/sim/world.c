@@ -40,6 +40,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_COORD_SLOW] = "coord-slow",
     [FAULT_CLIENT] = "client",
     [FAULT_PARTITION] = "partition",
+    [FAULT_SPOIL] = "spoil",
 };
 
 const char *fault_name(enum fault f)

@@ -56,6 +56,7 @@ enum fault {
     FAULT_COORD_SLOW, /* everything about it takes many times as long */
     FAULT_CLIENT,     /* a client gives up, starts again with or without tokens, or moves */
     FAULT_PARTITION,  /* operators: another region writes one partition */
+    FAULT_SPOIL, /* documents of one partition in one region cannot be read until they are replaced */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault f);
@@ -87,6 +88,7 @@ struct sim_cfg {
     uint64_t staleness_ops; /* bounds of BoundedStaleness, in force or not */
     unsigned staleness_s;
     bool auto_failover;
+    bool partition_failover;
     uint32_t fault_mask; /* bit per enum fault that may happen */
     usec safety_us;      /* length of the phase with faults */
     usec fault_gap_us;   /* average time between faults */

@@ -402,6 +402,46 @@ static void test_fence_of_one_partition(void)
     engine_close(e);
 }
 
+static void test_clear_takes_all_rows_of_one_partition(void)
+{
+    struct engine *e = suite_open();
+    struct engine_batch *b = engine_batch_new(e);
+    for (pid p = 4; p <= 5; p++) {
+        for (size_t i = 0; i < 5; i++) {
+            char key[2] = {(char)('a' + i), '\0'};
+            struct engine_doc doc = {.version = {.lsn = i + 1, .expire_at = 9, .doc_size = 1},
+                                     .text = STR("x")};
+            engine_batch_put(b, p, SPACE_ITEM, str_of(key), &doc, NULL);
+            engine_batch_log(b, p, i + 1, STR("entry"));
+        }
+        engine_batch_meta(b, p, &(struct engine_part_meta){.item_count = 5});
+    }
+    t_ok(suite_apply(e, b));
+    struct buf h = hold();
+    struct engine_doc got;
+    engine_spoil(e, 4);
+    t_err(engine_get(e, NULL, 4, SPACE_ITEM, STR("a"), true, &h, &got, NULL), ERR_CORRUPT);
+    t_ok(engine_get(e, NULL, 5, SPACE_ITEM, STR("a"), true, &h, &got, NULL));
+    bool more = true;
+    size_t rounds = 0;
+    while (more) {
+        b = engine_batch_new(e);
+        t_ok(engine_batch_clear(b, e, 4, 7, &more, NULL));
+        t_ok(suite_apply(e, b));
+        rounds++;
+    }
+    t_eq_u64(rounds, 3); /* 5 documents, entries, changes and expiry marks: 7 + 7 + 6 */
+    t_eq_u64(engine_spoiled(e), 0);
+    t_err(engine_get(e, NULL, 4, SPACE_ITEM, STR("a"), true, &h, &got, NULL), ERR_NOT_FOUND);
+    t_err(engine_log_get(e, NULL, 4, 3, &h, NULL), ERR_NOT_FOUND);
+    struct engine_part_meta meta;
+    t_ok(engine_part_meta_get(e, NULL, 4, &h, &meta, NULL)); /* stays */
+    t_ok(engine_get(e, NULL, 5, SPACE_ITEM, STR("e"), true, &h, &got, NULL));
+    t_ok(engine_log_get(e, NULL, 5, 5, &h, NULL));
+    buf_done(&h);
+    engine_close(e);
+}
+
 static void test_snapshot_stays_what_it_was(void)
 {
     struct engine *e = suite_open();
@@ -650,6 +690,7 @@ static const struct suite_case cases[] = {
     {"metas: the group's last counts", test_meta_and_partitions},
     {"the guard keeps old generations out", test_guard_keeps_old_generations_out},
     {"a fence keeps old generations out of one partition", test_fence_of_one_partition},
+    {"all rows of one partition can be cleared away", test_clear_takes_all_rows_of_one_partition},
     {"a snapshot stays what it was", test_snapshot_stays_what_it_was},
     {"dirty marks", test_dirty_marks},
     {"named values", test_named_values},

@@ -1,0 +1,79 @@
+/* A partition that could not be read here, and that another region writes: its rows are deleted and
+ * all of it is copied from the writer.
+ *
+ *   corrupt --matched: all of it is in the writer's history----------------> wiping --> copy (seed.c)
+ *           --has a suffix: sent to the conflict feed and archived (conflict.c)--^
+ *
+ * Nothing is deleted before that. A log that cannot be read may hide a suffix: then nothing is done,
+ * and an operator decides (the region can be removed and added again). The first deletion goes in one
+ * batch with the mark of a copy that has not begun, so that a crash in between is found when the
+ * partition is loaded. Only a partition with a row is wiped: a region that lacks one of the others could
+ * be chosen as the account's writer all the same. Metadata has none: the catalog would be empty. */
+#include "base/contract.h"
+#include "repl/repl_int.h"
+
+enum { WIPE_SLICE_MAX = 1000 };
+
+void repair_begin(struct partition *p)
+{
+    ASSERT(p->is_corrupt && p->pid != 0);
+    ASSERT(p->div.state == DIV_NONE);
+    repl_event(p->repl, EVENT_CORRUPT, "partition=%llu what=\"to be copied anew\" had_lsn=%llu",
+               (unsigned long long)p->pid, (unsigned long long)p->tail.lsn);
+    p->is_wiping = true;
+}
+
+bool repair_is_possible(const struct partition *p)
+{
+    return p->is_corrupt && !p->is_wiping && !p->is_log_bad && p->pid != 0 && p->slot != NULL &&
+           p->repl->may_repair && p->mode->kind == REPL_READER;
+}
+
+static bool may_begin(const struct partition *p)
+{
+    return repair_is_possible(p) && apply_is_matched(p) && p->div.state == DIV_NONE;
+}
+
+static void wipe_slice(struct partition *p)
+{
+    struct repl *R = p->repl;
+    if (p->inflight_count != 0 || !list_is_empty(&p->touched)) {
+        return; /* the slice before is not in storage yet */
+    }
+    struct errinfo ei = {0};
+    bool more = false;
+    enum err e = engine_batch_clear(repl_batch(R), R->engine, p->pid, WIPE_SLICE_MAX, &more, &ei);
+    if (e != OK) {
+        p->is_log_bad = true; /* not even the keys can be listed */
+        p->is_wiping = false;
+        part_corrupt(p, "keys", &ei);
+        return;
+    }
+    if (p->tail.lsn != 0 || !seed_is_on(p)) {
+        seed_anew(p); /* with the first slice */
+    }
+    part_touch(p);
+    repl_submit(R);
+    if (!more) {
+        p->is_wiping = false;
+        p->is_corrupt = false;
+        R->corrupt_count--;
+        p->tail_sent_us = 0; /* asks for the copy */
+        part_set_flags(p);
+    }
+}
+
+void repair_tick(struct repl *R)
+{
+    if (R->corrupt_count == 0) {
+        return;
+    }
+    for (struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        if (may_begin(p)) {
+            repair_begin(p);
+        }
+        if (p->is_wiping) {
+            wipe_slice(p);
+        }
+    }
+}
