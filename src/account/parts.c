@@ -802,7 +802,10 @@ static bool try_open(struct region *r, struct part_ctl *c)
     struct account_record *next = decide_next_record(r, &a);
     uint64_t others = repl_mode(r->repl)->all_mask & ~record_mask(r->cfg.self);
     enum rule why = c->claim_rule != 0 ? c->claim_rule : RULE_PART_OPEN;
-    begin_epoch(r, c, next, why, !repl_pull_complete_part(p, others));
+    /* A log that another process wrote may be further than ours, or part from ours where a peer that
+     * was pulled could not tell. */
+    bool is_lossy = row_of(r, c)->holder != r->cfg.self || !repl_pull_complete_part(p, others);
+    begin_epoch(r, c, next, why, is_lossy);
     coordio_change(r, RULE_PART_OPEN, next, 0, /* puts_beat= */ true);
     arena_done(&a);
     return true;

@@ -1013,7 +1013,7 @@ static const struct scenario scenarios[] = {
     {"suffix-called-off", "a suffix that is still being stored when its finder dies is found again",
      8, 3, false, suffix_called_off},
     {"copy-lost", "a copy whose place was lost in a failover begins anew", 8, 3, false, copy_lost},
-    {"partition-unusable", "one partition moves alone, and comes back repaired", 16, 3, true,
+    {"partition-unusable", "one partition moves alone, and comes back repaired", 16, 3, false,
      partition_unusable},
     {"partition-moved", "one partition moves alone while its writer fails", 32, 3, false,
      partition_moved},
@@ -1046,6 +1046,7 @@ void scenario_configure(struct sim_cfg *c)
     const struct scenario *s = scenario_find(c->scenario);
     ASSERT(s != NULL);
     c->region_count = s->region_count;
+    c->partition_failover = s->run == partition_unusable;
     c->first_count = s->region_count;
     c->log_size_max = 0;
     c->part_count = 2;
