@@ -103,6 +103,8 @@ static void conn_started(struct http_listener *listener, struct MHD_Connection *
     list_init(&c->link);
     c->listener = listener;
     c->fd = info->connect_fd;
+    struct http_certs *certs = listener->server->certs;
+    c->cert = certs != NULL ? http_certs_current(certs) : NULL;
     (void)pthread_mutex_lock(&listener->lock);
     list_push_back(&listener->conns, &c->link);
     listener->conn_count++;
@@ -126,7 +128,30 @@ static void conn_closed(struct http_conn *c)
     if (x != NULL) {
         http_exchange_unref(x);
     }
+    http_cert_unref(c->cert);
     mem_free(c);
+}
+
+/* libmicrohttpd sets the session's pointer to its connection: not in its manual, but in every version
+ * that has the option, and a unit test fails when it is not so. */
+int http_on_handshake(gnutls_session_t session, const gnutls_datum_t *authorities,
+                      int authority_count, const gnutls_pk_algorithm_t *algorithms,
+                      int algorithm_count, gnutls_pcert_st **ret_chain, unsigned *ret_count,
+                      gnutls_privkey_t *ret_key)
+{
+    UNUSED(authorities); /* there is one certificate, whatever the client would like */
+    UNUSED(authority_count);
+    UNUSED(algorithms);
+    UNUSED(algorithm_count);
+    struct MHD_Connection *mhd = (struct MHD_Connection *)gnutls_session_get_ptr(session);
+    if (mhd == NULL) {
+        LOG_ERROR("http", "no_certificate", "why=%s", "this libmicrohttpd does not say for whom");
+        return -1;
+    }
+    const struct http_conn *c = conn_of(mhd);
+    ASSERT(c->cert != NULL);
+    http_cert_show(c->cert, ret_chain, ret_count, ret_key);
+    return 0;
 }
 
 void http_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,

@@ -7,8 +7,8 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "net/http_cert_int.h"
 #include "net/http_server.h"
-#include "net/tls.h"
 
 enum {
     /* Memory of libmicrohttpd per connection. It is zeroed after every request, used or not, which
@@ -26,10 +26,11 @@ enum {
 
 struct http_server {
     struct http_server_opts opts; /* defaults filled in */
-    pthread_mutex_t lock;  /* guards the lists; never held while calling libmicrohttpd's stop */
-    struct list listeners; /* struct http_listener.link: accepting */
-    struct list retired;   /* accepting no more, connections left */
-    size_t listener_count; /* both lists */
+    pthread_mutex_t lock;     /* guards the lists; never held while calling libmicrohttpd's stop */
+    struct list listeners;    /* struct http_listener.link: accepting */
+    struct list retired;      /* accepting no more, connections left */
+    size_t listener_count;    /* both lists */
+    struct http_certs *certs; /* owned; NULL: plain HTTP, or nothing is listened to yet */
     atomic_ulong connections, requests, bytes_in, bytes_out, refused;
 };
 
@@ -37,8 +38,7 @@ struct http_listener {
     struct http_server *server;
     char name[HTTP_LISTENER_NAME_SIZE];
     struct MHD_Daemon *daemon;
-    struct tls_pair tls; /* empty: plain HTTP; libmicrohttpd keeps pointers to it */
-    int fd;              /* our duplicate */
+    int fd; /* our duplicate */
     struct list link;
     pthread_mutex_t lock;   /* guards conns and conn_count */
     pthread_cond_t emptied; /* conn_count fell to 0 */
@@ -55,6 +55,7 @@ struct http_conn {
     struct list link; /* in listener.conns */
     struct http_listener *listener;
     int fd;
+    struct http_cert *cert;          /* a reference; NULL: plain */
     atomic_bool is_busy;             /* a request is being read or answered */
     struct http_conn_state *current; /* of the present request, kept for the next one */
 };
@@ -102,6 +103,11 @@ struct http_conn_state {
 /* Callbacks for MHD_start_daemon; cls is the listener. */
 void http_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
                         enum MHD_ConnectionNotificationCode code);
+/* For GnuTLS. */
+int http_on_handshake(gnutls_session_t session, const gnutls_datum_t *authorities,
+                      int authority_count, const gnutls_pk_algorithm_t *algorithms,
+                      int algorithm_count, gnutls_pcert_st **ret_chain, unsigned *ret_count,
+                      gnutls_privkey_t *ret_key);
 void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result http_on_access(void *cls, struct MHD_Connection *mhd, const char *url,
                                const char *method, const char *version, const char *upload_data,

@@ -73,22 +73,22 @@ static struct MHD_Daemon *start_daemon(struct http_listener *l)
     /* A pool of one is refused by libmicrohttpd; no pool means one thread. */
     unsigned pool_size = o->threads > 1 ? o->threads : 0;
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, l->tls.cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, l->tls.key},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)http_on_handshake},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    bool has_tls = l->server->certs != NULL;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     return MHD_start_daemon(
-        flags | (l->tls.cert != NULL ? MHD_USE_TLS : 0), /* port: */ 0, NULL, NULL, http_on_access,
-        l, MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd,
+        flags | (has_tls ? MHD_USE_TLS : 0), /* port: */ 0, NULL, NULL, http_on_access, l,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd,
         MHD_OPTION_THREAD_POOL_SIZE, pool_size, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri,
         l, MHD_OPTION_UNESCAPE_CALLBACK, http_on_unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         http_on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, l, MHD_OPTION_ARRAY,
-        l->tls.cert != NULL ? tls : none, MHD_OPTION_END);
+        has_tls ? tls : none, MHD_OPTION_END);
 }
 
 static void listener_free(struct http_listener *l)
@@ -99,7 +99,6 @@ static void listener_free(struct http_listener *l)
     }
     (void)pthread_cond_destroy(&l->emptied); /* nobody waits any more */
     (void)pthread_mutex_destroy(&l->lock);
-    tls_pair_done(&l->tls);
     mem_free(l);
 }
 
@@ -194,15 +193,12 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
 {
     reap_retired(s);
     TRY(check_listen(s, name, ei));
-    struct http_listener *l = listener_new(s, name);
-    if (s->opts.tls_cert != NULL && s->opts.tls_cert[0] != '\0') {
-        int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
-        enum err err = tls_pair_load(s->opts.tls_cert, s->opts.tls_key, now_s, &l->tls, ei);
-        if (err != OK) {
-            listener_free(l);
-            return err;
-        }
+    if (s->certs != NULL) {
+        http_certs_look(s->certs); /* this listener may be for a name that only the new one has */
+    } else if (s->opts.tls_cert != NULL && s->opts.tls_cert[0] != '\0') {
+        TRY(http_certs_new(s->opts.tls_cert, s->opts.tls_key, &s->certs, ei));
     }
+    struct http_listener *l = listener_new(s, name);
     l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (l->fd < 0) {
         listener_free(l);
@@ -362,7 +358,15 @@ void http_server_free(struct http_server *s, unsigned grace_ms)
         listener_end(LIST_ENTRY(item, struct http_listener, link), deadline);
     }
     (void)pthread_mutex_destroy(&s->lock);
+    http_certs_free(s->certs);
     mem_free(s);
+}
+
+void http_server_reread_cert(struct http_server *s)
+{
+    if (s->certs != NULL) {
+        http_certs_reread(s->certs);
+    }
 }
 
 void http_server_stats_get(const struct http_server *s, struct http_server_stats *ret)
@@ -373,5 +377,6 @@ void http_server_stats_get(const struct http_server *s, struct http_server_stats
         .bytes_in = atomic_load(&s->bytes_in),
         .bytes_out = atomic_load(&s->bytes_out),
         .refused = atomic_load(&s->refused),
+        .cert_ends_s = s->certs != NULL ? http_certs_ends_s(s->certs) : 0,
     };
 }

@@ -91,8 +91,11 @@ struct http_server_opts {
     void *ctx;
     unsigned idle_timeout_s; /* 0 = 120 */
     size_t body_size_max;    /* 0 = HTTP_BODY_SIZE_MAX */
-    /* PEM files: TLS 1.2 and 1.3 with that certificate; NULL or "": plain HTTP. Read by each
-     * http_server_listen, so that a replaced file serves listeners from then on. */
+    /* PEM files: TLS 1.2 and 1.3 with that certificate (its own first, then at most 15 of its
+     * chain); NULL or "": plain HTTP. Not copied. Replaced files are read again within half a minute
+     * or so and by http_server_listen and http_server_reread_cert; connections from then on see
+     * them, those that are open go on. Files that cannot be used leave the former certificate in
+     * place, with an error in the log; only at the first http_server_listen they are its error. */
     const char *tls_cert, *tls_key;
 };
 struct http_server;
@@ -108,8 +111,12 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name,
 void http_server_unlisten(struct http_server *s, const char *name);
 /* Answers what is in progress up to `grace_ms`, then frees everything. */
 void http_server_free(struct http_server *s, unsigned grace_ms);
-/* connections: open now; the others only grow. */
+/* Reads the certificate's files again, soon and elsewhere, whether they have changed or not. After the
+ * first http_server_listen; a plain server ignores it. */
+void http_server_reread_cert(struct http_server *s);
+/* connections: open now; the others only grow. cert_ends_s: seconds since 1970; 0: plain HTTP. */
 struct http_server_stats {
     uint64_t connections, requests, bytes_in, bytes_out, refused;
+    int64_t cert_ends_s;
 };
 void http_server_stats_get(const struct http_server *s, struct http_server_stats *ret);

@@ -97,7 +97,14 @@ static bool ends_after(const X509 *cert, int64_t when_s)
     return X509_cmp_time(X509_get0_notAfter(cert), &when) > 0;
 }
 
-static enum err check_pair(const struct tls_pair *pair, const char *cert_path, const char *key_path,
+static int64_t end_of(const X509 *cert)
+{
+    struct tm end = {0};
+    return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) == 1 ? (int64_t)timegm(&end) : 0;
+}
+
+/* Fills in ends_s. */
+static enum err check_pair(struct tls_pair *pair, const char *cert_path, const char *key_path,
                            int64_t now_s, struct errinfo *ei)
 {
     X509 *cert = parse_cert(pair->cert);
@@ -114,6 +121,8 @@ static enum err check_pair(const struct tls_pair *pair, const char *cert_path, c
         err_hint(ei, "the server's own certificate comes first in its file, then the chain");
     } else if (!ends_after(cert, now_s)) {
         ret = err_set(ei, ERR_CONFIG, "the certificate in %s has expired", cert_path);
+    } else {
+        pair->ends_s = end_of(cert);
     }
     X509_free(cert);
     EVP_PKEY_free(key);

@@ -25,6 +25,7 @@ enum {
 struct tls_pair {
     char *cert; /* the server's certificate first, then the chain */
     char *key;
+    int64_t ends_s; /* of the server's own certificate: seconds since 1970 */
 };
 
 /* Reads both. ERR_CONFIG when one is no PEM, the key does not belong to the first certificate, or

@@ -700,6 +700,13 @@ static void on_stop_timer(void *ctx)
     }
 }
 
+static void on_hangup(void *ctx, int signum)
+{
+    UNUSED(signum);
+    struct front *f = ctx;
+    http_server_reread_cert(f->http);
+}
+
 /* No new work, what is held is refused, what is being forwarded gets a little time. */
 static void on_end_signal(void *ctx, int signum)
 {
@@ -803,6 +810,7 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     }
     loop_on_signal(f->loop, SIGTERM, on_end_signal, f);
     loop_on_signal(f->loop, SIGINT, on_end_signal, f);
+    loop_on_signal(f->loop, SIGHUP, on_hangup, f);
     return OK;
 }
 

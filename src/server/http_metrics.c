@@ -219,4 +219,9 @@ void http_metrics_write(const struct http_metrics *m, const struct http_server *
                s.bytes_in);
     metric_u64(out, "holdfast_http_sent_bytes_total", METRIC_COUNTER, "Body bytes sent.",
                s.bytes_out);
+    if (s.cert_ends_s > 0) {
+        metric_u64(out, "holdfast_certificate_not_after_timestamp_seconds", METRIC_GAUGE,
+                   "When the certificate that clients are shown expires, in seconds since 1970.",
+                   (uint64_t)s.cert_ends_s);
+    }
 }

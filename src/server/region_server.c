@@ -850,6 +850,15 @@ static void on_drain_poll(void *ctx)
     }
 }
 
+static void on_hangup(void *ctx, int signum)
+{
+    UNUSED(signum);
+    struct server *s = ctx;
+    if (s->http) {
+        http_server_reread_cert(s->http);
+    }
+}
+
 static void on_end_signal(void *ctx, int signum)
 {
     struct server *s = ctx;
@@ -901,6 +910,7 @@ static enum err server_start(struct server *s, struct errinfo *ei)
     s->watchdog = notify_watchdog_start(s->loop);
     loop_on_signal(s->loop, SIGTERM, on_end_signal, s);
     loop_on_signal(s->loop, SIGINT, on_end_signal, s);
+    loop_on_signal(s->loop, SIGHUP, on_hangup, s);
     return OK;
 }
 
