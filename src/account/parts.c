@@ -1006,17 +1006,19 @@ void parts_fold(struct region *r, struct account_record *next)
 
 /* ---- rounds ---- */
 
-void parts_on_transfer_end(struct region *r, region_id from, const struct msg *m)
+bool parts_on_transfer_end(struct region *r, region_id from, const struct msg *m)
 {
-    for (size_t i = 0; m->tail_count == 1 && i < r->part_ctl_count; i++) {
-        struct part_ctl *c = r->part_ctls[i];
-        const struct record_override *o = row_of(r, c);
-        if (c->pid == m->tails[0].pid && c->role == PROLE_TAKING && from == o->writer &&
-            m->generation == o->generation) {
-            c->take_at = m->tails[0].place;
-            c->take_generation = m->generation;
-        }
+    struct part_ctl *c =
+        m->tail_count == 1 && m->tails[0].pid != 0 ? parts_ctl(r, m->tails[0].pid) : NULL;
+    if (c == NULL) {
+        return false;
     }
+    const struct record_override *o = row_of(r, c);
+    if (c->role == PROLE_TAKING && from == o->writer && m->generation == o->generation) {
+        c->take_at = m->tails[0].place;
+        c->take_generation = m->generation;
+    }
+    return true;
 }
 
 static void pull_tick(struct region *r, struct part_ctl *c, usec now)

@@ -218,14 +218,9 @@ static void on_pong(struct region *r, region_id from, const struct msg *m)
 
 static void on_transfer_end(struct region *r, region_id from, const struct msg *m)
 {
-    if (r->rec == NULL) {
-        return;
-    }
-    if (m->generation != r->rec->generation) {
-        parts_on_transfer_end(r, from, m);
-        return;
-    }
-    if (r->role != ROLE_TAKING || from != r->rec->writer || r->take_generation == m->generation) {
+    if (r->rec == NULL || parts_on_transfer_end(r, from, m) || r->role != ROLE_TAKING ||
+        from != r->rec->writer || m->generation != r->rec->generation ||
+        r->take_generation == m->generation) {
         return;
     }
     arena_reset(&r->take_arena);

@@ -336,7 +336,8 @@ bool parts_writes_any(const struct region *r);
 bool parts_await_version(const struct region *r, region_id id);
 bool parts_lease_is_fresh(const struct region *r, const struct part_ctl *c);
 bool parts_may_lease(const struct region *r); /* our own leases hold: read leases may be given */
-void parts_on_transfer_end(struct region *r, region_id from, const struct msg *m);
+/* false: it is not about a partition with a row. One that leaves the account's writer has its generation. */
+bool parts_on_transfer_end(struct region *r, region_id from, const struct msg *m);
 void parts_tick(struct region *r);
 bool parts_decide(struct region *r); /* true: a change of the record is under way */
 void parts_fold(struct region *r, struct account_record *next); /* with a new account epoch */

@@ -1,0 +1,86 @@
+"""One partition written by another region than the account's write region, with real processes."""
+import os
+import signal
+
+from holdfast import Tap, Up, Writers, eq, pk, until
+
+tap = Tap()
+up = Up()
+tap.cleanup(up.end)
+
+
+def account():
+    return up.client().get("/_holdfast/account").doc
+
+
+def partition(*args):
+    code, out, err = up.cli("account", "partition", *args)
+    eq(code, 0, out + err)
+
+
+def create(container, item, region=None):
+    return up.call("POST", f"{container}/docs", region=region, body={"id": item, "pk": "a"}, headers=pk("a"))
+
+
+def id_of(container):
+    """The number of the container's only partition: of the place in the metadata log that made it."""
+    etag = up.call("GET", container).doc["_etag"].strip('"')
+    return int(etag.split("-")[-1], 16) << 9
+
+
+def rows():
+    return {row["partition"]: row for row in account()["partitions"]}
+
+
+@tap.test("an operator moves one partition under load: only it moves, nothing is lost")
+def _():
+    up.healthy()
+    c = up.make_container("moved")
+    other = up.make_container("stays")
+    load = Writers(up, c, threads=2, where=lambda: up.endpoint)
+    load.more(20)
+    until("every region says what it reads", lambda: up.cli("account", "partition", "failover", str(id_of(c)), "west")[0] == 0, 20)
+    eq(account()["writer"], "east", "the account's writer")
+    eq(rows()[id_of(c)]["writer"], "west", "the partition's writer")
+    load.more(20)
+    answer = create(c, "at-east", "east")
+    eq((answer.status, answer.substatus), (403, 3), "the account's writer")
+    eq(create(c, "at-west", "west").status, 201, "the partition's writer")
+    eq(create(other, "at-east", "east").status, 201, "another partition")
+    eq(create(other, "at-west", "west").status, 403, "another partition, elsewhere")
+    eq(create(c, "at-front").status, 201, "the global endpoint")
+    load.more(20)
+    partition("return", str(id_of(c)))
+    eq(create(c, "back", "east").status, 201, "back at the account's writer")
+    eq(create(c, "not-there", "west").status, 403, "not where it was")
+    load.end()
+    eq(len(load.unknown), 0, "writes with unknown outcome")
+    eq(load.check(allow_feed=False), 0, "in the feed")
+    load.check_regions()
+
+
+@tap.test("its writer dies: another region writes it, the account's writer stays")
+def _():
+    up.healthy()
+    c = "/dbs/tests/colls/moved"
+    partition("failover", str(id_of(c)), "west", "--force")
+    eq(create(c, "before", "west").status, 201, "the partition's writer")
+    os.kill(up.pid("west"), signal.SIGKILL)
+    until("another writer", lambda: rows()[id_of(c)]["writer"] != "west" and rows()[id_of(c)]["phase"] == "OPEN", 20)
+    eq(account()["writer"], "east", "the account's writer")
+    until("writes", lambda: create(c, "after").status in (201, 409), 20)
+
+
+@tap.test("what cannot be asked for is refused with a sentence")
+def _():
+    for args, part in (
+        (("failover", "0", "west"), "metadata partition"),
+        (("failover", "1", "mars"), "no region 'mars'"),
+        (("failover", "x", "west"), "account partition"),
+        (("automatic", "perhaps"), "account partition"),
+    ):
+        code, out, err = up.cli("account", "partition", *args)
+        assert code != 0 and part in out + err, (args, out, err)
+
+
+tap.run()
