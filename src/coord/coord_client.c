@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "coord/wire.h"
 #include "net/http_client.h"
+#include "net/tls.h"
 
 enum {
     URLS_MAX = 8,
@@ -48,8 +49,9 @@ struct coord_client {
     struct urls urls;
     char *token; /* "Bearer ..."; owned */
     size_t token_size;
-    struct list calls;   /* struct call.link */
-    struct list watches; /* struct watch.link */
+    char pin[TLS_PIN_SIZE]; /* of the coordinator, for https */
+    struct list calls;      /* struct call.link */
+    struct list watches;    /* struct watch.link */
     bool is_freeing;
 };
 
@@ -134,7 +136,8 @@ static struct http_call *send_request(struct coord_client *c, const char *method
                                   .body = body,
                                   .timeout_ms = timeout_ms,
                                   .connect_timeout_ms = timeout_ms < CONNECT_MS ? 0 : CONNECT_MS,
-                                  .body_size_max = COORD_STATE_SIZE_MAX};
+                                  .body_size_max = COORD_STATE_SIZE_MAX,
+                                  .pin = c->pin};
     return http_client_start(c->http, &req, done, ctx);
 }
 
@@ -434,6 +437,7 @@ struct coord_client *coord_client_new(struct loop *loop, const char *urls, struc
     c->http = http_client_new(loop);
     urls_parse(&c->urls, urls);
     c->token = bearer_token(secret, &c->token_size);
+    tls_derive_pin(secret, c->pin);
     list_init(&c->calls);
     list_init(&c->watches);
     return c;
@@ -476,6 +480,8 @@ static enum err run_blocking(const char *urls, struct str secret, const char *me
     }
     size_t token_size = 0;
     char *token = bearer_token(secret, &token_size);
+    char pin[TLS_PIN_SIZE];
+    tls_derive_pin(secret, pin);
     enum err ret = ERR_UNAVAILABLE;
     struct errinfo last = {0};
     int status = 0;
@@ -491,7 +497,8 @@ static enum err run_blocking(const char *urls, struct str secret, const char *me
                                       .body = body,
                                       .timeout_ms = BLOCKING_MS,
                                       .connect_timeout_ms = CONNECT_MS,
-                                      .body_size_max = COORD_STATE_SIZE_MAX};
+                                      .body_size_max = COORD_STATE_SIZE_MAX,
+                                      .pin = pin};
         last = (struct errinfo){0};
         buf_clear(ret_body);
         ret = http_client_run(&req, &status, NULL, ret_body, &last);

@@ -29,6 +29,7 @@
 #include "coord/journal.h"
 #include "coord/wire.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 enum {
     TICK_MS = 50, /* grain of watch ends and of late answers */
@@ -66,6 +67,7 @@ struct touched {
 struct coord_server {
     struct loop *loop;
     struct http_server *http;
+    struct http_server *https; /* NULL: plain only */
     struct coord_store *store;
     struct journal *journal;
     char *secret; /* owned */
@@ -556,7 +558,20 @@ static enum err start_http(struct coord_server *s, const struct coord_server_opt
                                     .ctx = s,
                                     .body_size_max = COORD_REQUEST_SIZE_MAX};
     TRY(http_server_new(&http, &s->http, ei));
-    return http_server_listen(s->http, opts->listen_fd, LISTENER_NAME, ei);
+    TRY(http_server_listen(s->http, opts->listen_fd, LISTENER_NAME, ei));
+    if (!opts->has_tls) {
+        return OK;
+    }
+    char cert[4200];
+    char key[4200];
+    (void)snprintf(cert, sizeof(cert), "%.4096s/coordinator.pem", opts->dir);
+    (void)snprintf(key, sizeof(key), "%.4096s/coordinator.key", opts->dir);
+    int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
+    TRY(tls_derive(opts->secret, opts->dir, "coordinator", now_s, ei));
+    http.tls_cert = cert;
+    http.tls_key = key;
+    TRY(http_server_new(&http, &s->https, ei));
+    return http_server_listen(s->https, opts->tls_fd, LISTENER_NAME, ei);
 }
 
 enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opts,
@@ -626,6 +641,9 @@ void coord_server_free(struct coord_server *s)
     bool is_serving = s->http != NULL;
     if (is_serving) {
         http_server_unlisten(s->http, LISTENER_NAME);
+        if (s->https != NULL) {
+            http_server_unlisten(s->https, LISTENER_NAME);
+        }
         drain_posts(s->loop);
     }
     journal_close(s->journal); /* writes out everything, so that what waits can be answered truly */
@@ -634,6 +652,7 @@ void coord_server_free(struct coord_server *s)
     }
     answer_everybody(s);
     http_server_free(s->http, STOP_GRACE_MS);
+    http_server_free(s->https, STOP_GRACE_MS);
     if (is_serving) {
         drain_posts(s->loop); /* requests that came in between must be let go of */
     }

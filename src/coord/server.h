@@ -20,6 +20,10 @@ struct coord_server_opts {
     int listen_fd;         /* not closed */
     struct str secret;     /* not empty; clients send it as bearer token */
     unsigned http_threads; /* 0 = 2 */
+    /* A second socket, for https: with the key that tls_derive makes of the secret, in
+     * DIR/coordinator.pem and .key. Not closed. */
+    bool has_tls;
+    int tls_fd;
 };
 
 struct coord_server;

@@ -37,9 +37,12 @@ struct http_client_req {
     unsigned timeout_ms;         /* total; never 0 */
     unsigned connect_timeout_ms; /* 0 = timeout_ms */
     size_t body_size_max;        /* of the answer; 0 = 16 MiB */
-    /* PEM file of the authorities trusted for https; NULL or "" = the system's. Host names are always
+    /* PEM file of the authorities trusted for https; NULL or "" = the system's. Host names are
      * checked. */
     const char *ca_file;
+    /* "sha256//" and the SHA-256 of the server's public key in base64: for https that key, and no
+     * authority, date or host name, says who the server is. NULL: ca_file does. */
+    const char *pin;
 };
 
 struct http_client *http_client_new(struct loop *loop);

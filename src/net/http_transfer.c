@@ -171,6 +171,11 @@ bool http_transfer_init(struct http_transfer *t, CURL *easy, const struct http_c
         SET(CURLOPT_CAINFO, req->ca_file); /* read when a connection is opened */
         SET(CURLOPT_CAPATH, NULL);
     }
+    if (req->pin != NULL) {
+        SET(CURLOPT_PINNEDPUBLICKEY, req->pin);
+        SET(CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     return ok && !has_line_break(str_of(req->url)) && !has_line_break(str_of(req->method));
 }
 

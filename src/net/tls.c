@@ -5,8 +5,11 @@
  * is emptied, so that a later user of it does not find our leavings. */
 #include "net/tls.h"
 
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
@@ -16,7 +19,9 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/codec.h"
 #include "base/contract.h"
+#include "base/crypto.h"
 #include "base/files.h"
 #include "base/mem.h"
 
@@ -334,6 +339,104 @@ static bool is_usable(const struct material *m, const struct material *ca, const
     }
     return ok;
 }
+
+/* ---- derived ---- */
+
+/* NULL: the scalar is none of the curve (one in 2^32). */
+static EVP_PKEY *key_of_scalar(const BIGNUM *scalar)
+{
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    ASSERT(group != NULL);
+    if (BN_is_zero(scalar) || BN_cmp(scalar, EC_GROUP_get0_order(group)) >= 0) {
+        EC_GROUP_free(group);
+        return NULL;
+    }
+    EC_POINT *point = EC_POINT_new(group);
+    unsigned char public[65];
+    bool ok = point != NULL && EC_POINT_mul(group, point, scalar, NULL, NULL, NULL) == 1 &&
+              EC_POINT_point2oct(group, point, POINT_CONVERSION_UNCOMPRESSED, public,
+                                 sizeof(public), NULL) == sizeof(public);
+    ASSERT(ok);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    ok = build != NULL &&
+         OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
+         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, scalar) == 1 &&
+         OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, public, sizeof(public)) ==
+             1;
+    ASSERT(ok);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    EVP_PKEY *ret = NULL;
+    ok = params != NULL && ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
+         EVP_PKEY_fromdata(ctx, &ret, EVP_PKEY_KEYPAIR, params) == 1;
+    ASSERT(ok);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    EC_POINT_free(point);
+    EC_GROUP_free(group);
+    return ret;
+}
+
+static EVP_PKEY *derive_key(struct str secret)
+{
+    enum { TRIES = 8 }; /* all of them fail once in 2^256 */
+    ASSERT(secret.n > 0);
+    struct crypto_hmac *hmac = crypto_hmac_new(secret);
+    EVP_PKEY *ret = NULL;
+    for (int i = 1; i <= TRIES && ret == NULL; i++) {
+        char label[64];
+        uint8_t bytes[CRYPTO_SHA256_SIZE];
+        (void)snprintf(label, sizeof(label), "holdfast coordinator tls key %d", i);
+        crypto_hmac_sign(hmac, str_of(label), bytes);
+        BIGNUM *scalar = BN_bin2bn(bytes, sizeof(bytes), NULL);
+        ASSERT(scalar != NULL);
+        ret = key_of_scalar(scalar);
+        BN_clear_free(scalar);
+        explicit_bzero(bytes, sizeof(bytes));
+    }
+    crypto_hmac_free(hmac);
+    ASSERT(ret != NULL);
+    return ret;
+}
+
+enum err tls_derive(struct str secret, const char *dir, const char *name, int64_t now_s,
+                    struct errinfo *ei)
+{
+    ASSERT(strlen(dir) + strlen(name) < PATH_SIZE - 16);
+    struct material m = {.key = derive_key(secret)};
+    m.cert = new_cert(m.key, "coordinator", now_s, TLS_CA_DAYS);
+    int ok = X509_set_issuer_name(m.cert, X509_get_subject_name(m.cert));
+    ASSERT(ok == 1);
+    add_extension(m.cert, m.cert, NID_key_usage, "critical,digitalSignature");
+    ok = X509_sign(m.cert, m.key, EVP_sha256()) > 0;
+    ASSERT(ok);
+    enum err ret = write_pair(dir, name, m.key, m.cert, NULL, ei);
+    material_done(&m);
+    return ret;
+}
+
+void tls_derive_pin(struct str secret, char ret[TLS_PIN_SIZE])
+{
+    EVP_PKEY *key = derive_key(secret);
+    unsigned char *der = NULL;
+    int n = i2d_PUBKEY(key, &der);
+    ASSERT(n > 0);
+    uint8_t hash[CRYPTO_SHA256_SIZE];
+    crypto_sha256(str_make(der, (size_t)n), hash);
+    struct buf pin;
+    buf_init(&pin, TLS_PIN_SIZE);
+    buf_add_cstr(&pin, "sha256//");
+    codec_base64(&pin, str_make(hash, sizeof(hash)));
+    ASSERT(buf_ok(&pin) && pin.n < TLS_PIN_SIZE);
+    memcpy(ret, pin.p, pin.n);
+    ret[pin.n] = '\0';
+    buf_done(&pin);
+    OPENSSL_free(der);
+    EVP_PKEY_free(key);
+}
+
+/* ---- made ---- */
 
 static enum err check_host_name(const char *host, struct errinfo *ei)
 {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum {
     TLS_FILE_SIZE_MAX = 1 << 20, /* of a PEM file that is read */
@@ -36,6 +37,16 @@ enum err tls_pair_load(const char *cert_path, const char *key_path, int64_t now_
 enum err tls_pair_check_hosts(const struct tls_pair *pair, const char *const *hosts, size_t count,
                               struct errinfo *ei) MUST_CHECK;
 void tls_pair_done(struct tls_pair *pair); /* also on a zeroed one */
+
+/* A P-256 key pair that everybody who holds `secret` (not empty, unguessable) can derive: HMAC-SHA256,
+ * keyed with the secret, of "holdfast coordinator tls key N", N = 1, 2, ... until the 32 bytes are a
+ * private key of the curve, big-endian. So a client knows the server's key beforehand, and needs no
+ * authority. tls_derive writes DIR/NAME.key and a certificate that the key signs itself, DIR/NAME.pem
+ * (of TLS_CA_DAYS; nobody looks at it but for the key). tls_derive_pin: what http_client_req.pin takes. */
+enum { TLS_PIN_SIZE = 64 };
+enum err tls_derive(struct str secret, const char *dir, const char *name, int64_t now_s,
+                    struct errinfo *ei) MUST_CHECK;
+void tls_derive_pin(struct str secret, char ret[TLS_PIN_SIZE]);
 
 /* Keeps a local authority and a certificate in an existing folder: ca.pem, ca.key, server.pem,
  * server.key. What is there stays when it is sound, is for exactly these host names (and 127.0.0.1

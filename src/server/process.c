@@ -85,6 +85,10 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_LISTEN_PEER] =
         {"listen-peer", CONF_STRING, "127.0.0.1:8091", 3, 255, 0,
          "server: numeric HOST:PORT for other regions when no socket is inherited"},
+    [PROC_LISTEN_TLS] =
+        {"listen-tls", CONF_STRING, "", 0, 255, 0,
+         "coordinator: numeric HOST:PORT for https as well, with a key of its secret; the others "
+         "name it in --coordinator"},
     [PROC_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0,
                        "front: URL of the global endpoint as clients know it, when it is a name"},
     [PROC_TLS_CERT] = {"tls-cert", CONF_STRING, "", 0, 3000, 0,
@@ -137,6 +141,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_MANAGEMENT_TOKEN_FILE] = FRONT,
     [PROC_LISTEN] = EVERYBODY,
     [PROC_LISTEN_PEER] = SERVER,
+    [PROC_LISTEN_TLS] = COORDINATOR,
     [PROC_ENDPOINT] = FRONT,
     [PROC_TLS_CERT] = SERVER | FRONT,
     [PROC_TLS_KEY] = SERVER | FRONT,
@@ -261,7 +266,9 @@ enum err process_socket(const struct process *p, const char *name, const char *a
         enum err err = sockets_listen(addr, ret_fd, &port, ei);
         if (err == ERR_IN_USE) {
             err_hint(ei, "give another address with --listen%s",
-                     strcmp(name, "peer") == 0 ? "-peer" : "");
+                     strcmp(name, "peer") == 0              ? "-peer"
+                     : strcmp(name, "coordinator-tls") == 0 ? "-tls"
+                                                            : "");
         }
         return err;
     }
@@ -439,6 +446,16 @@ enum err process_coordinator(struct process *p, struct errinfo *ei)
                                   .secret = str_make(p->secret, p->secret_n)};
     TRY(need_secret(p, ei));
     TRY(process_socket(p, "coordinator", process_listen_addr(p, p->role), &o.listen_fd, ei));
+    if (!sockets_is_loopback(o.listen_fd)) {
+        LOG_WARN("coordinator", "plain", "hint=%s",
+                 "its secret crosses the network readable: listen on loopback, and for others on "
+                 "listen-tls");
+    }
+    o.has_tls = conf_str(p->conf, PROC_LISTEN_TLS).n > 0 || inherited(p, "coordinator-tls") >= 0;
+    if (o.has_tls) {
+        TRY(process_socket(p, "coordinator-tls", conf_cstr(p->conf, PROC_LISTEN_TLS), &o.tls_fd,
+                           ei));
+    }
     struct loop *loop = loop_new();
     struct coord_server *server = NULL;
     loop_on_signal(loop, SIGTERM, on_loop_end, loop);

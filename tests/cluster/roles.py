@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 
-from holdfast import PROGRAM, Client, Tap, Up, eq, is_running, pk, tail, until
+from holdfast import PROGRAM, Client, Tap, Up, eq, free_ports, is_running, pk, tail, until
 
 tap = Tap()
 
@@ -70,6 +70,39 @@ def _():
     finally:
         for p in roles.running.values():
             p.kill()
+        up.end()
+
+
+@tap.test("server and front reach the coordinator over TLS; with another secret they do not believe it")
+def _():
+    up = Up(regions=["east"])
+    container = up.make_container()
+    eq(up.stop(), 0, "exit code of up")
+    roles = Roles(up)
+    coordinator = re.search(r"^coordinator = http://(\S+)", (roles.run / "east.conf").read_text(), re.M).group(1)
+    tls = f"127.0.0.1:{free_ports(1)}"
+    listen = up.region("east")["endpoint"].split("/")[2]
+    over_tls = ("--coordinator", f"https://{tls}")
+    other = up.dir / "another.secret"
+    other.write_text("0" * 64 + "\n")
+    try:
+        roles.start("coordinator", "--listen", coordinator, "--listen-tls", tls)
+        roles.start("server", "--listen", listen, "--listen-peer", "127.0.0.1:0", *over_tls, "--secret-file", str(other),
+                    config=roles.run / "east.conf")
+        until("it has tried", lambda: "contact_lost" in (up.dir / "server.log").read_text(), 10)
+        eq(roles.running["server"].poll(), None, "it waits")
+        text = tail(up.dir / "server.log", 20)
+        assert "pinned" in text, text  # the key is another one: the secret was not sent
+        roles.running.pop("server").kill()
+        roles.start("server", "--listen", listen, "--listen-peer", "127.0.0.1:0", *over_tls, config=roles.run / "east.conf")
+        roles.start("front", "--listen", up.endpoint.split("/")[2], *over_tls)
+        client = Client(up.endpoint, up.key, timeout=3)
+        until("writes are taken", lambda: client.call("POST", f"{container}/docs", body={"id": "1", "pk": "a"},
+                                                      headers=pk("a")).status in (201, 409), 15)
+        codes = roles.stop()
+        eq(codes, {"coordinator": 0, "server": 0, "front": 0}, "exit codes")
+    finally:
+        roles.stop()
         up.end()
 
 

@@ -441,4 +441,31 @@ T_TEST("the blocking forms work against a coordinator in another thread's loop")
     teardown();
 }
 
+T_TEST("over https the coordinator is whoever has the key of the secret; nobody else hears of it")
+{
+    setup();
+    coord_server_free(w.server);
+    int fd = -1;
+    uint16_t port = 0;
+    t_ok(sockets_listen("127.0.0.1:0", &fd, &port, NULL));
+    struct coord_server_opts opts = {
+        .dir = w.dir, .listen_fd = w.fd, .secret = STR("s3cret"), .has_tls = true, .tls_fd = fd};
+    t_ok(coord_server_new(w.loop, &opts, &w.server, NULL));
+    coord_client_free(w.client);
+    (void)snprintf(w.url, sizeof(w.url), "https://127.0.0.1:%u", port);
+    w.client = coord_client_new(w.loop, w.url, STR("s3cret"));
+    coord_rev first = put("a", "1", false);
+    t_check(put("a", "2", false) > first);
+    coord_client_free(w.client);
+    w.client = coord_client_new(w.loop, w.url, STR("another"));
+    struct coord_txn t = {.put_count = 1, .puts = {{.key = STR("a"), .value = STR("3")}}};
+    t_check(run_txn(&t, 300)->err != OK);
+    coord_client_free(w.client);
+    (void)snprintf(w.url, sizeof(w.url), "http://127.0.0.1:%u", w.port);
+    w.client = coord_client_new(w.loop, w.url, STR("s3cret")); /* plain, beside it */
+    t_check(put("a", "4", false) > first);
+    teardown();
+    t_check(close(fd) == 0);
+}
+
 T_MAIN()

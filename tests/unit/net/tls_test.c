@@ -231,4 +231,64 @@ T_TEST("requests travel over TLS; an unknown authority, another name and plain H
     t_check(close(fd) == 0);
 }
 
+T_TEST("the key of a secret is the same everywhere, and another secret's is another")
+{
+    char pin[TLS_PIN_SIZE];
+    char again[TLS_PIN_SIZE];
+    tls_derive_pin(STR("s3cret"), pin);
+    tls_derive_pin(STR("s3cret"), again);
+    t_eq_cstr(pin, again);
+    t_eq_cstr(
+        pin,
+        "sha256//73XDqqHT3a5iN4iNnqsy2xkFZ3Du7GUlbJ1zesgnaCw="); /* computed by another program */
+    tls_derive_pin(STR("s3cret2"), again);
+    t_check(strcmp(pin, again) != 0);
+}
+
+static enum err post_pinned(const char *url, const char *pin, struct buf *body)
+{
+    struct http_client_req req = {
+        .method = "POST", .url = url, .body = STR("hello"), .timeout_ms = 10000, .pin = pin};
+    int status = 0;
+    return http_client_run(&req, &status, NULL, body, NULL);
+}
+
+T_TEST("who expects a key talks to its holder alone, whatever the certificate says")
+{
+    fresh();
+    t_ok(tls_derive(STR("s3cret"), folder, "coordinator", (int64_t)time(NULL), NULL));
+    char cert[4096];
+    char key[4096];
+    (void)snprintf(cert, sizeof(cert), "%s", path_of("coordinator.pem"));
+    (void)snprintf(key, sizeof(key), "%s", path_of("coordinator.key"));
+    struct stat st;
+    t_check(stat(key, &st) == 0 && (st.st_mode & 0777) == 0600);
+    struct http_server_opts opts = {.handler = echo, .tls_cert = cert, .tls_key = key};
+    struct http_server *server = NULL;
+    int fd = -1;
+    uint16_t port = 0;
+    t_ok(sockets_listen("127.0.0.1:0", &fd, &port, NULL));
+    t_ok(http_server_new(&opts, &server, NULL));
+    t_ok(http_server_listen(server, fd, "x", NULL));
+    char url[128];
+    char pin[TLS_PIN_SIZE];
+    struct buf body;
+    buf_init(&body, 1 << 16);
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u/", port);
+    tls_derive_pin(STR("s3cret"), pin);
+    t_ok(post_pinned(url, pin, &body));
+    t_eq_lit(buf_str(&body), "hello");
+    t_err(post_pinned(url, NULL, &body), ERR_NETWORK); /* of no known authority */
+    tls_derive_pin(STR("another"), pin);
+    struct http_server_stats before;
+    struct http_server_stats after;
+    http_server_stats_get(server, &before);
+    t_err(post_pinned(url, pin, &body), ERR_NETWORK);
+    http_server_stats_get(server, &after);
+    t_eq_u64(after.requests, before.requests); /* it was told nothing */
+    buf_done(&body);
+    http_server_free(server, 1000);
+    t_check(close(fd) == 0);
+}
+
 T_MAIN()
