@@ -232,6 +232,7 @@ enum err http_server_listen(struct http_server *s, int fd, const char *name, str
  * process with "Failed to remove listen FD from epoll set" where the second finds it gone. Its panic
  * function must not return, so the error itself is taken away: this definition is found before the one
  * of the C library, and for whoever calls it here, removing what is not there is no error. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the header's are reserved */
 __attribute__((visibility("default"))) int epoll_ctl(int set, int op, int fd,
                                                      struct epoll_event *event)
 {

@@ -237,7 +237,7 @@ static void ask(struct client *c)
 {
     static const char text[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
     t_eq_int(SSL_write(c->ssl, text, sizeof(text) - 1), (int)sizeof(text) - 1);
-    char answer[2048];
+    char answer[2048] = {0};
     size_t n = 0;
     while (n < 5 || memcmp(answer + n - 5, "hello", 5) != 0) {
         int got = SSL_read(c->ssl, answer + n, (int)(sizeof(answer) - n));
