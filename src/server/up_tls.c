@@ -1,7 +1,7 @@
 /* Endpoints of `holdfast up`: their names, and the certificate for all of them. See up_int.h. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/contract.h"
 #include "base/files.h"
@@ -28,18 +28,28 @@ void up_endpoint_url(const struct up *up, const struct up_region *r, char ret[EN
     ASSERT(n > 0 && n < ENDPOINT_SIZE); /* names and suffix were checked */
 }
 
+/* Of a file that is there, for processes with other working directories. Symbolic links stay what they
+ * are: renewals are often done by pointing one elsewhere. */
+static enum err absolute_path(const char *path, char ret[PATH_SIZE], struct errinfo *ei)
+{
+    char folder[PATH_SIZE] = "";
+    bool is_fine = access(path, R_OK) == 0 && !strchr(path, '"') &&
+                   (path[0] == '/' || getcwd(folder, sizeof(folder)) != NULL);
+    int n = snprintf(ret, PATH_SIZE, "%s%s%s", folder, folder[0] ? "/" : "", path);
+    if (!is_fine || n >= PATH_SIZE || strchr(folder, '"')) {
+        return err_set(ei, ERR_CONFIG, "cannot use the file %s", path);
+    }
+    return OK;
+}
+
 static enum err check_tls_given(struct up *up, const char *const *hosts, struct errinfo *ei)
 {
     const char *const from[] = {up->opts.tls_cert, up->opts.tls_key, up->opts.tls_ca};
     char *const to[] = {up->tls_cert, up->tls_key, up->tls_ca};
     for (size_t i = 0; i < ARRAY_COUNT(from); i++) {
-        /* The processes have other working directories. */
-        char *full = from[i] ? realpath(from[i], NULL) : NULL;
-        bool is_fine = !from[i] || (full && strlen(full) < PATH_SIZE && !strchr(full, '"'));
-        (void)snprintf(to[i], PATH_SIZE, "%s", full ? full : "");
-        free(full);
-        if (!is_fine) {
-            return err_set(ei, ERR_CONFIG, "cannot use the file %s", from[i]);
+        to[i][0] = '\0';
+        if (from[i]) {
+            TRY(absolute_path(from[i], to[i], ei));
         }
     }
     struct tls_pair pair;

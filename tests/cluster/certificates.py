@@ -8,8 +8,15 @@ import ssl
 from holdfast import Tap, Up, eq, until
 
 tap = Tap()
-with Up(args=["--tls"]) as other:  # an account of the same name elsewhere: another pair for the same hosts
-    RENEWED = {name: (other.data / "tls" / name).read_text() for name in ("server.pem", "server.key")}
+
+
+def pair_of_another():
+    """Of an account of the same name elsewhere: for the same hosts."""
+    with Up(args=["--tls"]) as other:
+        return {name: (other.data / "tls" / name).read_text() for name in ("server.pem", "server.key", "ca.pem")}
+
+
+RENEWED, AGAIN = pair_of_another(), pair_of_another()
 up = Up(args=["--tls"])
 tap.cleanup(up.end)
 UNCHECKED = ssl.create_default_context()
@@ -51,9 +58,9 @@ def put(files):
         path.with_suffix(".new").rename(path)
 
 
-def hang_up():
-    for role, pid in up.children().items():
-        if role in ports():
+def hang_up(account):
+    for role, pid in account.children().items():
+        if role == "front" or role.startswith("server/"):
             os.kill(pid, signal.SIGHUP)
 
 
@@ -68,7 +75,7 @@ def _():
     for role, port in ports().items():
         eq(shown(port), own, f"{role} at first")
     put(RENEWED)
-    hang_up()
+    hang_up(up)
     for role, port in ports().items():
         until(f"{role} shows it", lambda p=port: shown(p) == first_of(RENEWED["server.pem"]))
         get(opened[role], "/health/live")
@@ -82,12 +89,33 @@ def _():
 @tap.test("files that do not belong together: the former certificate stays, the log says why")
 def _():
     put({"server.key": "no key\n"})
-    hang_up()
+    hang_up(up)
     for role, port in ports().items():
         log = up.data / "run" / f"{role.removeprefix('server/')}.log"
         until(f"{role} refuses it", lambda p=log: "certificate_refused" in p.read_text())
         eq(shown(port), first_of(RENEWED["server.pem"]), role)
     put(RENEWED)
+
+
+@tap.test("certificates given by symbolic links: pointing those elsewhere renews them")
+def _():
+    pairs = up.dir / "pairs"
+    for name, files in (("first", RENEWED), ("second", AGAIN)):
+        (pairs / name).mkdir(parents=True)
+        for file, text in files.items():
+            (pairs / name / file).write_text(text)
+    (pairs / "now").symlink_to("first")
+    given = [f"--tls-{option}={pairs}/now/{file}" for option, file in
+             (("cert", "server.pem"), ("key", "server.key"), ("ca", "ca.pem"))]
+    with Up(args=given) as account:
+        ports = [int(r["endpoint"].rstrip("/").rsplit(":", 1)[1]) for r in account.regions]
+        for port in ports:
+            eq(shown(port), first_of(RENEWED["server.pem"]), "at first")
+        (pairs / "then").symlink_to("second")
+        (pairs / "then").rename(pairs / "now")
+        hang_up(account)
+        for port in ports:
+            until("the other one is shown", lambda p=port: shown(p) == first_of(AGAIN["server.pem"]))
 
 
 tap.run()
