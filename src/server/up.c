@@ -1146,6 +1146,16 @@ static void on_end_signal(void *ctx, int signum)
     supervisor_stop(up->sup, grace_ms, on_all_stopped, up);
 }
 
+/* One that ends within TLS_RENEW_DAYS is replaced while we run; the processes look at the file. */
+static void on_renewal(void *ctx)
+{
+    struct up *up = ctx;
+    struct errinfo ei = {0};
+    if (up_prepare_tls(up, &ei) != OK) {
+        LOG_ERROR("up", "certificate", "why=%s hint=%s", ei.message, ei.hint);
+    }
+}
+
 static enum err up_start(struct up *up, struct errinfo *ei)
 {
     TRY(open_dir(up, ei));
@@ -1177,6 +1187,8 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     up->again = loop_timer_new(up->loop, read_again, up);
     up->patience = loop_timer_new(up->loop, on_patience_lost, up);
     loop_timer_set(up->patience, PATIENCE_MS, PATIENCE_MS);
+    up->renewal = loop_timer_new(up->loop, on_renewal, up);
+    loop_timer_set(up->renewal, RENEWAL_MS, RENEWAL_MS);
     loop_on_signal(up->loop, SIGTERM, on_end_signal, up);
     loop_on_signal(up->loop, SIGINT, on_end_signal, up);
     if (is_hosted(up)) {
@@ -1219,6 +1231,7 @@ enum err up_run(const struct up_opts *opts, struct errinfo *ei)
         loop_timer_free(up->retry);
         loop_timer_free(up->again);
         loop_timer_free(up->patience);
+        loop_timer_free(up->renewal);
     }
     hosting_free(up->hosting);
     supervisor_free(up->sup);

@@ -16,7 +16,8 @@ enum {
     BIND_WAIT_MS = 5000,
     STOP_GRACE_MS = 5000,
     TOKEN_BYTES = 32,
-    PATIENCE_MS = 5000, /* then an unfinished start is explained */
+    RENEWAL_MS = 86400 * 1000, /* between looks at the certificate */
+    PATIENCE_MS = 5000,        /* then an unfinished start is explained */
     PATH_SIZE = 4096,
     SECRET_BYTES = 32,
     KEY_BYTES = 64,
@@ -71,7 +72,8 @@ struct up {
     struct loop_timer *again; /* reads the record again and follows it */
     bool is_putting_addresses;
     struct loop_timer *patience;
-    bool is_kept; /* the account was here before */
+    struct loop_timer *renewal; /* of the certificate */
+    bool is_kept;               /* the account was here before */
     bool is_record_ready, is_announced, is_ending;
     usec started_us;
     char prefix[RECORD_NAME_MAX + 64];
