@@ -188,6 +188,17 @@ static void load_region(struct up *up, const struct json *v, struct str name, bo
     memcpy(r->name, name.p, name.n);
 }
 
+/* former NULL: there are none. */
+static void load_former_regions(struct up *up, const struct json *former)
+{
+    for (size_t i = 0; former && i < former->count; i++) {
+        struct str name;
+        if (json_get_str(former->items[i], STR("name"), &name)) {
+            load_region(up, former->items[i], name, /* is_member= */ false);
+        }
+    }
+}
+
 /* What an earlier start decided is kept; options may repeat it but not contradict it. */
 static enum err load_account(struct up *up, struct errinfo *ei)
 {
@@ -248,13 +259,7 @@ static enum err load_account(struct up *up, struct errinfo *ei)
             err_hint(ei, "leave --regions out, or start another account with another --dir");
             goto out;
         }
-        const struct json *former = json_get(doc, STR("formerRegions"));
-        for (size_t i = 0; former && i < former->count; i++) {
-            struct str name;
-            if (json_get_str(former->items[i], STR("name"), &name)) {
-                load_region(up, former->items[i], name, /* is_member= */ false);
-            }
-        }
+        load_former_regions(up, json_get(doc, STR("formerRegions")));
     } else {
         for (size_t i = 0; i < up->opts.region_count; i++) {
             load_region(up, NULL, str_of(up->opts.regions[i]), /* is_member= */ true);
