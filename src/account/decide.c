@@ -308,6 +308,8 @@ static void pass_on(struct region *r, region_id best)
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
     if (best != 0) {
+        next->phase = PHASE_PROMOTING;
+        next->transfer_to = 0;
         next->writer = best;
         next->writer_incarnation = 0;
         next->generation = record_generation_top(next) + 1;
@@ -343,6 +345,24 @@ static bool is_stuck(const struct region *r)
     bool is_waiting = r->is_opening ? !repl_is_quiet(r->repl) : !repl_is_sealed(r->repl);
     return r->rec->auto_failover && is_waiting && region_now(r) - r->role_since_us >= ms(limit) &&
            drain_target(r, /* must_be_fit= */ true) != 0;
+}
+
+/* The record's writer was restarted, and its log is not whole: it may not claim the role, and nobody
+ * else will while it beats. Below Strong what only it has becomes a suffix, as after any failover. */
+static bool try_yield(struct region *r)
+{
+    const struct account_record *rec = r->rec;
+    if (rec->writer != r->cfg.self || rec->writer_incarnation == r->cfg.incarnation ||
+        rec->epoch == 0 || !rec->auto_failover || repl_is_whole(r->repl) ||
+        region_now(r) - r->role_since_us < 2 * ms(r->cfg.timers.lease_ms)) {
+        return false;
+    }
+    region_id best = drain_target(r, /* must_be_fit= */ true);
+    if (best == 0) {
+        return false;
+    }
+    pass_on(r, best);
+    return true;
 }
 
 static bool try_open(struct region *r)
@@ -837,7 +857,7 @@ void decide_tick(struct region *r)
         }
         return;
     case ROLE_READER:
-        if (try_claim(r)) {
+        if (try_claim(r) || try_yield(r)) {
             return;
         }
         break;

@@ -307,8 +307,18 @@ class Up:
             self.process.wait()
             self.process = None
 
+    def statuses(self):
+        """What each region says of itself now, for whoever has to find out why a test failed."""
+        for r in self.regions:
+            try:
+                comment(f"status of {r['name']}: {self.call('GET', '/_holdfast/status', region=r['name'], timeout=2).text}")
+            except (OSError, http.client.HTTPException) as err:
+                comment(f"status of {r['name']}: {err}")
+
     def end(self, is_failed=False):
         try:
+            if is_failed:
+                self.statuses()
             code = self.stop()
             if code != 0:
                 self.logs()

@@ -105,6 +105,8 @@ static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool 
 /* ---- scenario_rare.c: what hardly any seed does by itself ---- */
 void frames_twice(struct world *w, unsigned variant);
 void coordinator_restored(struct world *w, unsigned variant);
+void coordinator_unknown(struct world *w, unsigned variant);
+void unwhole_writer(struct world *w, unsigned variant);
 void lsn_block(struct world *w, unsigned variant);
 void evict_called_off(struct world *w, unsigned variant);
 void promoted_stuck(struct world *w, unsigned variant);

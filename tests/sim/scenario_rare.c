@@ -76,6 +76,75 @@ void coordinator_restored(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 3);
 }
 
+/* The same, and a region that was away all the time cannot know that the copy is old: those that know
+ * have to say so. Variants: when it comes back. */
+void coordinator_unknown(struct world *w, unsigned variant)
+{
+    pass(w, 800);
+    region_id a = writer(w);
+    size_t copy = coordinator_copy(w);
+    region_id away = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    supervise(w, away, lease_ms(w) * 10 + variant * 100, false);
+    nemesis_crash(w, away);
+    pass(w, lease_ms(w) * 3);
+    supervise(w, a, 300, true);
+    nemesis_crash(w, a);
+    pass(w, lease_ms(w) * 3);
+    if (writer(w) == 0) {
+        return;
+    }
+    coordinator_restore(w, copy, 200 * MS);
+    pass(w, lease_ms(w) * 2);
+    for (unsigned i = 0; i < 100 && !w->has_failed; i++) {
+        nobody_acts(w);
+        pass(w, lease_ms(w) / 10);
+    }
+    coordinator_restore_newest(w, 100 * MS);
+    pass(w, 1000);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, 300, false);
+        nemesis_crash(w, id);
+    }
+    pass(w, lease_ms(w) * 3);
+}
+
+/* All stop, and the writer's log is not whole when they are back: it may not open, and it beats. Variants:
+ * who comes back first, and the pause between them. */
+void unwhole_writer(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, 0, false);
+        nemesis_crash(w, id);
+    }
+    struct engine *e = node_engine(w->nodes[a]);
+    struct engine_batch *b = engine_batch_new(e);
+    struct errinfo ei = {0};
+    enum err each = OK;
+    engine_batch_dirty(b, 1, SPACE_ITEM, STR("never there"), true);
+    enum err err = engine_apply(e, &b, 1, /* sync= */ true, &each, &ei);
+    engine_batch_free(b);
+    if (err != OK || each != OK) {
+        world_fail(w, "scenario", "no mark could be put: %s", ei.message);
+        return;
+    }
+    for (unsigned i = 0; i < w->cfg.region_count; i++) {
+        restart_now(w, 1 + (a - 1 + variant + i) % (region_id)w->cfg.region_count);
+        pass(w, (usec)(variant / 3) * 200);
+    }
+    pass(w, lease_ms(w) * 8);
+    if (writer(w) == 0) {
+        world_fail(w, "liveness", "nobody writes, for the writer's log is not whole");
+    }
+}
+
 static lsn newest_lsn(const struct world *w)
 {
     lsn at = 0;
