@@ -337,6 +337,8 @@ static void on_kv(struct region *r, const struct coord_kv *kv)
             on_beat(r, (region_id)id, kv);
         } else if (str_eq(kind, STR("stopped"))) {
             r->members[id].stopped = kv->is_deleted ? 0 : stopped_decode(kv->value);
+        } else if (str_eq(kind, STR("objection"))) {
+            objection_on_kv(r, (region_id)id, !kv->is_deleted);
         }
     }
 }
@@ -475,6 +477,7 @@ static void absorb(struct region *r, const struct txn_slot *s, const struct coor
                      "what=\"coordinator went backwards\" known_rev=%llu shown_rev=%llu",
                      (unsigned long long)s->rec_rev, (unsigned long long)shown);
         if (r->role != ROLE_FENCED) {
+            objection_raise(r, shown, r->rec->generation);
             region_step(r, EV_STALE);
         }
     }
@@ -557,5 +560,7 @@ void region_on_txn(struct region *r, uint64_t ticket, const struct coord_txn_res
         on_beat_result(r, res);
     } else if (ticket == r->change.ticket) {
         on_change_result(r, res);
+    } else if (ticket == r->objection.ticket) {
+        objection_on_result(r, res);
     }
 }

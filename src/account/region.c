@@ -542,6 +542,9 @@ void act_fence(void *ctx, const void *event)
                  (unsigned long long)(r->rec != NULL ? r->rec->generation : 0),
                  (unsigned long long)engine_generation(r->engine),
                  (unsigned long long)repl_mode(r->repl)->generation);
+    if (r->rec != NULL && r->rec->generation < engine_generation(r->engine)) {
+        objection_raise(r, r->rec_rev, engine_generation(r->engine));
+    }
     leave_promises(r);
     struct repl_mode m = {.kind = REPL_IDLE, .generation = repl_mode(r->repl)->generation};
     repl_set_mode(r->repl, &m);
@@ -762,6 +765,7 @@ void region_on_tick(struct region *r)
     lease_tick(r);
     health_tick(r);
     coordio_tick(r);
+    objection_tick(r);
     ping_tick(r);
     transfer_tick(r);
     pull_tick(r);

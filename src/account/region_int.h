@@ -161,6 +161,15 @@ struct part_ctl {
     generation take_generation; /* 0 = not yet told */
 };
 
+/* See objection.c. */
+struct objection {
+    coord_rev shown;  /* revision of the old record */
+    generation known; /* here; 0 = nothing to object to */
+    uint64_t ticket;  /* 0 = none in flight */
+    usec next_us;
+    bool is_settled;
+};
+
 struct region {
     struct region_cfg cfg;
     struct region_io io;
@@ -170,6 +179,8 @@ struct region {
     struct rng rng;
     char account[RECORD_NAME_MAX];
 
+    struct objection objection; /* ours */
+    uint64_t objected;          /* bit per region that objects */
     char key_prefix[KEY_SIZE], key_record[KEY_SIZE], key_beat[KEY_SIZE];
 
     /* The record. */
@@ -359,6 +370,11 @@ bool health_is_fit(const struct region *r, region_id id); /* to be handed the wr
 usec health_rest_us(const struct region *r);
 /* RULE_DISK_SLOW (graceful), RULE_STEP_DOWN, or 0. */
 enum rule health_wants_relief(const struct region *r);
+/* ---- objection.c ---- */
+void objection_raise(struct region *r, coord_rev shown, generation known);
+void objection_tick(struct region *r);
+void objection_on_result(struct region *r, const struct coord_txn_result *res);
+void objection_on_kv(struct region *r, region_id id, bool is_there);
 /* ---- levels.c ---- */
 /* `next` gets the level that a running change leads to, when that holds already. */
 bool levels_finish(const struct region *r, struct account_record *next);
