@@ -216,6 +216,22 @@ void engine_batch_dirty(struct engine_batch *b, pid p, enum engine_space space, 
     }
 }
 
+/* The record that stands in b->metas from `begin` on is the partition's meta, or its end. */
+static void add_meta_ref(struct engine_batch *b, pid p, size_t begin)
+{
+    if (b->meta_count == b->meta_cap) {
+        b->meta_cap = b->meta_cap == 0 ? 2 : b->meta_cap * 2;
+        b->meta_refs = (struct engine_meta_ref *)mem_realloc(b->meta_refs,
+                                                             b->meta_cap * sizeof(*b->meta_refs));
+    }
+    b->meta_refs[b->meta_count++] = (struct engine_meta_ref){
+        .pid = p,
+        .begin = begin,
+        .end = b->metas.ops.n,
+        .batch = b,
+    };
+}
+
 void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_meta *meta)
 {
     struct record_key k;
@@ -223,19 +239,27 @@ void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_m
     buf_clear(&b->scratch);
     record_meta_encode(record_key_str(&k), meta, &b->scratch);
     ASSERT(buf_ok(&b->scratch));
-    if (b->meta_count == b->meta_cap) {
-        b->meta_cap = b->meta_cap == 0 ? 2 : b->meta_cap * 2;
-        b->meta_refs = (struct engine_meta_ref *)mem_realloc(b->meta_refs,
-                                                             b->meta_cap * sizeof(*b->meta_refs));
-    }
     size_t begin = b->metas.ops.n;
     kv_batch_put(&b->metas, KV_MAIN, record_key_str(&k), buf_str(&b->scratch), STR_NONE);
-    b->meta_refs[b->meta_count++] = (struct engine_meta_ref){
-        .pid = p,
-        .begin = begin,
-        .end = b->metas.ops.n,
-        .batch = b,
-    };
+    add_meta_ref(b, p, begin);
+}
+
+void engine_batch_drop(struct engine_batch *b, pid p)
+{
+    struct record_key k;
+    record_key_drop(&k, p);
+    put_small(b, KV_MAIN, &k, MAGIC_MARK, STR_NONE);
+    record_key_meta(&k, p);
+    size_t begin = b->metas.ops.n;
+    kv_batch_delete(&b->metas, KV_MAIN, record_key_str(&k));
+    add_meta_ref(b, p, begin);
+}
+
+void engine_batch_drop_done(struct engine_batch *b, pid p)
+{
+    struct record_key k;
+    record_key_drop(&k, p);
+    kv_batch_delete(&b->ops, KV_MAIN, record_key_str(&k));
 }
 
 void engine_batch_kv(struct engine_batch *b, struct str name, struct str value)

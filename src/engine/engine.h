@@ -138,6 +138,11 @@ void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_m
  * there are others, to be deleted once this batch was applied. Reads the store. */
 enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, size_t max,
                             bool *ret_more, struct errinfo *ei) MUST_CHECK;
+/* The partition is gone from here on: its meta is deleted, and a mark says that its rows are left over.
+ * They go by engine_batch_clear; with the last of them, engine_batch_drop_done takes the mark away. Every
+ * batch that wrote to the partition must have been applied before the first clear. */
+void engine_batch_drop(struct engine_batch *b, pid p);
+void engine_batch_drop_done(struct engine_batch *b, pid p);
 void engine_batch_kv(struct engine_batch *b, struct str name,
                      struct str value); /* empty = delete */
 
@@ -203,6 +208,8 @@ struct engine_iter *engine_scan_expiry(struct engine *e, struct engine_snap *sna
 struct engine_iter *engine_scan_log(struct engine *e, struct engine_snap *snap, pid p, lsn from);
 struct engine_iter *engine_scan_dirty(struct engine *e, struct engine_snap *snap, pid p);
 struct engine_iter *engine_scan_partitions(struct engine *e, struct engine_snap *snap);
+/* Partitions whose rows are left over: pid only. */
+struct engine_iter *engine_scan_drops(struct engine *e, struct engine_snap *snap);
 bool engine_iter_next(struct engine_iter *it, struct engine_row *ret);
 enum err engine_iter_err(const struct engine_iter *it, struct errinfo *ei);
 void engine_iter_free(struct engine_iter *it);

@@ -141,6 +141,16 @@ struct engine_iter *engine_scan_partitions(struct engine *e, struct engine_snap 
     return iter_new(e, snap, &t, &lo, &hi);
 }
 
+struct engine_iter *engine_scan_drops(struct engine *e, struct engine_snap *snap)
+{
+    struct record_key lo;
+    struct record_key hi = {.n = 1, .p = {PREFIX_DROP}};
+    record_key_drop(&lo, 0);
+    record_key_after(&hi);
+    struct target t = {.table = KV_MAIN, .pid = 0, .what = "drop marks"};
+    return iter_new(e, snap, &t, &lo, &hi);
+}
+
 /* Fills the row from one pair; the key has been parsed into `k`. */
 static enum err decode_row(struct engine_iter *it, const struct record_key_parts *k,
                            struct str row_key, struct str value, struct engine_row *row,
@@ -164,7 +174,7 @@ static enum err decode_row(struct engine_iter *it, const struct record_key_parts
     if (k->prefix == PREFIX_META) {
         return record_meta_decode(row_key, value, &row->meta, why);
     }
-    if (k->prefix == PREFIX_DIRTY) {
+    if (k->prefix == PREFIX_DIRTY || k->prefix == PREFIX_DROP) {
         return record_small_decode(MAGIC_MARK, row_key, value, &none, why);
     }
     return record_doc_decode(row_key, value, /* want_text= */ true, it->uniques, &row->doc, why);

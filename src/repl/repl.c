@@ -99,6 +99,9 @@ static struct partition *part_new(struct repl *R, pid id)
     R->part_count++;
     (void)map_put(&R->part_map, pid_key(&p->pid), p);
     (void)map_remove(&R->dropped, pid_key(&p->pid));
+    if (drop_is_pending(R, id)) {
+        R->io.fatal(R->io.ctx, ERR_UNAVAILABLE, "a partition came back while it was being removed");
+    }
     for (size_t i = 0; i < R->peer_count; i++) {
         (void)ship_progress(p, R->peers[i]);
     }
@@ -209,6 +212,7 @@ void repl_drop_part(struct repl *R, pid id)
     (void)map_remove(&R->part_map, pid_key(&p->pid));
     (void)map_put(&R->dropped, pid_key(&p->pid), &R->mark);
     part_set_flags(p);
+    drop_begin(R, p->pid);
 }
 
 struct part_view *repl_part_view(struct partition *p)
@@ -286,7 +290,7 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
     struct list *heads[] = {&R->parts,      &R->touched,   &R->inflight,   &R->inflight_free,
                             &R->ring_lru,   &R->ack_due,   &R->commit_due, &R->trim_list,
                             &R->fetch_list, &R->ttl_list,  &R->unmatched,  &R->pending_lost,
-                            &R->behind,     &R->seed_list, &R->slots};
+                            &R->behind,     &R->seed_list, &R->slots,      &R->drops};
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         list_init(heads[i]);
     }
@@ -298,7 +302,10 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
     for (size_t i = 0; i < BATCH_OPS_MAX; i++) {
         buf_init(&R->holds[i], HOLD_SIZE_MAX);
     }
-    enum err e = load_parts(R, ei);
+    enum err e = drop_finish(engine, ei);
+    if (e == OK) {
+        e = load_parts(R, ei);
+    }
     if (e == OK && repl_find(R, 0) == NULL) {
         (void)repl_part(R, 0);
     }
@@ -345,6 +352,7 @@ void repl_free(struct repl *R)
     ov_pool_done(R);
     map_done(&R->part_map);
     map_done(&R->dropped);
+    drop_free(R);
     arena_done(&R->arena);
     arena_done(&R->encode_arena);
     arena_done(&R->msg_arena);
@@ -1004,6 +1012,7 @@ void repl_on_tick(struct repl *R)
     seed_feed_tick(R);
     apply_tick(R);
     repair_tick(R);
+    drop_tick(R);
 }
 
 /* ---- figures ---- */

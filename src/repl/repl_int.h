@@ -256,7 +256,9 @@ struct repl {
     struct map part_map; /* pid bytes -> struct partition, those not dropped */
     struct list parts;
     size_t part_count;
-    struct map dropped; /* pid bytes: dropped in this process's life */
+    struct map dropped;   /* pid bytes: dropped in this process's life */
+    struct list drops;    /* struct drop: what storage still has of them */
+    uint64_t drop_ticket; /* the next slice waits for this batch */
 
     struct peer *peers[REGION_ID_MAX]; /* regions that ever were */
     size_t peer_count;
@@ -446,6 +448,13 @@ void quorum_update(struct partition *p); /* after durable, acked or masks moved 
 uint64_t quorum_ack_mask(const struct repl *R, const struct partition *p);
 void quorum_announce(struct repl *R, bool everything);
 void quorum_tell(struct partition *p, region_id to); /* positions, to one peer */
+
+/* ---- drop.c ---- */
+void drop_begin(struct repl *R, pid p); /* nothing of it will be handed over any more */
+bool drop_is_pending(const struct repl *R, pid p);
+enum err drop_finish(struct engine *e, struct errinfo *ei) MUST_CHECK; /* before the first batch */
+void drop_tick(struct repl *R);
+void drop_free(struct repl *R);
 
 /* ---- conflict.c ---- */
 void conflict_begin(struct partition *p, struct place branch);

@@ -566,4 +566,91 @@ T_TEST("a partition's meta of version 1 is read, one of a newer version is refus
     mem_free(extra);
 }
 
+/* Rows of a partition that storage has, its meta included. */
+static size_t stored_rows(pid p)
+{
+    struct engine_part_meta m;
+    struct buf hold;
+    buf_init(&hold, 1 << 20);
+    size_t n = engine_part_meta_get(engine, NULL, p, &hold, &m, NULL) == OK;
+    buf_done(&hold);
+    struct engine_iter *its[] = {engine_scan_log(engine, NULL, p, 0),
+                                 engine_scan_changes(engine, NULL, p, 0, 0),
+                                 engine_scan_dirty(engine, NULL, p)};
+    for (size_t i = 0; i < ARRAY_COUNT(its); i++) {
+        struct engine_row row;
+        while (engine_iter_next(its[i], &row)) {
+            n++;
+        }
+        t_ok(engine_iter_err(its[i], NULL));
+        engine_iter_free(its[i]);
+    }
+    return n;
+}
+
+static size_t stored_marks(void)
+{
+    struct engine_iter *it = engine_scan_drops(engine, NULL);
+    struct engine_row row;
+    size_t n = 0;
+    while (engine_iter_next(it, &row)) {
+        n++;
+    }
+    t_ok(engine_iter_err(it, NULL));
+    engine_iter_free(it);
+    return n;
+}
+
+static void write_many(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%u", i);
+        t_ok(put_one(key, "1", NULL, 0));
+        if (i % 50 == 49) {
+            store();
+        }
+    }
+}
+
+T_TEST("a dropped partition leaves storage, in slices and after what was still on its way")
+{
+    begin(false, 2);
+    write_many(1040); /* the last ones are not stored yet */
+    repl_drop_part(R, 1);
+    t_check(repl_find(R, 1) == NULL);
+    repl_on_tick(R);
+    t_check(stored_rows(1) > 2000); /* not before those are stored */
+    store();
+    repl_on_tick(R);
+    store();
+    t_eq_u64(stored_marks(), 1); /* gone, with rows left over */
+    t_check(stored_rows(1) > 0);
+    for (unsigned i = 0; i < 8 && stored_marks() > 0; i++) {
+        repl_on_tick(R);
+        store();
+    }
+    t_eq_u64(stored_rows(1), 0);
+    t_eq_u64(stored_marks(), 0);
+    end();
+}
+
+T_TEST("a start finishes a drop that was cut short")
+{
+    begin(false, 2);
+    write_many(1100);
+    store();
+    repl_drop_part(R, 1);
+    repl_on_tick(R);
+    store();
+    t_eq_u64(stored_marks(), 1);
+    t_check(stored_rows(1) > 0);
+    repl_free(R);
+    t_ok(open_repl(NULL));
+    t_eq_u64(stored_marks(), 0);
+    t_eq_u64(stored_rows(1), 0);
+    t_check(repl_find(R, 1) == NULL);
+    end();
+}
+
 T_MAIN()
