@@ -15,9 +15,10 @@
 #include "base/mem.h"
 #include "repl/repl_int.h"
 
-enum { EXTRA_SEEDING = 1 };      /* flags of the meta */
+enum { EXTRA_SEEDING = 1, EXTRA_STALE_ROWS = 2 }; /* flags of the meta */
 enum { ENTRY_SIZE_GUESS = 512 }; /* where the meta does not say how large the log is */
-enum { EXTRA_VERSION = 2, EXTRA_SIZE_MAX = 64 + EPOCH_ROWS_MAX * 32 };
+enum { EXTRA_VERSION = 3, EXTRA_VERSION_UNMARKED = 2 }; /* 3: EXTRA_STALE_ROWS is known */
+enum { EXTRA_SIZE_MAX = 64 + EPOCH_ROWS_MAX * 32 };
 
 void repl_event(struct repl *R, enum region_event_kind kind, const char *fmt, ...)
 {
@@ -98,11 +99,13 @@ void part_rows_cut(struct partition *p, struct place at)
 
 static void extra_encode(const struct partition *p, struct buf *out)
 {
-    buf_add_u8(out, EXTRA_VERSION);
+    /* A program that knows no such mark must not take the rows for right. */
+    buf_add_u8(out, p->has_stale_rows ? EXTRA_VERSION : EXTRA_VERSION_UNMARKED);
     buf_add_u64(out, p->trim.ord);
     buf_add_u64(out, p->trim.chain);
     buf_add_u64(out, p->repl->hlc);
-    buf_add_u8(out, seed_is_on(p) ? EXTRA_SEEDING : 0);
+    buf_add_u8(out,
+               (seed_is_on(p) ? EXTRA_SEEDING : 0) | (p->has_stale_rows ? EXTRA_STALE_ROWS : 0));
     buf_add_u64(out, p->log_size);
     buf_add_u32(out, (uint32_t)p->row_count);
     for (size_t i = 0; i < p->row_count; i++) {
@@ -132,8 +135,8 @@ static enum err extra_decode(struct partition *p, struct str extra, struct errin
     p->log_size = version >= 2 ? rd_u64(&r) : entries * ENTRY_SIZE_GUESS;
     p->repl->log_size += p->log_size;
     uint32_t n = rd_u32(&r);
-    if (r.bad || (flags & ~EXTRA_SEEDING) != 0 || version == 0 || n > EPOCH_ROWS_MAX ||
-        r.n != n * (size_t)32) {
+    if (r.bad || (flags & ~(EXTRA_SEEDING | EXTRA_STALE_ROWS)) != 0 || version == 0 ||
+        n > EPOCH_ROWS_MAX || r.n != n * (size_t)32) {
         return err_set(ei, ERR_CORRUPT, "partition %llu: meta is malformed",
                        (unsigned long long)p->pid);
     }
@@ -151,6 +154,11 @@ static enum err extra_decode(struct partition *p, struct str extra, struct errin
     }
     if ((flags & EXTRA_SEEDING) != 0) {
         seed_load(p);
+    }
+    if ((flags & EXTRA_STALE_ROWS) != 0) {
+        p->has_stale_rows = true;
+        p->repl->corrupt_count += !p->is_corrupt;
+        p->is_corrupt = true;
     }
     return OK;
 }

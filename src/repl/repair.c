@@ -8,7 +8,10 @@
  * and an operator decides (the region can be removed and added again). The first deletion goes in one
  * batch with the mark of a copy that has not begun, so that a crash in between is found when the
  * partition is loaded. Only a partition with a row is wiped: a region that lacks one of the others could
- * be chosen as the account's writer all the same. Metadata has none: the catalog would be empty. */
+ * be chosen as the account's writer all the same. Metadata has none: the catalog would be empty.
+ *
+ * A partition that is being copied anyway is wiped whether it has a row or not: it does not count
+ * as complete until the copy's end. */
 #include "base/contract.h"
 #include "repl/repl_int.h"
 
@@ -25,8 +28,9 @@ void repair_begin(struct partition *p)
 
 bool repair_is_possible(const struct partition *p)
 {
-    return p->is_corrupt && !p->is_wiping && !p->is_log_bad && p->pid != 0 && p->slot != NULL &&
-           p->repl->may_repair && p->mode->kind == REPL_READER;
+    bool is_given_away = p->slot != NULL && p->repl->may_repair;
+    return p->is_corrupt && !p->is_wiping && !p->is_log_bad && p->pid != 0 &&
+           (is_given_away || seed_is_on(p)) && p->mode->kind == REPL_READER;
 }
 
 static bool may_begin(const struct partition *p)
@@ -52,6 +56,7 @@ static void wipe_slice(struct partition *p)
     if (p->tail.lsn != 0 || !seed_is_on(p)) {
         seed_anew(p); /* with the first slice */
     }
+    p->has_stale_rows = p->has_stale_rows && more;
     part_touch(p);
     repl_submit(R);
     if (!more) {

@@ -168,10 +168,12 @@ struct partition {
     struct slot *slot;            /* NULL: it follows the region */
     generation sealed;            /* highest of its slots that is known to be stored */
     bool is_dropped;
-    bool is_corrupt;  /* a row of it could not be read: not served any more */
-    bool is_log_bad;  /* ... one of the log: what it has alone cannot be saved */
-    bool is_wiping;   /* its rows are being deleted: takes nothing until then */
-    struct list link; /* in repl.parts, in order of creation */
+    bool is_corrupt; /* a row of it could not be read: not served any more */
+    bool is_log_bad; /* ... one of the log: what it has alone cannot be saved */
+    bool
+        has_stale_rows; /* ... one that was overwritten: index rows of it are left; stored with it */
+    bool is_wiping;     /* its rows are being deleted: takes nothing until then */
+    struct list link;   /* in repl.parts, in order of creation */
 
     struct place tail;                              /* last entry ordered or applied */
     struct place durable;                           /* last entry known to be in storage */

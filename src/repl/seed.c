@@ -218,6 +218,11 @@ void seed_drop_stale(struct partition *p, enum engine_space space, struct str ke
     buf_init(&doc, SEED_HOLD_SIZE_MAX);
     enum err e = stale_version(p, space, key, &doc, uniques, &old, &ei);
     if (e != OK) {
+        /* What replaces it leaves its index rows behind. The mark is stored with that: nobody would
+         * find them after a restart. */
+        p->has_stale_rows = true;
+        (void)repl_batch(p->repl);
+        part_touch(p);
         part_corrupt(p, "document", &ei);
     } else if (old.lsn != 0) {
         engine_batch_delete(repl_batch(p->repl), p->pid, space, key, &old);

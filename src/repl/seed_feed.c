@@ -367,7 +367,10 @@ void seed_on_ask(struct repl *R, region_id from, const struct msg *m)
         }
         return;
     }
-    ship_stuck(ship_progress(p, R->peer_by_id[from]), (struct place){0});
+    struct progress *g = ship_progress(p, R->peer_by_id[from]);
+    g->acked = 0; /* its log is gone, and the copy may begin below what it had */
+    g->acked_ord = 0;
+    ship_stuck(g, (struct place){0});
 }
 
 void seed_on_done(struct repl *R, region_id from, const struct msg *m)

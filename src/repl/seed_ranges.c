@@ -300,13 +300,16 @@ static bool put_in(struct partition *p, const struct msg *m)
 {
     struct repl *R = p->repl;
     struct seed *s = p->seed;
-    if (!is_next(s, m)) {
+    if (p->is_corrupt || !is_next(s, m)) {
         return false;
     }
     struct seed_question *q = first_question(s);
     ASSERT(q != NULL);
     s->heard_us = R->io.now(R->io.ctx);
     drop_differing(p, q, m);
+    if (p->is_corrupt) {
+        return false; /* all of it is copied anew: see repair.c */
+    }
     put_docs(p, m);
     if (m->type == MSG_SEED_PIECE) {
         struct seed_got *got = &s->got[s->got[0].ticket != 0];

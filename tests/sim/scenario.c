@@ -788,6 +788,24 @@ static void region_back(struct world *w, unsigned variant)
     must_join(w, a);
 }
 
+/* Until the region that is away has to be copied. */
+bool await_trimmed(struct world *w, region_id away)
+{
+    bool is_marked = false;
+    for (unsigned i = 0; i < 100 && !is_marked && !w->has_failed; i++) {
+        pass(w, 100);
+        struct region *b = node_region(w->nodes[writer(w)]);
+        const struct record_region *g =
+            b != NULL ? record_region_const(region_record(b), away) : NULL;
+        is_marked = g != NULL && g->needs_full_copy;
+    }
+    if (!is_marked && !w->has_failed) {
+        world_fail(w, "regions", "the log is over its budget and region %u is not marked", away);
+    }
+    pass(w, 2500); /* the log is trimmed past it */
+    return is_marked;
+}
+
 /* A region is away until the log kept for it is over its budget: it comes back by a copy, and what
  * only it has is sent first. */
 static void log_over_budget(struct world *w, unsigned variant)
@@ -796,19 +814,9 @@ static void log_over_budget(struct world *w, unsigned variant)
     if (a == 0 || wait_role(w, ROLE_WRITER, a, 5000) == 0) {
         return;
     }
-    struct region *b = node_region(w->nodes[writer(w)]);
-    bool is_marked = false;
-    for (unsigned i = 0; i < 100 && !is_marked && !w->has_failed; i++) {
-        pass(w, 100);
-        b = node_region(w->nodes[writer(w)]);
-        const struct record_region *g = b != NULL ? record_region_const(region_record(b), a) : NULL;
-        is_marked = g != NULL && g->needs_full_copy;
-    }
-    if (!is_marked && !w->has_failed) {
-        world_fail(w, "regions", "the log is over its budget and region %u is not marked", a);
+    if (!await_trimmed(w, a)) {
         return;
     }
-    pass(w, 2500); /* the log is trimmed past it */
     restart_now(w, a);
     supervise(w, a, 300, true);
     if (variant / 2 > 0) {
@@ -1017,6 +1025,8 @@ static const struct scenario scenarios[] = {
     {"suffix-called-off", "a suffix that is still being stored when its finder dies is found again",
      8, 3, false, suffix_called_off},
     {"copy-lost", "a copy whose place was lost in a failover begins anew", 8, 3, false, copy_lost},
+    {"copy-unreadable", "rows that a copy cannot read while it replaces them leave nothing behind",
+     16, 3, false, copy_unreadable},
     {"partition-unusable", "one partition moves alone, and comes back repaired", 16, 3, false,
      partition_unusable},
     {"partition-moved", "one partition moves alone while its writer fails", 32, 3, false,
@@ -1092,7 +1102,7 @@ void scenario_configure(struct sim_cfg *c)
         c->timers.retain_ms = 100;
         c->log_size_max = 4000;
     }
-    if (s->run == log_over_budget) {
+    if (s->run == log_over_budget || s->run == copy_unreadable) {
         c->timers.retain_ms = 100;
         c->log_size_max = 6000;
     }

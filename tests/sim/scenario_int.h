@@ -102,6 +102,8 @@ static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool 
     return a;
 }
 
+bool await_trimmed(struct world *w, region_id away); /* scenario.c */
+
 /* ---- scenario_rare.c: what hardly any seed does by itself ---- */
 void frames_twice(struct world *w, unsigned variant);
 void coordinator_restored(struct world *w, unsigned variant);
@@ -112,4 +114,5 @@ void evict_called_off(struct world *w, unsigned variant);
 void promoted_stuck(struct world *w, unsigned variant);
 void suffix_called_off(struct world *w, unsigned variant);
 void copy_lost(struct world *w, unsigned variant);
+void copy_unreadable(struct world *w, unsigned variant);
 void rejoin_called_off(struct world *w, unsigned variant);

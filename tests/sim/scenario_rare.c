@@ -297,3 +297,37 @@ void copy_lost(struct world *w, unsigned variant)
     net_clog(w, a, b, false);
     pass(w, lease_ms(w) * 8);
 }
+
+/* A region that was away is copied, and what it has from before cannot be read for a while: entries and
+ * pieces replace versions that nobody could see. The disk gets well by itself. In half of the stories
+ * the process dies before that, so that only what is stored knows. */
+void copy_unreadable(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = other_than(w, writer(w), 0);
+    supervise(w, a, 0, true);
+    nemesis_crash(w, a);
+    if (!await_trimmed(w, a)) {
+        return;
+    }
+    restart_now(w, a);
+    struct region *r = node_region(w->nodes[a]);
+    for (unsigned i = 0; i < 3000 && !w->has_failed && repl_seed_count(r->repl) == 0; i++) {
+        pass(w, 1);
+    }
+    engine_spoil(node_engine(w->nodes[a]), 1);
+    pass(w, variant / 2);
+    for (unsigned i = 0; i < 3000 && !w->has_failed && repl_corrupt_count(r->repl) == 0; i++) {
+        pass(w, 1);
+    }
+    if (repl_corrupt_count(r->repl) == 0 && !w->has_failed) {
+        world_fail(w, "scenario", "region %u read nothing of what it was copying over", a);
+    }
+    pass(w, variant / 4);
+    if (variant % 2 == 1) {
+        supervise(w, a, 300, true);
+        nemesis_crash(w, a);
+    }
+    engine_spoil(node_engine(w->nodes[a]), 0);
+    pass(w, lease_ms(w) * 8);
+}

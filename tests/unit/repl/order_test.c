@@ -546,14 +546,24 @@ T_TEST("a partition's meta of version 1 is read, one of a newer version is refus
     struct place again = repl_tail(repl_part(R, 1));
     t_check(again.epoch == tail.epoch && again.lsn == tail.lsn && again.chain == tail.chain);
     t_check(repl_log_size(R) > 0); /* a guess */
+    t_check(!repl_is_corrupt(repl_part(R, 1)));
     repl_free(R);
+    /* Version 3: index rows of versions that could not be read are left. */
     extra[0] = 3;
+    extra[FLAGS_AT] = 2;
+    set_extra(str_make(extra, n));
+    t_ok(open_repl(NULL));
+    t_check(repl_is_corrupt(repl_part(R, 1)));
+    t_eq_u64(repl_corrupt_count(R), 1);
+    repl_free(R);
+    extra[FLAGS_AT] = 0;
+    extra[0] = 4;
     set_extra(str_make(extra, n));
     struct errinfo ei = {0};
     struct repl *none = R;
     t_err(open_repl(&ei), ERR_FORMAT_NEWER);
     t_check(R == none);
-    t_contains(str_of(ei.message), "meta of version 3");
+    t_contains(str_of(ei.message), "meta of version 4");
     extra[0] = 0;
     set_extra(str_make(extra, n));
     t_err(open_repl(NULL), ERR_CORRUPT);
