@@ -306,6 +306,7 @@ static void fill_mode(struct region *r, struct part_ctl *c, const struct record_
     case PROLE_FOLLOWING:
     case PROLE_TAKING:
         m.kind = REPL_READER;
+        m.is_taking = c->role == PROLE_TAKING;
         break;
     case PROLE_PROMOTING:
         m.kind = REPL_SEALED;

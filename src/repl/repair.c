@@ -30,7 +30,7 @@ bool repair_is_possible(const struct partition *p)
 {
     bool is_given_away = p->slot != NULL && p->repl->may_repair;
     return p->is_corrupt && !p->is_wiping && !p->is_log_bad && p->pid != 0 &&
-           (is_given_away || seed_is_on(p)) && p->mode->kind == REPL_READER;
+           (is_given_away || seed_is_on(p)) && p->mode->kind == REPL_READER && !p->mode->is_taking;
 }
 
 static bool may_begin(const struct partition *p)

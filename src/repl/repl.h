@@ -85,6 +85,8 @@ struct repl_mode {
     region_id writer;
     bool is_holding; /* WRITER: orders nothing new */
     bool is_serving; /* documents may be read here */
+    bool
+        is_taking; /* READER: about to claim the writer's role with what it has: nothing is wiped */
     bool is_strong;
     uint64_t all_mask;      /* every region of the account */
     uint64_t copy_mask;     /* the log may be trimmed past these: they need a full copy */
