@@ -835,8 +835,7 @@ static bool try_report(struct region *r)
 void decide_tick(struct region *r)
 {
     if (r->rec == NULL || r->change.ticket != 0 || region_self(r) == NULL ||
-        r->role == ROLE_FENCED || region_now(r) < r->next_change_us || !r->is_synced ||
-        r->objected != 0) {
+        r->role == ROLE_FENCED || region_now(r) < r->next_change_us || !r->is_synced) {
         return;
     }
     switch ((enum region_role)r->role) {

@@ -4,7 +4,7 @@
  * region that was away when the newer one was made cannot know, and would take over under a generation
  * that was used already. So the first kind puts `objection/<its id>`, comparing the revision of
  * the record that it was shown: if that succeeds the coordinator's record *is* that old one. Whoever
- * sees an objection makes no change of the record any more. It is durable, and gone with the old copy. */
+ * sees an objection is FENCED as well. It is durable, and gone with the old copy. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -80,11 +80,9 @@ void objection_on_result(struct region *r, const struct coord_txn_result *res)
 
 void objection_on_kv(struct region *r, region_id id, bool is_there)
 {
-    uint64_t bit = record_mask(id);
-    bool was = r->objected != 0;
-    r->objected = is_there ? r->objected | bit : r->objected & ~bit;
-    if (!was && r->objected != 0) {
+    if (is_there && r->role != ROLE_FENCED) {
         region_event(r, EVENT_STALE_GENERATION, 0,
                      "what=\"region %u knows a newer record: the coordinator is an old copy\"", id);
+        region_step(r, EV_STALE);
     }
 }

@@ -180,7 +180,6 @@ struct region {
     char account[RECORD_NAME_MAX];
 
     struct objection objection; /* ours */
-    uint64_t objected;          /* bit per region that objects */
     char key_prefix[KEY_SIZE], key_record[KEY_SIZE], key_beat[KEY_SIZE];
 
     /* The record. */
