@@ -156,7 +156,7 @@ function portIsFree(port) {
 
 async function freePorts(count) {
     for (let i = 0; i < 200; i++) {
-        const base = 20000 + Math.floor(Math.random() * 2400) * 16;
+        const base = 20000 + Math.floor(Math.random() * 790) * 16; // below the ports of outgoing connections
         let isFree = true;
         for (let p = base; p < base + count && isFree; p++) {
             isFree = await portIsFree(p);

@@ -196,8 +196,10 @@ NO_ANSWER = (OSError, http.client.HTTPException)
 # ---- an account ----
 
 def free_ports(count):
+    """The first of `count` ports below those that the kernel gives to outgoing connections: an account that is
+    started again must not find one of its own taken."""
     for _ in range(200):
-        base = 20000 + random.randrange(2400) * 16
+        base = 20000 + random.randrange(790) * 16
         try:
             for port in range(base, base + count):
                 with socket.socket() as s:
