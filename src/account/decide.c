@@ -34,7 +34,7 @@ bool decide_may_write(const struct region *r, unsigned format)
     return format <= RECORD_FORMAT;
 }
 
-static uint32_t clamp_ms(usec us)
+uint32_t decide_clamp_ms(usec us)
 {
     return us / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(us / 1000);
 }
@@ -181,8 +181,8 @@ static void claim(struct region *r, enum rule rule)
     usec now = region_now(r);
     r->claim_rule = rule;
     r->claim_from = from;
-    r->detect_ms = m->seen_us != 0 && old != r->cfg.self ? clamp_ms(now - m->seen_us) : 0;
-    r->wait_ms = clamp_ms(now - r->claim_ready_us);
+    r->detect_ms = m->seen_us != 0 && old != r->cfg.self ? decide_clamp_ms(now - m->seen_us) : 0;
+    r->wait_ms = decide_clamp_ms(now - r->claim_ready_us);
     /* That the old heartbeat did not move since we began to watch it is part of the deal. */
     coordio_change(r, rule, next, rule == RULE_CLAIM_EXPIRED ? old : 0, /* puts_beat= */ true);
     arena_done(&a);
@@ -226,13 +226,13 @@ static size_t fill_branches(struct region *r, struct arena *a, const struct acco
     return n;
 }
 
-static void copy_text(char *out, size_t size, const char *text)
+void decide_copy_text(char *out, size_t size, const char *text)
 {
     memset(out, 0, size);
     (void)snprintf(out, size, "%s", text); /* cut to fit: for people only */
 }
 
-static const char *rule_text(enum rule rule)
+const char *decide_rule_text(enum rule rule)
 {
     size_t n = 0;
     const struct region_rule *rules = region_rules(&n);
@@ -262,9 +262,9 @@ static void begin_epoch(struct region *r, struct arena *a, struct account_record
         .wait_ms = r->wait_ms,
     };
     if (r->claim_us != 0 && (why != RULE_TAKE && why != RULE_ROLLBACK)) {
-        e.promote_ms = clamp_ms(region_now(r) - r->claim_us);
+        e.promote_ms = decide_clamp_ms(region_now(r) - r->claim_us);
     }
-    copy_text(e.reason, sizeof(e.reason), rule_text(why));
+    decide_copy_text(e.reason, sizeof(e.reason), decide_rule_text(why));
     parts_fold(r, next);
     e.branch_count = fill_branches(r, a, next, &e.branches);
     next->epoch = e.epoch;
@@ -426,7 +426,7 @@ static bool try_take(struct region *r)
     r->claim_from = next->writer;
     r->claim_rule = RULE_TAKE;
     r->detect_ms = 0;
-    r->wait_ms = clamp_ms(region_now(r) - r->take_since_us);
+    r->wait_ms = decide_clamp_ms(region_now(r) - r->take_since_us);
     r->lost_estimate = 0;
     next->generation = record_generation_top(next) + 1;
     begin_epoch(r, &a, next, RULE_TAKE, /* is_lossy= */ false);
@@ -452,7 +452,7 @@ static bool try_rollback(struct region *r)
     r->claim_from = r->cfg.self;
     r->claim_rule = RULE_ROLLBACK;
     r->detect_ms = 0;
-    r->wait_ms = clamp_ms(region_now(r) - r->hold_since_us);
+    r->wait_ms = decide_clamp_ms(region_now(r) - r->hold_since_us);
     r->lost_estimate = 0;
     next->generation = record_generation_top(next) + 1;
     begin_epoch(r, &a, next, RULE_ROLLBACK, /* is_lossy= */ false);
@@ -822,10 +822,10 @@ static bool try_report(struct region *r)
     struct record_region *g = record_region(next, r->cfg.self);
     ASSERT(g != NULL);
     if (!same_endpoint) {
-        copy_text(g->endpoint, sizeof(g->endpoint), r->cfg.endpoint);
+        decide_copy_text(g->endpoint, sizeof(g->endpoint), r->cfg.endpoint);
     }
     if (!same_addr) {
-        copy_text(g->peer_addr, sizeof(g->peer_addr), r->cfg.peer_addr);
+        decide_copy_text(g->peer_addr, sizeof(g->peer_addr), r->cfg.peer_addr);
     }
     coordio_change(r, RULE_REPORT, next, 0, /* puts_beat= */ false);
     arena_done(&a);

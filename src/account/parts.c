@@ -583,17 +583,6 @@ bool parts_block_admission(const struct region *r, region_id id)
 
 /* ---- changes of the record ---- */
 
-static void copy_text(char *out, size_t size, const char *text)
-{
-    memset(out, 0, size);
-    (void)snprintf(out, size, "%s", text); /* cut to fit: for people only */
-}
-
-static uint32_t clamp_ms(usec us)
-{
-    return us / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(us / 1000);
-}
-
 static struct record_override *next_row(struct account_record *next, pid p)
 {
     struct record_override *o = record_override_make(next, p);
@@ -630,8 +619,8 @@ static void claim(struct region *r, struct part_ctl *c, enum rule rule)
     usec now = region_now(r);
     c->claim_rule = rule;
     c->claim_from = o->holder;
-    c->detect_ms = m->seen_us != 0 && old != r->cfg.self ? clamp_ms(now - m->seen_us) : 0;
-    c->wait_ms = clamp_ms(now - c->claim_ready_us);
+    c->detect_ms = m->seen_us != 0 && old != r->cfg.self ? decide_clamp_ms(now - m->seen_us) : 0;
+    c->wait_ms = decide_clamp_ms(now - c->claim_ready_us);
     o->phase = PHASE_PROMOTING;
     o->writer = r->cfg.self;
     o->incarnation = r->cfg.incarnation;
@@ -641,18 +630,6 @@ static void claim(struct region *r, struct part_ctl *c, enum rule rule)
         rule == RULE_PART_CLAIM && is_online(r->rec, old) && !coordio_is_stopped(r, old);
     coordio_change(r, rule, next, is_expired ? old : 0, /* puts_beat= */ true);
     arena_done(&a);
-}
-
-static const char *text_of(enum rule rule)
-{
-    size_t n = 0;
-    const struct region_rule *all = region_rules(&n);
-    for (size_t i = 0; i < n; i++) {
-        if (all[i].no == (uint32_t)rule) {
-            return all[i].text;
-        }
-    }
-    return "";
 }
 
 /* This process opens an epoch of the partition. */
@@ -678,11 +655,11 @@ static void begin_epoch(struct region *r, struct part_ctl *c, struct account_rec
     o->is_lossy = is_lossy;
     o->rule = (uint32_t)why;
     o->wall_ms = r->io.wall_ms(r->io.ctx);
-    copy_text(o->reason, sizeof(o->reason), text_of(why));
+    decide_copy_text(o->reason, sizeof(o->reason), decide_rule_text(why));
     o->detect_ms = c->detect_ms;
     o->wait_ms = c->wait_ms;
     o->promote_ms =
-        c->claim_us != 0 && c->role == PROLE_PROMOTING ? clamp_ms(now - c->claim_us) : 0;
+        c->claim_us != 0 && c->role == PROLE_PROMOTING ? decide_clamp_ms(now - c->claim_us) : 0;
     next->lsn_limit += LSN_BLOCK;
     next->token_version += is_lossy;
     o->token_version = next->token_version;
@@ -825,7 +802,7 @@ static bool try_take(struct region *r, struct part_ctl *c, const struct record_o
     c->claim_from = o->writer;
     c->claim_rule = RULE_PART_TAKE;
     c->detect_ms = 0;
-    c->wait_ms = clamp_ms(region_now(r) - c->role_since_us);
+    c->wait_ms = decide_clamp_ms(region_now(r) - c->role_since_us);
     struct record_override *n = next_row(next, c->pid);
     n->generation = record_generation_top(next) + 1;
     n->is_pinned = n->is_pinned && r->rec->writer != r->cfg.self;
@@ -850,7 +827,7 @@ static bool try_rollback(struct region *r, struct part_ctl *c, const struct reco
     c->claim_from = r->cfg.self;
     c->claim_rule = RULE_PART_ROLLBACK;
     c->detect_ms = 0;
-    c->wait_ms = clamp_ms(region_now(r) - c->role_since_us);
+    c->wait_ms = decide_clamp_ms(region_now(r) - c->role_since_us);
     next_row(next, c->pid)->generation = record_generation_top(next) + 1;
     begin_epoch(r, c, next, RULE_PART_ROLLBACK, /* is_lossy= */ false);
     coordio_change(r, RULE_PART_ROLLBACK, next, 0, /* puts_beat= */ true);

@@ -323,6 +323,9 @@ bool decide_lease_is_over(const struct region *r);
 void decide_drop_joining(struct region *r);
 /* A copy of the record to be changed, in `a`. */
 struct account_record *decide_next_record(const struct region *r, struct arena *a);
+const char *decide_rule_text(enum rule rule); /* for people: reasons in the record */
+void decide_copy_text(char *out, size_t size, const char *text); /* cut to fit, zeros behind */
+uint32_t decide_clamp_ms(usec us);                               /* as the record holds it */
 bool decide_may_evict(const struct region *r, region_id id);
 /* Every region of the account is known to read records of that format: a decision that would raise
  * the record's asks first, and does without when it may not. */
