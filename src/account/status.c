@@ -101,6 +101,11 @@ static void put_last(struct region *r, struct json_out *o)
     json_out_object_end(o);
 }
 
+static bool region_is_settled(const struct region *r)
+{
+    return r->rec != NULL && repl_is_settled(r->repl, record_online_mask(r->rec));
+}
+
 static void put_log(struct region *r, struct json_out *o)
 {
     struct repl_stats s;
@@ -115,6 +120,8 @@ static void put_log(struct region *r, struct json_out *o)
     json_out_member_u64(o, "copyingPartitions", repl_seed_count(r->repl));
     json_out_member_u64(o, "dirtyKeys", repl_dirty_count(r->repl));
     json_out_member_bool(o, "logWhole", repl_is_whole(r->repl));
+    json_out_member_bool(o, "settled", region_is_settled(r));
+    json_out_member_u64(o, "divergedPartitions", repl_diverged_count(r->repl));
     json_out_member_u64(o, "diskSize", es.disk_size);
     json_out_member_u64(o, "diskFree", es.disk_free);
     json_out_member_bool(o, "zoneRedundant",
@@ -323,6 +330,14 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "copied_bytes_total", "counter", "Bytes of their text.", s.seeded_size);
     metric(r, out, "dirty_keys", "gauge", "Documents to be fetched again.",
            repl_dirty_count(r->repl));
+    metric(r, out, "diverged_partitions", "gauge",
+           "Partitions whose writes of an earlier epoch are being handed in to the conflict feed.",
+           repl_diverged_count(r->repl));
+    metric(
+        r, out, "settled", "gauge",
+        "1: nothing is under way that a change of writer began; on all regions: the conflict feed "
+        "is complete.",
+        region_is_settled(r));
     metric(r, out, "pending_writes", "gauge", "Writes waiting for acknowledgement.",
            r->pending_count);
     metric(r, out, "ring_bytes", "gauge", "Recent entries in memory.", s.ring_size);

@@ -121,6 +121,23 @@ static void print_lag(const struct json *writer_status, struct str name)
     printf(" %10s %9s", "-", "-");
 }
 
+/* Writes that a change of writer took out of the data are in the conflict feed once all have settled. */
+static void print_unsettled(const struct look *l)
+{
+    const char *sep = "not settled, the conflict feed may not be complete yet: ";
+    for (size_t i = 0; i < l->count; i++) {
+        bool is_settled = false;
+        if (l->regions[i].status &&
+            json_get_bool(l->regions[i].status, STR("settled"), &is_settled) && !is_settled) {
+            printf("%s" STR_FMT, sep, STR_ARG(text_of(l->regions[i].in_account, "name")));
+            sep = ", ";
+        }
+    }
+    if (sep[0] == ',') {
+        printf("\n");
+    }
+}
+
 static void print_table(const struct look *l)
 {
     struct str writer = text_of(l->account, "writer");
@@ -159,6 +176,7 @@ static void print_table(const struct look *l)
                " write%s would leave the data (they return to the conflict feed with it)\n",
                loss, loss == 1 ? "" : "s");
     }
+    print_unsettled(l);
     (void)fflush(stdout);
 }
 

@@ -651,6 +651,30 @@ bool repl_is_matched(const struct repl *R)
     return true;
 }
 
+bool repl_is_settled(const struct repl *R, uint64_t online_mask)
+{
+    if (R->is_stale) {
+        return false;
+    }
+    for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
+        if (p->mode->kind == REPL_READER) {
+            if (p->matched != p->mode->generation || !repl_is_sound(p)) {
+                return false;
+            }
+        } else if (p->mode->kind != REPL_WRITER) {
+            return false;
+        }
+        for (size_t i = 0; p->mode->kind == REPL_WRITER && i < p->progress_count; i++) {
+            const struct progress *g = p->progress[i];
+            if ((online_mask & (UINT64_C(1) << R->peers[i]->id)) != 0 &&
+                (g->state != PROG_STREAM || !list_is_empty(&g->copying))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 lsn repl_tail_max(const struct repl *R)
 {
     lsn max = 0;
@@ -1035,6 +1059,11 @@ uint64_t repl_log_size(const struct repl *R)
 uint64_t repl_dirty_count(const struct repl *R)
 {
     return R->dirty_count;
+}
+
+uint64_t repl_diverged_count(const struct repl *R)
+{
+    return R->diverged_count;
 }
 
 void repl_stats(const struct repl *R, struct repl_stats *ret)

@@ -209,6 +209,10 @@ void repl_set_may_repair(struct repl *R, bool may);
 bool repl_is_near(const struct partition *p, region_id peer, usec lag_us);
 /* READER: every partition without a mode of its own was matched by the present writer. */
 bool repl_is_matched(const struct repl *R);
+/* Nothing is under way that a change of writer began: what is read here is matched by its writer and sound,
+ * and every peer of `online_mask` has been matched in what is written here and has nothing to hand in. When
+ * all online regions say so, the conflict feed has every write that left their data. */
+bool repl_is_settled(const struct repl *R, uint64_t online_mask);
 /* Lowest token version that a partition shows. */
 uint64_t repl_token_version(const struct repl *R);
 void repl_send_transfer_end(struct repl *R, region_id to);
@@ -236,6 +240,7 @@ uint64_t repl_log_kept_for(const struct repl *R, region_id id);
 uint64_t repl_seed_count(const struct repl *R); /* partitions being copied to here */
 uint64_t repl_total_ord(const struct repl *R);
 uint64_t repl_dirty_count(const struct repl *R);
+uint64_t repl_diverged_count(const struct repl *R); /* partitions whose suffix is being handed in */
 
 struct repl_stats {
     uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;

@@ -406,3 +406,4 @@ class Load:
                              headers={**pk("alive"), "x-ms-documentdb-is-upsert": "True"})
             return a.status in (200, 201)
         until("writes are taken", write, seconds, 0.05)
+        self.up.settled(seconds)

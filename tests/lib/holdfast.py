@@ -369,6 +369,21 @@ class Up:
             return doc if doc["phase"] == "OPEN" and all(r["state"].startswith("ONLINE") for r in doc["regions"]) else None
         return until("all regions are online", look, seconds, 0.05)
 
+    def settled(self, seconds=30.0):
+        """Nothing is under way that a change of writer began: only now is the conflict feed complete. A region
+        that was no writer may have a suffix to hand in as well, and is online all the while."""
+        def look():
+            for name in self.region_names:
+                try:
+                    a = self.call("GET", "/_holdfast/status", region=name, timeout=2)
+                    if a.status != 200 or not a.doc.get("settled", True):  # older programs do not say
+                        return False
+                except NO_ANSWER:
+                    return False
+            return True
+        self.healthy(seconds)
+        return until("all regions are settled", look, seconds, 0.05)
+
     def pid(self, region):
         a = self.call("GET", "/_holdfast/process", region=region)
         eq(a.status, 200, f"process of {region}")
@@ -551,6 +566,7 @@ class Writers:
 
     def check(self, allow_feed=True):
         """After everything has healed: no acknowledged write is lost, no refused one applied."""
+        self.up.settled()
         rows = set(self.up.query(self.container, "SELECT VALUE c.id FROM c"))
         feed = {c.get("id") for c in self.up.conflicts(self.container)}
         lost = [i for i in self.acked if i not in rows and i not in feed]

@@ -70,26 +70,61 @@ enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struc
     }
 }
 
+/* Of what the region's server says, one member; false: it does not answer, or does not say. */
+static bool ask_status(const struct drill_opts *o, const char *endpoint, const char *member,
+                       bool *ret_bool, uint64_t *ret_number)
+{
+    struct client_request req = {.method = "GET", .base = endpoint, .path = "/_holdfast/status"};
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    struct errinfo ignored = {0};
+    bool is_said = client_call(&o->account, &req, &a, &status, NULL, &doc, &ignored) == OK &&
+                   (ret_bool != NULL ? json_get_bool(doc, str_of(member), ret_bool)
+                                     : json_get_u64(doc, str_of(member), ret_number));
+    arena_done(&a);
+    return is_said;
+}
+
+enum err repeat_wait_settled(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
+{
+    usec until = clock_boot_us() + (usec)o->settle_ms * 1000;
+    for (;;) {
+        TRY(repeat_wait_healthy(o, ret, ei));
+        const char *missing = NULL;
+        for (size_t i = 0; i < ret->count && missing == NULL; i++) {
+            bool is_settled = false;
+            if (!ask_status(o, ret->regions[i].endpoint, "settled", &is_settled, NULL) ||
+                !is_settled) {
+                missing = ret->regions[i].name;
+            }
+        }
+        if (missing == NULL) {
+            return OK;
+        }
+        if (clock_boot_us() > until) {
+            err_set(ei, ERR_PRECONDITION, "region %s still hands in writes or fetches data",
+                    missing);
+            err_hint(ei, "give a longer --settle; see \"settled\" in `holdfast status --json`");
+            return ERR_PRECONDITION;
+        }
+        (void)poll(NULL, 0, REPEAT_LOOK_MS);
+    }
+}
+
 enum err repeat_wait_unheld(const struct drill_opts *o, const struct look *look, struct errinfo *ei)
 {
     bool is_concerned = o->fault == DRILL_PAUSE || o->fault == DRILL_CUT ||
                         o->fault == DRILL_BLACKHOLE || o->fault == DRILL_REFUSE;
     uint64_t left_ms = 0;
     for (size_t i = 0; i < look->count && is_concerned; i++) {
-        struct client_request req = {
-            .method = "GET", .base = look->regions[i].endpoint, .path = "/_holdfast/status"};
-        struct arena a;
-        arena_init(&a);
-        const struct json *doc = NULL;
-        int status = 0;
         uint64_t one_ms = 0;
-        struct errinfo ignored = {0};
         /* One that does not answer now says nothing: the account was healthy a moment ago. */
-        if (client_call(&o->account, &req, &a, &status, NULL, &doc, &ignored) == OK &&
-            json_get_u64(doc, STR("failoverHoldLeftMs"), &one_ms) && one_ms > left_ms) {
+        if (ask_status(o, look->regions[i].endpoint, "failoverHoldLeftMs", NULL, &one_ms) &&
+            one_ms > left_ms) {
             left_ms = one_ms;
         }
-        arena_done(&a);
     }
     if (left_ms > o->settle_ms) {
         err_set(ei, ERR_PRECONDITION,

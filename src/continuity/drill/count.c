@@ -54,7 +54,7 @@ static int64_t ms_between(usec from, usec to)
 enum err repeat_count(struct repeat *r, struct errinfo *ei)
 {
     struct look healthy;
-    TRY(repeat_wait_healthy(r->opts, &healthy, ei));
+    TRY(repeat_wait_settled(r->opts, &healthy, ei));
     TRY(count_feed(r, "docs", "Documents", LEDGER_SURVIVES, ei));
     TRY(count_feed(r, "conflicts", "Conflicts", LEDGER_IN_FEED, ei));
     struct ledger_sum sum;

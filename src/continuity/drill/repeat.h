@@ -61,6 +61,10 @@ enum err repeat_request(const struct drill_opts *o, struct arena *a, const char 
 /* Until every region is online; ERR_PRECONDITION after opts->settle_ms. */
 enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret,
                              struct errinfo *ei) MUST_CHECK;
+/* Healthy, and every region says that nothing is under way that a change of writer began: only now is
+ * what is not in the data and not in the conflict feed lost. */
+enum err repeat_wait_settled(const struct drill_opts *o, struct look *ret,
+                             struct errinfo *ei) MUST_CHECK;
 /* A failover without a confirmed stop makes the next such one wait. Each repeat is to be a fault of its
  * own, not the second half of the one before: it begins when nothing waits any more. */
 enum err repeat_wait_unheld(const struct drill_opts *o, const struct look *look,

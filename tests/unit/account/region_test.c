@@ -457,6 +457,45 @@ static bool has_metric(struct world *w, region_id id, const char *line)
     return has;
 }
 
+static bool is_settled(struct world *w, region_id id)
+{
+    return has_metric(w, id, "holdfast_settled{account=\"test\",region=\"\"} 1");
+}
+
+/* A region that was not the writer has a suffix too, and nobody takes it offline for that. */
+T_TEST("an account may be open and online while its conflict feed is not complete: `settled` tells")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_run(w, 300);
+    t_check(is_settled(w, 1));
+    t_check(is_settled(w, 2));
+    world_cut_peers(w, 3, true);
+    t_err(world_answer(w, world_put(w, 1, 1, "x", "{\"lost\":1}")), OK);
+    world_run(w, 50);
+    world_stop(w, 2, /* confirm= */ false);
+    world_stop(w, 1, /* confirm= */ true);
+    world_cut_peers(w, 3, false);
+    world_until_role(w, 3, ROLE_WRITER);
+    world_start(w, 2);
+    bool was_incomplete = false;
+    for (int i = 0; i < 1000; i++) {
+        bool all = is_settled(w, 2) && is_settled(w, 3);
+        size_t count = world_conflicts(w, 3, 1);
+        t_check(!all || count == 1);
+        was_incomplete |= !all && count == 0 &&
+                          record_region_const(world_record(w), 2)->state == REGION_ONLINE_READ;
+        if (all) {
+            break;
+        }
+        world_run(w, 5);
+    }
+    t_check(was_incomplete);
+    t_eq_u64(world_conflicts(w, 3, 1), 1);
+    t_check(is_settled(w, 2) && is_settled(w, 3));
+    world_free(w);
+}
+
 T_TEST(
     "a clock that leaves the others' raises an alarm in its region only, and nothing else happens")
 {
