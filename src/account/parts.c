@@ -375,9 +375,6 @@ static void step(struct region *r, struct part_ctl *c, const struct repl_mode *c
     struct repl_mode m;
     fill_mode(r, c, o, common, &m);
     struct partition *p = part_of(r, c);
-    if (p != NULL && !repl_has_part_mode(r->repl, c->pid)) {
-        atomic_store_explicit(&repl_part_view(p)->fresh_until_us, 0, memory_order_release);
-    }
     bool is_new = repl_set_part_mode(r->repl, c->pid, &m);
     if (is_new && m.kind != REPL_WRITER) {
         write_end_part(r, c->pid);
@@ -387,6 +384,22 @@ static void step(struct region *r, struct part_ctl *c, const struct repl_mode *c
     }
     if (has_opened) {
         opened(r, c, o);
+    }
+}
+
+void parts_prepare(struct region *r)
+{
+    for (size_t i = 0; i < r->part_ctl_count; i++) {
+        const struct part_ctl *c = r->part_ctls[i];
+        if (repl_has_part_mode(r->repl, c->pid)) {
+            continue;
+        }
+        struct repl_mode as_now = *repl_mode(r->repl);
+        struct partition *p = part_of(r, c);
+        if (p != NULL) {
+            atomic_store_explicit(&repl_part_view(p)->fresh_until_us, 0, memory_order_release);
+        }
+        (void)repl_set_part_mode(r->repl, c->pid, &as_now);
     }
 }
 

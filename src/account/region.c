@@ -511,6 +511,7 @@ void region_update_mode(struct region *r)
         break;
     }
     repl_set_may_repair(r->repl, rec->partition_failover);
+    parts_prepare(r);
     repl_set_mode(r->repl, &m);
     parts_update(r, &m);
 }
@@ -547,6 +548,7 @@ void act_fence(void *ctx, const void *event)
     }
     leave_promises(r);
     struct repl_mode m = {.kind = REPL_IDLE, .generation = repl_mode(r->repl)->generation};
+    parts_prepare(r);
     repl_set_mode(r->repl, &m);
     parts_update(r, &m);
     write_end_pending(r);

@@ -341,7 +341,10 @@ struct fsm;
 const struct fsm *parts_fsm(void);
 struct part_ctl *parts_ctl(const struct region *r, pid p); /* NULL: it follows the account */
 void parts_on_record(struct region *r, const struct account_record *old); /* before region_step */
-void parts_update(struct region *r, const struct repl_mode *common);      /* with each mode */
+/* Before each mode of the region: it must not reach, not even for a moment, a partition that has just
+ * got a row, whose log may lack what the mode says was lost. */
+void parts_prepare(struct region *r);
+void parts_update(struct region *r, const struct repl_mode *common); /* after each mode */
 void parts_publish(struct region *r);
 void parts_update_masks(struct region *r, uint64_t online_mask, uint64_t strong_mask);
 bool parts_writes_any(const struct region *r);

@@ -113,6 +113,7 @@ static void set_matched(struct partition *p)
     p->matched = p->mode->generation;
     list_remove(&p->unmatched);
     p->fetch_sent_us = 0;
+    part_publish(p); /* of the token version more may be shown */
     if (list_is_empty(&p->ack_due)) {
         list_push_back(&R->ack_due, &p->ack_due);
     }

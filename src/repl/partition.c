@@ -457,20 +457,6 @@ void part_write(struct partition *p, struct entry *e)
 
 /* ---- durability ---- */
 
-uint64_t part_token_version(const struct partition *p)
-{
-    const struct repl_mode *m = p->mode;
-    if (m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn) {
-        return m->token_version;
-    }
-    for (size_t i = 0; i < m->lossy_count; i++) {
-        if (m->lossy[i].epoch > p->durable.epoch) {
-            return m->lossy[i].version - 1; /* as before the first loss that is not seen here yet */
-        }
-    }
-    return m->token_version;
-}
-
 /* Is the epoch in the history that is in storage here? */
 static bool has_reached(const struct partition *p, epoch e)
 {
@@ -495,10 +481,40 @@ static uint64_t token_base(const struct partition *p)
     return base;
 }
 
+/* By what the record says of losses. It can be too low: a loss of the account took nothing from a
+ * partition that another region wrote then. */
+static uint64_t version_of_log(const struct partition *p)
+{
+    const struct repl_mode *m = p->mode;
+    for (size_t i = 0; i < m->lossy_count; i++) {
+        if (m->lossy[i].epoch > p->durable.epoch) {
+            return m->lossy[i].version - 1; /* as before the first loss that is not seen here yet */
+        }
+    }
+    return m->token_version;
+}
+
+/* It can be too high, too: the record has the last loss of a partition with a row, and none of one that
+ * had a row. So a log that the writer has not matched yet, which may have what is lost, stays with
+ * what was shown here, or after a start with what is in it. Never lower than shown before: the same log
+ * was right under that version, and it has only come nearer to the writer's since. */
+uint64_t part_token_version(const struct partition *p)
+{
+    const struct repl_mode *m = p->mode;
+    uint64_t version = 0;
+    if (m->kind == REPL_WRITER || p->durable.lsn >= m->start_lsn) {
+        version = m->token_version;
+    } else {
+        version = apply_is_matched(p) ? version_of_log(p) : token_base(p);
+    }
+    return version > p->token_shown ? version : p->token_shown;
+}
+
 /* Version before place: a reader that sees the new place sees the version that goes with it. */
 void part_publish(struct partition *p)
 {
-    atomic_store_explicit(&p->view.token_version, part_token_version(p), memory_order_release);
+    p->token_shown = part_token_version(p);
+    atomic_store_explicit(&p->view.token_version, p->token_shown, memory_order_release);
     atomic_store_explicit(&p->view.token_base, token_base(p), memory_order_release);
     atomic_store_explicit(&p->view.generation, p->mode->generation, memory_order_relaxed);
     atomic_store_explicit(&p->view.item_count, p->item_count, memory_order_relaxed);

@@ -189,9 +189,10 @@ struct partition {
     lsn commit_lsn;
     lsn all_lsn; /* every region of the account has it */
     lsn announced_commit, announced_all;
-    generation matched; /* READER: generation under which the writer matched our tail */
-    usec tail_sent_us;  /* READER: last TAIL to the writer; 0 = must be sent */
-    lsn ack_sent_lsn;   /* READER */
+    uint64_t token_shown; /* highest token version in the view so far */
+    generation matched;   /* READER: generation under which the writer matched our tail */
+    usec tail_sent_us;    /* READER: last TAIL to the writer; 0 = must be sent */
+    lsn ack_sent_lsn;     /* READER */
 
     struct overlay overlay;
     struct ring ring;

@@ -1,0 +1,121 @@
+/* Partitions with a writer of their own, whole regions, scripted: stories that a random schedule has
+ * found or could find. What the record can say of them is parts_test.c. */
+#include <stdio.h>
+
+#include "account/region.h"
+#include "base/contract.h"
+#include "lib/t.h"
+#include "world.h"
+
+static enum err force_to(struct account_record *rec, void *ctx)
+{
+    return account_plan_partition_failover(rec, 1, str_of((const char *)ctx), true, NULL);
+}
+
+/* The record has the region as partition 1's writer, under an epoch of the partition's own. */
+static void until_part_writer(struct world *w, region_id id)
+{
+    for (unsigned i = 0; i < 6000; i++) {
+        const struct record_override *o = record_override(world_record(w), 1);
+        if (o != NULL && o->phase == PHASE_OPEN && o->writer == id && o->holder == id) {
+            world_run(w, 20);
+            return;
+        }
+        world_run(w, 5);
+    }
+    t_checkf(false, "region %u does not write partition 1", id);
+}
+
+static void force(struct world *w, region_id id)
+{
+    static char names[][8] = {"", "east", "west", "north", "south"};
+    t_eq_cstr(record_region_const(world_record(w), id)->name, names[id]);
+    world_plan(w, force_to, names[id]);
+    until_part_writer(w, id);
+}
+
+static uint64_t shown(struct world *w, region_id id)
+{
+    return atomic_load(&region_part(world_region(w, id), 1)->token_version);
+}
+
+/* North writes partition 1 and is gone after the account's writer is; south reads. What the account
+ * lost meanwhile took nothing from the partition. */
+T_TEST("a partition's token version does not fall when a loss of the account is none of its own")
+{
+    struct world *w = world_new(4, CONSISTENCY_SESSION);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 3);
+    t_err(world_answer(w, world_put(w, 3, 1, "b", "{}")), OK);
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, 2, ROLE_WRITER);
+    world_run(w, 500);
+    t_eq_u64(world_record(w)->token_version, 2);
+    t_eq_u64(shown(w, 4), 2);
+    world_cut_peers(w, 4, true);
+    world_stop(w, 3, /* confirm= */ true);
+    until_part_writer(w, 2);
+    t_eq_u64(record_override(region_record(world_region(w, 4)), 1)->lossy_version, 3);
+    t_eq_u64(shown(w, 4), 2);
+    world_cut_peers(w, 4, false);
+    world_run(w, 500);
+    t_eq_u64(shown(w, 4), 3);
+    world_free(w);
+}
+
+/* The record has a partition's last loss only: south cannot see from it that there was another one. */
+T_TEST("a reader that lacks two losses of a partition shows the version before the first")
+{
+    struct world *w = world_new(4, CONSISTENCY_SESSION);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    world_run(w, 200);
+    t_eq_u64(shown(w, 4), 0);
+    world_cut_peers(w, 4, true);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    force(w, 3);
+    t_eq_u64(world_record(w)->token_version, 2);
+    t_eq_u64(shown(w, 4), 0);
+    world_stop(w, 4, /* confirm= */ true); /* nor does it know after a restart */
+    world_start(w, 4);
+    world_run(w, 200);
+    t_check(region_part(world_region(w, 4), 1) != NULL);
+    t_eq_u64(shown(w, 4), 0);
+    world_cut_peers(w, 4, false);
+    world_run(w, 1000);
+    t_eq_u64(shown(w, 4), world_record(w)->token_version);
+    world_free(w);
+}
+
+/* As at a start: all keys in their order, heartbeats before the record. */
+static void tell_all(struct world *w, region_id id)
+{
+    const struct coord_kv *kvs = NULL;
+    size_t count = coord_store_read(w->store, STR(COORD_PREFIX), &w->arena, &kvs);
+    for (size_t i = 0; i < count; i++) {
+        region_on_kv(world_region(w, id), &kvs[i]);
+    }
+}
+
+/* South sees the row first in a record that has the loss already. By the account's reign, which the
+ * partition leaves in that moment, it would be up to date. */
+T_TEST("a loss that comes together with a partition's row is not shown before it is reached")
+{
+    struct world *w = world_new(4, CONSISTENCY_SESSION);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    world_run(w, 200);
+    world_cut_peers(w, 4, true);
+    world_cut_coord(w, 4, true);
+    force(w, 2);
+    world_run(w, 500); /* the account's writer says that it knows */
+    tell_all(w, 4);
+    t_eq_u64(region_record(world_region(w, 4))->token_version, 1);
+    t_eq_u64(shown(w, 4), 0);
+    world_cut_peers(w, 4, false);
+    world_cut_coord(w, 4, false);
+    world_run(w, 1000);
+    t_eq_u64(shown(w, 4), 1);
+    world_free(w);
+}
+
+T_MAIN()
