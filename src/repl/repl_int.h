@@ -84,6 +84,7 @@ struct progress {
     struct place sent; /* last entry sent, or where the peer matched */
     lsn acked;         /* durable there and in our history; kept over reconnects */
     uint64_t acked_ord;
+    lsn reach;            /* highest that `sent` was under this reign: its log never went further */
     size_t inflight_size; /* bytes sent and not acknowledged, about */
     usec progress_us;     /* last change of `acked`, or first send after it */
     usec probed_us;

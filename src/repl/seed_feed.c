@@ -67,8 +67,10 @@ void seed_send_at(struct progress *g, struct place tail)
 {
     struct partition *p = g->part;
     struct repl *R = p->repl;
-    if (p->durable.lsn == 0) {
-        return;
+    /* A TAIL from before the copy may come once more and says what the peer has lost. From a place at or
+     * above that the copy's own is not taken for an older one. */
+    if (p->durable.lsn == 0 || p->durable.lsn < g->reach) {
+        return; /* asked again */
     }
     size_t n = p->row_count;
     while (n > 0 && p->rows[n - 1].first_lsn > p->durable.lsn) {

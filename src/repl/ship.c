@@ -118,6 +118,7 @@ void ship_start(struct partition *p)
             BUG(BUG_BRANCH_FROM_CACHED_LAG) || (p->slot != NULL && BUG(BUG_PART_BRANCH_CACHED));
         g->acked = keeps ? g->acked : 0;
         g->acked_ord = 0;
+        g->reach = 0;
         g->is_known = false;
         list_remove(&g->copying);
         g->lag_since_us = now;
@@ -238,12 +239,18 @@ static void note_acked(struct progress *g, struct place durable)
     }
 }
 
+static void set_sent(struct progress *g, struct place at)
+{
+    g->sent = at;
+    g->reach = at.lsn > g->reach ? at.lsn : g->reach;
+}
+
 static void matched(struct progress *g, const struct msg *m)
 {
     struct partition *p = g->part;
     struct repl *R = p->repl;
     progress_move(g, PROG_STREAM);
-    g->sent = m->place;
+    set_sent(g, m->place);
     g->progress_us = R->io.now(R->io.ctx);
     forget_inflight(g);
     note_acked(g, m->durable);
@@ -469,7 +476,7 @@ static size_t send_some(struct progress *g)
         g->progress_us = R->io.now(R->io.ctx);
         list_push_back(&g->peer->inflight, &g->inflight);
     }
-    g->sent = s.last;
+    set_sent(g, s.last);
     g->inflight_size += s.size;
     g->peer->inflight_size += s.size;
     return s.size;
