@@ -18,7 +18,11 @@
 #include "base/mem.h"
 #include "repl/repl_int.h"
 
-enum { LOST_WAITS_MAX = 1024, CONFLICT_TEXT_SIZE_MAX = ENGINE_DOC_SIZE_MAX };
+enum {
+    LOST_WAITS_MAX = 1024,
+    CONFLICT_TEXT_SIZE_MAX = ENGINE_DOC_SIZE_MAX,
+    UNDO_SIZE_MAX = ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8),
+};
 
 /* ---- reader ---- */
 
@@ -132,11 +136,47 @@ static enum err undo_key(struct partition *p, const struct entry_op *op, struct 
     return OK;
 }
 
+/* What undo_key will read, without a change: when that cannot be, nothing has been done. */
+static enum err try_key(const struct partition *p, const struct entry_op *op, struct buf *hold,
+                        struct errinfo *ei)
+{
+    struct engine_doc doc = {0};
+    if (seed_is_on(p) || part_is_dirty(p, op->space, op->key)) {
+        return OK;
+    }
+    buf_clear(hold);
+    enum err e = engine_get(p->repl->engine, NULL, p->pid, op->space, op->key,
+                            /* want_text= */ false, hold, &doc, ei);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err try_cut(struct partition *p, struct errinfo *ei)
+{
+    struct repl *R = p->repl;
+    struct buf hold;
+    buf_init(&hold, UNDO_SIZE_MAX);
+    struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, p->div.branch.lsn + 1);
+    struct engine_row row;
+    enum err e = OK;
+    while (e == OK && engine_iter_next(it, &row)) {
+        struct entry lost;
+        arena_reset(&R->entry_arena);
+        e = entry_decode(&R->entry_arena, row.entry, &lost, ei);
+        for (size_t i = 0; e == OK && i < lost.op_count; i++) {
+            e = try_key(p, &lost.ops[i], &hold, ei);
+        }
+    }
+    KEEP_FIRST(e, engine_iter_err(it, ei));
+    engine_iter_free(it);
+    buf_done(&hold);
+    return e;
+}
+
 static enum err cut_entries(struct partition *p, struct errinfo *ei)
 {
     struct repl *R = p->repl;
     struct buf hold;
-    buf_init(&hold, ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8));
+    buf_init(&hold, UNDO_SIZE_MAX);
     if (seed_is_on(p)) {
         seed_restart(p);
     }
@@ -175,16 +215,7 @@ static void cut(struct partition *p)
     struct errinfo ei = {0};
     if (cut_entries(p, &ei) != OK) {
         part_corrupt(p, "suffix", &ei);
-        if (repair_is_possible(p) && list_is_empty(&R->touched)) {
-            engine_batch_free(R->batch); /* only what was to be undone: nothing of it is needed */
-            R->batch = NULL;
-            *d = (struct diverge){0};
-            ASSERT(R->diverged_count > 0);
-            R->diverged_count--;
-            repair_begin(p);
-            return;
-        }
-        R->io.fatal(R->io.ctx, ERR_CORRUPT, "a diverged suffix cannot be read back to be cut");
+        R->io.fatal(R->io.ctx, ERR_CORRUPT, "a diverged suffix was read, and then could not be");
         return;
     }
     ASSERT(p->tail.ord >= d->branch.ord && R->total_ord >= p->tail.ord - d->branch.ord);
@@ -239,6 +270,26 @@ static void start_sending(struct partition *p)
     send_lost(p);
 }
 
+/* The suffix is safe. Where it cannot be undone, nothing here is needed any more if the partition may be
+ * copied anew; else it stays as it is, and its region goes on with the others. */
+static void finish_sending(struct partition *p)
+{
+    struct errinfo ei = {0};
+    if (!p->is_corrupt && try_cut(p, &ei) == OK) {
+        cut(p);
+        return;
+    }
+    if (!p->is_corrupt) {
+        part_corrupt(p, "suffix", &ei);
+    }
+    if (repair_is_possible(p)) {
+        p->div = (struct diverge){0};
+        ASSERT(p->repl->diverged_count > 0);
+        p->repl->diverged_count--;
+        repair_begin(p);
+    }
+}
+
 void conflict_step(struct partition *p)
 {
     struct repl *R = p->repl;
@@ -260,13 +311,8 @@ void conflict_step(struct partition *p)
             d->is_acked = false;
             d->is_archived = false;
             d->archive_ticket = 0;
-            if (d->is_last && p->is_corrupt) {
-                *d = (struct diverge){0}; /* the suffix is safe: nothing here is needed any more */
-                ASSERT(R->diverged_count > 0);
-                R->diverged_count--;
-                repair_begin(p);
-            } else if (d->is_last) {
-                cut(p);
+            if (d->is_last) {
+                finish_sending(p);
             } else {
                 d->next_lsn = d->batch_end.lsn + 1;
                 send_lost(p);

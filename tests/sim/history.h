@@ -10,7 +10,7 @@
 #include "repl/entry.h"
 #include "sim/ledger.h"
 
-enum { HIST_KEY_NONE = 0xffff, HIST_EPOCHS_MAX = 256 };
+enum { HIST_KEY_NONE = 0xffff, HIST_EPOCHS_MAX = 1024 };
 
 struct conflict_id { /* of one lost operation; names its conflict record */
     pid pid;

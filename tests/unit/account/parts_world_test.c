@@ -118,4 +118,38 @@ T_TEST("a loss that comes together with a partition's row is not shown before it
     world_free(w);
 }
 
+/* East comes back with a suffix whose document cannot be read. The suffix is safe, but not undone; that
+ * is no reason to end: the other partitions go on, and a start with a better disk goes on with this. */
+T_TEST("a suffix that cannot be undone stops its partition, not its region")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    (void)region_part(world_region(w, 1), 2);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    t_err(world_answer(w, world_put(w, 1, 2, "a", "{}")), OK);
+    world_run(w, 300);
+    world_cut_peers(w, 1, true);
+    t_err(world_answer(w, world_put(w, 1, 1, "lost", "{}")), OK);
+    world_stop(w, 1, /* confirm= */ true);
+    world_cut_peers(w, 1, false);
+    world_until_role(w, 2, ROLE_WRITER);
+    world_start(w, 1);
+    engine_spoil(world_engine(w, 1), 1);
+    world_run(w, 2000);
+    t_check(world_has_event(w, 1, EVENT_CORRUPT));
+    t_eq_u64(world_conflicts(w, 2, 1), 1);
+    t_eq_int(region_role(world_region(w, 1)), ROLE_RECOVERING);
+    t_check((atomic_load(&region_part(world_region(w, 1), 1)->flags) & PART_READABLE) == 0);
+    t_err(world_answer(w, world_put(w, 2, 2, "b", "{}")), OK);
+    world_run(w, 500);
+    t_check(world_get(w, 1, 2, "b") != NULL);
+    engine_spoil(world_engine(w, 1), 0);
+    world_stop(w, 1, /* confirm= */ true);
+    world_start(w, 1);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    t_check(world_get(w, 1, 1, "lost") == NULL);
+    t_eq_u64(world_conflicts(w, 2, 1), 1);
+    world_check_same(w);
+    world_free(w);
+}
+
 T_MAIN()
