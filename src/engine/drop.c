@@ -1,58 +1,17 @@
 /* Removal of a whole partition in slices, so that neither memory nor one sync depends on its size.
  *
- *   1. one synced write: meta deleted, drop mark put   (from here on the partition is gone)
- *   2. slices: every row of the partition, by range
- *   3. one synced write: drop mark deleted
+ *   1. one synced write: meta deleted, drop mark put (from here on the partition is gone), first slice
+ *   2. slices: the rows of the partition, by range
+ *   3. with the last of them: drop mark deleted
  *
  * A crash in between leaves rows below a drop mark, which engine_verify accepts and the next call
  * removes. Slices are synced, too: that every group is on the disk before the next is written is
- * what lets recovery tell a torn end of the log from damage. No range delete: RocksDB 7.8 keeps those as tombstones that slow every later read. */
+ * what lets recovery tell a torn end of the log from damage. No range delete: RocksDB 7.8 keeps those
+ * as tombstones that slow every later read. */
 #include "base/contract.h"
 #include "engine/engine_int.h"
 
-enum {
-    SLICE_ROWS_MAX = 1000,
-    SLICE_SIZE_MAX = 1 << 20,
-};
-
-static enum err write_own(struct engine *e, struct kv_batch *b, bool sync, struct errinfo *ei)
-{
-    ASSERT(buf_ok(&b->ops));
-    struct str span = buf_str(&b->ops);
-    enum err ret = engine_write(e, &span, 1, b->count, sync, ei);
-    buf_clear(&b->ops);
-    b->count = 0;
-    return ret;
-}
-
-static enum err drop_range(struct engine *e, enum kv_table t, int prefix, pid p,
-                           struct kv_batch *slice, struct errinfo *ei)
-{
-    struct record_key lo;
-    struct record_key hi;
-    record_key_begin(&lo, prefix, p);
-    record_key_begin(&hi, prefix, p);
-    record_key_after(&hi);
-    struct kv_range range = {
-        .table = t,
-        .from = record_key_str(&lo),
-        .to = record_key_str(&hi),
-        .no_cache = true,
-    };
-    struct kv_iter *it = e->driver->iter_new(e->kv, NULL, &range);
-    struct str key;
-    struct str value;
-    enum err ret = OK;
-    while (ret == OK && e->driver->iter_next(it, &key, &value)) {
-        kv_batch_delete(slice, t, key);
-        if (slice->count >= SLICE_ROWS_MAX || slice->ops.n >= SLICE_SIZE_MAX) {
-            ret = write_own(e, slice, /* sync= */ true, ei);
-        }
-    }
-    KEEP_FIRST(ret, e->driver->iter_err(it, ei));
-    e->driver->iter_free(it);
-    return ret;
-}
+enum { SLICE_ROWS_MAX = 1000 };
 
 /* Everything of a partition but its meta. */
 static const struct {
@@ -97,26 +56,23 @@ enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, siz
 
 enum err engine_drop_partition(struct engine *e, pid p, struct errinfo *ei)
 {
-    struct record_key mark_key;
-    struct record_key meta_key;
-    struct buf mark;
-    struct kv_batch slice;
-    record_key_drop(&mark_key, p);
-    record_key_meta(&meta_key, p);
-    buf_init(&mark, 64);
-    kv_batch_init(&slice);
-    record_small_encode(MAGIC_MARK, record_key_str(&mark_key), STR_NONE, &mark);
-    kv_batch_put(&slice, KV_MAIN, record_key_str(&mark_key), buf_str(&mark), STR_NONE);
-    kv_batch_delete(&slice, KV_MAIN, record_key_str(&meta_key));
-    enum err ret = write_own(e, &slice, /* sync= */ true, ei);
-    for (size_t i = 0; i < ARRAY_COUNT(ranges) && ret == OK; i++) {
-        ret = drop_range(e, ranges[i].table, ranges[i].prefix, p, &slice, ei);
+    bool more = true;
+    enum err ret = OK;
+    for (bool is_first = true; ret == OK && more; is_first = false) {
+        struct engine_batch *b = engine_batch_new(e);
+        enum err each = OK;
+        if (is_first) {
+            engine_batch_drop(b, p);
+        }
+        ret = engine_batch_clear(b, e, p, SLICE_ROWS_MAX, &more, ei);
+        if (ret == OK && !more) {
+            engine_batch_drop_done(b, p);
+        }
+        if (ret == OK) {
+            ret = engine_apply(e, &b, 1, /* sync= */ true, &each, ei);
+        }
+        KEEP_FIRST(ret, each);
+        engine_batch_free(b);
     }
-    if (ret == OK) {
-        kv_batch_delete(&slice, KV_MAIN, record_key_str(&mark_key));
-        ret = write_own(e, &slice, /* sync= */ true, ei);
-    }
-    kv_batch_done(&slice);
-    buf_done(&mark);
     return ret;
 }

@@ -153,8 +153,8 @@ void engine_batch_kv(struct engine_batch *b, struct str name,
  * The return value is the storage's own failure (then all outcomes are unknown). */
 enum err engine_apply(struct engine *e, struct engine_batch *const *batches, size_t n, bool sync,
                       enum err *ret_each, struct errinfo *ei) MUST_CHECK;
-/* Removes everything of a partition in slices (background work; meta goes first, so that a crash
- * in between leaves only garbage that the next call removes). */
+/* Removes everything of a partition in slices, as engine_apply does. Meta goes first, so that a crash
+ * in between leaves only garbage that the next call removes. */
 enum err engine_drop_partition(struct engine *e, pid p, struct errinfo *ei) MUST_CHECK;
 
 /* ---- reads ---- */

@@ -41,7 +41,8 @@ enum {
     LOG_KEPT = 50,
     IN_FLIGHT_MAX = 64,
     DROPPED_PID = 50,
-    DROPPED_ROWS = 3000, /* several slices */
+    DROPPED_ROWS = 3000, 
+    SLICE_ROWS = 1000, /* several slices */
 };
 
 struct shared {
@@ -249,10 +250,11 @@ static struct engine_batch *next_batch(struct writer *w, size_t part, generation
     return b;
 }
 
-/* A partition beside the rest is filled by the writer and dropped by another thread, again and
- * again, so that kills hit the middle of a drop. */
-enum fill { FILL_WANTED, FILL_RUNNING, FILL_DONE };
+/* A partition beside the rest is filled and dropped in slices, again and again, so that kills hit the
+ * middle of a drop. */
+enum fill { FILL_WANTED, FILL_DONE, FILL_SLICED, FILL_RUNNING };
 static _Atomic int fill;
+static int fill_next; /* once what runs is done */
 
 static void on_done(void *ctx, const struct committer_done *done, size_t n,
                     const struct errinfo *ei)
@@ -264,7 +266,7 @@ static void on_done(void *ctx, const struct committer_done *done, size_t n,
         }
         size_t part = done[i].ticket % (PARTS + 1);
         if (part == PARTS) {
-            fill = FILL_DONE;
+            fill = fill_next;
         } else {
             shared->acked[part] = done[i].ticket / (PARTS + 1);
         }
@@ -272,25 +274,34 @@ static void on_done(void *ctx, const struct committer_done *done, size_t n,
     shared->in_flight -= n;
 }
 
-static void drop(struct engine *e)
+/* A batch for the partition that comes and goes; the writer's next step is `next`. */
+static void submit_dropped(struct writer *w, struct engine_batch *b, enum fill next)
 {
-    struct errinfo ei = {0};
-    if (engine_drop_partition(e, DROPPED_PID, &ei) != OK) {
-        die("drop: %s", ei.message);
+    fill = FILL_RUNNING;
+    fill_next = next;
+    shared->in_flight++;
+    if (committer_submit(w->c, b, PARTS) != OK) {
+        die("submit");
     }
-    shared->drops++;
+    committer_wake(w->c);
 }
 
-static void *dropper(void *arg)
+static void drop_slice(struct writer *w, bool is_first)
 {
-    for (;;) {
-        while (fill != FILL_DONE) {
-            sched_yield();
-        }
-        drop((struct engine *)arg);
-        fill = FILL_WANTED;
+    struct engine_batch *b = engine_batch_new(w->e);
+    struct errinfo ei = {0};
+    bool more = false;
+    if (is_first) {
+        engine_batch_drop(b, DROPPED_PID);
     }
-    return NULL;
+    if (engine_batch_clear(b, w->e, DROPPED_PID, SLICE_ROWS, &more, &ei) != OK) {
+        die("drop: %s", ei.message);
+    }
+    if (!more) {
+        engine_batch_drop_done(b, DROPPED_PID);
+        shared->drops++;
+    }
+    submit_dropped(w, b, more ? FILL_SLICED : FILL_WANTED);
 }
 
 static void fill_dropped(struct writer *w)
@@ -301,12 +312,7 @@ static void fill_dropped(struct writer *w)
     }
     struct engine_part_meta meta = {.tail_lsn = DROPPED_ROWS, .first_lsn = 1};
     engine_batch_meta(b, DROPPED_PID, &meta);
-    fill = FILL_RUNNING;
-    shared->in_flight++;
-    if (committer_submit(w->c, b, PARTS) != OK) {
-        die("submit");
-    }
-    committer_wake(w->c);
+    submit_dropped(w, b, FILL_DONE);
 }
 
 static void write_until_killed(generation g, bool is_dropping)
@@ -320,11 +326,9 @@ static void write_until_killed(generation g, bool is_dropping)
     }
     struct committer_cfg cfg = {.engine = w->e, .done = on_done};
     w->c = committer_new(&cfg);
-    if (is_dropping) {
-        drop(w->e); /* what the last kill left */
-        pthread_t thread;
-        int rc = pthread_create(&thread, NULL, dropper, w->e);
-        ASSERT(rc == 0);
+    struct errinfo ei = {0};
+    if (is_dropping && engine_drop_partition(w->e, DROPPED_PID, &ei) != OK) { /* left by a kill */
+        die("drop: %s", ei.message);
     }
     struct rng rng;
     rng_init(&rng, g);
@@ -332,8 +336,11 @@ static void write_until_killed(generation g, bool is_dropping)
         while (shared->in_flight >= IN_FLIGHT_MAX) {
             sched_yield();
         }
-        if (is_dropping && fill == FILL_WANTED) {
+        int step = fill;
+        if (is_dropping && step == FILL_WANTED) {
             fill_dropped(w);
+        } else if (is_dropping && step != FILL_RUNNING) {
+            drop_slice(w, step == FILL_DONE);
         }
         size_t part = rng_below(&rng, PARTS);
         struct engine_batch *b = next_batch(w, part, g);

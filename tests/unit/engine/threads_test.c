@@ -111,7 +111,7 @@ static void test_readers_see_whole_groups(void)
             engine_batch_free(group[i]);
         }
         if (round % 30 == 0) {
-            t_ok(engine_drop_partition(s.e, 2, NULL)); /* writes of another thread's kind */
+            t_ok(engine_drop_partition(s.e, 2, NULL));
         }
     }
     s.is_over = true;
