@@ -85,7 +85,22 @@ static bool write_all(int fd, struct str text)
     return true;
 }
 
-static bool sync_folder(const char *path)
+enum err files_sync_dir(const char *path, struct errinfo *ei)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_synced = fd >= 0 && fsync(fd) == 0;
+    int why = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = why;
+    return is_synced ? OK
+                     : err_set(ei, err_of(why), "cannot sync directory %s: %s", path,
+                               err_errno_text(why));
+}
+
+/* Of the file `path`. */
+static bool sync_parent(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -97,15 +112,7 @@ static bool sync_folder(const char *path)
         memcpy(folder, path, n);
     }
     folder[n] = '\0';
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    bool is_synced = fsync(fd) == 0;
-    int why = errno;
-    close(fd);
-    errno = why;
-    return is_synced;
+    return files_sync_dir(folder, NULL) == OK;
 }
 
 enum err files_write_durable(const char *path, struct str text, mode_t mode, struct errinfo *ei)
@@ -125,7 +132,7 @@ enum err files_write_durable(const char *path, struct str text, mode_t mode, str
     bool is_written = write_all(fd, text) && fsync(fd) == 0;
     int why = errno;
     close(fd);
-    bool is_done = is_written && rename(temporary, path) == 0 && sync_folder(path);
+    bool is_done = is_written && rename(temporary, path) == 0 && sync_parent(path);
     if (is_done) {
         return OK;
     }

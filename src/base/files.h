@@ -14,5 +14,7 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei) MUST_
 /* Writes to a temporary name, syncs, renames, syncs the folder: old or new, never half. */
 enum err files_write_durable(const char *path, struct str text, mode_t mode,
                              struct errinfo *ei) MUST_CHECK;
+/* What was created, renamed or removed in a folder is on the disk. On failure errno is kept. */
+enum err files_sync_dir(const char *path, struct errinfo *ei) MUST_CHECK;
 /* Removes a folder and everything below it, not following links. First error, after trying all. */
 enum err files_remove_tree(const char *path);

@@ -191,17 +191,6 @@ static int allocate(int fd, uint64_t from, uint64_t to)
     return rc != 0 && (errno == EOPNOTSUPP || errno == ENOSYS) ? 0 : rc;
 }
 
-static int sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    int rc = fsync(fd);
-    (void)close(fd); /* read-only */
-    return rc;
-}
-
 /* A whole new file under its final name, or nothing at all. `first` and `second` are groups' records;
  * the second may be empty. Returns its descriptor or -1 with errno. */
 static int replace_file(const struct journal *j, struct str first, struct str second,
@@ -236,7 +225,7 @@ static int replace_file(const struct journal *j, struct str first, struct str se
         errno = cause;
         return -1;
     }
-    if (sync_dir(j->dir) != 0) {
+    if (files_sync_dir(j->dir, NULL) != OK) {
         j->events.failed(j->events.ctx, "sync of the directory after a rewrite");
     }
     return fd;

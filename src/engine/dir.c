@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/mem.h"
 
 enum { FORMAT_SIZE_MAX = 256 };
@@ -42,17 +43,6 @@ static char *path_join(const char *dir, const char *name)
     return path;
 }
 
-static enum err sync_dir(const char *path, struct errinfo *ei)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return io_failed(ei, "cannot open directory", path);
-    }
-    enum err ret = fsync(fd) == 0 ? OK : io_failed(ei, "cannot sync directory", path);
-    close(fd);
-    return ret;
-}
-
 /* mkdir -p; a new directory is made durable in its parent. */
 static enum err make_dirs(const char *path, struct errinfo *ei)
 {
@@ -67,12 +57,12 @@ static enum err make_dirs(const char *path, struct errinfo *ei)
         if (mkdir(p, 0700) == 0) {
             char *slash = strrchr(p, '/');
             if (slash == NULL) {
-                ret = sync_dir(".", ei);
+                ret = files_sync_dir(".", ei);
             } else if (slash == p) {
-                ret = sync_dir("/", ei);
+                ret = files_sync_dir("/", ei);
             } else {
                 *slash = '\0';
-                ret = sync_dir(p, ei);
+                ret = files_sync_dir(p, ei);
                 *slash = '/';
             }
         } else if (errno != EEXIST) {
@@ -136,7 +126,7 @@ static enum err put_format(struct engine_dir *d, const char *path, const char *d
                            struct errinfo *ei)
 {
     TRY(write_format(d, path, driver, ei));
-    TRY(sync_dir(d->path, ei));
+    TRY(files_sync_dir(d->path, ei));
     d->format = ENGINE_FORMAT;
     return OK;
 }

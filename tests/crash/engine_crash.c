@@ -41,8 +41,8 @@ enum {
     LOG_KEPT = 50,
     IN_FLIGHT_MAX = 64,
     DROPPED_PID = 50,
-    DROPPED_ROWS = 3000, 
-    SLICE_ROWS = 1000, /* several slices */
+    DROPPED_ROWS = 3000,
+    SLICE_ROWS = 1000, /* several of them */
 };
 
 struct shared {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "engine/rocksdb/journal_format.h"
@@ -381,17 +382,6 @@ static size_t free_slot(const struct journal *j)
     return j->slot_count;
 }
 
-static enum err sync_dir(const struct journal *j, struct errinfo *ei)
-{
-    int fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_set(ei, ERR_IO, "cannot open %s", j->dir);
-    }
-    enum err ret = fsync(fd) == 0 ? OK : err_set(ei, ERR_IO, "cannot sync %s", j->dir);
-    close(fd);
-    return ret;
-}
-
 static enum err put_header(struct journal *j, const char *path, const struct journal_header *h,
                            int direct)
 {
@@ -434,7 +424,7 @@ static enum err begin_segment(struct journal *j, const struct journal_header *h,
         return io_failed(j, slot, "cannot write", ei);
     }
     if (slot == j->slot_count || !j->slots[slot].has_header) { /* may be a new file */
-        TRY(sync_dir(j, ei));
+        TRY(files_sync_dir(j->dir, ei));
     }
     j->slot_count += slot == j->slot_count ? 1 : 0;
     j->slots[slot] = (struct slot){.has_header = true, .header = *h};

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/dir.h"
@@ -132,13 +133,7 @@ static enum err settle_torn_log(struct kv *kv, const struct rocks_wal_report *wa
 {
     LOG_WARN("engine", "torn_log_end_dropped", "file=%lu offset=%lu groups_before=%lu",
              wal->torn_file, wal->torn_at, wal->records);
-    int fd = open(kv->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_set(ei, ERR_IO, "cannot open %s", kv->path);
-    }
-    enum err ret = fsync(fd) == 0 ? OK : err_set(ei, ERR_IO, "cannot sync %s", kv->path);
-    close(fd);
-    return ret;
+    return files_sync_dir(kv->path, ei);
 }
 
 /* ---- the journal ---- */

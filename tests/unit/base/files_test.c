@@ -3,6 +3,7 @@
 #include "base/files.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -176,6 +177,15 @@ T_TEST("a tree is removed with everything in it, links themselves and not what t
     t_check(access(path_text[1], F_OK) != 0);
     eq_file(path_text[0], "stays");
     t_err(files_remove_tree(path(2, "never-there")), ERR_IO);
+}
+
+T_TEST("a folder is synced, and what is none is said with its reason")
+{
+    struct errinfo ei = {0};
+    t_ok_info(files_sync_dir(t_tmp_dir(), &ei), &ei);
+    t_check(files_sync_dir("/nonexistent-folder", &ei) != OK);
+    t_eq_int(errno, ENOENT);
+    t_contains(str_of(ei.message), "/nonexistent-folder");
 }
 
 T_MAIN()
