@@ -744,6 +744,7 @@ static void front_stop(struct front *f)
     }
     http_client_free(f->client); /* ends what is being forwarded: 408 or 503, each truthful */
     coord_client_free(f->coord); /* likewise changes of the account */
+    front_record_release(&f->rec);
     feed_free(f->feed);
     webhook_free(f->webhook);
     http_server_free(f->http, STOP_GRACE_MS);

@@ -16,7 +16,7 @@
 #include "server/metrics.h"
 #include "json/json.h"
 
-enum { CHANGE_TIMEOUT_MS = 2000 };
+enum { CHANGE_TIMEOUT_MS = 2000, SEEN_TIMEOUT_MS = 1000 };
 
 /* ---- the record as the front knows it ---- */
 
@@ -24,12 +24,20 @@ void front_record_init(struct front_record *r)
 {
     memset(r, 0, sizeof(*r));
     arena_init(&r->arena);
+    list_init(&r->changes);
 }
 
 void front_record_done(struct front_record *r)
 {
     explicit_bzero(&r->record, sizeof(r->record)); /* holds keys */
     arena_done(&r->arena);
+}
+
+static void answer_seen(struct front_record *r, coord_rev upto);
+
+void front_record_release(struct front_record *r)
+{
+    answer_seen(r, UINT64_MAX);
 }
 
 enum err front_record_set(struct front_record *r, const struct coord_kv *kv, struct errinfo *ei)
@@ -48,6 +56,7 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv, str
     r->arena = arena;
     r->rev = kv->rev;
     r->is_known = true;
+    answer_seen(r, kv->rev);
     return OK;
 }
 
@@ -282,10 +291,47 @@ enum { CHANGE_TRIES_MAX = 10 };
 struct change {
     struct http_req *req;
     struct coord_client *coord;
+    struct loop *loop;
+    struct front_record *known;
     struct str account, op;     /* in req->arena */
     struct account_record *rec; /* likewise: as it is to become */
     unsigned tries;
+    /* Made: */
+    struct list link; /* in known->changes */
+    coord_rev rev;
+    struct loop_timer *timer;
 };
+
+static void answer_made(void *ctx)
+{
+    struct change *c = ctx;
+    bool is_key = str_starts(c->op, STR("keys"));
+    answer_json(c->req, 202, c->rec, is_key ? keys_json : account_json);
+    list_remove(&c->link);
+    loop_timer_free(c->timer);
+    mem_free(c);
+}
+
+static void answer_seen(struct front_record *r, coord_rev upto)
+{
+    LIST_FOR_SAFE(l, &r->changes) {
+        struct change *c = LIST_ENTRY(l, struct change, link);
+        if (c->rev <= upto) {
+            answer_made(c);
+        }
+    }
+}
+
+/* Whoever made a change and then asks here must not be told what was before it. A front that hears of
+ * nothing for a while says that it was made all the same. */
+static void wait_until_seen(struct change *c, coord_rev rev)
+{
+    c->rev = rev;
+    list_push_back(&c->known->changes, &c->link);
+    c->timer = loop_timer_new(c->loop, answer_made, c);
+    loop_timer_set(c->timer, SEEN_TIMEOUT_MS, 0);
+    answer_seen(c->known, c->known->rev);
+}
 
 static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
                      struct errinfo *ei);
@@ -305,7 +351,6 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
         try_change(c); /* somebody was faster, most often a region that reports in */
         return;
     }
-    bool is_key = str_starts(c->op, STR("keys"));
     if (res->err != OK) {
         err_set(&ei, ERR_UNKNOWN_OUTCOME,
                 "the coordinator did not answer: the change may have been made");
@@ -317,8 +362,9 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
         admin_respond_error(c->req, &ei);
     } else {
         LOG_INFO("front", "account_changed", "operation=" STR_FMT,
-                 STR_ARG(is_key ? STR("keys") : c->op));
-        answer_json(c->req, 202, c->rec, is_key ? keys_json : account_json);
+                 STR_ARG(str_starts(c->op, STR("keys")) ? STR("keys") : c->op));
+        wait_until_seen(c, res->rev);
+        return;
     }
     mem_free(c);
 }
@@ -496,21 +542,23 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
     return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
 }
 
-static void operate(struct http_req *req, struct str op, const struct front_record *known,
-                    struct coord_client *coord)
+static void operate(struct http_req *req, struct str op, struct front_record *known,
+                    struct coord_client *coord, struct loop *loop)
 {
     struct change *c = MEM_NEW(struct change);
+    list_init(&c->link);
     c->req = req;
     c->coord = coord;
+    c->loop = loop;
+    c->known = known;
     c->op = arena_str(&req->arena, op);
     c->account = arena_str(&req->arena, str_of(known->record.name));
     try_change(c);
 }
 
-void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,
+void front_admin(struct http_req *req, struct front_record *rec, struct cosmos_auth *auth,
                  struct coord_client *coord, struct loop *loop, const struct front_status *status)
 {
-    UNUSED(loop);
     struct str path = req->target;
     bool is_get = str_eq(req->method, STR("GET"));
     if (str_eq(path, STR("/health/live"))) {
@@ -557,7 +605,7 @@ void front_admin(struct http_req *req, const struct front_record *rec, struct co
     } else if (is_get && str_eq(path, STR("/_holdfast/account/keys"))) {
         answer_json(req, 200, &rec->record, keys_json);
     } else if (str_eq(req->method, STR("POST")) && str_starts(path, STR("/_holdfast/account/"))) {
-        operate(req, str_slice(path, base.n + 1, path.n), rec, coord);
+        operate(req, str_slice(path, base.n + 1, path.n), rec, coord, loop);
     } else {
         err_set(&ei, ERR_NOT_FOUND, "no such operator endpoint");
         admin_respond_error(req, &ei);

@@ -33,10 +33,13 @@ struct front_record {
     struct account_record record;
     coord_rev rev;
     bool is_known;
-    bool is_behind; /* the newest one cannot be read here, as when a newer version wrote it */
+    bool is_behind;      /* the newest one cannot be read here, as when a newer version wrote it */
+    struct list changes; /* made, and answered once they are seen here */
 };
 void front_record_init(struct front_record *r);
 void front_record_done(struct front_record *r);
+/* Answers the changes that wait, whether they are seen or not. While there is an HTTP server. */
+void front_record_release(struct front_record *r);
 enum err front_record_set(struct front_record *r, const struct coord_kv *kv,
                           struct errinfo *ei) MUST_CHECK;
 
@@ -55,5 +58,5 @@ struct front_status {
     uint64_t forwarded, retried, unknown, stood_in, open, held, held_total, held_expired,
         refused_full;
 };
-void front_admin(struct http_req *req, const struct front_record *rec, struct cosmos_auth *auth,
+void front_admin(struct http_req *req, struct front_record *rec, struct cosmos_auth *auth,
                  struct coord_client *coord, struct loop *loop, const struct front_status *status);
