@@ -773,9 +773,9 @@ static uint64_t live_peers(const struct region *r)
 static bool try_open(struct region *r, struct part_ctl *c)
 {
     struct partition *p = part_of(r, c);
-    if (c->role != PROLE_PROMOTING || p == NULL || !repl_is_sealed_part(p) ||
+    if (c->role != PROLE_PROMOTING || p == NULL || !repl_is_sealed_part(p) || !repl_has_log(p) ||
         !lsn_block_is_left(r)) {
-        return false;
+        return false; /* without its log: passed on as soon as there is somebody */
     }
     if (!c->is_opening) {
         bool is_late = c->pull_from_us != 0 && region_now(r) - c->pull_from_us >= ms(PULL_MS);
@@ -1015,7 +1015,8 @@ bool parts_on_transfer_end(struct region *r, region_id from, const struct msg *m
 static void pull_tick(struct region *r, struct part_ctl *c, usec now)
 {
     struct partition *p = part_of(r, c);
-    if (c->role != PROLE_PROMOTING || c->is_opening || p == NULL || !repl_is_sealed_part(p)) {
+    if (c->role != PROLE_PROMOTING || c->is_opening || p == NULL || !repl_is_sealed_part(p) ||
+        !repl_has_log(p)) {
         return;
     }
     if (c->pull_from_us == 0) {

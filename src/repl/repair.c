@@ -4,7 +4,7 @@
  *   corrupt --matched: all of it is in the writer's history----------------> wiping --> copy (seed.c)
  *           --has a suffix: sent to the conflict feed and archived (conflict.c)--^
  *
- * Nothing is deleted before that. A log that cannot be read may hide a suffix: then nothing is done,
+ * Nothing is deleted before that, nor while the writer cannot be asked for the copy. A log that cannot be read may hide a suffix: then nothing is done,
  * and an operator decides (the region can be removed and added again). The first deletion goes in one
  * batch with the mark of a copy that has not begun, so that a crash in between is found when the
  * partition is loaded. Only a partition with a row is wiped: a region that lacks one of the others could
@@ -35,7 +35,8 @@ bool repair_is_possible(const struct partition *p)
 
 static bool may_begin(const struct partition *p)
 {
-    return repair_is_possible(p) && apply_is_matched(p) && p->div.state == DIV_NONE;
+    return repair_is_possible(p) && apply_is_matched(p) && p->div.state == DIV_NONE &&
+           repl_link_is_up(p->repl, p->mode->writer);
 }
 
 static void wipe_slice(struct partition *p)

@@ -621,6 +621,11 @@ bool repl_is_sound(const struct partition *p)
            !p->repl->is_stale;
 }
 
+bool repl_has_log(const struct partition *p)
+{
+    return !seed_is_on(p) && !p->is_wiping;
+}
+
 bool repl_is_whole(const struct repl *R)
 {
     if (R->is_stale) {

@@ -2,7 +2,7 @@
  * found or could find. What the record can say of them is parts_test.c. */
 #include <stdio.h>
 
-#include "account/region.h"
+#include "account/region_int.h"
 #include "base/contract.h"
 #include "lib/t.h"
 #include "world.h"
@@ -148,6 +148,56 @@ T_TEST("a suffix that cannot be undone stops its partition, not its region")
     world_until_state(w, 1, REGION_ONLINE_READ);
     t_check(world_get(w, 1, 1, "lost") == NULL);
     t_eq_u64(world_conflicts(w, 2, 1), 1);
+    world_check_same(w);
+    world_free(w);
+}
+
+static enum err automatic(struct account_record *rec, void *ctx)
+{
+    (void)ctx; /* nothing to say */
+    return account_plan_partition_auto(rec, true, NULL);
+}
+
+/* West writes the partition and cannot reach the coordinator; east claims it. While the claim is on its
+ * way east finds that it cannot read the partition, and deletes it to copy it from west. So it has
+ * nothing when the claim is there, and north, which has everything, is down just then. */
+T_TEST("a region that deleted a partition while its claim was under way does not open it")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_plan(w, automatic, NULL);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_run(w, 500);
+    world_cut_coord(w, 2, true);
+    const struct txn_slot *change = &world_region(w, 1)->change;
+    for (unsigned i = 0; i < 1000 && (change->ticket == 0 || change->rule != RULE_PART_CLAIM);
+         i++) {
+        world_run(w, 5);
+    }
+    world_hold_changes(w, 1, true);
+    region_part_unreadable(world_region(w, 1), 1, &(struct errinfo){.message = "by the test"});
+    for (unsigned i = 0; i < 20 && world_get(w, 1, 1, "b") != NULL; i++) {
+        world_run(w, 5);
+    }
+    t_check(world_get(w, 1, 1, "b") == NULL);
+    world_cut_peers(w, 1, true); /* before it is copied */
+    world_run(w, 20);
+    t_eq_u64(record_override(world_record(w), 1)->writer, 2);
+    world_stop(w, 3, /* confirm= */ true);
+    world_run(w, 20);
+    world_hold_changes(w, 1, false);
+    world_run(w, 600);
+    t_eq_u64(record_override(world_record(w), 1)->writer, 1);
+    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_PROMOTING);
+    world_start(w, 3);
+    world_cut_peers(w, 1, false);
+    until_part_writer(w, 3);
+    world_cut_coord(w, 2, false);
+    t_check(world_get(w, 3, 1, "b") != NULL);
+    world_run(w, 3000);
+    t_check(world_get(w, 1, 1, "b") != NULL);
+    t_eq_u64(world_conflicts(w, 3, 1), 0);
     world_check_same(w);
     world_free(w);
 }

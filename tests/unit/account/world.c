@@ -27,7 +27,7 @@ struct world_node {
     struct region *region;
     uint64_t incarnation;
     coord_rev seen;
-    bool is_synced, coord_cut, peers_cut, commits_held;
+    bool is_synced, coord_cut, peers_cut, commits_held, changes_held;
     struct item *queue; /* owned */
     size_t head, tail;
     size_t archived;
@@ -250,7 +250,8 @@ static void deliver(struct world_node *n)
     size_t kept_count = 0;
     for (; n->head < upto; n->head++) {
         struct item i = n->queue[n->head];
-        if (i.kind == ITEM_COMMIT && n->commits_held) {
+        if ((i.kind == ITEM_COMMIT && n->commits_held) ||
+            (i.kind == ITEM_TXN && n->changes_held && !i.txn->puts[0].is_volatile)) {
             kept = mem_realloc(kept, (kept_count + 1) * sizeof(*kept));
             kept[kept_count++] = i;
         } else if (i.kind == ITEM_COMMIT) {
@@ -526,6 +527,11 @@ void world_cut_peers(struct world *w, region_id id, bool is_cut)
 void world_hold_commits(struct world *w, region_id id, bool is_held)
 {
     w->nodes[id]->commits_held = is_held;
+}
+
+void world_hold_changes(struct world *w, region_id id, bool is_held)
+{
+    w->nodes[id]->changes_held = is_held;
 }
 
 void world_failover(struct world *w, const char *to)

@@ -45,7 +45,9 @@ void world_cut_coord(struct world *w, region_id id, bool is_cut);
 void world_cut_peers(struct world *w, region_id id,
                      bool is_cut); /* frames to and from it are lost */
 void world_hold_commits(struct world *w, region_id id, bool is_held); /* storage does not answer */
-void world_set_clock(struct world *w, region_id id, int64_t off_ms);  /* its wall clock is off by */
+/* Changes of the record that it sends reach the coordinator late; its heartbeats do not. */
+void world_hold_changes(struct world *w, region_id id, bool is_held);
+void world_set_clock(struct world *w, region_id id, int64_t off_ms); /* its wall clock is off by */
 struct region *world_region(struct world *w, region_id id);
 struct engine *world_engine(struct world *w, region_id id);
 size_t world_archived(struct world *w, region_id id); /* bytes */
