@@ -253,6 +253,7 @@ void engine_batch_drop(struct engine_batch *b, pid p)
     size_t begin = b->metas.ops.n;
     kv_batch_delete(&b->metas, KV_MAIN, record_key_str(&k));
     add_meta_ref(b, p, begin);
+    b->meta_refs[b->meta_count - 1].is_drop = true;
 }
 
 void engine_batch_drop_done(struct engine_batch *b, pid p)

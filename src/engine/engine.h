@@ -121,7 +121,8 @@ bool engine_batch_is_empty(const struct engine_batch *b);
 void engine_batch_guard(struct engine_batch *b, generation g);
 /* The same for one partition that has a writer of its own: this batch, and every later one that writes
  * the partition's meta under a fence or guard that is lower, is refused when a higher fence is stored.
- * A fence is forgotten once a batch with a higher guard was applied. At most ENGINE_FENCES_MAX. */
+ * A fence is forgotten once a batch with a higher guard was applied, or one that drops the partition,
+ * which passes every fence. At most ENGINE_FENCES_MAX. */
 void engine_batch_fence(struct engine_batch *b, pid p, generation g);
 void engine_batch_put(struct engine_batch *b, pid p, enum engine_space space, struct str key,
                       const struct engine_doc *doc, const struct engine_version *old);

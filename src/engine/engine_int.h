@@ -57,6 +57,7 @@ struct engine_meta_ref {
     size_t order;      /* position in the group */
     size_t begin, end; /* of the record in `metas.ops` */
     const struct engine_batch *batch;
+    bool is_drop; /* deletes it, with the partition */
 };
 
 struct engine_batch {

@@ -1,7 +1,8 @@
 /* The generation of single partitions that have a writer of their own: a batch under a lower one is
  * refused in the step that would apply it. One named value holds them all: there are as many as the
  * account record has such partitions, and each is forgotten once the region's own generation is above
- * it, since every batch is checked against that one anyway. */
+ * it, since every batch is checked against that one anyway, or with its partition. A drop obeys no
+ * fence: it is the metadata that says so, whoever writes the partition. */
 #include "engine/fence.h"
 
 #include <string.h>
@@ -64,20 +65,38 @@ static generation written_under(const struct engine_batch *b, pid p)
     return row != NULL ? row->generation : b->has_guard ? b->guard : UINT64_MAX;
 }
 
+static bool is_refused(struct engine_fences *f, const struct engine_batch *b)
+{
+    for (size_t i = 0; i < b->meta_count; i++) {
+        const struct engine_fence_row *stored = find(f, b->meta_refs[i].pid);
+        if (stored != NULL && !b->meta_refs[i].is_drop &&
+            stored->generation > written_under(b, stored->pid)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; b->fences != NULL && i < b->fences->count; i++) {
+        const struct engine_fence_row *stored = find(f, b->fences->rows[i].pid);
+        if (stored != NULL && stored->generation > b->fences->rows[i].generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool fence_pass(struct engine_fences *f, const struct engine_batch *b)
 {
-    for (size_t i = 0; f->count > 0 && i < b->meta_count; i++) {
-        const struct engine_fence_row *stored = find(f, b->meta_refs[i].pid);
-        if (stored != NULL && stored->generation > written_under(b, stored->pid)) {
-            return false;
+    if (is_refused(f, b)) {
+        return false;
+    }
+    for (size_t i = 0; i < b->meta_count; i++) {
+        struct engine_fence_row *stored = find(f, b->meta_refs[i].pid);
+        if (stored != NULL && b->meta_refs[i].is_drop) {
+            *stored = f->rows[--f->count];
         }
     }
     for (size_t i = 0; b->fences != NULL && i < b->fences->count; i++) {
         const struct engine_fence_row *now = &b->fences->rows[i];
         struct engine_fence_row *stored = find(f, now->pid);
-        if (stored != NULL && stored->generation > now->generation) {
-            return false;
-        }
         if (stored == NULL) {
             ASSERT(f->count < ENGINE_FENCES_MAX);
             stored = &f->rows[f->count++];

@@ -152,6 +152,69 @@ T_TEST("a suffix that cannot be undone stops its partition, not its region")
     world_free(w);
 }
 
+/* East writes the account, west wrote partition 1. West takes the account from east, which cannot reach
+ * the coordinator, and dies before it opens. East has all that was ever acknowledged, but for what west
+ * may have acknowledged in partition 1 meanwhile. */
+static void last_writer(struct world *w, bool drops)
+{
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 2);
+    world_stop(w, 3, /* confirm= */ true);
+    world_until_state(w, 3, REGION_OFFLINE);
+    world_run(w, 200);
+    world_hold_commits(w, 2, true);
+    world_hold_changes(w, 1, true); /* nor is the row taken out */
+    world_cut_coord(w, 1, true);
+    if (drops) {
+        region_drop_part(world_region(w, 1), 1);
+    }
+    world_until_role(w, 2, ROLE_PROMOTING);
+    world_stop(w, 2, /* confirm= */ true);
+    world_cut_coord(w, 1, false);
+    world_hold_changes(w, 1, false);
+    world_until_role(w, 1, ROLE_RECOVERING);
+}
+
+T_TEST("at Strong a last writer waits for who may have acknowledged writes of a partition")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    last_writer(w, /* drops= */ false);
+    world_run(w, 10000);
+    t_eq_int(region_role(world_region(w, 1)), ROLE_RECOVERING);
+    world_hold_commits(w, 2, false);
+    world_start(w, 2);
+    world_until_role(w, 2, ROLE_WRITER);
+    world_free(w);
+}
+
+T_TEST("it waits for nobody who wrote a partition that is gone")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    last_writer(w, /* drops= */ true);
+    world_until_role(w, 1, ROLE_WRITER);
+    world_free(w);
+}
+
+/* Storage knows the generation of the partition's reign, which is above the account's. */
+T_TEST("the container of a partition that was moved can be deleted")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_run(w, 300);
+    for (region_id id = 1; id <= 3; id++) {
+        region_drop_part(world_region(w, id), 1);
+    }
+    world_run(w, 1000);
+    t_eq_u64(world_record(w)->override_count, 0);
+    t_eq_int(region_role(world_region(w, 1)), ROLE_WRITER);
+    t_eq_int(region_role(world_region(w, 2)), ROLE_READER);
+    t_eq_int(region_role(world_region(w, 3)), ROLE_READER);
+    t_check(world_get(w, 2, 1, "b") == NULL);
+    world_free(w);
+}
+
 static enum err automatic(struct account_record *rec, void *ctx)
 {
     (void)ctx; /* nothing to say */

@@ -395,6 +395,24 @@ static void test_fence_of_one_partition(void)
     t_err(each[1], ERR_STALE_GENERATION);
     engine_batch_free(group[0]);
     engine_batch_free(group[1]);
+    /* A drop passes, and forgets it; not when the batch is refused for another partition. */
+    t_ok(apply_fenced(e, 6, 7, 9));
+    for (int i = 0; i < 2; i++) {
+        struct engine_batch *drop = engine_batch_new(e);
+        engine_batch_guard(drop, 6);
+        engine_batch_drop(drop, 7);
+        if (i == 0) {
+            engine_batch_meta(drop, 4, &(struct engine_part_meta){0});
+        }
+        t_err(suite_apply(e, drop), i == 0 ? ERR_STALE_GENERATION : OK);
+        t_eq_u64(engine_fence(e, 7), i == 0 ? 9 : 0);
+    }
+    if (suite_is_durable()) {
+        engine_close(e);
+        e = suite_reopen();
+        t_eq_u64(engine_fence(e, 7), 0);
+        t_eq_u64(engine_fence(e, 4), 11);
+    }
     /* Once the region's own generation is above, it does the same. */
     t_ok(apply_fenced(e, 12, 4, 0));
     t_eq_u64(engine_fence(e, 4), 0);
