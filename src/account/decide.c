@@ -74,19 +74,28 @@ bool decide_lease_is_over(const struct region *r)
 
 /* ---- claiming the writer's role ---- */
 
+/* At Strong: another region may have acknowledged writes of a partition that we lack. Not of one that is
+ * gone: its row would be taken out by the account's writer, and there is none. */
+static bool may_lack_writes(const struct region *r)
+{
+    for (size_t i = 0; i < r->rec->override_count; i++) {
+        const struct record_override *o = &r->rec->overrides[i];
+        if (o->holder != r->cfg.self && !repl_is_dropped(r->repl, o->pid)) {
+            return r->rec->level == CONSISTENCY_STRONG;
+        }
+    }
+    return false;
+}
+
 /* The writer of the newest epoch was put aside by a claim, and whoever claimed never opened: its
  * log still has everything that was ever acknowledged, whatever the record calls its state. That
  * is not so where another region wrote a partition meanwhile: at Strong it waits for that one. */
 static bool is_last_writer(const struct region *r)
 {
-    for (size_t i = 0; i < r->rec->override_count; i++) {
-        if (r->rec->level == CONSISTENCY_STRONG && r->rec->overrides[i].holder != r->cfg.self) {
-            return false;
-        }
-    }
     const struct record_epoch *reign = region_reign(r);
     return r->role == ROLE_RECOVERING && reign != NULL && reign->writer == r->cfg.self &&
-           r->rec->phase == PHASE_PROMOTING && r->rec->generation > reign->generation;
+           r->rec->phase == PHASE_PROMOTING && r->rec->generation > reign->generation &&
+           !may_lack_writes(r);
 }
 
 /* Live candidates that go before us. */
