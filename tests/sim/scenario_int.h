@@ -102,7 +102,51 @@ static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool 
     return a;
 }
 
-bool await_trimmed(struct world *w, region_id away); /* scenario.c */
+bool await_trimmed(struct world *w, region_id away); /* scenario_regions.c */
+
+/* ---- scenario_failover.c ---- */
+void pause_writer(struct world *w, unsigned variant);
+void cut_writer(struct world *w, unsigned variant);
+void kill_unreplicated(struct world *w, unsigned variant);
+void quick_restart(struct world *w, unsigned variant);
+void double_fault(struct world *w, unsigned variant);
+void coordinator_in_wait(struct world *w, unsigned variant);
+void transfer_crash(struct world *w, unsigned variant);
+void transfer_often(struct world *w, unsigned variant);
+void rejoin_crash(struct world *w, unsigned variant);
+void rejoin_writer_crash(struct world *w, unsigned variant);
+void failover_chain(struct world *w, unsigned variant);
+void all_restart(struct world *w, unsigned variant);
+void evict_reader(struct world *w, unsigned variant);
+void evict_by_operator(struct world *w, unsigned variant);
+void forced_offline(struct world *w, unsigned variant);
+void bad_disk(struct world *w, unsigned variant);
+void old_frames(struct world *w, unsigned variant);
+void drained(struct world *w, unsigned variant);
+void lonely_flap(struct world *w, unsigned variant);
+
+/* ---- scenario_health.c ---- */
+void slow_disk(struct world *w, unsigned variant);
+void slow_peer(struct world *w, unsigned variant);
+void deaf_reader(struct world *w, unsigned variant);
+void flap_hold(struct world *w, unsigned variant);
+
+/* ---- scenario_levels.c ---- */
+void level_up(struct world *w, unsigned variant);
+void level_down(struct world *w, unsigned variant);
+void level_often(struct world *w, unsigned variant);
+void bounded_lag(struct world *w, unsigned variant);
+
+/* ---- scenario_regions.c ---- */
+void region_added(struct world *w, unsigned variant);
+void region_removed(struct world *w, unsigned variant);
+void region_back(struct world *w, unsigned variant);
+void log_over_budget(struct world *w, unsigned variant);
+void regions_ordered(struct world *w, unsigned variant);
+
+/* ---- scenario_parts.c ---- */
+void partition_unusable(struct world *w, unsigned variant);
+void partition_moved(struct world *w, unsigned variant);
 
 /* ---- scenario_rare.c: what hardly any seed does by itself ---- */
 void frames_twice(struct world *w, unsigned variant);

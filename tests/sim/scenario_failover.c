@@ -1,0 +1,371 @@
+/* Stories of writers: killed, paused, cut off, taken out; graceful changes; readers that are evicted;
+ * regions that come back with a suffix. */
+#include "sim/coordinator.h"
+#include "sim/scenario_int.h"
+
+void pause_writer(struct world *w, unsigned variant)
+{
+    static const unsigned tenths[] = {8, 13, 60};
+    pass(w, 1500);
+    region_id a = writer(w);
+    struct trap t = trap_of(variant / 3, false, lease_ms(w) * tenths[variant % 3] / 10);
+    if (a != 0) {
+        node_set_trap(w->nodes[a], &t);
+    }
+    pass(w, lease_ms(w) * 8);
+}
+
+void cut_writer(struct world *w, unsigned variant)
+{
+    static const struct {
+        uint32_t mask;
+        enum cut_direction direction;
+    } cuts[] = {{1, CUT_BOTH}, {1, CUT_OUT},    {1, CUT_IN},    {~1u, CUT_BOTH}, {~1u, CUT_OUT},
+                {~1u, CUT_IN}, {~0u, CUT_BOTH}, {~0u, CUT_OUT}, {~0u, CUT_IN}};
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    unsigned i = variant % ARRAY_COUNT(cuts);
+    nemesis_cut(w, a, cuts[i].mask, cuts[i].direction, true);
+    pass(w, lease_ms(w) * (variant < ARRAY_COUNT(cuts) ? 6 : 1));
+    nemesis_cut(w, a, cuts[i].mask, cuts[i].direction, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+void kill_unreplicated(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    (void)kill_with_suffix(w, variant % 2 == 0 ? lease_ms(w) * 4 : 200, variant < 2);
+    pass(w, lease_ms(w) * 8);
+}
+
+void quick_restart(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a != 0) {
+        supervise(w, a, 20 + 150 * variant, variant % 2 == 1);
+        nemesis_crash(w, a);
+    }
+    pass(w, lease_ms(w) * 5);
+}
+
+void double_fault(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    supervise(w, a, lease_ms(w) * 6, variant % 2 == 1);
+    nemesis_crash(w, a);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (id != a) {
+            struct trap t = trap_of(variant / 2, true, 0);
+            t.role_mask = 1u << ROLE_PROMOTING;
+            supervise(w, id, 500 + lease_ms(w) * (id % 3), id % 2 == 0);
+            node_set_trap(w->nodes[id], &t);
+        }
+    }
+    pass(w, lease_ms(w) * 15);
+}
+
+void coordinator_in_wait(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    if (variant % 2 == 0) {
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+    } else {
+        nemesis_crash(w, a);
+    }
+    pass(w, lease_ms(w) * (2 + variant) / 10);
+    coordinator_crash(w, 200 * MS);
+    pass(w, lease_ms(w) * 12 / 10);
+    coordinator_crash(w, 200 * MS);
+    pass(w, lease_ms(w) * 4);
+    nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+void transfer_crash(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    /* Variants: source or target, crash or pause, at each kind of step. */
+    region_id victim = variant % 2 == 0 ? a : b;
+    bool is_crash = variant / 2 % 2 == 0;
+    struct trap t = trap_of(variant / 4, is_crash, lease_ms(w) * 2);
+    t.role_mask = (1u << ROLE_HOLDING) | (1u << ROLE_TAKING);
+    supervise(w, victim, 700, variant % 3 == 0);
+    node_set_trap(w->nodes[victim], &t);
+    (void)nemesis_failover(w, b); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 9);
+    (void)nemesis_failover(w, a);
+    pass(w, lease_ms(w) * 4);
+}
+
+void transfer_often(struct world *w, unsigned variant)
+{
+    pass(w, 1000);
+    for (unsigned i = 0; i < 12 && !w->has_failed; i++) {
+        (void)nemesis_failover(w, 1 + (i + variant) % (region_id)w->cfg.region_count);
+        pass(w, 300 + 50 * variant);
+    }
+    pass(w, lease_ms(w) * 3);
+}
+
+void rejoin_crash(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = kill_with_suffix(w, 0, true);
+    if (a == 0) {
+        return;
+    }
+    pass(w, lease_ms(w) * 4);
+    struct trap t = trap_of(variant, true, 0);
+    t.role_mask = 1u << ROLE_RECOVERING;
+    supervise(w, a, 500, variant % 2 == 0);
+    restart_now(w, a);
+    node_set_trap(w->nodes[a], &t);
+    pass(w, lease_ms(w) * 10);
+}
+
+void rejoin_writer_crash(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = kill_with_suffix(w, 0, true);
+    if (a == 0) {
+        return;
+    }
+    region_id b = wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
+    supervise(w, a, 500, false);
+    restart_now(w, a);
+    pass(w, 5 + 10 * (variant / 8));
+    if (b != 0) {
+        struct trap t = trap_of(variant % 8, true, 0);
+        supervise(w, b, lease_ms(w) * 5, variant % 2 == 0);
+        if (variant % 3 == 0) {
+            clog_out(w, b, true); /* the conflict records it has taken reach nobody */
+        }
+        node_set_trap(w->nodes[b], &t);
+    }
+    pass(w, lease_ms(w) * 4);
+    if (b != 0) {
+        nemesis_crash(w, b);
+        clog_out(w, b, false);
+    }
+    pass(w, lease_ms(w) * 10);
+}
+
+void failover_chain(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id gone[2] = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        gone[i] = kill_with_suffix(w, 0, true);
+        pass(w, lease_ms(w) * 3);
+    }
+    /* Everybody comes back, in one order or the other. */
+    for (unsigned i = 0; i < 2; i++) {
+        region_id id = gone[(i + variant) % 2];
+        if (id != 0) {
+            restart_now(w, id);
+            pass(w, variant < 2 ? 300 : lease_ms(w) * 4);
+        }
+    }
+    pass(w, lease_ms(w) * 10);
+}
+
+void all_restart(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    size_t n = w->cfg.region_count;
+    for (region_id id = 1; id <= n; id++) {
+        supervise(w, id, 0, variant % 2 == 0);
+        nemesis_crash(w, 1 + (id + variant) % (region_id)n);
+        pass(w, (usec)(variant / 6) * 300);
+    }
+    for (region_id id = 1; id <= n; id++) {
+        restart_now(w, 1 + (id * (variant % 2 == 0 ? 1 : 2) + variant) % (region_id)n);
+        pass(w, 1000);
+    }
+    for (region_id id = 1; id <= n; id++) {
+        restart_now(w, id);
+    }
+    pass(w, lease_ms(w) * 6);
+}
+
+void evict_reader(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    region_id c = other_than(w, a, b);
+    switch (variant % 4) {
+    case 0: /* the reader hears the coordinator, not the writer */
+        nemesis_cut(w, b, 1u << a, CUT_BOTH, true);
+        break;
+    case 1:
+        nemesis_cut(w, b, 1u << a, CUT_IN, true);
+        break;
+    case 2:
+        node_pause(w->nodes[b], lease_ms(w) * 3 * MS);
+        break;
+    default: /* the reader hears the writer, not the coordinator */
+        nemesis_cut(w, b, 1, CUT_BOTH, true);
+        break;
+    }
+    pass(w, lease_ms(w) * (variant < 4 ? 5 : 1));
+    if (variant >= 8 && c != 0) {
+        nemesis_crash(w, a); /* the next writer has to know of the leases of this one */
+    }
+    pass(w, lease_ms(w) * 2);
+    nemesis_cut(w, b, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 5);
+}
+
+/* Clients go on reading where nobody can be told that the region is out: its read lease must end
+ * before anything is acknowledged without it. */
+void evict_by_operator(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    switch (variant % 3) {
+    case 0:
+        nemesis_cut(w, b, ~0u, CUT_BOTH, true);
+        break;
+    case 1:
+        nemesis_cut(w, b, 1u | 1u << a, CUT_IN, true);
+        break;
+    default:
+        nemesis_cut(w, b, 1, CUT_BOTH, true);
+        break;
+    }
+    pass(w, (usec)30 * (variant / 3));
+    (void)nemesis_offline(w, b, true); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 3);
+    nemesis_cut(w, b, ~0u, CUT_BOTH, false);
+    (void)nemesis_online(w, b);
+    pass(w, lease_ms(w) * 3);
+}
+
+void forced_offline(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    if (variant % 3 == 1) {
+        node_pause(w->nodes[a], lease_ms(w) * 4 * MS);
+    } else if (variant % 3 == 2) {
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+    }
+    pass(w, 100);
+    (void)nemesis_offline(w, a, true); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 5);
+    nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    if (variant >= 3) {
+        region_id b = writer(w);
+        (void)nemesis_offline(w, b, true);
+        pass(w, lease_ms(w) * 3);
+    }
+    (void)nemesis_online(w, a);
+    pass(w, lease_ms(w) * 5);
+}
+
+void bad_disk(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id id = variant % 2 == 0 ? a : other_than(w, a, 0);
+    if (id == 0) {
+        return;
+    }
+    supervise(w, id, 500, variant % 4 < 2);
+    switch (variant / 4 % 3) {
+    case 0:
+        node_disk_fail_next(w->nodes[id]);
+        break;
+    case 1:
+        node_disk_set_full(w->nodes[id], true);
+        break;
+    default:
+        node_disk_slow(w->nodes[id], 100);
+        break;
+    }
+    pass(w, lease_ms(w) * 4);
+    node_disk_heal(w->nodes[id]);
+    pass(w, lease_ms(w) * 4);
+}
+
+void old_frames(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    /* What the old writer sent arrives when another one writes. */
+    clog_out(w, a, true);
+    pass(w, 300);
+    if (variant % 2 == 0) {
+        nemesis_cut(w, a, 1, CUT_BOTH, true);
+    } else {
+        node_pause(w->nodes[a], lease_ms(w) * 3 * MS);
+    }
+    (void)wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
+    pass(w, (usec)(variant / 2) * 100);
+    clog_out(w, a, false);
+    pass(w, lease_ms(w));
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 5);
+}
+
+void drained(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    for (unsigned i = 0; i < 3; i++) {
+        region_id a = writer(w);
+        if (a == 0) {
+            return;
+        }
+        supervise(w, a, 300, variant % 2 == 0);
+        node_post_drain(w->nodes[a]);
+        pass(w, 20 + 300 * variant);
+        if (node_is_up(w->nodes[a])) {
+            node_stop(w->nodes[a], STOP_DRAINED);
+        }
+        pass(w, lease_ms(w) * 4);
+    }
+}
+
+void lonely_flap(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    for (unsigned i = 0; i < 8 && !w->has_failed; i++) {
+        region_id a = writer(w);
+        if (a == 0) {
+            return;
+        }
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+        pass(w, lease_ms(w) * (5 + variant * 4) / 10);
+        nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+        pass(w, lease_ms(w) * (5 + variant * 2) / 10);
+    }
+    pass(w, lease_ms(w) * 4);
+}

@@ -1,0 +1,158 @@
+/* Stories of machines that are not well and not dead: slow disks, deaf readers, links that flap. */
+#include "sim/scenario_int.h"
+
+/* Syncs of about `sync_ms` from now on. */
+static void slow_down(struct world *w, region_id id, usec sync_ms)
+{
+    node_disk_slow(w->nodes[id], (unsigned)(sync_ms * MS / w->cfg.sync_us + 1));
+}
+
+static epoch epoch_of(struct world *w)
+{
+    epoch newest = 0;
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        struct region *r = node_region(w->nodes[id]);
+        if (r != NULL && region_record(r) != NULL && region_record(r)->epoch > newest) {
+            newest = region_record(r)->epoch;
+        }
+    }
+    return newest;
+}
+
+void slow_disk(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    epoch before = epoch_of(w);
+    bool is_everywhere = variant % 4 == 1;
+    bool is_stuck = variant % 4 == 2; /* slower than any hand-over waits */
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        if (id == a || is_everywhere) {
+            slow_down(w, id, is_stuck ? 20000 : 300);
+        }
+    }
+    if (variant % 4 == 3) { /* one hiccup of an otherwise sound disk */
+        pass(w, (usec)w->cfg.timers.slow_commit_ms * 3 / 2);
+        node_disk_heal(w->nodes[a]);
+        pass(w, (usec)w->cfg.timers.slow_for_ms * 3);
+        if (epoch_of(w) != before) {
+            world_fail(w, "health", "one slow commit moved the writer");
+        }
+    } else if (is_everywhere) {
+        pass(w, (usec)w->cfg.timers.slow_for_ms * 10); /* who was given the role keeps it so long */
+        if (epoch_of(w) > before + 1) { /* the flags of the others may come late once */
+            world_fail(w, "health", "slow disks everywhere moved the writer again and again");
+        }
+    } else if (wait_role(w, ROLE_WRITER, a, is_stuck ? 25000 : 6000) == 0) {
+        world_fail(w, "health", "a slow disk kept the writer's role");
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        node_disk_heal(w->nodes[id]);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
+/* A region of the quorum stores what it gets too slowly, or never, and says that it is well. Variants:
+ * one does; both others do, so that it is no use to leave one behind; the writer does as well; bearably. */
+void slow_peer(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    bool is_lonely = variant % 4 == 0;
+    bool is_strong = w->cfg.level == CONSISTENCY_STRONG;
+    usec slow_ms = w->cfg.timers.slow_commit_ms;
+    usec sync_ms = variant % 4 == 3 ? slow_ms / 40 /* one in a hundred takes ten times as long */
+                   : is_lonely && variant / 4 % 2 == 0 ? 20 * slow_ms
+                                                       : 5 * slow_ms;
+    slow_down(w, b, sync_ms);
+    if (variant % 4 == 1) {
+        slow_down(w, other_than(w, a, b), sync_ms);
+    } else if (variant % 4 == 2) {
+        slow_down(w, a, sync_ms);
+    }
+    pass(w, slow_ms * 2 + lease_ms(w));
+    struct region *r = node_region(w->nodes[a]);
+    const struct account_record *rec = r != NULL ? region_record(r) : NULL;
+    if (rec != NULL && rec->writer == a) {
+        bool is_in = (rec->q_mask & record_mask(b)) != 0;
+        if (is_in == (is_lonely && is_strong)) {
+            world_fail(w, "health", "a slow region %s the strong quorum",
+                       is_in ? "holds up" : "left");
+        }
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        node_disk_heal(w->nodes[id]);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
+/* A reader that the writer hears and cannot reach: at Strong writes would wait for it, and at every level
+ * changes of metadata. It has to go, also as the last reader; so has one that is reached and not heard. */
+void deaf_reader(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    if (variant % 4 >= 2) {
+        nemesis_cut(w, other_than(w, a, b), ~0u, CUT_BOTH, true);
+        pass(w, lease_ms(w) * 3);
+    }
+    /* One connection of the two, so that the other one lives on. */
+    region_id from = variant % 2 == 0 ? a : b;
+    net_clog(w, from, from == a ? b : a, true);
+    pass(w, lease_ms(w) * 6);
+    struct region *r = node_region(w->nodes[a]);
+    const struct account_record *rec = r != NULL ? region_record(r) : NULL;
+    const struct record_region *g = NULL;
+    for (size_t i = 0; rec != NULL && rec->writer == a && i < rec->region_count; i++) {
+        g = rec->regions[i].id == b ? &rec->regions[i] : g;
+    }
+    if (g != NULL && g->state == REGION_ONLINE_READ) {
+        world_fail(w, "health", "a reader that %s the writer is online",
+                   variant % 2 == 0 ? "does not hear" : "is not heard by");
+    }
+    net_heal(w);
+    pass(w, lease_ms(w) * 4);
+}
+
+void flap_hold(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    nemesis_cut(w, a, 1, CUT_BOTH, true);
+    region_id b = a == 0 ? 0 : wait_role(w, ROLE_WRITER, a, lease_ms(w) * 4);
+    usec opened = w->now;
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
+    if (b == 0) {
+        world_fail(w, "health", "nobody took over from a writer that was cut off");
+        return;
+    }
+    pass(w, 500);
+    if (variant % 2 == 0) {
+        nemesis_cut(w, b, 1, CUT_BOTH, true); /* the links flap: the second time nobody hurries */
+        usec hold = w->cfg.timers.failover_hold_ms * MS;
+        region_id early = wait_role(w, ROLE_WRITER, b, (opened + hold - w->now) / MS - 100);
+        region_id late = wait_role(w, ROLE_WRITER, b, lease_ms(w) * 4);
+        nemesis_cut(w, b, 1, CUT_BOTH, false);
+        if (early != 0 || late == 0) {
+            world_fail(w, "health", "after a flap: early=%u late=%u", early, late);
+        }
+    } else {
+        supervise(w, b, 2000, true); /* a confirmed stop is no flap */
+        nemesis_crash(w, b);
+        if (wait_role(w, ROLE_WRITER, b, 2000) == 0) {
+            world_fail(w, "health", "a confirmed stop after a failover was not taken over at once");
+        }
+    }
+    pass(w, lease_ms(w) * 4);
+}

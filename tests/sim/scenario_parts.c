@@ -1,0 +1,110 @@
+/* Stories of single partitions: doc/design/0007-partition-failover.md. */
+#include "sim/coordinator.h"
+#include "sim/scenario_int.h"
+
+/* Who writes partition 1 now, by the coordinator's record; 0 = nobody does, or the coordinator is away. */
+static region_id part_writer(struct world *w)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    region_id id = 0;
+    if (coordinator_record(w, &a, rec, &rev)) {
+        struct record_reign reign;
+        record_reign(rec, 1, &reign);
+        id = reign.phase == PHASE_OPEN ? reign.writer : 0;
+    }
+    arena_done(&a);
+    return id;
+}
+
+/* Waits until partition 1 is written by `want`, or by another region than `not`; 0 = any. */
+static region_id await_part_writer(struct world *w, region_id want, region_id not, unsigned max_ms)
+{
+    for (unsigned ms = 0; ms < max_ms && !w->has_failed; ms += 50) {
+        region_id now = part_writer(w);
+        if (now != 0 && (want == 0 || now == want) && now != not ) {
+            return now;
+        }
+        pass(w, 50);
+    }
+    world_fail(w, "scenario", "partition 1 is written by region %u after %u ms", part_writer(w),
+               max_ms);
+    return 0;
+}
+
+/* Data of one partition cannot be read at the writer: another region writes it, with all the others
+ * staying where they are, and it comes back once it was copied anew. In half of the stories somebody
+ * dies on the way. */
+void partition_unusable(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    engine_spoil(node_engine(w->nodes[a]), 1);
+    region_id b = await_part_writer(w, 0, a, 5000);
+    if (b != 0 && writer(w) != a) {
+        world_fail(w, "scenario", "the account's writer has changed as well");
+    }
+    if (variant % 2 == 1 && b != 0) {
+        region_id victim = variant % 4 == 1 ? b : a;
+        supervise(w, victim, lease_ms(w) * 3, variant / 4 % 2 == 1);
+        nemesis_crash(w, victim);
+        engine_spoil(node_engine(w->nodes[victim]), 0);
+        pass(w, lease_ms(w) * 4);
+        return;
+    }
+    (void)await_part_writer(w, a, 0, 20000);
+    if (engine_spoiled(node_engine(w->nodes[a])) != 0) {
+        world_fail(w, "scenario", "the partition came back without having been copied anew");
+    }
+}
+
+/* An operator gives a partition to another region while its writer stands still, is cut off, or dies
+ * right then: nobody else may acknowledge before the new one does. */
+void partition_moved(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = a != 0 ? (region_id)(a % w->cfg.region_count + 1) : 0;
+    if (b == 0) {
+        return;
+    }
+    bool is_forced = variant % 2 == 0;
+    switch (variant / 2 % 4) {
+    case 0:
+        node_pause(w->nodes[a], lease_ms(w) * MS * 2);
+        break;
+    case 1:
+        nemesis_cut(w, a, 1, CUT_BOTH, true);
+        break;
+    case 2:
+        clog_out(w, a, true);
+        pass(w, 300);
+        break;
+    default:
+        break;
+    }
+    (void)nemesis_partition(w, 1, b, is_forced);
+    if (variant / 2 % 4 == 3) {
+        supervise(w, a, 500, false);
+        nemesis_crash(w, a);
+    }
+    pass(w, lease_ms(w) * 3);
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
+    clog_out(w, a, false);
+    if (variant >= 8) { /* the new writer goes as well, and then the account's */
+        supervise(w, b, lease_ms(w) * 4, variant % 2 == 1);
+        nemesis_crash(w, b);
+        pass(w, lease_ms(w) * 2);
+        region_id c = writer(w);
+        if (c != 0) {
+            supervise(w, c, lease_ms(w) * 2, true);
+            nemesis_crash(w, c);
+        }
+    }
+    pass(w, lease_ms(w) * 6);
+}
