@@ -166,6 +166,9 @@ static bool nightly_run(const struct options *o, uint64_t idx, size_t scripted,
 /* The seed after those of the first `count` random runs of a night. */
 static uint64_t nightly_seed(const struct options *o, uint64_t idx)
 {
+    if (o->only_random) {
+        return o->seed + idx;
+    }
     return o->seed + idx - (idx + NIGHTLY_MIX - 1) / NIGHTLY_MIX;
 }
 
@@ -187,12 +190,12 @@ static bool run_of(const struct options *o, uint64_t idx, struct run_options *re
         return false;
     }
     idx -= p.scripted;
-    if (o->is_nightly) {
+    if (o->is_nightly && p.scripted > 0) {
         return nightly_run(o, idx, p.scripted, ret, ret_scenario);
     }
     ret->seed = o->seed + idx;
-    uint64_t limit = o->has_seed && o->seeds == 0 ? 1 : o->seeds;
-    if (limit == 0 && o->seconds <= SHORT_SECONDS_MAX) {
+    uint64_t limit = o->has_seed && o->seeds == 0 && !o->is_nightly ? 1 : o->seeds;
+    if (limit == 0 && !o->is_nightly && o->seconds <= SHORT_SECONDS_MAX) {
         limit = SHORT_SEEDS; /* the same runs on a fast machine as on a slow one */
     }
     return limit == 0 || idx < limit;
