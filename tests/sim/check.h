@@ -9,6 +9,7 @@
  *   throttle    writes are refused for staleness only when a region lacks that much
  *   prefix      each read is exactly the state at some place of some history: no torn batch
  *   writer      acknowledgements of an older generation never follow those of a newer one
+ *   follow      a region that follows a writer stores what is in that writer's history, nothing else
  *   errors      refused or rejected: never in any log; acknowledged: in a log, where it was said
  *   loss        acknowledged = in the final history, or in the conflict feed exactly once
  *   converge    all regions equal, byte for byte, and equal to the history replayed */
@@ -71,6 +72,11 @@ bool prefix_ok(const struct history *h, const struct op *read, char ret_why[256]
 bool writer_ok(struct writer_track t[SIM_PARTS_MAX], const struct op *acknowledged,
                char ret_why[256]);
 
+/* ---- follow ---- */
+/* `g`: the generation under which a writer has confirmed the log; `durable`: its end in storage. */
+bool follow_ok(const struct history *h, pid p, generation g, struct spot durable,
+               char ret_why[256]);
+
 /* ---- errors ---- */
 bool errors_ok(const struct ledger *l, const struct history *h, char ret_why[256]);
 
@@ -95,6 +101,7 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
 /* ---- from a run ---- */
 void check_acknowledged(struct world *w, const struct op *op); /* at the acknowledgement */
 void check_read(struct world *w, const struct op *op);         /* at the answer */
+void check_follow(struct world *w, const struct node *n);      /* after each round of a process */
 /* When the client gets the answer, before it learns from it. */
 void check_session_step(struct world *w, const struct op *op, const struct token *floor);
 /* Are all regions that run equal and quiet? Says why not. Cheap enough to be asked often. */

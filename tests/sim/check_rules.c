@@ -85,6 +85,19 @@ bool writer_ok(struct writer_track t[SIM_PARTS_MAX], const struct op *op, char w
     return true;
 }
 
+bool follow_ok(const struct history *h, pid p, generation g, struct spot durable, char why[256])
+{
+    if (!history_allows(h, p, g, durable)) {
+        (void)snprintf(
+            why, 256,
+            "partition %llu ends at %llu/%llu, which is not in the history of the writer "
+            "that it follows (generation %llu)",
+            U(p), U(durable.epoch), U(durable.lsn), U(g));
+        return false;
+    }
+    return true;
+}
+
 /* ---- errors ---- */
 
 static bool entry_is_op(const struct hist_entry *e, const struct op *op)

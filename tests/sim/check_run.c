@@ -2,8 +2,10 @@
  * history and with the ledger. */
 #include <stdio.h>
 
+#include "account/region_int.h"
 #include "base/contract.h"
 #include "base/mem.h"
+#include "repl/repl_int.h"
 #include "sim/check.h"
 #include "sim/coordinator.h"
 #include "sim/node.h"
@@ -16,6 +18,25 @@ void check_acknowledged(struct world *w, const struct op *op)
     char why[256];
     if (!writer_ok(w->writer_track, op, why)) {
         world_fail(w, "writer", "%s", why);
+    }
+}
+
+void check_follow(struct world *w, const struct node *n)
+{
+    const struct region *r = node_region(n);
+    for (pid p = 0; r != NULL && p < SIM_PARTS_MAX; p++) {
+        const struct partition *part = repl_find(r->repl, p);
+        struct follow_track *seen = &w->follow_track[node_id(n)][p];
+        if (part == NULL || part->mode->kind != REPL_READER || !apply_is_matched(part) ||
+            (seen->matched == part->matched && seen->durable == part->durable.lsn)) {
+            continue;
+        }
+        *seen = (struct follow_track){part->matched, part->durable.lsn};
+        char why[256];
+        struct spot at = {part->durable.epoch, part->durable.lsn};
+        if (!follow_ok(w->history, p, part->matched, at, why)) {
+            world_fail(w, "follow", "region %u: %s", node_id(n), why);
+        }
     }
 }
 

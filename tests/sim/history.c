@@ -142,6 +142,23 @@ static struct spot branch_of(const struct hist_reign *r, pid p)
     return (struct spot){0, 0}; /* not named: the partition was empty there */
 }
 
+bool history_allows(const struct history *h, pid p, generation g, struct spot at)
+{
+    bool is_open = false;
+    for (size_t i = 0; i < h->reign_count; i++) {
+        const struct hist_reign *r = &h->reigns[i];
+        if (r->generation != g || is_spared(r, p)) {
+            continue;
+        }
+        is_open = true;
+        if (at.epoch == r->epoch ||
+            (at.epoch < r->epoch && history_contains(h, p, branch_of(r, p), at))) {
+            return true;
+        }
+    }
+    return !is_open;
+}
+
 const struct hist_reign *history_loser(const struct history *h, pid p, struct spot at)
 {
     for (size_t i = 0; i < h->reign_count; i++) {

@@ -65,7 +65,8 @@ struct hist_part {
 /* A record's epoch as it was put into the coordinator. */
 struct hist_reign {
     epoch epoch;
-    uint64_t version; /* token version since */
+    generation generation; /* under which it was opened */
+    uint64_t version;      /* token version since */
     bool is_lossy;
     enum consistency level; /* in force when it began */
     region_id writer;
@@ -108,6 +109,9 @@ struct spot history_common(const struct history *h, pid p, struct spot a, struct
 /* Value of a key in the state at `tail`; 0 = absent. *ret_at (may be NULL): its version. */
 uint64_t history_value(const struct history *h, pid p, uint16_t key, struct spot tail,
                        struct spot *ret_at);
+/* May a log end at `at` under that generation? It must lie in the history which the epoch that was
+ * opened under it goes on with, or in that epoch. true when none was opened. */
+bool history_allows(const struct history *h, pid p, generation g, struct spot at);
 /* The first reign whose history lacks `at`; NULL = none does. */
 const struct hist_reign *history_loser(const struct history *h, pid p, struct spot at);
 /* What is left of `at`, seen under token version `from`, in the history that version `to` began. */

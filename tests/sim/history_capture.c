@@ -29,6 +29,7 @@ void history_record(struct world *w, struct str text)
             continue;
         }
         struct hist_reign r = {.epoch = e->epoch,
+                               .generation = e->generation,
                                .version = rec->token_version,
                                .is_lossy = e->is_lossy,
                                .level = rec->level,
@@ -46,6 +47,7 @@ void history_record(struct world *w, struct str text)
         newest = h->reign_count > 0 ? h->reigns[h->reign_count - 1].epoch : 0;
         if (o->epoch > newest) {
             struct hist_reign r = {.epoch = o->epoch,
+                                   .generation = o->holder_generation,
                                    .version = rec->token_version,
                                    .is_lossy = o->is_lossy,
                                    .level = rec->level,

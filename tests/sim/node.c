@@ -5,6 +5,7 @@
 
 #include "base/contract.h"
 #include "base/mem.h"
+#include "sim/check.h"
 #include "sim/client.h"
 #include "sim/coordinator.h"
 #include "sim/disk.h"
@@ -425,7 +426,8 @@ static void io_fatal(void *ctx, enum err err, const char *why)
         return;
     }
     trace_text(n->w, "fatal", n->id, why);
-    if (!n->disk.was_bad && err != ERR_STALE_GENERATION) {
+    bool has_bad_data = engine_spoiled(n->engine) != 0; /* a suffix there cannot be cut either */
+    if (!n->disk.was_bad && !has_bad_data && err != ERR_STALE_GENERATION) {
         world_fail(n->w, "fatal", "region %u stops itself without a disk fault: %s %s", n->id,
                    err_name(err), why);
     }
@@ -638,6 +640,7 @@ static void flush_round(struct node *n)
     }
     if (settle(n) && n->r != NULL) {
         region_check(n->r);
+        check_follow(n->w, n);
         plan_tick(n);
     }
     n->round_at = 0;

@@ -321,6 +321,25 @@ T_TEST("prefix: a read must be the state at its place, whole batches included")
     history_free(h);
 }
 
+/* ---- follow ---- */
+
+T_TEST("follow: a log may end in its writer's history or epoch, and nowhere else")
+{
+    struct history *h = branched();
+    h->reigns[1].generation = 5; /* epoch 2, from 1/2 on */
+    char why[256];
+    t_check(follow_ok(h, 1, 5, (struct spot){0, 0}, why));
+    t_check(follow_ok(h, 1, 5, (struct spot){1, 1}, why));
+    t_check(follow_ok(h, 1, 5, (struct spot){1, 2}, why));
+    t_check(!follow_ok(h, 1, 5, (struct spot){1, 3}, why)); /* another writer's suffix */
+    t_check(follow_ok(h, 1, 5, (struct spot){2, 100}, why));
+    t_check(!follow_ok(h, 1, 5, (struct spot){3, 200}, why)); /* a later writer's */
+    t_check(follow_ok(h, 1, 4, (struct spot){1, 3}, why));    /* nothing was opened under it */
+    h->reigns[1].spares = 1u << 1;
+    t_check(follow_ok(h, 1, 5, (struct spot){1, 3}, why)); /* another region writes this one */
+    history_free(h);
+}
+
 /* ---- writer ---- */
 
 T_TEST("writer: generations of acknowledgements never go back or have two processes")

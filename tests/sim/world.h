@@ -179,6 +179,10 @@ struct world {
         region_id region;
         uint64_t life;
     } writer_track[SIM_PARTS_MAX];
+    struct follow_track { /* what the checker `follow` has looked at */
+        generation matched;
+        lsn durable;
+    } follow_track[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
     uint32_t dead_mask; /* regions that are not healed for the liveness phase */
     bool has_level_changed;
     unsigned coord_slow;  /* factor of the coordinator's delays; 0 = 1 */
