@@ -85,6 +85,10 @@ static const struct scenario scenarios[] = {
      partition_unusable},
     {"partition-moved", "one partition moves alone while its writer fails", 32, 3, false,
      partition_moved},
+    {"partition-old-frames", "frames of a partition's former writer change nothing", 8, 3, false,
+     partition_old_frames},
+    {"partition-often", "a partition that goes round all the time loses nothing", 8, 3, false,
+     partition_often},
     {"flap-hold", "a second failover waits unless the stop is confirmed", 6, 3, false, flap_hold},
 };
 

@@ -146,6 +146,8 @@ void regions_ordered(struct world *w, unsigned variant);
 
 /* ---- scenario_parts.c ---- */
 void partition_unusable(struct world *w, unsigned variant);
+void partition_old_frames(struct world *w, unsigned variant);
+void partition_often(struct world *w, unsigned variant);
 void partition_moved(struct world *w, unsigned variant);
 
 /* ---- scenario_rare.c: what hardly any seed does by itself ---- */

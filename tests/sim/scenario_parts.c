@@ -63,6 +63,48 @@ void partition_unusable(struct world *w, unsigned variant)
     }
 }
 
+/* Frames of a partition's former writer arrive when another region writes it: they were held up on the way,
+ * while nothing of the new writer gets to where they go. Variants: how much later, and whether the new
+ * writer's frames are held up at all. */
+void partition_old_frames(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    region_id c = other_than(w, a, b);
+    if (a == 0) {
+        return;
+    }
+    nemesis_cut(w, b, 1u << a, CUT_BOTH, true); /* the next writer does not have them */
+    net_clog(w, a, c, true);
+    pass(w, 200);
+    (void)nemesis_partition(w, 1, b, true);
+    for (unsigned i = 0; i < 4000 && part_writer(w) != b && !w->has_failed; i++) {
+        pass(w, 1);
+    }
+    net_clog(w, b, c, variant % 2 == 0);
+    pass(w, (usec)(variant / 2) * 5);
+    net_clog(w, a, c, false);
+    pass(w, 300);
+    net_clog(w, b, c, false);
+    nemesis_cut(w, b, 1u << a, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 5);
+}
+
+/* One partition goes round, given away by force or gracefully, faster and slower, and its writers write. */
+void partition_often(struct world *w, unsigned variant)
+{
+    pass(w, 1000);
+    for (unsigned i = 0; i < 8 && !w->has_failed; i++) {
+        region_id to = 1 + (i + variant) % (region_id)w->cfg.region_count;
+        (void)nemesis_partition(w, 1, to,
+                                (variant + i) % 3 != 0); /* refused while one is under way */
+        pass(w, 300 + 100 * (usec)variant);
+    }
+    (void)nemesis_partition(w, 1, 0, false); /* so is this */
+    pass(w, lease_ms(w) * 3);
+}
+
 /* An operator gives a partition to another region while its writer stands still, is cut off, or dies
  * right then: nobody else may acknowledge before the new one does. */
 void partition_moved(struct world *w, unsigned variant)
