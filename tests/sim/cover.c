@@ -42,6 +42,8 @@ static const struct cover_row impossible[] = {
     {"region", 100, "",
      "a fenced process is told no records and gives storage nothing: the row makes the table "
      "total"},
+    {"rule", RULE_PART_OPERATOR, "", "no region goes by it: an operator does, see plan-done"},
+    {"rule", RULE_PART_RETURN_ASKED, "", "no region goes by it: an operator does, see plan-done"},
 };
 
 /* ---- rows that are not in a table of the core ---- */

@@ -207,6 +207,9 @@ static bool operate(struct world *w, enum plan plan, region_id id)
         case PLAN_PREFER:
             err = plan_order(rec, id, wall_ms);
             break;
+        case PLAN_PARTITION: /* nemesis_partition */
+        case PLAN_PARTITION_FORCED:
+        case PLAN_PARTITION_RETURN:
         case PLAN_COUNT:
             break;
         }
@@ -231,6 +234,10 @@ bool nemesis_partition(struct world *w, pid p, region_id to, bool force)
                                : account_plan_partition_failover(
                                      rec, p, str_of(node_region_name(to)), force, NULL);
         is_done = err == OK && coordinator_put_record(w, rec, rev);
+        enum plan plan = to == 0 ? PLAN_PARTITION_RETURN
+                         : force ? PLAN_PARTITION_FORCED
+                                 : PLAN_PARTITION;
+        cover_note(is_done ? "plan-done" : "plan-refused", plan);
         trace(w, "partition", to, p, (uint64_t)err, is_done);
     }
     arena_done(&a);

@@ -81,12 +81,19 @@ static const struct scenario scenarios[] = {
     {"copy-lost", "a copy whose place was lost in a failover begins anew", 8, 3, false, copy_lost},
     {"copy-unreadable", "rows that a copy cannot read while it replaces them leave nothing behind",
      16, 3, false, copy_unreadable},
+    {"copy-asked-again", "a copy whose pieces do not come is asked for range by range", 8, 3, false,
+     copy_asked_again},
+    {"tail-twice", "an old answer about a suffix cuts nothing when it comes again", 8, 3, true,
+     tail_twice},
     {"partition-unusable", "one partition moves alone, and comes back repaired", 16, 3, false,
      partition_unusable},
     {"partition-moved", "one partition moves alone while its writer fails", 32, 3, false,
      partition_moved},
     {"partition-old-frames", "frames of a partition's former writer change nothing", 8, 3, false,
      partition_old_frames},
+    {"partition-passed-on", "a region that cannot read what it was to take passes it on", 8, 3,
+     false, partition_passed_on},
+    {"partition-gone", "the row of a partition that is nowhere goes", 4, 3, false, partition_gone},
     {"partition-often", "a partition that goes round all the time loses nothing", 8, 3, false,
      partition_often},
     {"flap-hold", "a second failover waits unless the stop is confirmed", 6, 3, false, flap_hold},
@@ -118,7 +125,7 @@ void scenario_configure(struct sim_cfg *c)
     const struct scenario *s = scenario_find(c->scenario);
     ASSERT(s != NULL);
     c->region_count = s->region_count;
-    c->partition_failover = s->run == partition_unusable;
+    c->partition_failover = s->run == partition_unusable || s->run == partition_passed_on;
     c->first_count = s->region_count;
     c->log_size_max = 0;
     c->part_count = 2;
@@ -152,7 +159,7 @@ void scenario_configure(struct sim_cfg *c)
         c->twice_ppm = 400000;
         c->think_us = 300000;
     }
-    if (s->run == region_added || s->run == copy_lost) {
+    if (s->run == region_added || s->run == copy_lost || s->run == copy_asked_again) {
         c->first_count--;
         c->timers.retain_ms = c->variant % 2 == 0 ? 100 : retain_ms;
     }
@@ -160,7 +167,8 @@ void scenario_configure(struct sim_cfg *c)
         c->timers.retain_ms = 100;
         c->log_size_max = 4000;
     }
-    if (s->run == log_over_budget || s->run == copy_unreadable) {
+    bool is_copied_twice = s->run == tail_twice && c->variant % 2 == 1;
+    if (s->run == log_over_budget || s->run == copy_unreadable || is_copied_twice) {
         c->timers.retain_ms = 100;
         c->log_size_max = 6000;
     }
@@ -183,9 +191,9 @@ void scenario_configure(struct sim_cfg *c)
         c->timers.slow_commit_ms = 500;
         c->timers.slow_for_ms = 1000;
     }
-    if (s->run == frames_twice) {
+    if (s->run == frames_twice || s->run == tail_twice) {
         c->fault_mask = 1u << FAULT_TWICE;
-        c->twice_ppm = 400000;
+        c->twice_ppm = s->run == tail_twice ? 900000 : 400000;
     }
     if (s->run == transfer_often) {
         /* What happens between the end of the old log and the compare-and-set matters here. */

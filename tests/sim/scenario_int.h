@@ -147,6 +147,8 @@ void regions_ordered(struct world *w, unsigned variant);
 /* ---- scenario_parts.c ---- */
 void partition_unusable(struct world *w, unsigned variant);
 void partition_old_frames(struct world *w, unsigned variant);
+void partition_passed_on(struct world *w, unsigned variant);
+void partition_gone(struct world *w, unsigned variant);
 void partition_often(struct world *w, unsigned variant);
 void partition_moved(struct world *w, unsigned variant);
 
@@ -161,4 +163,6 @@ void promoted_stuck(struct world *w, unsigned variant);
 void suffix_called_off(struct world *w, unsigned variant);
 void copy_lost(struct world *w, unsigned variant);
 void copy_unreadable(struct world *w, unsigned variant);
+void tail_twice(struct world *w, unsigned variant);
+void copy_asked_again(struct world *w, unsigned variant);
 void rejoin_called_off(struct world *w, unsigned variant);

@@ -2,21 +2,26 @@
 #include "sim/coordinator.h"
 #include "sim/scenario_int.h"
 
-/* Who writes partition 1 now, by the coordinator's record; 0 = nobody does, or the coordinator is away. */
-static region_id part_writer(struct world *w)
+/* Who writes partition 1 by the coordinator's record; false: the coordinator is away. */
+static bool part_reign(struct world *w, struct record_reign *ret)
 {
     struct arena a;
     arena_init(&a);
     struct account_record *rec = ARENA_NEW(&a, struct account_record);
     coord_rev rev = 0;
-    region_id id = 0;
-    if (coordinator_record(w, &a, rec, &rev)) {
-        struct record_reign reign;
-        record_reign(rec, 1, &reign);
-        id = reign.phase == PHASE_OPEN ? reign.writer : 0;
+    bool is_known = coordinator_record(w, &a, rec, &rev);
+    if (is_known) {
+        record_reign(rec, 1, ret);
     }
     arena_done(&a);
-    return id;
+    return is_known;
+}
+
+/* 0 = nobody does now, or the coordinator is away. */
+static region_id part_writer(struct world *w)
+{
+    struct record_reign reign;
+    return part_reign(w, &reign) && reign.phase == PHASE_OPEN ? reign.writer : 0;
 }
 
 /* Waits until partition 1 is written by `want`, or by another region than `not`; 0 = any. */
@@ -60,6 +65,65 @@ void partition_unusable(struct world *w, unsigned variant)
     (void)await_part_writer(w, a, 0, 20000);
     if (engine_spoiled(node_engine(w->nodes[a])) != 0) {
         world_fail(w, "scenario", "the partition came back without having been copied anew");
+    }
+}
+
+/* The region that is to take a partition whose data cannot be read finds that it cannot read them either,
+ * before it has claimed: a third one gets it. Variants: how long it has for that. */
+void partition_passed_on(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    engine_spoil(node_engine(w->nodes[a]), 1);
+    struct record_reign reign = {0};
+    for (unsigned i = 0; i < 5000 && !w->has_failed; i++) {
+        if (part_reign(w, &reign) && reign.phase == PHASE_PROMOTING) {
+            break;
+        }
+        pass(w, 1);
+    }
+    region_id b = reign.writer;
+    if (reign.phase != PHASE_PROMOTING || b == a) {
+        world_fail(w, "scenario", "nobody was chosen for the partition");
+        return;
+    }
+    engine_spoil(node_engine(w->nodes[b]), 1);
+    nemesis_cut(w, b, 1, CUT_OUT, true); /* its claim does not come through */
+    pass(w, 100 + 50 * (usec)variant);
+    nemesis_cut(w, b, 1, CUT_OUT, false);
+    pass(w, lease_ms(w) * 4);
+    engine_spoil(node_engine(w->nodes[b]), 0);
+    pass(w, lease_ms(w) * 4);
+}
+
+/* An operator gives away a partition that is in no region, as after its container was deleted: the row does
+ * not stay. */
+void partition_gone(struct world *w, unsigned variant)
+{
+    static const pid NOWHERE = SIM_PARTS_MAX - 1;
+    pass(w, 500 + 100 * (usec)variant);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0 || !nemesis_partition(w, NOWHERE, b, true)) {
+        world_fail(w, "scenario", "the operator was refused");
+        return;
+    }
+    if (variant % 2 == 1) { /* nobody who has known it for long */
+        pass(w, 2000);
+        supervise(w, a, 300, true);
+        nemesis_crash(w, a);
+    }
+    bool is_there = true;
+    for (unsigned i = 0; i < 200 && is_there && !w->has_failed; i++) {
+        pass(w, 100);
+        struct region *r = node_region(w->nodes[writer(w)]);
+        is_there = r == NULL || record_override(region_record(r), NOWHERE) != NULL;
+    }
+    if (is_there) {
+        world_fail(w, "scenario", "the row of a partition that is nowhere stays");
     }
 }
 

@@ -1,6 +1,7 @@
 /* Stories for rows of the tables that hardly any seed of the random runs reaches (cover.h). */
 #include "account/region_int.h"
 #include "base/mem.h"
+#include "repl/repl_int.h"
 #include "sim/coordinator.h"
 #include "sim/ledger.h"
 #include "sim/scenario_int.h"
@@ -296,6 +297,55 @@ void copy_lost(struct world *w, unsigned variant)
     nemesis_crash(w, a);
     net_clog(w, a, b, false);
     pass(w, lease_ms(w) * 8);
+}
+
+/* A new region copies, and the writer's pieces stand still on the way until it asks for single ranges, as
+ * from a program that knows no pieces; then both come. Variants: how much later. */
+void copy_asked_again(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id joins = (region_id)w->cfg.region_count;
+    (void)nemesis_add(w, joins); /* as above */
+    struct region *r = node_region(w->nodes[joins]);
+    for (unsigned i = 0; i < 30000 && !w->has_failed && r->repl->seed_asked == 0; i++) {
+        world_run(w, w->now + MS / 10, NULL);
+    }
+    net_clog(w, a, joins, true);
+    pass(w, 1100 + 100 * (usec)variant);
+    net_clog(w, a, joins, false);
+    pass(w, lease_ms(w) * 6);
+}
+
+/* How far the writer is with that region in partition 1. */
+static enum progress_state progress_of(struct world *w, region_id writes, region_id id)
+{
+    struct region *r = node_region(w->nodes[writes]);
+    struct partition *p = r != NULL ? repl_find(r->repl, 1) : NULL;
+    struct peer *peer = r != NULL ? r->repl->peer_by_id[id] : NULL;
+    return p != NULL && peer != NULL ? ship_progress(p, peer)->state : PROG_UNKNOWN;
+}
+
+/* A former writer's first answer, which shows its suffix, comes a second time when the suffix is gone and
+ * the region follows, or is being copied (odd variants). What else it says is held up meanwhile. */
+void tail_twice(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = kill_with_suffix(w, 0, true);
+    region_id b = a != 0 ? wait_role(w, ROLE_WRITER, a, 5000) : 0;
+    if (b == 0 || (variant % 2 == 1 && !await_trimmed(w, a))) {
+        return;
+    }
+    supervise(w, a, 300, true);
+    restart_now(w, a);
+    enum progress_state want = variant % 2 == 1 ? PROG_STUCK : PROG_STREAM;
+    for (unsigned i = 0; i < 3000 && !w->has_failed && progress_of(w, b, a) != want; i++) {
+        world_run(w, w->now + MS / 10, NULL);
+    }
+    net_clog(w, a, b, true);
+    pass(w, 400);
+    net_clog(w, a, b, false);
+    pass(w, lease_ms(w) * 4);
 }
 
 /* A region that was away is copied, and what it has from before cannot be read for a while: entries and

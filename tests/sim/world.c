@@ -59,6 +59,9 @@ static const char *const plan_names[PLAN_COUNT] = {
     [PLAN_REMOVE] = "remove",
     [PLAN_REMOVE_FORCED] = "remove by force",
     [PLAN_PREFER] = "priorities",
+    [PLAN_PARTITION] = "a partition",
+    [PLAN_PARTITION_FORCED] = "a partition by force",
+    [PLAN_PARTITION_RETURN] = "return of a partition",
 };
 
 const char *plan_name(enum plan p)

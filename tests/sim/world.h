@@ -72,6 +72,9 @@ enum plan {
     PLAN_REMOVE,
     PLAN_REMOVE_FORCED,
     PLAN_PREFER,
+    PLAN_PARTITION,
+    PLAN_PARTITION_FORCED,
+    PLAN_PARTITION_RETURN,
     PLAN_COUNT,
 };
 const char *plan_name(enum plan p);
