@@ -44,6 +44,8 @@ static const struct scenario scenarios[] = {
     {"old-frames", "frames of the old writer arrive when another one writes", 6, 3, false,
      old_frames},
     {"drained", "a drained region hands over before it stops", 6, 3, false, drained},
+    {"wall-clock", "a wall clock that jumps neither lengthens nor shortens a lease", 4, 3, false,
+     wall_clock},
     {"lonely-flap", "the writer's links flap around the lease", 6, 3, false, lonely_flap},
     {"slow-disk", "a slow disk gives the writer's role away, once, and not for a hiccup", 8, 3,
      false, slow_disk},

@@ -354,6 +354,21 @@ void drained(struct world *w, unsigned variant)
     }
 }
 
+/* The writer is cut off while its wall clock goes back (or forth): its lease ends all the same. */
+void wall_clock(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    if (a == 0) {
+        return;
+    }
+    node_wall_jump(w->nodes[a], variant % 2 == 0 ? -60000 : 60000);
+    nemesis_cut(w, a, variant / 2 % 2 == 0 ? 1 : ~0u, CUT_BOTH, true);
+    pass(w, lease_ms(w) * 4);
+    nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 3);
+}
+
 void lonely_flap(struct world *w, unsigned variant)
 {
     pass(w, 1500);

@@ -123,6 +123,7 @@ void forced_offline(struct world *w, unsigned variant);
 void bad_disk(struct world *w, unsigned variant);
 void old_frames(struct world *w, unsigned variant);
 void drained(struct world *w, unsigned variant);
+void wall_clock(struct world *w, unsigned variant);
 void lonely_flap(struct world *w, unsigned variant);
 
 /* ---- scenario_health.c ---- */
