@@ -1,5 +1,5 @@
-/* Planted faults: they prove that the checkers of the tests can fail. Compiled in only with
- * -Dplant=true (HF_PLANT), and then off until a test sets bug_planted. */
+/* Planted faults: they prove that the checkers of the tests can fail. Compiled in only for the program
+ * sim_planted (HF_PLANT), and there off until it sets bug_planted. */
 #pragma once
 
 enum bug {

@@ -2,6 +2,7 @@
  *
  *   sim [--seed S] [--seeds N] [--seconds T] [--scenario NAME [--variant V]] [--level L]
  *       [--nightly [--hours H]] [--jobs J] [--verbose] [--list] [--only-random] [--faults a,b,...] [--plant N]
+ *       [--not-by CHECK]
  *
  * Without arguments: every scenario in all variants, then random seeds until the time is over.
  * A night goes on with seeds that nobody has run before, says which, and demands that every row of the
@@ -37,6 +38,8 @@ struct options {
     unsigned jobs;
     bool is_verbose, only_random, stops_at_first, is_nightly;
     uint32_t fault_mask;
+    const char *not_by; /* a check that is not asked; NULL = all are */
+    bool is_planted;    /* a fault is: runs are not repeated */
 };
 
 struct failure {
@@ -248,8 +251,8 @@ static void on_abort(int sig)
     _exit(99);
 }
 
-static void run_twice(struct worker *me, const struct run_options *r, size_t scenario,
-                      uint64_t run_no)
+static void run_twice(const struct options *o, struct worker *me, const struct run_options *r,
+                      size_t scenario, uint64_t run_no)
 {
     static struct run_result a, b;
     me->now = *r;
@@ -258,8 +261,10 @@ static void run_twice(struct worker *me, const struct run_options *r, size_t sce
     add_totals(&me->totals, r, &a, scenario);
     cover_add(&me->cover, a.cover, run_no);
     if (a.has_failed) {
-        note_failure(r, a.check, a.failure);
-    } else {
+        if (o->not_by == NULL || strcmp(o->not_by, a.check) != 0) {
+            note_failure(r, a.check, a.failure);
+        }
+    } else if (!o->is_planted) {
         struct run_options again = *r;
         again.is_verbose = false;
         again.wants_teeth = false;
@@ -282,7 +287,7 @@ static void work(const struct options *o, struct worker *me)
         if (!run_of(o, idx, &r, &scenario)) {
             break;
         }
-        run_twice(me, &r, scenario, idx + 1);
+        run_twice(o, me, &r, scenario, idx + 1);
         bool is_timed = o->is_nightly || (o->seeds == 0 && !o->has_seed && o->scenario == NULL);
         if ((is_timed && seconds_now() - started > o->seconds) ||
             (o->stops_at_first && atomic_load(&shared->failure_count) > 0)) {
@@ -463,13 +468,14 @@ static void report(const struct options *o)
     }
     (void)printf("# %llu runs (Eventual %llu, ConsistentPrefix %llu, Session %llu, Bounded %llu, "
                  "Strong %llu), "
-                 "each twice; %.0f s virtual in %.0f s: %.0f x real time\n",
+                 "each %s; %.0f s virtual in %.0f s: %.0f x real time\n",
                  (unsigned long long)t.runs, (unsigned long long)t.level_runs[CONSISTENCY_EVENTUAL],
                  (unsigned long long)t.level_runs[CONSISTENCY_CONSISTENT_PREFIX],
                  (unsigned long long)t.level_runs[CONSISTENCY_SESSION],
                  (unsigned long long)t.level_runs[CONSISTENCY_BOUNDED_STALENESS],
-                 (unsigned long long)t.level_runs[CONSISTENCY_STRONG], (double)t.virtual_us / 1e6,
-                 wall, 2 * (double)t.virtual_us / 1e6 / wall);
+                 (unsigned long long)t.level_runs[CONSISTENCY_STRONG],
+                 o->is_planted ? "once" : "twice", (double)t.virtual_us / 1e6, wall,
+                 (o->is_planted ? 1 : 2) * (double)t.virtual_us / 1e6 / wall);
     (void)printf("# %llu events, %llu operations: %llu writes acknowledged, %llu reads, %llu of "
                  "unknown outcome; %llu conflict records; stronger checkers object: linear %llu, "
                  "bounded %llu, session %llu\n",
@@ -528,6 +534,8 @@ static bool set_option(struct options *o, const char *name, const char *value)
         o->variant = (int)v;
     } else if (strcmp(name, "--scenario") == 0 && scenario_find(value) != NULL) {
         o->scenario = value;
+    } else if (strcmp(name, "--not-by") == 0) {
+        o->not_by = value;
     } else if (strcmp(name, "--faults") == 0) {
         o->fault_mask = parse_faults(value);
     } else if (strcmp(name, "--level") == 0) {
@@ -539,6 +547,7 @@ static bool set_option(struct options *o, const char *name, const char *value)
     } else if (strcmp(name, "--plant") == 0 && is_number) {
 #ifdef HF_PLANT
         bug_planted = (int)v;
+        o->is_planted = v != BUG_NONE;
 #else
         return false; /* this build has no planted faults */
 #endif
