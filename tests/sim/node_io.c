@@ -175,8 +175,7 @@ static void io_fatal(void *ctx, enum err err, const char *why)
         return;
     }
     trace_text(n->w, "fatal", n->id, why);
-    bool has_bad_data = engine_spoiled(n->engine) != 0; /* a suffix there cannot be cut either */
-    if (!n->disk.was_bad && !has_bad_data && err != ERR_STALE_GENERATION) {
+    if (!n->disk.was_bad && err != ERR_STALE_GENERATION) {
         world_fail(n->w, "fatal", "region %u stops itself without a disk fault: %s %s", n->id,
                    err_name(err), why);
     }
