@@ -301,6 +301,9 @@ void node_resume(struct node *n)
 void node_disk_slow(struct node *n, unsigned factor)
 {
     trace(n->w, "disk-slow", n->id, factor, 0, 0);
+    if (factor == 1) {
+        disk_hurry(&n->disk); /* also what it is writing: that could take minutes more */
+    }
     n->disk.slow_factor = factor;
 }
 
