@@ -159,6 +159,7 @@ static void run(struct op *op)
     engine_snap_release(s->engine, snap);
     buf_done(&extra);
     if (err != OK) {
+        (void)op_note_unreadable(op, c->f.pids[c->f.first], &ei);
         buf_done(&c->f.body);
         op_fail(op, &ei);
         return;

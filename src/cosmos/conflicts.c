@@ -254,7 +254,9 @@ static enum err find(struct op *op, struct conflict_op *c, size_t ordinal, struc
         c->text = arena_str(&op->req->arena, doc.text);
     }
     buf_done(&hold);
-    return err == ERR_NOT_FOUND ? OK : err;
+    return err == OK || err == ERR_NOT_FOUND
+               ? OK
+               : op_note_unreadable(op, op->coll->parts[ordinal]->pid, ei);
 }
 
 /* Without a partition key every record is looked at: rare, and the feed is small. */
@@ -275,7 +277,9 @@ static enum err find_everywhere(struct op *op, struct conflict_op *c, struct err
         }
         enum err err = engine_iter_err(it, ei);
         engine_iter_free(it);
-        TRY(err);
+        if (err != OK) {
+            return op_note_unreadable(op, op->coll->parts[i]->pid, ei);
+        }
     }
     return OK;
 }

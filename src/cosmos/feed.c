@@ -75,7 +75,7 @@ static enum err points_next(struct scan *s, struct query_doc *ret, bool *ret_has
             return OK;
         }
         if (err != OK && err != ERR_NOT_FOUND) {
-            return err;
+            return op_note_unreadable(s->op, s->f->pids[p->ordinal], ei);
         }
     }
     return OK;
@@ -101,7 +101,9 @@ static enum err scan_next(void *ctx, struct query_doc *ret, bool *ret_has, struc
             *ret_has = true;
             return OK;
         }
-        TRY(engine_iter_err(s->it, ei));
+        if (engine_iter_err(s->it, ei) != OK) {
+            return op_note_unreadable(s->op, s->f->pids[s->ordinal], ei);
+        }
         if (s->ordinal + 1 >= s->f->end) {
             return OK;
         }

@@ -560,6 +560,7 @@ static void read_now(struct op *op)
     }
     buf_done(&hold);
     if (err != OK) {
+        (void)op_note_unreadable(op, p, &ei);
         op_fail(op, &ei);
         return;
     }

@@ -548,6 +548,16 @@ void op_gate(struct op *op, size_t first, size_t end, void (*gated)(struct op *o
     }
 }
 
+enum err op_note_unreadable(struct op *op, pid p, struct errinfo *ei)
+{
+    if (ei->code == ERR_CORRUPT) {
+        op->service->backend.unreadable(op->service->backend.ctx, p, ei);
+        *ei = (struct errinfo){0}; /* it names keys: for the log, not for clients */
+        (void)err_set(ei, ERR_UNAVAILABLE, "this range cannot be read here now");
+    }
+    return ei->code;
+}
+
 bool op_is_readable(const struct op *op, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++) {

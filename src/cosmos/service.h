@@ -18,6 +18,9 @@ struct cosmos_backend {
     void *ctx;
     bool (*write)(void *ctx, struct region_write *w);
     bool (*wait)(void *ctx, struct region_wait *w);
+    /* Storage says that what a read of this partition met is damaged. `ei` is copied. May be lost when
+     * the queue is full: the next read meets it again. */
+    void (*unreadable)(void *ctx, pid p, const struct errinfo *ei);
 };
 
 struct cosmos_service_opts {

@@ -97,6 +97,9 @@ void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *o
 bool op_is_readable(const struct op *op, size_t first, size_t end);
 /* Goes on with `go` on the worker thread, where engine reads may block. */
 void op_later(struct op *op, void (*go)(struct op *op, enum err err));
+/* After a read of partition p from storage that failed: when what is stored is damaged the core is told,
+ * and *ei becomes ERR_UNAVAILABLE, since another region has it. Returns ei->code. */
+enum err op_note_unreadable(struct op *op, pid p, struct errinfo *ei);
 bool op_is_strong(const struct op *op);
 /* Whether this region may answer at that level now, asked after reading: Strong and BoundedStaleness
  * need its lease, a hub-only read the writer's. OK, ERR_UNAVAILABLE, ERR_NOT_WRITER. */

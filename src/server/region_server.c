@@ -397,6 +397,29 @@ static bool backend_wait(void *ctx, struct region_wait *w)
     return submit_post(ctx, NULL, w);
 }
 
+struct unreadable {
+    struct server *server;
+    pid pid;
+    struct errinfo ei;
+};
+
+static void unreadable_arrived(void *ctx)
+{
+    struct unreadable *u = ctx;
+    region_part_unreadable(u->server->region, u->pid, &u->ei);
+    mem_free(u);
+}
+
+static void backend_unreadable(void *ctx, pid p, const struct errinfo *ei)
+{
+    struct server *s = ctx;
+    struct unreadable *u = mem_alloc(sizeof(*u));
+    *u = (struct unreadable){s, p, *ei};
+    if (!loop_post(s->loop, unreadable_arrived, u)) {
+        mem_free(u);
+    }
+}
+
 struct admin_call {
     struct server *server;
     struct http_req *req;
@@ -627,7 +650,8 @@ static void keep(struct server *s, const struct coord_kv *kv)
 static enum err begin_services(struct server *s, const struct account_record *rec)
 {
     struct errinfo *ei = &s->failure;
-    struct cosmos_backend backend = {.ctx = s, .write = backend_write, .wait = backend_wait};
+    struct cosmos_backend backend = {
+        .ctx = s, .write = backend_write, .wait = backend_wait, .unreadable = backend_unreadable};
     struct cosmos_service_opts co = {
         .region = s->region,
         .engine = s->engine,

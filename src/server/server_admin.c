@@ -185,6 +185,11 @@ static enum err disturb(const struct server_admin *s, const struct http_req *req
     if (json_get_str(body, STR("standStill"), &step)) {
         return steps_arm(step, ei);
     }
+    uint64_t spoiled = 0;
+    if (json_get_u64(body, STR("corruptPartition"), &spoiled)) {
+        engine_spoil(s->engine, spoiled);
+        return OK;
+    }
     const struct json *clock = json_get(body, STR("clock"));
     if (clock != NULL) {
         return disturb_clock(clock, ei);

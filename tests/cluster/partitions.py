@@ -5,7 +5,7 @@ import signal
 from holdfast import Tap, Up, Writers, eq, pk, until
 
 tap = Tap()
-up = Up()
+up = Up(fault_proxy=True)
 tap.cleanup(up.end)
 
 
@@ -69,6 +69,43 @@ def _():
     until("another writer", lambda: rows()[id_of(c)]["writer"] != "west" and rows()[id_of(c)]["phase"] == "OPEN", 20)
     eq(account()["writer"], "east", "the account's writer")
     until("writes", lambda: create(c, "after").status in (201, 409), 20)
+
+
+def spoil(region, container):
+    """From now on what is stored of the container's partition there cannot be read, until it is replaced."""
+    eq(up.call("POST", "/_holdfast/fault", region=region, body={"corruptPartition": id_of(container)}).status, 200, "spoil")
+
+
+@tap.test("damage that only a client's read meets: the partition goes elsewhere, is repaired, and comes back")
+def _():
+    up.healthy()
+    c = up.make_container("spoiled")
+    other = up.make_container("sound")
+    home = account()["writer"]
+    for i in range(20):
+        eq(create(c, f"i{i}").status, 201, "create")
+        eq(create(other, f"i{i}").status, 201, "create")
+    up.settled()
+    spoil(home, c)
+    read = lambda region=None, container=c: up.call("GET", f"{container}/docs/i7", region=region, headers=pk("a"))
+    eq(read(home).status, 503, "the damage, without a failover")
+    eq(read(home, other).status, 200, "another partition")
+    assert id_of(c) not in rows(), rows()
+    partition("automatic", "on")
+    until("another writer", lambda: rows().get(id_of(c), {}).get("writer", home) != home, 20)
+    eq(rows()[id_of(c)]["rule"] in (350, 355), True, rows())
+    until("writes go on", lambda: create(c, "meanwhile").status in (201, 409), 20)
+    eq(account()["writer"], home, "the account's writer")
+    eq(create(other, "meanwhile", home).status, 201, "another partition stays")
+    until("it is back", lambda: rows().get(id_of(c), {"atHome": True})["atHome"], 40)
+    until("writes at home", lambda: create(c, "back", home).status in (201, 409), 20)
+    partition("automatic", "off")
+    eq(read(home).status, 200, "repaired")
+    up.settled()
+    want = {f"i{i}" for i in range(20)} | {"meanwhile", "back"}
+    for region in ("east", "west", "north"):
+        got = up.query(c, "SELECT VALUE c.id FROM c", region=region)
+        eq(set(got), want, f"documents at {region}")
 
 
 @tap.test("what cannot be asked for is refused with a sentence")

@@ -354,6 +354,14 @@ static bool backend_wait(void *ctx, struct region_wait *w)
     return true;
 }
 
+static void backend_unreadable(void *ctx, pid p, const struct errinfo *ei)
+{
+    struct fake *f = ctx;
+    t_eq_int(ei->code, ERR_CORRUPT);
+    f->unreadable = p;
+    f->unreadable_count++;
+}
+
 /* ---- the HTTP server's side ---- */
 
 struct fake_pending {
@@ -648,16 +656,23 @@ struct fake *fake_new(const struct fake_opts *opts)
     atomic_store(&f->view->is_single_region, opts->is_single_region);
     atomic_store(&f->view->fresh_until_us, UINT64_MAX);
     f->metadata = region_part(&region_now, 0);
-    struct cosmos_service_opts co = {
-        .region = &region_now,
-        .engine = f->engine,
-        .backend = {.ctx = f, .write = backend_write, .wait = backend_wait},
-        .region_name = STR("east"),
-        .rejects_lost_sessions = opts->rejects_lost_sessions};
+    struct cosmos_service_opts co = {.region = &region_now,
+                                     .engine = f->engine,
+                                     .backend = {.ctx = f,
+                                                 .write = backend_write,
+                                                 .wait = backend_wait,
+                                                 .unreadable = backend_unreadable},
+                                     .region_name = STR("east"),
+                                     .rejects_lost_sessions = opts->rejects_lost_sessions};
     t_ok_info(cosmos_service_new(&co, &f->cosmos, &ei), &ei);
     fake_publish_record(f);
     t_ok_info(cosmos_catalog_load(f->cosmos, &ei), &ei);
     return f;
+}
+
+pid fake_last_part(const struct fake *f)
+{
+    return f->parts->views[f->parts->count - 1]->pid;
 }
 
 void fake_free(struct fake *f)

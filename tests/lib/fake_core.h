@@ -58,6 +58,8 @@ struct fake {
     uint64_t epoch;
     lsn next_lsn;         /* of all partitions */
     size_t writes, waits; /* how many there were */
+    pid unreadable;       /* the last one that a read found damaged */
+    size_t unreadable_count;
 
     struct fake_parts *parts;
     /* Headers of the next request only. */
@@ -68,6 +70,7 @@ struct fake {
 
 struct fake *fake_new(const struct fake_opts *opts);
 void fake_free(struct fake *f);
+pid fake_last_part(const struct fake *f); /* the newest partition */
 /* Adds a header to the next request. */
 void fake_header(struct fake *f, const char *name, const char *value);
 /* Sends a signed request with a date, waits for its answer. body NULL: none. */

@@ -57,6 +57,41 @@ static char *header_copy(const char *name)
 
 #define DOCS "/dbs/db/colls/c/docs"
 
+/* Each kind of read meets the damage: it is reported each time, and the client hears 503 and no key. */
+T_TEST("what a read finds damaged is told to the core, and the client asks elsewhere")
+{
+    static const struct {
+        const char *method, *target, *header, *body;
+    } reads[] = {
+        {"GET", DOCS "/1", NULL, ""},
+        {"GET", DOCS, NULL, ""},
+        {"GET", DOCS, "a-im", ""},
+        {"POST", DOCS, "x-ms-documentdb-isquery", "{\"query\":\"SELECT * FROM c\"}"},
+        {"GET", "/dbs/db/colls/c/conflicts", NULL, ""},
+        {"GET", "/dbs/db/colls/c/conflicts/1", NULL, ""},
+    };
+    begin();
+    send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
+    expect(201, 0);
+    pid p = fake_last_part(f);
+    engine_spoil(f->engine, p);
+    for (size_t i = 0; i < ARRAY_COUNT(reads); i++) {
+        f->unreadable = 0;
+        if (reads[i].header != NULL) {
+            bool is_feed = strcmp(reads[i].header, "a-im") == 0;
+            fake_header(f, reads[i].header, is_feed ? "Incremental feed" : "true");
+        }
+        send_pk(reads[i].method, reads[i].target, "[\"a\"]", reads[i].body);
+        expect(503, 0);
+        t_checkf(f->unreadable == p && f->unreadable_count == i + 1, "read %zu was not told", i);
+        t_eq_i64(str_find(f->answer.body, STR("spoiled")), -1);
+    }
+    engine_spoil(f->engine, 0);
+    send_pk("GET", DOCS "/1", "[\"a\"]", "");
+    expect(200, 0);
+    end();
+}
+
 T_TEST("a created item is stored verbatim with system properties behind")
 {
     begin();
