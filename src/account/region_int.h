@@ -32,7 +32,7 @@ enum region_event_no {            /* events of the role table */
  * 310; they are kept in the record's epochs. */
 enum rule {
     RULE_EVICT_SLOW = 298,
-    RULE_PART_UNUSABLE = 350, /* one partition: parts.c */
+    RULE_PART_UNUSABLE = 350, /* one partition: parts_decide.c */
     RULE_PART_OPERATOR = 351,
     RULE_PART_CLAIM_OWN = 352,
     RULE_PART_CLAIM = 353,
@@ -336,7 +336,7 @@ bool members_finish_removal(struct region *r);
 uint64_t members_token_version(struct region *r);
 bool members_spare_log(struct region *r);
 
-/* ---- parts.c: partitions with a writer of their own ---- */
+/* ---- parts.c, parts_lease.c, parts_decide.c: partitions with a writer of their own ---- */
 struct fsm;
 const struct fsm *parts_fsm(void);
 struct part_ctl *parts_ctl(const struct region *r, pid p); /* NULL: it follows the account */
