@@ -46,6 +46,7 @@ enum {
     STOP_GRACE_MS = 500, /* for what is being forwarded when the front is to end */
     STOP_PERIOD_MS = 10,
     FORWARD_HEADERS_MAX = 96,
+    DETOURS_MAX = 4096, /* a power of two */
 };
 
 struct front_req {
@@ -57,12 +58,19 @@ struct front_req {
     bool is_on_global;   /* else a stand-in for `region` */
     size_t region;       /* index into front.regions */
     region_id target;    /* being asked now */
+    uint64_t place;      /* hash of container and partition key; 0 = not looked at */
     uint64_t tried_mask; /* regions that were asked since it was last held */
     /* A held request is looked at again when the world has changed since (struct front.changes), at
      * `again_us` when a region refused it (which may know less of the record than we do), and at its
      * deadline. */
     uint64_t seen_changes;
     usec again_us;
+};
+
+/* A partition key whose writes another region took than the account's writer. */
+struct detour {
+    uint64_t place;
+    region_id region; /* 0 = none */
 };
 
 struct front {
@@ -76,9 +84,10 @@ struct front {
     struct cosmos_auth *auth;
     struct feed *feed;
     struct story story;
-    struct webhook *webhook; /* NULL = none */
-    uint64_t changes;        /* of the record, and of regions that we stand in for */
-    size_t open_count;       /* requests that have no answer yet: held or being forwarded */
+    struct webhook *webhook;            /* NULL = none */
+    uint64_t changes;                   /* of the record, and of regions that we stand in for */
+    struct detour detours[DETOURS_MAX]; /* by place; the newest of those that meet in one stays */
+    size_t open_count; /* requests that have no answer yet: held or being forwarded */
     struct list held;
     size_t held_count;
     struct loop_timer *held_timer, *stop_timer;
@@ -151,7 +160,9 @@ static struct front_req *unhold(struct front *f, struct list *link)
 /* ---- forwarding ---- */
 
 /* Some partition is written there although the account's writer is another region. Which one a request
- * is for, only regions know: the account's writer is asked first, and says "not me" for the others'. */
+ * is for, only regions know: the account's writer is asked first, and says "not me" for the others'.
+ * Who took it in the end is remembered by container and partition key and asked first from then on; a
+ * region that has become the wrong one says so, which costs one more detour. */
 static bool writes_partitions(const struct account_record *rec, region_id id)
 {
     for (size_t i = 0; i < rec->override_count; i++) {
@@ -184,9 +195,57 @@ static bool is_away(const struct front *f, const struct record_region *reg)
     return false;
 }
 
-/* The writer when it can, else the first region by priority that was not tried yet. */
-static const struct record_region *choose(const struct front_req *r)
+static uint64_t place_of(const struct http_req *req)
 {
+    /* "/dbs/D/colls/C": names are compared as they were sent, a request spelt otherwise learns anew. */
+    struct str container = req->target;
+    size_t slashes = 0;
+    for (size_t i = 0; i < container.n; i++) {
+        slashes += container.p[i] == '/' ? 1U : 0U;
+        if (slashes == 5) {
+            container.n = i;
+        }
+    }
+    uint64_t h =
+        str_hash(http_header(req, STR("x-ms-documentdb-partitionkey")), str_hash(container, 0));
+    return h != 0 ? h : 1;
+}
+
+static struct detour *detour_of(struct front_req *r)
+{
+    r->place = r->place != 0 ? r->place : place_of(r->http);
+    return &r->front->detours[r->place % DETOURS_MAX];
+}
+
+/* The region that took the last write to the same place, when that was not the account's writer. */
+static region_id known_detour(struct front_req *r)
+{
+    if (!r->is_write || r->front->rec.record.override_count == 0) {
+        return 0;
+    }
+    const struct detour *d = detour_of(r);
+    return d->place == r->place ? d->region : 0;
+}
+
+static void note_detour(struct front_req *r, bool is_refused)
+{
+    const struct account_record *rec = &r->front->rec.record;
+    if (!r->is_write || rec->override_count == 0) {
+        return;
+    }
+    struct detour *d = detour_of(r);
+    if (!is_refused && r->target != rec->writer) {
+        *d = (struct detour){r->place, r->target};
+    } else if (d->place == r->place && d->region == r->target) {
+        *d = (struct detour){0};
+    }
+}
+
+/* Who is known to write the request's partition, else the account's writer when it can, else the first
+ * region by priority that was not tried yet. */
+static const struct record_region *choose(struct front_req *r)
+{
+    region_id known = known_detour(r);
     const struct account_record *rec = &r->front->rec.record;
     const struct record_region *best = NULL;
     for (size_t i = 0; i < rec->region_count; i++) {
@@ -194,6 +253,9 @@ static const struct record_region *choose(const struct front_req *r)
         bool is_tried = ((r->tried_mask >> reg->id) & 1) != 0;
         if (is_tried || !can_serve(rec, reg, r->is_write) || is_away(r->front, reg)) {
             continue;
+        }
+        if (reg->id == known) {
+            return reg;
         }
         if (!best || reg->id == rec->writer) {
             best = reg;
@@ -247,6 +309,9 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
     struct front *f = r->front;
     bool may_ask_again = r->is_on_global && loop_now(f->loop) < r->deadline_us;
     r->tried_mask |= UINT64_C(1) << r->target;
+    if (res->err == OK) {
+        note_detour(r, says_not_me(res));
+    }
     bool asks_again =
         may_ask_again && (says_not_me(res) || (says_behind(res) && choose(r) != NULL));
     if (res->err == OK && !asks_again) {

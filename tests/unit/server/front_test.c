@@ -260,6 +260,7 @@ static void put_record(struct arena *a, const struct account_record *rec)
 struct account {
     region_id writer; /* 1 = east, 2 = west; 0 = nobody yet: being promoted */
     bool is_east_gone;
+    bool is_split; /* west writes a partition although east is the account's writer */
 };
 
 static void set_account(struct account want)
@@ -283,6 +284,16 @@ static void set_account(struct account want)
     }
     if (want.is_east_gone) {
         record_set_state(rec, 1, REGION_RECOVERING, 9);
+    }
+    if (want.is_split) {
+        rec->epoch_count = 1;
+        rec->epoch = 1;
+        rec->writer_incarnation = 7;
+        rec->lsn_limit = 1000;
+        rec->epochs[0] = (struct record_epoch){
+            .epoch = 1, .generation = 1, .writer = 1, .incarnation = 7, .start_lsn = 1};
+        struct record_override *o = record_override_make(rec, 512);
+        o->writer = 2;
     }
     char why[256];
     t_checkf(record_check(rec, why), "%s", why);
@@ -503,6 +514,33 @@ T_TEST("a writer that does not know it yet is asked again although the record st
     t_eq_int(r.status, 200);
     t_check(r.took_ms < 2000);
     raw_close(&c);
+    teardown();
+}
+
+/* The account's writer is asked first only once per partition key, until who writes it says "not me". */
+T_TEST("the region that took a partition's write is asked first from then on, until it refuses")
+{
+    setup(5000, 0);
+    set_account((struct account){.writer = 1, .is_split = true});
+    behave(0, SAYS_NOT_ME);
+    for (unsigned i = 1; i <= 3; i++) {
+        t_eq_cstr(ask(w.global_port, "POST", "/dbs/d/colls/c/docs").body, "{\"region\":\"west\"}");
+        t_eq_u64(regions[0].seen, 1);
+        t_eq_u64(regions[1].seen, i);
+    }
+    behave(0, ANSWERS);
+    t_eq_cstr(ask(w.global_port, "POST", "/dbs/d/colls/e/docs").body, "{\"region\":\"east\"}");
+    t_eq_cstr(ask(w.global_port, "PUT", "/dbs/d/colls/c/docs/1").body, "{\"region\":\"west\"}");
+    t_eq_u64(regions[0].seen, 2);
+    behave(1, SAYS_NOT_ME); /* the partition is back */
+    for (unsigned i = 0; i < 2; i++) {
+        t_eq_cstr(ask(w.global_port, "POST", "/dbs/d/colls/c/docs").body, "{\"region\":\"east\"}");
+        t_eq_u64(regions[1].seen, 5);
+    }
+    /* Without such a partition nothing of it counts. */
+    behave(1, ANSWERS);
+    set_account((struct account){.writer = 1});
+    t_eq_cstr(ask(w.global_port, "POST", "/dbs/d/colls/c/docs").body, "{\"region\":\"east\"}");
     teardown();
 }
 
