@@ -318,6 +318,7 @@ region_id account_best_candidate(const struct account_record *rec, uint64_t but_
 /* The table of roles, for `holdfast inspect fsm region`, and the rules of decisions. */
 struct fsm;
 const struct fsm *region_fsm(void);
+const struct fsm *parts_fsm(void); /* of single partitions with a writer of their own, rows 600.. */
 struct region_rule {
     uint32_t no; /* stable; in events, the record's epochs and reports */
     const char *name;

@@ -338,7 +338,6 @@ bool members_spare_log(struct region *r);
 
 /* ---- parts.c, parts_lease.c, parts_decide.c: partitions with a writer of their own ---- */
 struct fsm;
-const struct fsm *parts_fsm(void);
 struct part_ctl *parts_ctl(const struct region *r, pid p); /* NULL: it follows the account */
 void parts_on_record(struct region *r, const struct account_record *old); /* before region_step */
 /* Before each mode of the region: it must not reach, not even for a moment, a partition that has just

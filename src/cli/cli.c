@@ -24,7 +24,8 @@ static const struct cli_command commands[] = {
      cmd_status},
     {"account",
      "[show | failover REGION | offline REGION | online REGION | "
-     "regions add|remove REGION | regions priority A,B,C | consistency LEVEL | keys]",
+     "regions add|remove REGION | regions priority A,B,C | partition "
+     "list|failover|return|automatic | consistency LEVEL | keys]",
      "look at and steer the account's regions",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
@@ -39,6 +40,14 @@ static const struct cli_command commands[] = {
      "  consistency LEVEL change the level: Strong, BoundedStaleness (--max-staleness-ops, "
      "--max-staleness-seconds),\n"
      "                    Session, ConsistentPrefix or Eventual; waits until it is in force\n"
+     "  partition list    every partition: id, container, range of keys, writer, where it is not "
+     "sound\n"
+     "  partition failover ID REGION\n"
+     "                    let REGION write this one partition; --force: without a hand-over\n"
+     "  partition return ID\n"
+     "                    back to the account's write region, gracefully\n"
+     "  partition automatic on|off\n"
+     "                    whether a writer gives away a partition whose data it cannot read\n"
      "  keys              print the keys; --regenerate WHICH makes a new one\n",
      cmd_account},
     {"conflicts", "[list | show --id ID | export --out FILE]",
@@ -86,8 +95,10 @@ static const struct cli_command commands[] = {
      "  holdfast assess estate.yaml --lose region:koreacentral\n"
      "  holdfast assess estate.yaml --format json --fail-on high --out report.json\n",
      cmd_assess},
-    {"inspect", "[fsm [region] | store | log | record] [OPTIONS]", "look inside tables and files",
+    {"inspect", "[fsm [region | partition] | store | log | record] [OPTIONS]",
+     "look inside tables and files",
      "  fsm               the state machine that decides about failover, with its rule numbers\n"
+     "  fsm partition     the one of single partitions with a writer of their own\n"
      "  store --store F   partitions of a stopped region, and whether everything in it agrees\n"
      "  log --store F --partition N\n"
      "                    entries of one partition's log (0 = metadata): places and sizes, and "

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/contract.h"
 #include "cli/account_manage.h"
+#include "cli/account_partitions.h"
 #include "cli/cli.h"
 #include "continuity/client.h"
 
@@ -406,12 +407,17 @@ static enum err manage(const struct conf *c, const char *op, int argc, char **ar
                                        : account_manage_delete(&m, ei);
 }
 
-/* account partition failover ID REGION | return ID | automatic on|off */
+/* account partition list | failover ID REGION | return ID | automatic on|off */
 static enum err partition(int argc, char **argv, const char **ret_op, char ret_what[128],
                           struct errinfo *ei)
 {
     const char *op = argc > 2 ? argv[2] : "";
     uint64_t id = 0;
+    if (strcmp(op, "list") == 0 && argc == 3) {
+        *ret_op = "partitions/list";
+        (void)snprintf(ret_what, 128, "list");
+        return OK;
+    }
     bool is_failover = strcmp(op, "failover") == 0 && argc == 5;
     bool is_return = strcmp(op, "return") == 0 && argc == 4;
     bool is_auto = strcmp(op, "automatic") == 0 && argc == 4 &&
@@ -419,7 +425,7 @@ static enum err partition(int argc, char **argv, const char **ret_op, char ret_w
     if (!is_auto && (!(is_failover || is_return) || !str_to_u64(str_of(argv[3]), &id) ||
                      strlen(argv[argc - 1]) >= RECORD_NAME_MAX)) {
         err_set(ei, ERR_USAGE, "account partition: what it takes is below");
-        err_hint(ei, "holdfast account partition failover ID REGION [--force] | return ID | "
+        err_hint(ei, "holdfast account partition list | failover ID REGION [--force] | return ID | "
                      "automatic on|off");
         return ERR_USAGE;
     }
@@ -464,11 +470,11 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
                 : needs_region ? "account %s needs the name of one region"
                                : "account %s takes no further argument",
                 op);
-        err_hint(
-            ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
-                "regions add NAME | regions remove NAME | regions priority A,B,C | "
-                "partition failover ID REGION | partition return ID | partition automatic on|off | "
-                "consistency LEVEL | keys | create NAME | delete NAME | list");
+        err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
+                     "regions add NAME | regions remove NAME | regions priority A,B,C | "
+                     "partition list | partition failover ID REGION | partition return ID | "
+                     "partition automatic on|off | "
+                     "consistency LEVEL | keys | create NAME | delete NAME | list");
         return ERR_USAGE;
     }
     struct client_account acc;
@@ -478,7 +484,9 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     arena_init(&a);
     const struct json *doc = NULL;
     enum err err = OK;
-    if (needs_region || is_partition) {
+    if (strcmp(op, "partitions/list") == 0) {
+        err = account_partitions_list(&acc, conf_bool(c, A_JSON), ei);
+    } else if (needs_region || is_partition) {
         err = operate(c, &acc, &a, op, is_partition ? what : argv[2], ei);
     } else if (strcmp(op, "keys") == 0) {
         err = keys(c, &acc, &a, ei);

@@ -41,17 +41,17 @@ static const struct conf_row rows[I_ROW_COUNT] = {
                    "record: which one; all of them when not given"},
 };
 
-static enum err inspect_fsm(const struct conf *c, struct errinfo *ei)
+static enum err inspect_fsm(const struct conf *c, const struct fsm *fsm, struct errinfo *ei)
 {
     struct buf text;
     buf_init(&text, 8 << 20);
     enum err err = OK;
     if (strcmp(conf_cstr(c, I_FORMAT), "table") == 0) {
-        fsm_dump_table(region_fsm(), &text);
+        fsm_dump_table(fsm, &text);
     } else if (strcmp(conf_cstr(c, I_FORMAT), "diagram") == 0) {
-        fsm_dump_diagram(region_fsm(), &text);
+        fsm_dump_diagram(fsm, &text);
     } else if (strcmp(conf_cstr(c, I_FORMAT), "dot") == 0) {
-        fsm_dump_dot(region_fsm(), &text);
+        fsm_dump_dot(fsm, &text);
     } else {
         err = err_set(ei, ERR_USAGE, "unknown format '%s'", conf_cstr(c, I_FORMAT));
         err_hint(ei, "one of table, diagram, dot");
@@ -267,8 +267,10 @@ static int run(const struct conf *c, int argc, char **argv)
     bool is_clean = true;
     enum err err = OK;
     const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "fsm") == 0 && (argc == 2 || strcmp(argv[2], "region") == 0)) {
-        err = inspect_fsm(c, &ei);
+    if (strcmp(what, "fsm") == 0 && (argc == 2 || (argc == 3 && strcmp(argv[2], "region") == 0))) {
+        err = inspect_fsm(c, region_fsm(), &ei);
+    } else if (strcmp(what, "fsm") == 0 && argc == 3 && strcmp(argv[2], "partition") == 0) {
+        err = inspect_fsm(c, parts_fsm(), &ei);
     } else if (strcmp(what, "store") == 0 && argc == 2) {
         err = inspect_store(c, &is_clean, &ei);
     } else if (strcmp(what, "log") == 0 && argc == 2) {
@@ -278,8 +280,10 @@ static int run(const struct conf *c, int argc, char **argv)
     } else {
         err = what[0] == '\0' ? err_set(&ei, ERR_USAGE, "inspect what?")
                               : err_set(&ei, ERR_USAGE, "cannot inspect '%s'", argv[argc - 1]);
-        err_hint(&ei, "holdfast inspect fsm region | store --store FOLDER | log --store FOLDER "
-                      "--partition N | record --coordinator FOLDER");
+        err_hint(
+            &ei,
+            "holdfast inspect fsm [region | partition] | store --store FOLDER | log --store FOLDER "
+            "--partition N | record --coordinator FOLDER");
     }
     if (err != OK) {
         return cli_fail(&ei);

@@ -54,6 +54,9 @@ enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei) MUST_
 void cosmos_metadata_applied(struct cosmos_service *s, lsn upto);
 void cosmos_tick(struct cosmos_service *s); /* now and then: drops what is gone for good */
 void cosmos_counts(struct cosmos_service *s, struct cosmos_counts *ret); /* any thread */
+/* Every partition of every container: {"partitions":[{partition, container, range, minInclusive,
+ * maxExclusive, writer, phase, readable, whole}]}; the last two are about this region. Core thread. */
+void cosmos_partitions_json(struct cosmos_service *s, struct buf *out);
 void cosmos_handle(struct cosmos_service *s, struct http_req *req);
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w);
 void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w);

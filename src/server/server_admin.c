@@ -130,6 +130,8 @@ static void link_metrics(struct buf *b)
                "Links dropped because connection and proof took too long.", s.late_count);
 }
 
+enum { PARTITIONS_SIZE_MAX = 15 << 20 }; /* of an answer; our client reads 16 MiB */
+
 static void metrics(const struct server_admin *s, struct http_req *req)
 {
     struct buf b;
@@ -255,6 +257,14 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
             buf_init(&body, 8 << 20);
             region_status_json(s->region, &body);
             admin_respond(req, 200, &body, "application/json");
+            buf_done(&body);
+            return;
+        }
+        if (s->cosmos && str_eq(req->target, STR("/_holdfast/partitions"))) {
+            struct buf body;
+            buf_init(&body, PARTITIONS_SIZE_MAX);
+            cosmos_partitions_json(s->cosmos, &body);
+            admin_respond(req, buf_ok(&body) ? 200 : 500, &body, "application/json");
             buf_done(&body);
             return;
         }

@@ -1,8 +1,10 @@
 """One partition written by another region than the account's write region, with real processes."""
+import json
 import os
 import signal
+import subprocess
 
-from holdfast import Tap, Up, Writers, eq, pk, until
+from holdfast import PROGRAM, Tap, Up, Writers, eq, pk, until
 
 tap = Tap()
 up = Up(fault_proxy=True)
@@ -32,6 +34,33 @@ def rows():
     return {row["partition"]: row for row in account()["partitions"]}
 
 
+def listed():
+    """The partitions by id, as `account partition list --json` has them."""
+    code, out, err = up.cli("account", "partition", "list", "--json")
+    eq(code, 0, out + err)
+    return {p["partition"]: p for p in json.loads(out)["partitions"]}
+
+
+@tap.test("the list names each partition, its keys and its writer; rules 600.. are a table like the others")
+def _():
+    up.healthy()
+    c = up.make_container("listed")
+    up.settled()
+    part = listed()[id_of(c)]
+    eq((part["container"], part["minInclusive"], part["maxExclusive"]), ("dbs/tests/colls/listed", "", "FF"), "place")
+    eq((part["writer"], part["phase"]), ("east", "OPEN"), "writer")
+    eq(part["sound"], {"east": True, "west": True, "north": True}, "sound")
+    code, out, err = up.cli("account", "partition", "list")
+    eq(code, 0, err)
+    line = [line for line in out.splitlines() if "dbs/tests/colls/listed" in line][0].split()
+    eq((line[0], line[-1]), (str(id_of(c)), "-"), "a line of the table")
+    inspect = lambda table: subprocess.run([PROGRAM, "inspect", "fsm", table], capture_output=True, text=True, timeout=30)
+    table = inspect("partition")
+    eq(table.returncode, 0, table.stderr)
+    assert "machine partition" in table.stdout and "\n    610 " in table.stdout, table.stdout
+    eq(inspect("container").returncode, 2, "no such table")
+
+
 @tap.test("an operator moves one partition under load: only it moves, nothing is lost")
 def _():
     up.healthy()
@@ -42,6 +71,7 @@ def _():
     until("every region says what it reads", lambda: up.cli("account", "partition", "failover", str(id_of(c)), "west")[0] == 0, 20)
     eq(account()["writer"], "east", "the account's writer")
     eq(rows()[id_of(c)]["writer"], "west", "the partition's writer")
+    until("the list says so", lambda: listed()[id_of(c)]["writer"] == "west", 10)
     load.more(20)
     answer = create(c, "at-east", "east")
     eq((answer.status, answer.substatus), (403, 3), "the account's writer")
@@ -90,6 +120,8 @@ def _():
     read = lambda region=None, container=c: up.call("GET", f"{container}/docs/i7", region=region, headers=pk("a"))
     eq(read(home).status, 503, "the damage, without a failover")
     eq(read(home, other).status, 200, "another partition")
+    sound = listed()[id_of(c)]["sound"]
+    eq([region for region in sound if not sound[region]], [home], "not sound at")
     assert id_of(c) not in rows(), rows()
     partition("automatic", "on")
     until("another writer", lambda: rows().get(id_of(c), {}).get("writer", home) != home, 20)

@@ -13,6 +13,16 @@ T_TEST("the role table is total, reachable and without dead rows")
     t_eq_u64(region_fsm()->final_states, UINT64_C(1) << ROLE_FENCED);
 }
 
+T_TEST("the table of partitions' roles is total, reachable, without dead rows and without an end")
+{
+    struct errinfo ei = {0};
+    t_ok_info(fsm_check(parts_fsm(), &ei), &ei);
+    t_eq_u64(parts_fsm()->final_states, 0);
+    for (int i = 0; i < parts_fsm()->row_count; i++) {
+        t_check(parts_fsm()->rows[i].no >= 600 && parts_fsm()->rows[i].no < 700);
+    }
+}
+
 T_TEST("only a process that has sealed, caught up or held opens as writer")
 {
     const struct fsm *m = region_fsm();

@@ -170,4 +170,46 @@ T_TEST("names come before rids, and a rid of another database's container finds 
     served_end();
 }
 
+T_TEST("operators see each partition with its keys, its own writer, and whether it is sound here")
+{
+    begin();
+    struct container *d = find(f->cosmos->catalog, "d");
+    t_eq_u64(d->part_count, 3);
+    f->rec.phase = PHASE_OPEN;
+    f->rec.override_count = 1;
+    f->rec.overrides[0] = (struct record_override){
+        .pid = d->first_pid + 1, .phase = PHASE_PROMOTING, .writer = 2, .generation = 9};
+    fake_publish_record(f);
+    atomic_store(&d->parts[1]->flags, PART_WHOLE);
+    struct arena a;
+    struct buf text;
+    const struct json *doc = NULL;
+    arena_init(&a);
+    buf_init(&text, 64 << 10);
+    cosmos_partitions_json(f->cosmos, &text);
+    t_ok(json_parse(&a, buf_str(&text), NULL, &doc, NULL));
+    const struct json *list = json_get(doc, STR("partitions"));
+    t_eq_u64(list->count, find(f->cosmos->catalog, "c")->part_count + 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct json *p = list->items[list->count - 3 + i];
+        uint64_t id = 0;
+        bool is_readable = false;
+        struct str writer, phase, link, from, to;
+        t_check(json_get_u64(p, STR("partition"), &id) && id == d->first_pid + i);
+        t_check(json_get_str(p, STR("writer"), &writer) && json_get_str(p, STR("phase"), &phase));
+        t_check(json_get_str(p, STR("container"), &link) && str_eq(link, d->link));
+        t_eq_str(writer, i == 1 ? STR("west") : STR("east"));
+        t_eq_str(phase, i == 1 ? STR("PROMOTING") : STR("OPEN"));
+        t_check(json_get_str(p, STR("minInclusive"), &from) &&
+                json_get_str(p, STR("maxExclusive"), &to));
+        t_eq_bool(from.n == 0, i == 0);
+        t_eq_bool(str_eq(to, STR("FF")), i == 2);
+        t_check(json_get_bool(p, STR("readable"), &is_readable));
+        t_eq_bool(is_readable, i != 1);
+    }
+    buf_done(&text);
+    arena_done(&a);
+    served_end();
+}
+
 T_MAIN()
