@@ -128,6 +128,11 @@ static void claim(struct region *r, struct part_ctl *c, enum rule rule)
         rule == RULE_PART_CLAIM && parts_is_online(r->rec, old) && !coordio_is_stopped(r, old);
     coordio_change(r, rule, next, is_expired ? old : 0, /* puts_beat= */ true);
     arena_done(&a);
+    /* Whatever becomes of it: until a newer record is seen, which gives a new mode and makes this claim
+     * fail, it may come through with what is here now. */
+    struct repl_mode mode = *repl_part_mode(r->repl, c->pid);
+    mode.is_taking = true;
+    (void)repl_set_part_mode(r->repl, c->pid, &mode);
 }
 
 /* This process opens an epoch of the partition. */

@@ -248,9 +248,8 @@ static enum err automatic(struct account_record *rec, void *ctx)
 }
 
 /* West writes the partition and cannot reach the coordinator; east claims it. While the claim is on its
- * way east finds that it cannot read the partition, and deletes it to copy it from west. So it has
- * nothing when the claim is there, and north, which has everything, is down just then. */
-T_TEST("a region that deleted a partition while its claim was under way does not open it")
+ * way east finds that it cannot read the partition. North, which has everything, is down just then. */
+static struct world *claim_under_way(void)
 {
     struct world *w = world_new(3, CONSISTENCY_SESSION);
     world_plan(w, automatic, NULL);
@@ -265,20 +264,21 @@ T_TEST("a region that deleted a partition while its claim was under way does not
         world_run(w, 5);
     }
     world_hold_changes(w, 1, true);
-    region_part_unreadable(world_region(w, 1), 1, &(struct errinfo){.message = "by the test"});
-    for (unsigned i = 0; i < 20 && world_get(w, 1, 1, "b") != NULL; i++) {
-        world_run(w, 5);
-    }
-    t_check(world_get(w, 1, 1, "b") == NULL);
-    world_cut_peers(w, 1, true); /* before it is copied */
-    world_run(w, 20);
-    t_eq_u64(record_override(world_record(w), 1)->writer, 2);
     world_stop(w, 3, /* confirm= */ true);
-    world_run(w, 20);
+    region_part_unreadable(world_region(w, 1), 1, &(struct errinfo){.message = "by the test"});
+    return w;
+}
+
+static void let_claim(struct world *w)
+{
+    t_eq_u64(record_override(world_record(w), 1)->writer, 2);
     world_hold_changes(w, 1, false);
     world_run(w, 600);
     t_eq_u64(record_override(world_record(w), 1)->writer, 1);
-    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_PROMOTING);
+}
+
+static void until_north_has_it(struct world *w)
+{
     world_start(w, 3);
     world_cut_peers(w, 1, false);
     until_part_writer(w, 3);
@@ -289,6 +289,37 @@ T_TEST("a region that deleted a partition while its claim was under way does not
     t_eq_u64(world_conflicts(w, 3, 1), 0);
     world_check_same(w);
     world_free(w);
+}
+
+/* So it opens it with all of its log, and gives it away. */
+T_TEST("nothing is deleted while a claim may come through")
+{
+    struct world *w = claim_under_way();
+    world_run(w, 100);
+    t_check(world_get(w, 1, 1, "b") != NULL);
+    let_claim(w);
+    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_OPEN);
+    t_check(world_get(w, 1, 1, "b") != NULL);
+    until_north_has_it(w);
+}
+
+/* As if nothing held the deletion back: it has nothing to open with. */
+T_TEST("a partition is not opened where it was deleted to be copied")
+{
+    struct world *w = claim_under_way();
+    struct repl *repl = world_region(w, 1)->repl;
+    struct repl_mode m = *repl_part_mode(repl, 1);
+    m.is_taking = false;
+    (void)repl_set_part_mode(repl, 1, &m);
+    for (unsigned i = 0; i < 20 && world_get(w, 1, 1, "b") != NULL; i++) {
+        world_run(w, 5);
+    }
+    t_check(world_get(w, 1, 1, "b") == NULL);
+    world_cut_peers(w, 1, true); /* before it is copied */
+    world_run(w, 20);
+    let_claim(w);
+    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_PROMOTING);
+    until_north_has_it(w);
 }
 
 T_MAIN()
