@@ -15,7 +15,7 @@
 const struct conf_row drill_rows[D_ROW_COUNT] = {
     [D_FAULT] = {"fault", CONF_STRING, "kill", 1, 32, 0,
                  "kill, pause, cut, graceful, blackhole, refuse, disk-full, slow-disk, "
-                 "coordinator-kill, flap, double or region-remove"},
+                 "coordinator-kill, flap, double, region-remove or corrupt"},
     [D_REGION] = {"region", CONF_STRING, "", 0, 63, 0,
                   "region to break; the write region when not given"},
     [D_LEVEL] = {"level", CONF_STRING, "Session", 1, 32, 0,
@@ -95,8 +95,12 @@ static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo 
     if (!drill_fault_parse(conf_str(c, D_FAULT), &o->fault)) {
         err_set(ei, ERR_USAGE, "unknown fault '%s'", conf_cstr(c, D_FAULT));
         err_hint(ei, "one of kill, pause, cut, graceful, blackhole, refuse, disk-full, slow-disk, "
-                     "coordinator-kill, flap, double, region-remove");
+                     "coordinator-kill, flap, double, region-remove, corrupt");
         return ERR_USAGE;
+    }
+    if (o->fault == DRILL_CORRUPT && o->repeats > DRILL_CORRUPT_REPEATS_MAX) {
+        return err_set(ei, ERR_USAGE, "fault corrupt can be repeated %d times",
+                       DRILL_CORRUPT_REPEATS_MAX);
     }
     unsigned usual_ms = drill_fault_hold_ms(o->fault);
     o->hold_ms = usual_ms == 0 || o->hold_ms == 0 ? usual_ms : o->hold_ms;

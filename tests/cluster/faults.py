@@ -40,6 +40,18 @@ def _():
     eq(up.writer(), repeat["new_writer"], "writer afterwards")
 
 
+@tap.test("drill: data of one partition that cannot be read: it alone fails over, and comes back")
+def _():
+    before = up.healthy()
+    repeat = drill("corrupt")
+    assert repeat["rto_ms"] >= 0 and repeat["rejoin_ms"] > repeat["rto_ms"], repeat
+    assert repeat["new_writer"] not in ("", repeat["region"]), repeat
+    eq((repeat["writer_changes"], up.writer()), (0, before["writer"]), "the account's writer stays")
+    eq(up.show()["partitionFailover"], False, "the setting is as it was")
+    code, _, err = up.cli("drill", "--fault", "corrupt", "--repeat", "51")
+    assert code == 2 and "50 times" in err, (code, err)
+
+
 @tap.test("drill: the region that takes over is killed, too")
 def _():
     before = up.healthy()["generation"]

@@ -27,6 +27,7 @@ DRILLS = [
     ("slow-disk", "Session", ["--disk-delay", "500ms", "--hold", "3s", "--write-timeout", "10s"], 12),
     ("coordinator-kill", "Session", ["--hold", "1s"], 6), ("double", "Session", [], 8),
     ("flap", "Session", ["--flap-period", "1s", "--hold", "8s"], 16), ("region-remove", "Session", [], 8),
+    ("corrupt", "Session", [], 12),
     ("kill", "Strong", [], 6), ("pause", "Strong", [], 9), ("cut", "Strong", [], 9), ("blackhole", "Strong", [], 10),
 ]
 

@@ -34,6 +34,7 @@ static const struct {
     [DRILL_FLAP] = {"flap", 20000},
     [DRILL_DOUBLE] = {"double", 0},
     [DRILL_REGION_REMOVE] = {"region-remove", 0},
+    [DRILL_CORRUPT] = {"corrupt", 0},
 };
 
 unsigned drill_fault_hold_ms(enum drill_fault f)
@@ -87,7 +88,8 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     if (!look_endpoint(&r->look, region)) {
         return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
     }
-    bool needs_writer = o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE;
+    bool needs_writer =
+        o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE || o->fault == DRILL_CORRUPT;
     if (needs_writer && strcmp(region, r->look.writer) != 0) {
         return err_set(ei, ERR_INVALID, "fault %s starts at the write region, which is %s",
                        drill_fault_name(o->fault), r->look.writer);
@@ -105,7 +107,8 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
         r->run);
     char colls[64];
     (void)snprintf(colls, sizeof(colls), "%s/colls", database);
-    return repeat_create(o, colls, str_of(body), ei);
+    TRY(repeat_create(o, colls, str_of(body), ei));
+    return o->fault == DRILL_CORRUPT ? fault_find_partition(&r->fault, r->container, ei) : OK;
 }
 
 static void on_acked(void *ctx)

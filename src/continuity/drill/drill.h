@@ -31,6 +31,7 @@ enum drill_fault {
     DRILL_FLAP,             /* the links are cut and healed again and again, for hold_ms */
     DRILL_DOUBLE,           /* the region that takes over is killed while it does */
     DRILL_REGION_REMOVE,    /* the region is removed from the account under load */
+    DRILL_CORRUPT, /* what the write region stores of the drill's partition cannot be read */
     DRILL_FAULT_COUNT,
 };
 /* hold_ms when nothing else is said. */
@@ -38,6 +39,8 @@ unsigned drill_fault_hold_ms(enum drill_fault f);
 const char *drill_fault_name(enum drill_fault f);
 bool drill_fault_parse(struct str s, enum drill_fault *ret);
 
+/* Each repeat of corrupt leaves a row in the account record until the writer changes; it has 64. */
+enum { DRILL_CORRUPT_REPEATS_MAX = 50 };
 enum { DRILL_REPEATS_MAX = 1000, DRILL_WRITES_MAX = 2000000, DRILL_TIMELINES_MAX = 20 };
 
 struct drill_opts {

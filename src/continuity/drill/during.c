@@ -264,8 +264,8 @@ void repeat_step(void *ctx)
                 return;
             }
             /* A killed server is started again by its supervisor at once. */
-            bool heals_itself =
-                o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE;
+            bool heals_itself = o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL ||
+                                o->fault == DRILL_DOUBLE || o->fault == DRILL_CORRUPT;
             r->healed_us = heals_itself ? r->fault_us : now;
             if (!heals_itself && o->fault != DRILL_COORDINATOR_KILL) {
                 bool is_added = o->fault == DRILL_REGION_REMOVE;
@@ -278,7 +278,9 @@ void repeat_step(void *ctx)
         }
         break;
     case PHASE_RETURNING:
-        if ((r->look.all_online && look_is_online(&r->look, r->fault.region)) || is_late) {
+        if ((r->look.all_online && look_is_online(&r->look, r->fault.region) &&
+             !(o->fault == DRILL_CORRUPT && r->look.has_moved_parts)) ||
+            is_late) {
             r->back_us = r->look.all_online ? now : 0;
             r->phase = PHASE_AFTER;
         }

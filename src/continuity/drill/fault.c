@@ -2,17 +2,20 @@
  * switch (`drill-faults`), which only `up --fault-proxy` turns on. */
 #include "continuity/drill/fault.h"
 
+#include <inttypes.h>
 #include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/contract.h"
 #include "continuity/drill/process.h"
 
-enum { CONTROL_TIMEOUT_S = 2 };
+enum { CONTROL_TIMEOUT_S = 2, SAY_FORMAT_MS = 5000 };
 
 /* ---- regions ---- */
 
@@ -72,6 +75,68 @@ static enum err set_disk(struct fault *f, const char *disk, struct errinfo *ei)
     (void)snprintf(body, sizeof(body), "{\"disk\":\"%s\",\"delayMs\":%u}", disk, f->disk_delay_ms);
     enum err err =
         ask(f, find_region(f, f->region), "POST", "/_holdfast/fault", str_of(body), &a, &doc, ei);
+    arena_done(&a);
+    return err;
+}
+
+/* ---- stored data ---- */
+
+/* Documents of the partition cannot be read there until a copy has replaced them; 0 = of none. */
+static enum err spoil(struct fault *f, uint64_t partition, struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    char body[64];
+    (void)snprintf(body, sizeof(body), "{\"corruptPartition\":%" PRIu64 "}", partition);
+    enum err err =
+        ask(f, find_region(f, f->region), "POST", "/_holdfast/fault", str_of(body), &a, &doc, ei);
+    arena_done(&a);
+    return err;
+}
+
+static enum err set_automatic(struct fault *f, bool is_on, struct errinfo *ei)
+{
+    struct fault_region front = {.name = ""};
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    bool was_on = false;
+    (void)snprintf(front.endpoint, sizeof(front.endpoint), "%s", f->account->endpoint);
+    enum err err = ask(f, &front, "GET", "/_holdfast/account", STR(""), &a, &doc, ei);
+    if (err == OK && json_get_bool(doc, STR("partitionFailover"), &was_on) && was_on != is_on) {
+        /* Regions that have just started say within a heartbeat which record formats they read. */
+        usec until = clock_boot_us() + UINT64_C(1000) * SAY_FORMAT_MS;
+        do {
+            *ei = (struct errinfo){0};
+            err = ask(f, &front, "POST", "/_holdfast/account/partitions/automatic",
+                      is_on ? STR("{\"enabled\":true}") : STR("{\"enabled\":false}"), &a, &doc, ei);
+        } while (err == ERR_EXISTS && clock_boot_us() < until && poll(NULL, 0, 50) == 0);
+        f->has_turned_on = err == OK && is_on;
+    }
+    arena_done(&a);
+    return err;
+}
+
+enum err fault_find_partition(struct fault *f, const char *container, struct errinfo *ei)
+{
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    f->partition = 0;
+    enum err err =
+        ask(f, find_region(f, f->region), "GET", "/_holdfast/partitions", STR(""), &a, &doc, ei);
+    const struct json *list = err == OK ? json_get(doc, STR("partitions")) : NULL;
+    for (size_t i = 0; list != NULL && i < list->count && f->partition == 0; i++) {
+        struct str name = STR("");
+        if (json_get_str(list->items[i], STR("container"), &name) &&
+            str_eq(name, str_of(container + 1))) {
+            (void)json_get_u64(list->items[i], STR("partition"), &f->partition);
+        }
+    }
+    if (err == OK && f->partition == 0) {
+        err = err_set(ei, ERR_NOT_FOUND, "region %s does not know %s", f->region, container);
+    }
     arena_done(&a);
     return err;
 }
@@ -235,6 +300,10 @@ enum err fault_prepare(struct fault *f, struct errinfo *ei)
     case DRILL_SLOW_DISK:
         TRY(need_proxy(f, ei));
         break;
+    case DRILL_CORRUPT:
+        TRY(need_proxy(f, ei));
+        TRY(set_automatic(f, true, ei));
+        break;
     case DRILL_GRACEFUL:
     case DRILL_REGION_REMOVE:
     case DRILL_FAULT_COUNT:
@@ -268,6 +337,8 @@ enum err fault_begin(struct fault *f, struct errinfo *ei)
         return set_disk(f, "full", ei);
     case DRILL_SLOW_DISK:
         return set_disk(f, "slow", ei);
+    case DRILL_CORRUPT:
+        return spoil(f, f->partition, ei);
     case DRILL_COORDINATOR_KILL:
         return process_signal(f->coordinator, SIGKILL, ei);
     case DRILL_GRACEFUL:
@@ -300,6 +371,7 @@ enum err fault_end(struct fault *f, struct errinfo *ei)
     case DRILL_COORDINATOR_KILL:
     case DRILL_GRACEFUL:
     case DRILL_REGION_REMOVE:
+    case DRILL_CORRUPT: /* repaired by the account itself */
     case DRILL_FAULT_COUNT:
         break;
     }
@@ -318,5 +390,12 @@ enum err fault_flap(struct fault *f, bool is_down, struct errinfo *ei)
 
 enum err fault_done(struct fault *f, struct errinfo *ei)
 {
-    return f->link_delay_ms > 0 ? set_delays(f, "pass", ei) : OK;
+    enum err err = f->link_delay_ms > 0 ? set_delays(f, "pass", ei) : OK;
+    if (f->partition != 0) {
+        KEEP_FIRST(err, spoil(f, 0, ei));
+    }
+    if (f->has_turned_on) {
+        KEEP_FIRST(err, set_automatic(f, false, ei));
+    }
+    return err;
 }

@@ -24,11 +24,16 @@ struct fault {
     size_t region_count;
     struct fault_region regions[FAULT_REGIONS_MAX]; /* all of the account */
     pid_t coordinator;                              /* coordinator-kill */
+    uint64_t partition;                             /* corrupt */
+    bool has_turned_on; /* corrupt: automatic failover of partitions, which was off */
 };
 
 /* Finds what it needs, sets the link delays, and refuses what cannot work here: a process that is not
  * ours, links that do not go through the fault proxy. */
 enum err fault_prepare(struct fault *f, struct errinfo *ei) MUST_CHECK;
+/* corrupt: the container's first partition, as the region under fault names it. */
+enum err fault_find_partition(struct fault *f, const char *container,
+                              struct errinfo *ei) MUST_CHECK;
 /* (Graceful is a request to the account, made by the drill.) */
 enum err fault_begin(struct fault *f, struct errinfo *ei) MUST_CHECK;
 enum err fault_end(struct fault *f, struct errinfo *ei) MUST_CHECK;
@@ -36,5 +41,6 @@ enum err fault_end(struct fault *f, struct errinfo *ei) MUST_CHECK;
 enum err fault_second(struct fault *f, const char *region, struct errinfo *ei) MUST_CHECK;
 /* flap: the links go away and come back. */
 enum err fault_flap(struct fault *f, bool is_down, struct errinfo *ei) MUST_CHECK;
-/* Takes the link delays away again. */
+/* Takes the link delays away again; corrupt: puts the account's setting back, and what is not repaired is
+ * readable again. */
 enum err fault_done(struct fault *f, struct errinfo *ei) MUST_CHECK;

@@ -3,7 +3,8 @@
  * A tick every TICK_MS starts as many writes as the rate allows while fewer than `connections` are in
  * flight; reads run one at a time all the while. A refused write (403/3, 403/1008) is sent again
  * where the fresh account document points; a write without an answer counts as unknown and is not
- * repeated. */
+ * repeated. When the account says that single partitions may have another writer, a refused write goes
+ * to the next region of the document instead, and the following ones to whoever took it, as an SDK does. */
 #include "continuity/drill/load.h"
 
 #include <inttypes.h>
@@ -47,6 +48,9 @@ struct load {
     struct http_client *client;
     struct loop_timer *tick, *read_timer;
     struct location writer;
+    struct location
+        detour;       /* where writes go that the writer refuses; empty name = to the writer */
+    bool has_detours; /* the account says that single partitions may be written elsewhere */
     struct location readers[LOCATIONS_MAX];
     size_t reader_count;
     size_t reader_idx; /* being asked now */
@@ -128,11 +132,14 @@ static void on_account(void *ctx, const struct http_client_result *res)
         struct location writer;
         read_locations(json_get(doc, STR("writableLocations")), &writer, 1, &n);
         if (n == 1) {
+            l->detour.name[0] = strcmp(l->writer.name, writer.name) == 0 ? l->detour.name[0] : '\0';
             l->writer = writer;
             l->has_account = true;
         }
         read_locations(json_get(doc, STR("readableLocations")), l->readers, LOCATIONS_MAX,
                        &l->reader_count);
+        l->has_detours = false;
+        (void)json_get_bool(doc, STR("enablePerPartitionFailoverBehavior"), &l->has_detours);
         l->reader_idx = 0;
         for (size_t i = 0; i < l->reader_count; i++) {
             if (l->opts.read_first && strcmp(l->readers[i].name, l->opts.read_first) == 0) {
@@ -191,6 +198,25 @@ static void note_ack(struct load *l, const struct load_write *w)
     }
 }
 
+static const struct location *write_location(const struct load *l)
+{
+    return l->has_detours && l->detour.name[0] != 0 ? &l->detour : &l->writer;
+}
+
+/* The whole load is in one container of one partition: what one write learns is good for all. */
+static void take_detour(struct load *l, const struct load_write *w)
+{
+    if (!l->has_detours || strcmp(w->writer, write_location(l)->name) != 0) {
+        return; /* another write has learnt it already */
+    }
+    for (size_t i = 0; i < l->reader_count; i++) {
+        if (strcmp(l->readers[i].name, w->writer) == 0) {
+            l->detour = l->readers[(i + 1) % l->reader_count];
+            return;
+        }
+    }
+}
+
 static void on_written(void *ctx, const struct http_client_result *res)
 {
     struct load_write *w = ctx;
@@ -203,6 +229,9 @@ static void on_written(void *ctx, const struct http_client_result *res)
         write_end(w);
     } else if (is_refused && !l->is_stopping && ++w->tries < WRITE_TRIES_MAX) {
         /* Certainly not applied: the same write goes to whoever is the writer now. */
+        if (res->err == OK && res->status == 403) {
+            take_detour(l, w);
+        }
         refresh(l);
         loop_timer_set(w->retry, RETRY_MS, 0);
     } else if (is_refused) {
@@ -231,9 +260,9 @@ static void write_send(void *ctx)
                    "{\"id\":\"%s-%" PRIu64 "\",\"pk\":\"p%" PRIu64 "\",\"pad\":\"%0*d\"}",
                    l->opts.run, w->number, w->number % 16, BODY_SIZE, 0);
     struct http_header extra[] = {{STR("x-ms-documentdb-partitionkey"), str_of(pk)}};
-    (void)snprintf(w->writer, sizeof(w->writer), "%s", l->writer.name);
+    (void)snprintf(w->writer, sizeof(w->writer), "%s", write_location(l)->name);
     w->sent_us = loop_now(l->loop);
-    start_call(l, "POST", l->writer.endpoint, path, extra, 1, str_of(body),
+    start_call(l, "POST", write_location(l)->endpoint, path, extra, 1, str_of(body),
                l->opts.write_timeout_ms, on_written, w);
 }
 

@@ -18,6 +18,12 @@ void look_parse(const struct json *doc, struct look *ret)
     (void)json_get_str(doc, STR("consistency"), &s);
     (void)snprintf(ret->level, sizeof(ret->level), STR_FMT, STR_ARG(s));
     (void)json_get_u64(doc, STR("epoch"), &ret->epoch);
+    const struct json *parts = json_get(doc, STR("partitions"));
+    for (size_t i = 0; parts && i < parts->count; i++) {
+        bool is_home = true;
+        (void)json_get_bool(parts->items[i], STR("atHome"), &is_home);
+        ret->has_moved_parts = ret->has_moved_parts || !is_home;
+    }
     const struct json *regions = json_get(doc, STR("regions"));
     ret->all_online = ret->is_open;
     for (size_t i = 0; regions && i < regions->count && i < ARRAY_COUNT(ret->regions); i++) {

@@ -8,6 +8,7 @@
 
 struct look {
     bool is_known, is_open, all_online;
+    bool has_moved_parts; /* a partition is not written by the account's writer */
     char writer[64];
     char level[32];
     uint64_t epoch;

@@ -43,6 +43,9 @@ static const char *const fault_texts[DRILL_FAULT_COUNT] = {
     [DRILL_DOUBLE] =
         "The server process of the write region was killed (SIGKILL), and so was the one of "
         "the region that was taking over, while it did.",
+    [DRILL_CORRUPT] =
+        "What the write region stores of one partition could not be read any more, as "
+        "with damaged blocks.",
     [DRILL_REGION_REMOVE] = "The region was removed from the account under load.",
 };
 

@@ -1,7 +1,10 @@
-/* What a drill computes without an account: percentiles, names of faults. */
+/* What a drill computes without an account: percentiles, names of faults, what a look shows. */
 #include "continuity/drill/drill.h"
 
 #include <string.h>
+
+#include "base/contract.h"
+#include "continuity/drill/look.h"
 
 #include "lib/t.h"
 
@@ -24,6 +27,29 @@ T_TEST("without any value there is no percentile")
     static const int64_t never[] = {-1, -1};
     t_eq_i64(drill_percentile(never, 2, 50), -1);
     t_eq_i64(drill_percentile(never, 0, 50), -1);
+}
+
+T_TEST("a partition that is not at home is seen, one that has come back is not")
+{
+    static const struct {
+        const char *parts;
+        bool has_moved;
+    } cases[] = {{"[]", false},
+                 {"[{\"partition\":7,\"atHome\":true}]", false},
+                 {"[{\"partition\":7,\"atHome\":true},{\"partition\":8,\"atHome\":false}]", true}};
+    struct arena a;
+    arena_init(&a);
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        const struct json *doc = NULL;
+        struct look look;
+        t_ok(json_parse(&a,
+                        arena_printf(&a, "{\"phase\":\"OPEN\",\"partitions\":%s}", cases[i].parts),
+                        NULL, &doc, NULL));
+        look_parse(doc, &look);
+        t_check(look.is_known && look.is_open);
+        t_eq_bool(look.has_moved_parts, cases[i].has_moved);
+    }
+    arena_done(&a);
 }
 
 T_TEST("every fault has a name that is read back, and other words are none")
