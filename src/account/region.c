@@ -390,9 +390,9 @@ usec region_lease_until(const struct region *r)
 bool region_lease_is_fresh(const struct region *r)
 {
     usec now = region_now(r);
-    const struct record_epoch *reign = region_reign(r);
-    if (BUG(BUG_WALL_CLOCK_LEASE) && reign != NULL) {
-        int64_t since_ms = r->io.wall_ms(r->io.ctx) - reign->wall_ms;
+    if (BUG(BUG_WALL_CLOCK_LEASE)) {
+        const struct record_epoch *reign = region_reign(r);
+        int64_t since_ms = r->io.wall_ms(r->io.ctx) - (reign != NULL ? reign->wall_ms : 0);
         now = r->role_since_us + (usec)(since_ms * 1000);
     }
     return region_acts_as_writer(r) && r->lease_from_us != 0 && now < region_lease_until(r);

@@ -52,7 +52,7 @@ bool prefix_ok(const struct history *h, const struct op *read, char why[256])
     if (read->kind == OP_READ) {
         return value_ok(h, read, read->subs[0].key, why);
     }
-    for (uint16_t key = 0; key < SIM_KEYS; key++) {
+    for (uint16_t key = 0; key < (uint16_t)SIM_KEYS; key++) {
         if (key_lp(key) == read->lp && !value_ok(h, read, key, why)) {
             return false;
         }

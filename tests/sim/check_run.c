@@ -277,7 +277,7 @@ static void check_replay(struct world *w, struct node *n, pid p, struct spot tai
         }
     }
     engine_iter_free(it);
-    for (uint16_t key = 0; key < SIM_KEYS; key++) {
+    for (uint16_t key = 0; key < (uint16_t)SIM_KEYS; key++) {
         uint64_t want = history_value(w->history, p, key, tail, NULL);
         if (have[key] != want) {
             world_fail(w, "replay", "region %u partition %llu key %u holds %llu, history says %llu",
@@ -454,7 +454,7 @@ static size_t linear_items(struct world *w, enum consistency level, bool is_fail
     struct spot tails[SIM_PARTS_MAX];
     final_tails(w, tails);
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        for (uint16_t key = 0; key < SIM_TTL_KEY_FIRST; key++) {
+        for (uint16_t key = 0; key < (uint16_t)SIM_TTL_KEY_FIRST; key++) {
             struct lin_op *ops = NULL;
             size_t n = lin_collect(w->ledger, w->history, p, key, level, tails[p], &ops);
             enum lin_verdict v = lin_check(ops, n, LIN_STEPS_MAX);

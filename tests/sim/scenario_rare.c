@@ -57,7 +57,7 @@ void coordinator_restored(struct world *w, unsigned variant)
         return;
     }
     pass(w, 1000);
-    coordinator_restore(w, copy, (variant % 3 + 1) * 100 * MS);
+    coordinator_restore(w, copy, (variant % 3 + (usec)1) * 100 * MS);
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
         supervise(w, id, 300, false);
         if (variant / 3 % 2 == 1) {
@@ -88,7 +88,7 @@ void coordinator_unknown(struct world *w, unsigned variant)
     if (a == 0) {
         return;
     }
-    supervise(w, away, lease_ms(w) * 10 + variant * 100, false);
+    supervise(w, away, lease_ms(w) * 10 + (usec)variant * 100, false);
     nemesis_crash(w, away);
     pass(w, lease_ms(w) * 3);
     supervise(w, a, 300, true);
