@@ -357,7 +357,32 @@ def _():
             up.end(is_failed)
 
 
-@test("a record of a newer program: the old program stops with a sentence, nothing is lost, nothing rewritten")
+def give_away(up, enabled):
+    """An operator's change that needs a record of format 4, which OLD does not read."""
+    return up.call("POST", "/_holdfast/account/partitions/automatic", body={"enabled": enabled})
+
+
+def refuses_format_4(up):
+    """As long as one region runs the old program; the refusal names one such region and changes nothing."""
+    before = up.record()["format"]
+    answer = until("the front knows the account", lambda: (a := give_away(up, True)).status != 503 and a, 20)
+    eq(answer.status, 409, answer)
+    old = [n for n in up.region_names if up.program[n] == OLD]
+    assert any(f"region {n} " in answer.text for n in old) and "format 4" in answer.text, answer
+    eq((up.record()["format"], up.show()["partitionFailover"]), (before, False), "nothing has changed")
+
+
+def takes_format_4(up):
+    """Once every region reads it, a heartbeat later; without the feature the record is of the old format again."""
+    before = up.record()["format"]
+    until("every region says what it reads", lambda: give_away(up, True).status == 202, 20)
+    eq(up.record()["format"], 4, "format with the feature")
+    eq(give_away(up, False).status, 202, "off")
+    eq(up.record()["format"], before, "format without it")
+
+
+@test("a record of a newer program: the old program stops with a sentence, nothing is lost, nothing rewritten; "
+      "what the old one could not read is refused before (409)")
 def _():
     up, c, load, tokens = old_account(OLD, "Session")
     is_failed = True
@@ -366,6 +391,7 @@ def _():
         victim = readers_of(up)[0]
         up.exchange_region(victim, NEW, None)  # one of each stops
         up.exchange(FRONT, NEW)
+        refuses_format_4(up)
         before = up.record()
         up.put_record(lambda r: r.update(format=99))
         for name in up.region_names:
@@ -389,6 +415,7 @@ def _():
             if name != victim:
                 up.exchange(name, NEW)
         up.healthy(60)
+        takes_format_4(up)
         finish(up, c, [load], tokens, "Session")
         is_failed = False
     finally:
