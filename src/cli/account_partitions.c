@@ -10,10 +10,15 @@
 #include "base/contract.h"
 #include "json/json.h"
 
+struct part_ref {
+    uint64_t pid;
+    const struct json *part;
+};
+
 struct region_parts {
     struct str name;
-    const struct json *list;    /* NULL = does not answer */
-    const struct json **by_pid; /* its items, sorted; in the arena */
+    const struct json *list; /* NULL = does not answer */
+    struct part_ref *by_pid; /* its items, sorted; in the arena */
 };
 
 struct parts_look {
@@ -41,9 +46,9 @@ static uint64_t pid_of(const struct json *part)
 
 static int compare(const void *a, const void *b)
 {
-    uint64_t x = pid_of(*(const struct json *const *)a);
-    uint64_t y = pid_of(*(const struct json *const *)b);
-    return x < y ? -1 : x > y;
+    const struct part_ref *x = a;
+    const struct part_ref *y = b;
+    return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
 static enum err look_at(const struct client_account *acc, struct parts_look *l, struct errinfo *ei)
@@ -65,9 +70,9 @@ static enum err look_at(const struct client_account *acc, struct parts_look *l, 
         }
         r->list = json_get(doc, STR("partitions"));
         size_t n = r->list != NULL ? r->list->count : 0;
-        r->by_pid = ARENA_NEW_ARRAY(&l->arena, const struct json *, n + 1);
+        r->by_pid = ARENA_NEW_ARRAY(&l->arena, struct part_ref, n + 1);
         for (size_t k = 0; k < n; k++) {
-            r->by_pid[k] = r->list->items[k];
+            r->by_pid[k] = (struct part_ref){pid_of(r->list->items[k]), r->list->items[k]};
         }
         qsort(r->by_pid, n, sizeof(r->by_pid[0]), compare);
     }
@@ -90,10 +95,11 @@ static bool is_sound_at(const struct region_parts *r, const struct json *part)
 {
     bool is_readable = false;
     bool is_whole = false;
-    const struct json *const *found =
-        bsearch(&part, r->by_pid, r->list->count, sizeof(r->by_pid[0]), compare);
-    return found != NULL && json_get_bool(*found, STR("readable"), &is_readable) && is_readable &&
-           json_get_bool(*found, STR("whole"), &is_whole) && is_whole;
+    const struct part_ref key = {.pid = pid_of(part)};
+    const struct part_ref *found =
+        bsearch(&key, r->by_pid, r->list->count, sizeof(r->by_pid[0]), compare);
+    return found != NULL && json_get_bool(found->part, STR("readable"), &is_readable) &&
+           is_readable && json_get_bool(found->part, STR("whole"), &is_whole) && is_whole;
 }
 
 static struct str text_of(const struct json *v, const char *key)
@@ -176,6 +182,7 @@ enum err account_partitions_list(const struct client_account *acc, bool prints_j
         }
     }
     if (err == OK) {
+        ASSERT(from != NULL);
         (prints_json ? print_json : print_table)(&l, from);
     }
     arena_done(&l.arena);

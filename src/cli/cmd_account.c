@@ -472,9 +472,8 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
                 op);
         err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
                      "regions add NAME | regions remove NAME | regions priority A,B,C | "
-                     "partition list | partition failover ID REGION | partition return ID | "
-                     "partition automatic on|off | "
-                     "consistency LEVEL | keys | create NAME | delete NAME | list");
+                     "partition list|failover|return|automatic | consistency LEVEL | keys | "
+                     "create NAME | delete NAME | list");
         return ERR_USAGE;
     }
     struct client_account acc;
