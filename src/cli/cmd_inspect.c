@@ -282,7 +282,7 @@ static int run(const struct conf *c, int argc, char **argv)
                               : err_set(&ei, ERR_USAGE, "cannot inspect '%s'", argv[argc - 1]);
         err_hint(
             &ei,
-            "holdfast inspect fsm [region | partition] | store --store FOLDER | log --store FOLDER "
+            "holdfast inspect fsm region|partition | store --store FOLDER | log --store FOLDER "
             "--partition N | record --coordinator FOLDER");
     }
     if (err != OK) {

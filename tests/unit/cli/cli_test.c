@@ -309,9 +309,9 @@ T_TEST("commands with operations name a wrong one and list the right ones")
     fails("conflicts show", 2, "conflicts show needs --id", "list");
     fails("status now", 2, "status takes no argument 'now'", "");
     fails("status --interval 1 --watch", 2, "must be 100 to 3600000 milliseconds", "5s");
-    fails("inspect", 2, "inspect what?", "fsm region");
-    fails("inspect soul", 2, "cannot inspect 'soul'", "fsm region");
-    fails("inspect fsm soul", 2, "cannot inspect 'soul'", "fsm region");
+    fails("inspect", 2, "inspect what?", "fsm region|partition");
+    fails("inspect soul", 2, "cannot inspect 'soul'", "fsm region|partition");
+    fails("inspect fsm soul", 2, "cannot inspect 'soul'", "fsm region|partition");
     fails("inspect fsm --format oil", 2, "unknown format 'oil'", "diagram");
     fails("inspect store", 2, "which store?", "--store FOLDER");
     fails("inspect log", 2, "which store?", "--store FOLDER");
