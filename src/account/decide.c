@@ -209,7 +209,7 @@ static bool try_claim(struct region *r)
         r->claim_ready_us = now;
     }
     bool is_ours = rule == RULE_CLAIM_RESTART || rule == RULE_CLAIM_CHOSEN;
-    usec turn = is_ours ? 0 : better_candidates(r) * 2 * ms(r->cfg.timers.beat_ms);
+    usec turn = is_ours ? 0 : better_candidates(r) * UINT64_C(2) * ms(r->cfg.timers.beat_ms);
     if (now - r->claim_ready_us < turn) {
         return false;
     }

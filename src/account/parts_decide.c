@@ -224,7 +224,7 @@ static bool try_claim(struct region *r, struct part_ctl *c, const struct record_
     c->claim_ready_us = c->claim_ready_us != 0 ? c->claim_ready_us : now;
     usec turn = rule == RULE_PART_CLAIM_OWN
                     ? 0
-                    : better_candidates(r, c->pid) * 2 * ms(r->cfg.timers.beat_ms);
+                    : better_candidates(r, c->pid) * UINT64_C(2) * ms(r->cfg.timers.beat_ms);
     if (now - c->claim_ready_us < turn) {
         return false;
     }
