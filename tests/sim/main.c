@@ -4,7 +4,7 @@
  *       [--nightly [--hours H]] [--jobs J] [--verbose] [--list] [--only-random] [--faults a,b,...] [--plant N]
  *       [--not-by CHECK]
  *
- * Without arguments: every scenario in all variants, then random seeds until the time is over.
+ * Without arguments: every scenario in all variants and random seeds, by turns, until the time is over.
  * A night goes on with seeds that nobody has run before, says which, and demands that every row of the
  * core's tables fires (cover.h). `--seed S` alone repeats one random run and tells its story when it fails. One run in
  * four is done twice and the two must have the same trace. A run that aborts (a failed assertion of the core)
