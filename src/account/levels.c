@@ -148,8 +148,9 @@ static bool level_holds(const struct region *r)
         return rec->level_to < CONSISTENCY_BOUNDED_STALENESS || BUG(BUG_LEVEL_NO_CATCH_UP) ||
                (rec->level_to == CONSISTENCY_STRONG ? has_caught_up(r) : is_within_bounds(r));
     }
+    bool is_near = rec->level_to != CONSISTENCY_BOUNDED_STALENESS || is_within_bounds(r);
     return rec->level < CONSISTENCY_BOUNDED_STALENESS || BUG(BUG_LEVEL_KEEPS_LEASES) ||
-           leases_are_over(r);
+           (leases_are_over(r) && is_near);
 }
 
 bool levels_finish(const struct region *r, struct account_record *next)

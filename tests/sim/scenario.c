@@ -8,6 +8,8 @@ static const struct scenario scenarios[] = {
      false, level_up},
     {"level-down", "a level becomes weaker without stale reads where nobody was told", 12, 3, false,
      level_down},
+    {"level-bounded", "a lease of Strong is no licence to lag at BoundedStaleness", 8, 3, false,
+     level_bounded},
     {"level-often", "levels change all the time, with writers", 8, 3, false, level_often},
     {"bounded-lag", "a region behind at BoundedStaleness holds writes up, not reads down", 12, 3,
      false, bounded_lag},
@@ -144,7 +146,7 @@ void scenario_configure(struct sim_cfg *c)
     c->sync_us = c->sync_us % 3000 + 100;
     c->think_us = 20000;
     c->safety_us = 1000000;
-    c->staleness_ops = 25;
+    c->staleness_ops = s->run == level_bounded ? 1 : 25;
     c->staleness_s = STALENESS_S_MIN;
     if (s->run == level_up) {
         /* Session, or in the other story BoundedStaleness, to Strong. */

@@ -135,6 +135,7 @@ void flap_hold(struct world *w, unsigned variant);
 /* ---- scenario_levels.c ---- */
 void level_up(struct world *w, unsigned variant);
 void level_down(struct world *w, unsigned variant);
+void level_bounded(struct world *w, unsigned variant);
 void level_often(struct world *w, unsigned variant);
 void bounded_lag(struct world *w, unsigned variant);
 

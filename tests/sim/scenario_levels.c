@@ -74,6 +74,24 @@ void level_down(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 4);
 }
 
+/* At Strong writes wait for a region that is slow to store. When the level becomes BoundedStaleness they wait
+ * no longer, and the region still has the read lease of before: it may not lack more than K of them. */
+void level_bounded(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    node_disk_slow(w->nodes[b], (unsigned)((300 + 100 * (usec)variant) * MS / w->cfg.sync_us));
+    pass(w, 200 + 50 * (usec)variant);
+    (void)nemesis_level(w, CONSISTENCY_BOUNDED_STALENESS); /* the run shows what came of it */
+    pass(w, lease_ms(w) * 2);
+    node_disk_slow(w->nodes[b], 1);
+    pass(w, lease_ms(w) * 3);
+}
+
 void level_often(struct world *w, unsigned variant)
 {
     pass(w, 1000);
