@@ -4,10 +4,10 @@
  *   corrupt --matched: all of it is in the writer's history----------------> wiping --> copy (seed.c)
  *           --has a suffix: sent to the conflict feed and archived (conflict.c)--^
  *
- * Nothing is deleted before that, nor while the writer cannot be asked for the copy. A log that cannot be read may hide a suffix: then nothing is done,
- * and an operator decides (the region can be removed and added again). The first deletion goes in one
- * batch with the mark of a copy that has not begun, so that a crash in between is found when the
- * partition is loaded. Only a partition with a row is wiped: a region that lacks one of the others could
+ * Nothing is deleted before that, nor while the writer cannot be asked for the copy. A log that cannot be
+ * read may hide a suffix: then nothing is done, and an operator decides (the region can be removed and
+ * added again). The first deletion goes in one batch with the mark of a copy that has not begun, so that
+ * a crash in between is found when the partition is loaded. Only a partition with a row is wiped: a region that lacks one of the others could
  * be chosen as the account's writer all the same. Metadata has none: the catalog would be empty.
  *
  * A partition that is being copied anyway is wiped whether it has a row or not: it does not count
@@ -57,6 +57,10 @@ static void wipe_slice(struct partition *p)
     if (p->tail.lsn != 0 || !seed_is_on(p)) {
         seed_anew(p); /* with the first slice */
     }
+    /* Also where a copy from nothing was under way. */
+    p->item_count = 0;
+    p->item_size = 0;
+    p->conflict_count = 0;
     p->has_stale_rows = p->has_stale_rows && more;
     part_touch(p);
     repl_submit(R);

@@ -397,9 +397,6 @@ void seed_anew(struct partition *p)
     seed_restart(p);
     clear_dirty(p);
     buf_clear(&p->held_docs);
-    p->item_count = 0;
-    p->item_size = 0;
-    p->conflict_count = 0;
     set_log_end(p, (struct place){0}, NULL, 0);
     if (p->mode->kind != REPL_READER) {
         list_remove(&p->unmatched);
