@@ -10,7 +10,7 @@
 enum {
     ITEM_SIZE = 1024,  /* of the whole JSON text of one item */
     ITEM_ID_SIZE = 32, /* with the terminating NUL */
-    CONNECTIONS_MAX = 256,
+    CONNECTIONS_MAX = 512,
 };
 
 uint64_t sample_now_ns(void);

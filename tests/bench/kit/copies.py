@@ -54,6 +54,9 @@ def _copy(account, delay, before):
     """The largest partition's copy when west comes back after `before`."""
     account.leave()
     before()
+    # Over its budget the log is trimmed, whoever is away; until then there is nothing to copy.
+    until("the log is trimmed", lambda: metric(account, "east", "log_bytes") <=
+          metric(account, "east", "log_budget_bytes"), 30)
     done = len(account.copies())
     online_s = account.come_back(delay)
     account.delay(0)

@@ -217,10 +217,9 @@ def _recovery_row(parts, name, title, aim):
 
 # What is known to hold a figure back, by the start of its row; shown only where a target is missed.
 WHY = {
-    "create x1 ": "one thread of Holdfast does all of a lone client's write, so it gets one thread's share of a crowded "
-                  "machine; RocksDB's write-ahead log grows with each sync, which makes the file system write its journal, "
-                  "too (PostgreSQL and etcd write into files made beforehand); and the item is written twice, in the "
-                  "log entry and as the document",
+    "create x1 ": "a lone client waits for all of it in turn, and nothing overlaps with another request: the HTTP "
+                  "exchange, its signature and the JSON, and one synced group in which the item is written twice, in the "
+                  "log entry and as the document (compare rocksdb+log)",
     "create": "RocksDB alone writes each item once; here it is written twice, in the log entry and as the document, "
               "with a change row: compare rocksdb+log in the table of CPU time; and the HTTP exchange, its signature "
               "and the JSON share the same cores",
