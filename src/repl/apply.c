@@ -325,11 +325,8 @@ static void apply_docs(struct partition *p, const struct msg *m)
             continue;
         }
         engine_batch_put(repl_batch(R), p->pid, d->key.space, d->key.key, &d->doc, NULL);
-        if (d->key.space == SPACE_CONFLICT) {
-            p->conflict_count++;
-        } else {
-            p->item_count++;
-            p->item_size += d->doc.text.n;
+        part_count_doc(p, d->key.space, NULL, &d->doc);
+        if (d->key.space == SPACE_ITEM) {
             ttl_note(p, d->doc.version.expire_at);
         }
     }

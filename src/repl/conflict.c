@@ -18,11 +18,7 @@
 #include "base/mem.h"
 #include "repl/repl_int.h"
 
-enum {
-    LOST_WAITS_MAX = 1024,
-    CONFLICT_TEXT_SIZE_MAX = ENGINE_DOC_SIZE_MAX,
-    UNDO_SIZE_MAX = ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8),
-};
+enum { LOST_WAITS_MAX = 1024, CONFLICT_TEXT_SIZE_MAX = ENGINE_DOC_SIZE_MAX };
 
 /* ---- reader ---- */
 
@@ -102,13 +98,16 @@ static void send_lost(struct partition *p)
     buf_done(&all);
 }
 
-/* Deletes the document as found in storage: whatever version the suffix left. */
-static enum err undo_key(struct partition *p, const struct entry_op *op, struct buf *hold,
-                         struct errinfo *ei)
+/* Deletes the document as found in storage: whatever version the suffix left. A trial only reads what
+ * that takes. */
+static enum err undo_key(struct partition *p, const struct entry_op *op, bool is_trial,
+                         struct buf *hold, struct errinfo *ei)
 {
     struct repl *R = p->repl;
     if (seed_is_on(p)) {
-        (void)seed_touch(p, op->space, op->key); /* the copy brings what is right */
+        if (!is_trial) {
+            (void)seed_touch(p, op->space, op->key); /* the copy brings what is right */
+        }
         return OK;
     }
     if (part_is_dirty(p, op->space, op->key)) {
@@ -121,40 +120,25 @@ static enum err undo_key(struct partition *p, const struct entry_op *op, struct 
     if (e != OK && e != ERR_NOT_FOUND) {
         return e;
     }
+    if (is_trial) {
+        return OK;
+    }
     if (e == OK) {
         engine_batch_delete(repl_batch(R), p->pid, op->space, op->key, &doc.version);
-        if (op->space == SPACE_CONFLICT) {
-            p->conflict_count -= p->conflict_count > 0;
-        } else {
-            p->item_count -= p->item_count > 0;
-            p->item_size -=
-                p->item_size >= doc.version.doc_size ? doc.version.doc_size : p->item_size;
-        }
+        part_count_doc(p, op->space, &doc.version, NULL);
     }
     engine_batch_dirty(repl_batch(R), p->pid, op->space, op->key, true);
     part_mark_dirty(p, op->space, op->key);
     return OK;
 }
 
-/* What undo_key will read, without a change: when that cannot be, nothing has been done. */
-static enum err try_key(const struct partition *p, const struct entry_op *op, struct buf *hold,
-                        struct errinfo *ei)
-{
-    struct engine_doc doc = {0};
-    if (seed_is_on(p) || part_is_dirty(p, op->space, op->key)) {
-        return OK;
-    }
-    buf_clear(hold);
-    enum err e = engine_get(p->repl->engine, NULL, p->pid, op->space, op->key,
-                            /* want_text= */ false, hold, &doc, ei);
-    return e == ERR_NOT_FOUND ? OK : e;
-}
-
-static enum err try_cut(struct partition *p, struct errinfo *ei)
+/* The suffix leaves the log, and its documents leave storage. A trial changes nothing: when it fails,
+ * nothing has been done. */
+static enum err undo_suffix(struct partition *p, bool is_trial, struct errinfo *ei)
 {
     struct repl *R = p->repl;
     struct buf hold;
-    buf_init(&hold, UNDO_SIZE_MAX);
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX + ENGINE_UNIQUE_MAX * (ENGINE_KEY_SIZE_MAX + 8));
     struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, p->div.branch.lsn + 1);
     struct engine_row row;
     enum err e = OK;
@@ -163,7 +147,11 @@ static enum err try_cut(struct partition *p, struct errinfo *ei)
         arena_reset(&R->entry_arena);
         e = entry_decode(&R->entry_arena, row.entry, &lost, ei);
         for (size_t i = 0; e == OK && i < lost.op_count; i++) {
-            e = try_key(p, &lost.ops[i], &hold, ei);
+            e = undo_key(p, &lost.ops[i], is_trial, &hold, ei);
+        }
+        if (e == OK && !is_trial) {
+            engine_batch_log_delete(repl_batch(R), p->pid, row.lsn);
+            part_log_shrunk(p, row.entry.n);
         }
     }
     KEEP_FIRST(e, engine_iter_err(it, ei));
@@ -174,30 +162,10 @@ static enum err try_cut(struct partition *p, struct errinfo *ei)
 
 static enum err cut_entries(struct partition *p, struct errinfo *ei)
 {
-    struct repl *R = p->repl;
-    struct buf hold;
-    buf_init(&hold, UNDO_SIZE_MAX);
     if (seed_is_on(p)) {
         seed_restart(p);
     }
-    struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, p->div.branch.lsn + 1);
-    struct engine_row row;
-    enum err e = OK;
-    while (e == OK && engine_iter_next(it, &row)) {
-        struct entry lost;
-        arena_reset(&R->entry_arena);
-        e = entry_decode(&R->entry_arena, row.entry, &lost, ei);
-        for (size_t i = 0; e == OK && i < lost.op_count; i++) {
-            e = undo_key(p, &lost.ops[i], &hold, ei);
-        }
-        if (e == OK) {
-            engine_batch_log_delete(repl_batch(R), p->pid, row.lsn);
-            part_log_shrunk(p, row.entry.n);
-        }
-    }
-    KEEP_FIRST(e, engine_iter_err(it, ei));
-    engine_iter_free(it);
-    buf_done(&hold);
+    enum err e = undo_suffix(p, /* is_trial= */ false, ei);
     if (seed_is_on(p)) {
         seed_restart(p);
     }
@@ -275,7 +243,7 @@ static void start_sending(struct partition *p)
 static void finish_sending(struct partition *p)
 {
     struct errinfo ei = {0};
-    if (!p->is_corrupt && try_cut(p, &ei) == OK) {
+    if (!p->is_corrupt && undo_suffix(p, /* is_trial= */ true, &ei) == OK) {
         cut(p);
         return;
     }

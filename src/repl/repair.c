@@ -7,8 +7,9 @@
  * Nothing is deleted before that, nor while the writer cannot be asked for the copy. A log that cannot be
  * read may hide a suffix: then nothing is done, and an operator decides (the region can be removed and
  * added again). The first deletion goes in one batch with the mark of a copy that has not begun, so that
- * a crash in between is found when the partition is loaded. Only a partition with a row is wiped: a region that lacks one of the others could
- * be chosen as the account's writer all the same. Metadata has none: the catalog would be empty.
+ * a crash in between is found when the partition is loaded. Only a partition with a row is wiped: a region
+ * that lacks one of the others could be chosen as the account's writer all the same. Metadata has none:
+ * the catalog would be empty.
  *
  * A partition that is being copied anyway is wiped whether it has a row or not: it does not count
  * as complete until the copy's end. */

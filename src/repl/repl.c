@@ -671,8 +671,7 @@ bool repl_is_settled(const struct repl *R, uint64_t online_mask)
         }
         for (size_t i = 0; p->mode->kind == REPL_WRITER && i < p->progress_count; i++) {
             const struct progress *g = p->progress[i];
-            if ((online_mask & (UINT64_C(1) << R->peers[i]->id)) != 0 &&
-                (g->state != PROG_STREAM || !list_is_empty(&g->copying))) {
+            if ((online_mask & (UINT64_C(1) << R->peers[i]->id)) != 0 && !progress_follows(g)) {
                 return false;
             }
         }

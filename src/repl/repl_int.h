@@ -108,6 +108,12 @@ static inline void progress_move(struct progress *g, enum progress_state to)
     }
 }
 
+/* The peer takes entries, and has all that was before them. */
+static inline bool progress_follows(const struct progress *g)
+{
+    return g->state == PROG_STREAM && list_is_empty(&g->copying);
+}
+
 struct peer {
     region_id id;
     size_t slot;

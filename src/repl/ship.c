@@ -561,7 +561,7 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
         }
         const struct progress *g = p->progress[peer->slot];
         bool is_copying = !list_is_empty(&g->copying);
-        lag.is_streaming = lag.is_streaming && g->state == PROG_STREAM && !is_copying;
+        lag.is_streaming = lag.is_streaming && progress_follows(g);
         lag.needs_copy = lag.needs_copy || g->state == PROG_STUCK || is_copying;
         lag.ops += p->tail.ord > g->acked_ord ? p->tail.ord - g->acked_ord : 0;
         if (g->lag_since_us != 0 && (lag.since_us == 0 || g->lag_since_us < lag.since_us)) {
@@ -583,7 +583,7 @@ bool repl_is_near(const struct partition *p, region_id id, usec lag_us)
         return false;
     }
     const struct progress *g = p->progress[peer->slot];
-    return g->state == PROG_STREAM && list_is_empty(&g->copying) &&
+    return progress_follows(g) &&
            (g->lag_since_us == 0 || R->io.now(R->io.ctx) - g->lag_since_us < lag_us);
 }
 
