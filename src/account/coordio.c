@@ -171,6 +171,18 @@ bool coordio_is_alive(const struct region *r, region_id id)
     return r->members[id].beat_rev != 0 && !coordio_is_expired(r, id) && !coordio_is_stopped(r, id);
 }
 
+uint64_t coordio_alive_mask(const struct region *r)
+{
+    uint64_t live = 0;
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        region_id id = r->rec->regions[i].id;
+        if (id != r->cfg.self && coordio_is_alive(r, id)) {
+            live |= record_mask(id);
+        }
+    }
+    return live;
+}
+
 static void on_beat(struct region *r, region_id id, const struct coord_kv *kv)
 {
     struct member *m = &r->members[id];

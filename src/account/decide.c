@@ -342,14 +342,7 @@ static bool pull_is_over(const struct region *r)
     if (region_now(r) - r->pull_from_us >= ms(PULL_MS)) {
         return true;
     }
-    uint64_t live = 0;
-    for (size_t i = 0; i < r->rec->region_count; i++) {
-        region_id id = r->rec->regions[i].id;
-        if (id != r->cfg.self && coordio_is_alive(r, id)) {
-            live |= record_mask(id);
-        }
-    }
-    return repl_pull_done(r->repl, live);
+    return repl_pull_done(r->repl, coordio_alive_mask(r));
 }
 
 /* Storage does not answer: our heartbeats go on, so nobody else will think that we are gone. */

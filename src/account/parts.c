@@ -427,7 +427,7 @@ static void pull_tick(struct region *r, struct part_ctl *c, usec now)
     }
     if (c->pull_sent_us == 0 || now - c->pull_sent_us >= ms(PULL_RETRY_MS)) {
         c->pull_sent_us = now;
-        repl_pull_part(p, parts_live_peers(r));
+        repl_pull_part(p, coordio_alive_mask(r));
     }
 }
 

@@ -248,18 +248,6 @@ static bool try_pass_on(struct region *r, struct part_ctl *c, const struct recor
     return true;
 }
 
-uint64_t parts_live_peers(const struct region *r)
-{
-    uint64_t live = 0;
-    for (size_t i = 0; i < r->rec->region_count; i++) {
-        region_id id = r->rec->regions[i].id;
-        if (id != r->cfg.self && coordio_is_alive(r, id)) {
-            live |= record_mask(id);
-        }
-    }
-    return live;
-}
-
 static bool try_open(struct region *r, struct part_ctl *c)
 {
     struct partition *p = parts_part(r, c);
@@ -269,7 +257,7 @@ static bool try_open(struct region *r, struct part_ctl *c)
     }
     if (!c->is_opening) {
         bool is_late = c->pull_from_us != 0 && region_now(r) - c->pull_from_us >= ms(PULL_MS);
-        if (c->pull_from_us == 0 || (!is_late && !repl_pull_done_part(p, parts_live_peers(r)))) {
+        if (c->pull_from_us == 0 || (!is_late && !repl_pull_done_part(p, coordio_alive_mask(r)))) {
             return false;
         }
         repl_pull_close_part(p);

@@ -37,4 +37,3 @@ bool parts_holder_is_over(const struct region *r, const struct part_ctl *c,
                           const struct record_override *o);
 
 /* ---- parts_decide.c ---- */
-uint64_t parts_live_peers(const struct region *r); /* bit per region */

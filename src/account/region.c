@@ -748,14 +748,7 @@ static void pull_tick(struct region *r)
     }
     if (r->pull_sent_us == 0 || now - r->pull_sent_us >= ms(PULL_RETRY_MS)) {
         r->pull_sent_us = now;
-        uint64_t live = 0;
-        for (size_t i = 0; i < r->rec->region_count; i++) {
-            region_id id = r->rec->regions[i].id;
-            if (id != r->cfg.self && coordio_is_alive(r, id)) {
-                live |= record_mask(id);
-            }
-        }
-        repl_pull(r->repl, live);
+        repl_pull(r->repl, coordio_alive_mask(r));
     }
 }
 

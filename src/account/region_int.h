@@ -316,6 +316,7 @@ void coordio_change(struct region *r, enum rule rule, struct account_record *nex
 bool coordio_is_expired(const struct region *r, region_id id);
 bool coordio_is_stopped(const struct region *r, region_id id);
 bool coordio_is_alive(const struct region *r, region_id id);
+uint64_t coordio_alive_mask(const struct region *r); /* the other regions that are */
 
 /* ---- decide.c ---- */
 void decide_tick(struct region *r);
