@@ -50,6 +50,12 @@ bool consistency_parse(struct str s, enum consistency *ret)
     return true;
 }
 
+const char *account_phase_name(enum account_phase p)
+{
+    ASSERT((unsigned)p < PHASE_COUNT);
+    return record_phase_names[p];
+}
+
 const char *region_state_name(enum region_state s)
 {
     ASSERT((unsigned)s < REGION_STATE_COUNT);

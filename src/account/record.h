@@ -60,6 +60,7 @@ enum account_phase {
     PHASE_TRANSFER,  /* graceful change from `writer` to `transfer_to` */
     PHASE_COUNT,
 };
+const char *account_phase_name(enum account_phase p); /* "OPEN" */
 
 struct record_region {
     region_id id;

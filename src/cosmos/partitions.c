@@ -19,7 +19,6 @@ static void bound_member(struct json_out *o, const char *key, const struct conta
 static void put_part(const struct account_record *rec, const struct container *c, size_t ordinal,
                      struct json_out *o)
 {
-    static const char *const phases[PHASE_COUNT] = {"OPEN", "PROMOTING", "TRANSFER"};
     const struct part_view *view = c->parts[ordinal];
     unsigned flags = atomic_load(&view->flags);
     struct record_reign reign;
@@ -32,7 +31,7 @@ static void put_part(const struct account_record *rec, const struct container *c
     bound_member(o, "minInclusive", c, ordinal);
     bound_member(o, "maxExclusive", c, ordinal + 1);
     json_out_member_cstr(o, "writer", writer != NULL ? writer->name : "");
-    json_out_member_cstr(o, "phase", phases[reign.phase]);
+    json_out_member_cstr(o, "phase", account_phase_name(reign.phase));
     json_out_member_bool(o, "readable", (flags & PART_READABLE) != 0);
     json_out_member_bool(o, "whole", (flags & PART_WHOLE) != 0);
     json_out_object_end(o);

@@ -64,7 +64,6 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv, str
 
 static void partitions_json(const struct account_record *rec, struct json_out *o)
 {
-    static const char *const phases[PHASE_COUNT] = {"OPEN", "PROMOTING", "TRANSFER"};
     json_out_key(o, "partitionFailover");
     json_out_bool(o, rec->partition_failover);
     json_out_key(o, "partitions");
@@ -78,7 +77,7 @@ static void partitions_json(const struct account_record *rec, struct json_out *o
         json_out_object(o);
         json_out_member_u64(o, "partition", p->pid);
         json_out_member_cstr(o, "writer", w != NULL ? w->name : "");
-        json_out_member_cstr(o, "phase", phases[p->phase]);
+        json_out_member_cstr(o, "phase", account_phase_name(p->phase));
         json_out_member_cstr(o, "transferTo", to != NULL ? to->name : "");
         json_out_member_bool(o, "atHome", p->writer == rec->writer && p->phase == PHASE_OPEN);
         json_out_member_bool(o, "pinned", p->is_pinned);
@@ -95,7 +94,6 @@ static void partitions_json(const struct account_record *rec, struct json_out *o
 
 static void account_json(const struct account_record *rec, struct json_out *o)
 {
-    static const char *const phases[PHASE_COUNT] = {"OPEN", "PROMOTING", "TRANSFER"};
     json_out_object(o);
     json_out_key(o, "account");
     json_out_cstr(o, rec->name);
@@ -120,7 +118,7 @@ static void account_json(const struct account_record *rec, struct json_out *o)
     json_out_key(o, "automaticFailover");
     json_out_bool(o, rec->auto_failover);
     json_out_key(o, "phase");
-    json_out_cstr(o, phases[rec->phase]);
+    json_out_cstr(o, account_phase_name(rec->phase));
     json_out_key(o, "writer");
     const struct record_region *writer = record_region_const(rec, rec->writer);
     json_out_cstr(o, writer ? writer->name : "");
