@@ -104,13 +104,6 @@ static enum err call(struct session *s, const char *method, struct str path, str
     return OK;
 }
 
-static struct str text_of(const struct json *v, const char *key)
-{
-    struct str s = STR("");
-    (void)json_get_str(v, str_of(key), &s);
-    return s;
-}
-
 static void print_json(const struct json *doc)
 {
     struct buf text;
@@ -125,13 +118,13 @@ static void print_account(const struct json *doc)
     const struct json *p = json_get(doc, STR("properties"));
     const struct json *locations = json_get(p, STR("locations"));
     const struct json *policy = json_get(p, STR("consistencyPolicy"));
-    printf("%-20.*s %-10.*s %-17.*s %-28.*s ", STR_ARG(text_of(doc, "name")),
-           STR_ARG(text_of(p, "provisioningState")),
-           STR_ARG(text_of(policy, "defaultConsistencyLevel")),
-           STR_ARG(text_of(p, "documentEndpoint")));
+    printf("%-20.*s %-10.*s %-17.*s %-28.*s ", STR_ARG(json_text(doc, "name")),
+           STR_ARG(json_text(p, "provisioningState")),
+           STR_ARG(json_text(policy, "defaultConsistencyLevel")),
+           STR_ARG(json_text(p, "documentEndpoint")));
     for (size_t i = 0; locations != NULL && i < locations->count; i++) {
         printf("%s" STR_FMT, i > 0 ? "," : "",
-               STR_ARG(text_of(locations->items[i], "locationName")));
+               STR_ARG(json_text(locations->items[i], "locationName")));
     }
     printf("\n");
 }
@@ -192,7 +185,7 @@ static enum err wait_for(struct session *s, const struct account_manage *m, bool
             return err;
         }
         const struct json *p = json_get(*ret, STR("properties"));
-        if (!is_delete && str_eq(text_of(p, "provisioningState"), STR("Succeeded"))) {
+        if (!is_delete && str_eq(json_text(p, "provisioningState"), STR("Succeeded"))) {
             return OK;
         }
         if (clock_boot_us() - start > m->wait_ms * 1000) {

@@ -28,15 +28,6 @@ struct parts_look {
     struct region_parts regions[REGIONS_MAX];
 };
 
-static enum err get(const struct client_account *acc, struct arena *a, const char *base,
-                    const char *path, const struct json **ret, struct errinfo *ei)
-{
-    struct client_request req = {.method = "GET", .base = base, .path = path};
-    int status = 0;
-    TRY(client_call(acc, &req, a, &status, NULL, ret, ei));
-    return client_answer_err(status, *ret, ei);
-}
-
 static uint64_t pid_of(const struct json *part)
 {
     uint64_t p = 0;
@@ -54,7 +45,7 @@ static int compare(const void *a, const void *b)
 static enum err look_at(const struct client_account *acc, struct parts_look *l, struct errinfo *ei)
 {
     const struct json *account = NULL;
-    TRY(get(acc, &l->arena, acc->endpoint, "/_holdfast/account", &account, ei));
+    TRY(client_get(acc, &l->arena, acc->endpoint, "/_holdfast/account", &account, ei));
     (void)json_get_str(account, STR("writer"), &l->writer);
     const struct json *regions = json_get(account, STR("regions"));
     for (size_t i = 0; regions && i < regions->count && l->count < REGIONS_MAX; i++) {
@@ -64,8 +55,8 @@ static enum err look_at(const struct client_account *acc, struct parts_look *l, 
         struct errinfo away = {0};
         (void)json_get_str(regions->items[i], STR("name"), &r->name);
         (void)json_get_str(regions->items[i], STR("endpoint"), &endpoint);
-        if (get(acc, &l->arena, arena_cstr(&l->arena, endpoint), "/_holdfast/partitions", &doc,
-                &away) != OK) {
+        if (client_get(acc, &l->arena, arena_cstr(&l->arena, endpoint), "/_holdfast/partitions",
+                       &doc, &away) != OK) {
             continue;
         }
         r->list = json_get(doc, STR("partitions"));
@@ -102,13 +93,6 @@ static bool is_sound_at(const struct region_parts *r, const struct json *part)
            is_readable && json_get_bool(found->part, STR("whole"), &is_whole) && is_whole;
 }
 
-static struct str text_of(const struct json *v, const char *key)
-{
-    struct str s = STR("");
-    (void)json_get_str(v, str_of(key), &s);
-    return s;
-}
-
 static void print_table(const struct parts_look *l, const struct region_parts *from)
 {
     printf("%-14s %-32s %-8s %-8s %-12s %-10s %s\n", "partition", "container", "from", "to",
@@ -117,9 +101,9 @@ static void print_table(const struct parts_look *l, const struct region_parts *f
         const struct json *p = from->list->items[i];
         const char *sep = "";
         printf("%-14" PRIu64 " %-32.*s %-8.*s %-8.*s %-12.*s %-10.*s ", pid_of(p),
-               STR_ARG(text_of(p, "container")), STR_ARG(text_of(p, "minInclusive")),
-               STR_ARG(text_of(p, "maxExclusive")), STR_ARG(text_of(p, "writer")),
-               STR_ARG(text_of(p, "phase")));
+               STR_ARG(json_text(p, "container")), STR_ARG(json_text(p, "minInclusive")),
+               STR_ARG(json_text(p, "maxExclusive")), STR_ARG(json_text(p, "writer")),
+               STR_ARG(json_text(p, "phase")));
         for (size_t k = 0; k < l->count; k++) {
             if (l->regions[k].list != NULL && !is_sound_at(&l->regions[k], p)) {
                 printf("%s" STR_FMT, sep, STR_ARG(l->regions[k].name));
@@ -146,7 +130,7 @@ static void print_json(const struct parts_look *l, const struct region_parts *fr
         json_out_object(&o);
         json_out_member_u64(&o, "partition", pid_of(p));
         for (size_t k = 0; k < ARRAY_COUNT(copied); k++) {
-            json_out_member_str(&o, copied[k], text_of(p, copied[k]));
+            json_out_member_str(&o, copied[k], json_text(p, copied[k]));
         }
         json_out_key(&o, "sound");
         json_out_object(&o);

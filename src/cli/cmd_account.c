@@ -65,13 +65,6 @@ static enum err call(const struct client_account *acc, struct arena *a, const ch
     return client_answer_err(status, *ret, ei);
 }
 
-static struct str text_of(const struct json *v, const char *key)
-{
-    struct str s = STR("");
-    (void)json_get_str(v, str_of(key), &s);
-    return s;
-}
-
 static uint64_t number_of(const struct json *v, const char *key)
 {
     uint64_t n = 0;
@@ -91,21 +84,21 @@ static void print_partitions(const struct json *list)
         bool is_pinned = false;
         (void)json_get_bool(p, STR("pinned"), &is_pinned);
         printf("  %-12" PRIu64 " %-12.*s %-10.*s %-25.*s " STR_FMT "%s\n",
-               number_of(p, "partition"), STR_ARG(text_of(p, "writer")),
-               STR_ARG(text_of(p, "phase")), STR_ARG(text_of(p, "time")),
-               STR_ARG(text_of(p, "reason")), is_pinned ? " (by an operator)" : "");
+               number_of(p, "partition"), STR_ARG(json_text(p, "writer")),
+               STR_ARG(json_text(p, "phase")), STR_ARG(json_text(p, "time")),
+               STR_ARG(json_text(p, "reason")), is_pinned ? " (by an operator)" : "");
     }
 }
 
 static void print_account(const struct json *doc)
 {
-    struct str writer = text_of(doc, "writer");
+    struct str writer = json_text(doc, "writer");
     bool is_auto = false;
     (void)json_get_bool(doc, STR("automaticFailover"), &is_auto);
-    printf("account %-20.*s level " STR_FMT, STR_ARG(text_of(doc, "account")),
-           STR_ARG(text_of(doc, "consistency")));
-    if (text_of(doc, "consistencyTo").n > 0) {
-        printf(" (changing to " STR_FMT ")", STR_ARG(text_of(doc, "consistencyTo")));
+    printf("account %-20.*s level " STR_FMT, STR_ARG(json_text(doc, "account")),
+           STR_ARG(json_text(doc, "consistency")));
+    if (json_text(doc, "consistencyTo").n > 0) {
+        printf(" (changing to " STR_FMT ")", STR_ARG(json_text(doc, "consistencyTo")));
     }
     if (number_of(doc, "maxStalenessOperations") > 0) {
         printf(" (at most %" PRIu64 " writes, %" PRIu64 " s)",
@@ -117,22 +110,22 @@ static void print_account(const struct json *doc)
     if (is_partition) {
         printf("automatic failover of single partitions on\n");
     }
-    if (str_eq(text_of(doc, "durability"), STR("degraded"))) {
+    if (str_eq(json_text(doc, "durability"), STR("degraded"))) {
         printf("durability degraded: one region holds everything that is acknowledged now\n");
     }
     printf("phase " STR_FMT ", generation %" PRIu64 ", epoch %" PRIu64 ", token version %" PRIu64
            "\n\n",
-           STR_ARG(text_of(doc, "phase")), number_of(doc, "generation"), number_of(doc, "epoch"),
+           STR_ARG(json_text(doc, "phase")), number_of(doc, "generation"), number_of(doc, "epoch"),
            number_of(doc, "tokenVersion"));
     printf("  %-12s %-8s %-14s %-25s %s\n", "region", "priority", "state", "since", "endpoint");
     const struct json *regions = json_get(doc, STR("regions"));
     for (size_t i = 0; regions && i < regions->count; i++) {
         const struct json *r = regions->items[i];
-        struct str name = text_of(r, "name");
+        struct str name = json_text(r, "name");
         printf("%s %-12.*s %-8" PRIu64 " %-14.*s %-25.*s " STR_FMT "\n",
                str_eq(name, writer) ? "*" : " ", STR_ARG(name), number_of(r, "priority"),
-               STR_ARG(text_of(r, "state")), STR_ARG(text_of(r, "since")),
-               STR_ARG(text_of(r, "endpoint")));
+               STR_ARG(json_text(r, "state")), STR_ARG(json_text(r, "since")),
+               STR_ARG(json_text(r, "endpoint")));
     }
     print_partitions(json_get(doc, STR("partitions")));
     const struct json *epochs = json_get(doc, STR("epochs"));
@@ -140,8 +133,8 @@ static void print_account(const struct json *doc)
         const struct json *e = epochs->items[epochs->count - 1];
         printf("\nlast change of writer: to " STR_FMT " at " STR_FMT " (" STR_FMT "; rule %" PRIu64
                "; detected in %" PRIu64 " ms, waited %" PRIu64 " ms, promoted in %" PRIu64 " ms)\n",
-               STR_ARG(text_of(e, "writer")), STR_ARG(text_of(e, "time")),
-               STR_ARG(text_of(e, "reason")), number_of(e, "rule"), number_of(e, "detectMs"),
+               STR_ARG(json_text(e, "writer")), STR_ARG(json_text(e, "time")),
+               STR_ARG(json_text(e, "reason")), number_of(e, "rule"), number_of(e, "detectMs"),
                number_of(e, "waitMs"), number_of(e, "promoteMs"));
     }
     printf("\n* takes writes\n");
@@ -174,8 +167,8 @@ static bool is_ordered(const struct json *doc, struct str names)
         struct str name = rest;
         struct str tail = STR("");
         (void)str_split(rest, ',', &name, &tail);
-        struct str is = text_of(regions->items[i], "name");
-        bool is_first = i > 0 || str_eq(is, text_of(doc, "writer"));
+        struct str is = json_text(regions->items[i], "name");
+        bool is_first = i > 0 || str_eq(is, json_text(doc, "writer"));
         if (!str_eq_nocase(is, str_trim(name)) || !is_first) {
             return false;
         }
@@ -193,15 +186,15 @@ static bool is_partition_there(const struct json *doc, const char *op, struct st
     uint64_t p = 0;
     (void)str_to_u64(id, &p);
     bool is_return = strcmp(op, "partitions/return") == 0;
-    struct str want = is_return ? text_of(doc, "writer") : region;
+    struct str want = is_return ? json_text(doc, "writer") : region;
     const struct json *list = json_get(doc, STR("partitions"));
     for (size_t i = 0; list && i < list->count; i++) {
         if (number_of(list->items[i], "partition") == p) {
-            return str_eq_nocase(text_of(list->items[i], "writer"), want) &&
-                   str_eq(text_of(list->items[i], "phase"), STR("OPEN"));
+            return str_eq_nocase(json_text(list->items[i], "writer"), want) &&
+                   str_eq(json_text(list->items[i], "phase"), STR("OPEN"));
         }
     }
-    return is_return || str_eq_nocase(text_of(doc, "writer"), want);
+    return is_return || str_eq_nocase(json_text(doc, "writer"), want);
 }
 
 /* Has what was asked for come true? */
@@ -213,14 +206,14 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     if (strncmp(op, "partitions/", 11) == 0) {
         return is_partition_there(doc, op, str_of(region));
     }
-    if (!str_eq(text_of(doc, "phase"), STR("OPEN"))) {
+    if (!str_eq(json_text(doc, "phase"), STR("OPEN"))) {
         return false;
     }
     if (strcmp(op, "consistency") == 0) {
-        return text_of(doc, "consistencyTo").n == 0;
+        return json_text(doc, "consistencyTo").n == 0;
     }
     if (strcmp(op, "failover") == 0) {
-        return str_eq_nocase(text_of(doc, "writer"), str_of(region));
+        return str_eq_nocase(json_text(doc, "writer"), str_of(region));
     }
     if (strcmp(op, "regions/priority") == 0) {
         return is_ordered(doc, str_of(region));
@@ -228,8 +221,8 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     bool is_removal = strcmp(op, "regions/remove") == 0;
     const struct json *regions = json_get(doc, STR("regions"));
     for (size_t i = 0; regions && i < regions->count; i++) {
-        if (str_eq_nocase(text_of(regions->items[i], "name"), str_of(region))) {
-            struct str state = text_of(regions->items[i], "state");
+        if (str_eq_nocase(json_text(regions->items[i], "name"), str_of(region))) {
+            struct str state = json_text(regions->items[i], "state");
             bool is_off = str_eq(state, STR("OFFLINE"));
             bool is_on = str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
             return strcmp(op, "offline") == 0 ? is_off : is_on && !is_removal;
@@ -292,7 +285,7 @@ static void print_loss(const struct json *doc, const char *region)
     for (size_t i = 0; regions && i < regions->count; i++) {
         const struct json *r = regions->items[i];
         uint64_t unsent = number_of(r, "unsentOperationsEstimate");
-        if (!str_eq_nocase(text_of(r, "name"), str_of(region))) {
+        if (!str_eq_nocase(json_text(r, "name"), str_of(region))) {
             continue;
         }
         if (unsent == 0) {
@@ -339,8 +332,8 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
         TRY(call(acc, a, "GET", "/_holdfast/account", STR(""), &doc, ei));
     }
     if (!conf_bool(c, A_JSON)) {
-        if (text_of(doc, "warning").n > 0) {
-            fprintf(stderr, STR_FMT "\n", STR_ARG(text_of(doc, "warning")));
+        if (json_text(doc, "warning").n > 0) {
+            fprintf(stderr, STR_FMT "\n", STR_ARG(json_text(doc, "warning")));
         }
         printf("%s %s: %s in %" PRIu64 " ms\n\n", op, region, wait_us > 0 ? "complete" : "accepted",
                (clock_boot_us() - start) / 1000);

@@ -33,13 +33,6 @@ struct walk {
     uint64_t count;
 };
 
-static struct str text_of(const struct json *v, const char *key)
-{
-    struct str s = STR("");
-    (void)json_get_str(v, str_of(key), &s);
-    return s;
-}
-
 typedef enum err row_fn(struct walk *w, const char *path, const struct json *row,
                         struct errinfo *ei);
 
@@ -93,7 +86,7 @@ static enum err on_conflict(struct walk *w, const char *path, const struct json 
                             struct errinfo *ei)
 {
     UNUSED(ei);
-    struct str id = text_of(row, "id");
+    struct str id = json_text(row, "id");
     if (w->how == WALK_SHOW) {
         if (!str_eq(id, conf_str(w->conf, C_ID))) {
             return OK;
@@ -109,7 +102,7 @@ static enum err on_conflict(struct walk *w, const char *path, const struct json 
         bool is_acked = false;
         (void)json_get_bool(row, STR("x_acknowledged"), &is_acked);
         fprintf(w->out, "%-44.*s %-8.*s %-10.*s %-5s %s\n", STR_ARG(id),
-                STR_ARG(text_of(row, "operationType")), STR_ARG(text_of(row, "x_region")),
+                STR_ARG(json_text(row, "operationType")), STR_ARG(json_text(row, "x_region")),
                 is_acked ? "yes" : "no", path);
     }
     w->count++;
@@ -119,7 +112,7 @@ static enum err on_conflict(struct walk *w, const char *path, const struct json 
 static enum err on_container(struct walk *w, const char *path, const struct json *row,
                              struct errinfo *ei)
 {
-    struct str id = text_of(row, "id");
+    struct str id = json_text(row, "id");
     if (conf_str(w->conf, C_CONTAINER).n > 0 && !str_eq(id, conf_str(w->conf, C_CONTAINER))) {
         return OK;
     }
@@ -131,7 +124,7 @@ static enum err on_container(struct walk *w, const char *path, const struct json
 static enum err on_database(struct walk *w, const char *path, const struct json *row,
                             struct errinfo *ei)
 {
-    struct str id = text_of(row, "id");
+    struct str id = json_text(row, "id");
     if (conf_str(w->conf, C_DATABASE).n > 0 && !str_eq(id, conf_str(w->conf, C_DATABASE))) {
         return OK;
     }

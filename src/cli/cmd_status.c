@@ -37,32 +37,16 @@ struct look {
     struct region_look regions[32];
 };
 
-static struct str text_of(const struct json *v, const char *key)
-{
-    struct str s = STR("");
-    (void)json_get_str(v, str_of(key), &s);
-    return s;
-}
-
-static enum err get(const struct client_account *acc, struct arena *a, const char *base,
-                    const char *path, const struct json **ret, struct errinfo *ei)
-{
-    struct client_request req = {.method = "GET", .base = base, .path = path};
-    int status = 0;
-    TRY(client_call(acc, &req, a, &status, NULL, ret, ei));
-    return client_answer_err(status, *ret, ei);
-}
-
 static enum err look_at(const struct client_account *acc, struct look *l, struct errinfo *ei)
 {
-    TRY(get(acc, &l->arena, acc->endpoint, "/_holdfast/account", &l->account, ei));
+    TRY(client_get(acc, &l->arena, acc->endpoint, "/_holdfast/account", &l->account, ei));
     const struct json *regions = json_get(l->account, STR("regions"));
     for (size_t i = 0; regions && i < regions->count && l->count < ARRAY_COUNT(l->regions); i++) {
         struct region_look *r = &l->regions[l->count++];
         struct errinfo away = {0};
         r->in_account = regions->items[i];
-        const char *endpoint = arena_cstr(&l->arena, text_of(r->in_account, "endpoint"));
-        if (get(acc, &l->arena, endpoint, "/_holdfast/status", &r->status, &away) != OK) {
+        const char *endpoint = arena_cstr(&l->arena, json_text(r->in_account, "endpoint"));
+        if (client_get(acc, &l->arena, endpoint, "/_holdfast/status", &r->status, &away) != OK) {
             r->status = NULL; /* shown as not answering */
         }
     }
@@ -85,7 +69,7 @@ static void print_json(const struct look *l)
     json_out_array(&o);
     for (size_t i = 0; i < l->count; i++) {
         json_out_object(&o);
-        json_out_member_str(&o, "name", text_of(l->regions[i].in_account, "name"));
+        json_out_member_str(&o, "name", json_text(l->regions[i].in_account, "name"));
         json_out_key(&o, "status");
         if (l->regions[i].status) {
             buf_clear(&part);
@@ -112,7 +96,7 @@ static void print_lag(const struct json *writer_status, struct str name)
         const struct json *r = regions->items[i];
         uint64_t ops = 0;
         uint64_t ms = 0;
-        if (str_eq(text_of(r, "name"), name) && json_get_u64(r, STR("lagOperations"), &ops)) {
+        if (str_eq(json_text(r, "name"), name) && json_get_u64(r, STR("lagOperations"), &ops)) {
             (void)json_get_u64(r, STR("lagMs"), &ms);
             printf(" %10" PRIu64 " %9.3f", ops, (double)ms / 1000.0);
             return;
@@ -129,7 +113,7 @@ static void print_unsettled(const struct look *l)
         bool is_settled = false;
         if (l->regions[i].status &&
             json_get_bool(l->regions[i].status, STR("settled"), &is_settled) && !is_settled) {
-            printf("%s" STR_FMT, sep, STR_ARG(text_of(l->regions[i].in_account, "name")));
+            printf("%s" STR_FMT, sep, STR_ARG(json_text(l->regions[i].in_account, "name")));
             sep = ", ";
         }
     }
@@ -140,10 +124,10 @@ static void print_unsettled(const struct look *l)
 
 static void print_table(const struct look *l)
 {
-    struct str writer = text_of(l->account, "writer");
+    struct str writer = json_text(l->account, "writer");
     const struct json *writer_status = NULL;
     for (size_t i = 0; i < l->count; i++) {
-        if (str_eq(text_of(l->regions[i].in_account, "name"), writer)) {
+        if (str_eq(json_text(l->regions[i].in_account, "name"), writer)) {
             writer_status = l->regions[i].status;
         }
     }
@@ -151,22 +135,22 @@ static void print_table(const struct look *l)
     uint64_t generation_now = 0;
     (void)json_get_u64(l->account, STR("epoch"), &epoch_now);
     (void)json_get_u64(l->account, STR("generation"), &generation_now);
-    struct str level_to = text_of(l->account, "consistencyTo");
+    struct str level_to = json_text(l->account, "consistencyTo");
     printf("%.*s  level " STR_FMT "%s" STR_FMT "  phase " STR_FMT "  epoch %" PRIu64
            "  generation %" PRIu64 "\n",
-           STR_ARG(text_of(l->account, "account")), STR_ARG(text_of(l->account, "consistency")),
-           level_to.n > 0 ? " -> " : "", STR_ARG(level_to), STR_ARG(text_of(l->account, "phase")),
+           STR_ARG(json_text(l->account, "account")), STR_ARG(json_text(l->account, "consistency")),
+           level_to.n > 0 ? " -> " : "", STR_ARG(level_to), STR_ARG(json_text(l->account, "phase")),
            epoch_now, generation_now);
-    if (str_eq(text_of(l->account, "durability"), STR("degraded"))) {
+    if (str_eq(json_text(l->account, "durability"), STR("degraded"))) {
         printf("  durability degraded: one region holds everything that is acknowledged now\n");
     }
     printf("  %-12s %-14s %-11s %10s %9s\n", "region", "state", "role", "lag (ops)", "lag (s)");
     for (size_t i = 0; i < l->count; i++) {
-        struct str name = text_of(l->regions[i].in_account, "name");
+        struct str name = json_text(l->regions[i].in_account, "name");
         struct str role =
-            l->regions[i].status ? text_of(l->regions[i].status, "role") : STR("no answer");
+            l->regions[i].status ? json_text(l->regions[i].status, "role") : STR("no answer");
         printf("%s %-12.*s %-14.*s %-11.*s", str_eq(name, writer) ? "*" : " ", STR_ARG(name),
-               STR_ARG(text_of(l->regions[i].in_account, "state")), STR_ARG(role));
+               STR_ARG(json_text(l->regions[i].in_account, "state")), STR_ARG(role));
         print_lag(writer_status, name);
         printf("\n");
     }

@@ -238,6 +238,15 @@ enum err client_answer_err(int status, const struct json *doc, struct errinfo *e
     return err;
 }
 
+enum err client_get(const struct client_account *acc, struct arena *a, const char *base,
+                    const char *path, const struct json **ret, struct errinfo *ei)
+{
+    struct client_request req = {.method = "GET", .base = base, .path = path};
+    int status = 0;
+    TRY(client_call(acc, &req, a, &status, NULL, ret, ei));
+    return client_answer_err(status, *ret, ei);
+}
+
 enum err client_account_find(const char *dir, const char *endpoint, const char *key, const char *ca,
                              struct client_account *ret, struct errinfo *ei)
 {

@@ -41,6 +41,10 @@ struct str client_header(struct str headers, struct str name);
 /* For an answer >= 400: sets ei from its code, message and hint. */
 enum err client_answer_err(int status, const struct json *doc, struct errinfo *ei) MUST_CHECK;
 
+/* GET of a JSON answer; one >= 400 is an error. */
+enum err client_get(const struct client_account *acc, struct arena *a, const char *base,
+                    const char *path, const struct json **ret, struct errinfo *ei) MUST_CHECK;
+
 /* For clients that send by themselves: authorization header value for a request on `path`, signed
  * for the date text given in x-ms-date. */
 struct client_signer;

@@ -67,6 +67,8 @@ const struct json *json_get(const struct json *v, struct str key);
 const struct json *json_get_path(const struct json *v, const struct str *keys, size_t n);
 /* Convenience for trusted shapes: false and untouched *ret when absent or of another type. */
 bool json_get_str(const struct json *v, struct str key, struct str *ret);
+/* The same for output: empty when there is none. */
+struct str json_text(const struct json *v, const char *key);
 /* An integer below 2^64, however written; made by a program: what its double holds. */
 bool json_get_u64(const struct json *v, struct str key, uint64_t *ret);
 bool json_get_bool(const struct json *v, struct str key, bool *ret);

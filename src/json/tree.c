@@ -38,6 +38,13 @@ bool json_get_str(const struct json *v, struct str key, struct str *ret)
     return true;
 }
 
+struct str json_text(const struct json *v, const char *key)
+{
+    struct str s = STR("");
+    (void)json_get_str(v, str_of(key), &s);
+    return s;
+}
+
 bool json_get_u64(const struct json *v, struct str key, uint64_t *ret)
 {
     bool negative = false;
