@@ -44,8 +44,7 @@ static void beat_encode(struct region *r, struct buf *out)
                   disk_health_was_slow(&r->health.disk, region_now(r), r->cfg.timers.slow_for_ms));
     json_out_key(&o, "low_disk");
     json_out_bool(&o, r->health.is_disk_low);
-    json_out_key(&o, "wall_ms");
-    json_out_i64(&o, r->io.wall_ms(r->io.ctx));
+    json_out_member_i64(&o, "wall_ms", r->io.wall_ms(r->io.ctx));
     json_out_member_u64(&o, "record_format", RECORD_FORMAT);
     json_out_key(&o, "partitions");
     json_out_u64(&o, repl_part_count(r->repl));

@@ -58,30 +58,18 @@ static bool has_partitions(const struct account_record *r)
 
 /* ---- encoding ---- */
 
-static void put_i64(struct json_out *o, const char *key, int64_t v)
-{
-    json_out_key(o, key);
-    json_out_i64(o, v);
-}
-
-static void put_text(struct json_out *o, const char *key, const char *v)
-{
-    json_out_key(o, key);
-    json_out_cstr(o, v);
-}
-
 static void put_region(struct json_out *o, const struct record_region *g)
 {
     json_out_object(o);
     json_out_member_u64(o, "id", g->id);
-    put_text(o, "name", g->name);
-    put_text(o, "endpoint", g->endpoint);
-    put_text(o, "peer_addr", g->peer_addr);
+    json_out_member_cstr(o, "name", g->name);
+    json_out_member_cstr(o, "endpoint", g->endpoint);
+    json_out_member_cstr(o, "peer_addr", g->peer_addr);
     json_out_member_u64(o, "priority", g->priority);
-    put_text(o, "state", region_state_name(g->state));
+    json_out_member_cstr(o, "state", region_state_name(g->state));
     json_out_member_bool(o, "is_forced_offline", g->is_forced_offline);
     json_out_member_u64(o, "incarnation", g->incarnation);
-    put_i64(o, "since_wall_ms", g->since_wall_ms);
+    json_out_member_i64(o, "since_wall_ms", g->since_wall_ms);
     json_out_object_end(o);
 }
 
@@ -95,8 +83,8 @@ static void put_epoch(struct json_out *o, const struct record_epoch *e)
     json_out_member_u64(o, "start_lsn", e->start_lsn);
     json_out_member_bool(o, "is_lossy", e->is_lossy);
     json_out_member_u64(o, "rule", e->rule);
-    put_i64(o, "wall_ms", e->wall_ms);
-    put_text(o, "reason", e->reason);
+    json_out_member_i64(o, "wall_ms", e->wall_ms);
+    json_out_member_cstr(o, "reason", e->reason);
     json_out_member_u64(o, "detect_ms", e->detect_ms);
     json_out_member_u64(o, "wait_ms", e->wait_ms);
     json_out_member_u64(o, "promote_ms", e->promote_ms);
@@ -117,7 +105,7 @@ static void put_levels(struct json_out *o, const struct account_record *r)
 {
     json_out_key(o, "levels");
     json_out_object(o);
-    put_text(o, "to", consistency_name(record_lease_level(r)));
+    json_out_member_cstr(o, "to", consistency_name(record_lease_level(r)));
     json_out_member_u64(o, "strong_since", r->strong_since);
     json_out_member_u64(o, "max_staleness_ops", r->max_staleness_ops);
     json_out_member_u64(o, "max_staleness_s", r->max_staleness_s);
@@ -174,7 +162,7 @@ static void put_override(struct json_out *o, const struct record_override *x)
 {
     json_out_object(o);
     json_out_member_u64(o, "pid", x->pid);
-    put_text(o, "phase", record_phase_names[x->phase]);
+    json_out_member_cstr(o, "phase", record_phase_names[x->phase]);
     json_out_member_u64(o, "writer", x->writer);
     json_out_member_u64(o, "incarnation", x->incarnation);
     json_out_member_u64(o, "generation", x->generation);
@@ -189,8 +177,8 @@ static void put_override(struct json_out *o, const struct record_override *x)
     json_out_member_u64(o, "branch_lsn", x->branch.lsn);
     json_out_member_bool(o, "is_lossy", x->is_lossy);
     json_out_member_u64(o, "rule", x->rule);
-    put_i64(o, "wall_ms", x->wall_ms);
-    put_text(o, "reason", x->reason);
+    json_out_member_i64(o, "wall_ms", x->wall_ms);
+    json_out_member_cstr(o, "reason", x->reason);
     json_out_member_u64(o, "detect_ms", x->detect_ms);
     json_out_member_u64(o, "wait_ms", x->wait_ms);
     json_out_member_u64(o, "promote_ms", x->promote_ms);
@@ -229,19 +217,19 @@ void record_encode(const struct account_record *r, struct buf *out)
     json_out_init(&o, out);
     json_out_object(&o);
     json_out_member_u64(&o, "format", record_format(r));
-    put_text(&o, "name", r->name);
-    put_text(&o, "level", consistency_name(r->level));
+    json_out_member_cstr(&o, "name", r->name);
+    json_out_member_cstr(&o, "level", consistency_name(r->level));
     if (has_levels(r)) {
         put_levels(&o, r);
     }
     json_out_member_bool(&o, "auto_failover", r->auto_failover);
-    put_text(&o, "phase", record_phase_names[r->phase]);
+    json_out_member_cstr(&o, "phase", record_phase_names[r->phase]);
     json_out_member_u64(&o, "writer", r->writer);
     json_out_member_u64(&o, "writer_incarnation", r->writer_incarnation);
     json_out_member_u64(&o, "generation", r->generation);
     json_out_member_u64(&o, "epoch", r->epoch);
     json_out_member_u64(&o, "transfer_to", r->transfer_to);
-    put_i64(&o, "transfer_deadline_wall_ms", r->transfer_deadline_wall_ms);
+    json_out_member_i64(&o, "transfer_deadline_wall_ms", r->transfer_deadline_wall_ms);
     json_out_member_u64(&o, "q_mask", r->q_mask);
     json_out_member_u64(&o, "token_version", r->token_version);
     json_out_member_u64(&o, "lsn_limit", r->lsn_limit);
@@ -252,7 +240,7 @@ void record_encode(const struct account_record *r, struct buf *out)
         json_out_cstr(&o, r->key[i]);
     }
     json_out_array_end(&o);
-    put_text(&o, "peer_secret", r->peer_secret);
+    json_out_member_cstr(&o, "peer_secret", r->peer_secret);
     json_out_key(&o, "regions");
     json_out_array(&o);
     for (size_t i = 0; i < r->region_count; i++) {

@@ -92,8 +92,7 @@ static void put_last(struct region *r, struct json_out *o)
     json_out_object(o);
     json_out_member_u64(o, "rule", (uint64_t)r->last_failover.rule);
     json_out_member_u64(o, "fromRegion", r->last_failover.from);
-    json_out_key(o, "wallMs");
-    json_out_i64(o, r->last_failover.wall_ms);
+    json_out_member_i64(o, "wallMs", r->last_failover.wall_ms);
     json_out_member_u64(o, "detectMs", r->last_failover.detect_ms);
     json_out_member_u64(o, "waitMs", r->last_failover.wait_ms);
     json_out_member_u64(o, "promoteMs", r->last_failover.promote_ms);
@@ -165,8 +164,7 @@ void region_status_json(struct region *r, struct buf *out)
         usec now = region_now(r);
         json_out_member_u64(&o, "failoverHoldLeftMs",
                             hold_until > now ? (hold_until - now + 999) / 1000 : 0);
-        json_out_key(&o, "clockAheadMs");
-        json_out_i64(&o, r->health.clock_ahead_ms);
+        json_out_member_i64(&o, "clockAheadMs", r->health.clock_ahead_ms);
         put_partitions(r, &o);
         put_regions(r, &o);
     }

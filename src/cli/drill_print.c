@@ -72,8 +72,7 @@ void drill_print_json(const struct conf *c, const struct drill_result *res, size
     json_out_object(&o);
     json_out_member_cstr(&o, "fault", conf_cstr(c, D_FAULT));
     json_out_member_bool(&o, "objectives_met", is_met);
-    json_out_key(&o, "finished_at_ms");
-    json_out_i64(&o, clock_wall_ms());
+    json_out_member_i64(&o, "finished_at_ms", clock_wall_ms());
     json_out_key(&o, "repeats");
     json_out_array(&o);
     for (size_t k = 0; k < n; k++) {

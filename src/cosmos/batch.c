@@ -32,17 +32,15 @@ static void add_result(struct json_out *o, struct batch *b, size_t i, double *ch
     double cost = 1.0 + (double)it->size / 1024.0 * 5.0;
     *charge += cost;
     json_out_object(o);
-    json_out_key(o, "statusCode");
-    json_out_i64(o, status);
+    json_out_member_i64(o, "statusCode", status);
     if (b->results[i].substatus != 0) {
-        json_out_key(o, "subStatusCode");
-        json_out_i64(o, b->results[i].substatus);
+        json_out_member_i64(o, "subStatusCode", b->results[i].substatus);
     }
     json_out_key(o, "requestCharge");
     json_out_double(o, status == 424 ? 0 : cost);
     if (status == 429) {
-        json_out_key(o, "retryAfterMilliseconds");
-        json_out_i64(o, b->op->throttled_ms > 0 ? b->op->throttled_ms : 20);
+        json_out_member_i64(o, "retryAfterMilliseconds",
+                            b->op->throttled_ms > 0 ? b->op->throttled_ms : 20);
     }
     if (status < 300) {
         if (it->etag.n > 0) {

@@ -123,4 +123,5 @@ void json_out_raw(struct json_out *o, struct str json_text); /* a whole value, v
 void json_out_member_str(struct json_out *o, const char *key, struct str v);
 void json_out_member_cstr(struct json_out *o, const char *key, const char *v);
 void json_out_member_u64(struct json_out *o, const char *key, uint64_t v);
+void json_out_member_i64(struct json_out *o, const char *key, int64_t v);
 void json_out_member_bool(struct json_out *o, const char *key, bool v);

@@ -310,6 +310,12 @@ void json_out_member_u64(struct json_out *o, const char *key, uint64_t v)
     json_out_u64(o, v);
 }
 
+void json_out_member_i64(struct json_out *o, const char *key, int64_t v)
+{
+    json_out_key(o, key);
+    json_out_i64(o, v);
+}
+
 void json_out_member_bool(struct json_out *o, const char *key, bool v)
 {
     json_out_key(o, key);

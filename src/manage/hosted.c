@@ -86,8 +86,7 @@ void hosted_encode(const struct hosted *h, struct buf *out)
     json_out_member_bool(&o, "automaticFailover", h->auto_failover);
     json_out_member_bool(&o, "deleting", h->is_deleting);
     json_out_member_u64(&o, "port", h->port);
-    json_out_key(&o, "createdMs");
-    json_out_i64(&o, h->created_wall_ms);
+    json_out_member_i64(&o, "createdMs", h->created_wall_ms);
     json_out_object_end(&o);
 }
 

@@ -64,8 +64,7 @@ void feed_json(const struct feed *f, uint64_t since, struct json_out *o)
         json_out_object(o);
         json_out_member_u64(o, "seq", seq);
         json_out_member_cstr(o, "time", when);
-        json_out_key(o, "wallMs");
-        json_out_i64(o, e->wall_ms);
+        json_out_member_i64(o, "wallMs", e->wall_ms);
         json_out_member_cstr(o, "event", e->event);
         json_out_member_u64(o, "rule", e->rule);
         json_out_member_cstr(o, "text", e->text);

@@ -156,8 +156,7 @@ static void figure_member(struct json_out *o, const char *key, const struct figu
     json_out_object(o);
     json_out_member_str(o, "text", figure_str(f, &tmp));
     if (f->kind == FIGURE_VALUE || f->kind == FIGURE_AT_LEAST) {
-        json_out_key(o, "ms");
-        json_out_i64(o, f->ms);
+        json_out_member_i64(o, "ms", f->ms);
     }
     json_out_member_str(o, "how", f->how);
     json_out_object_end(o);

@@ -50,8 +50,7 @@ static void figure_member(struct json_out *o, const char *key, const struct figu
     json_out_object(o);
     json_out_member_cstr(o, "kind", figure_kind_name(f->kind));
     if (f->kind == FIGURE_VALUE || f->kind == FIGURE_AT_LEAST) {
-        json_out_key(o, "ms");
-        json_out_i64(o, f->ms);
+        json_out_member_i64(o, "ms", f->ms);
     }
     if (f->how.n > 0) {
         json_out_member_str(o, "how", f->how);
