@@ -6,158 +6,11 @@
 #include "base/contract.h"
 #include "base/mem.h"
 #include "lib/t.h"
-#include "repl/repl_int.h"
-
-/* ---- a replication machine whose storage answers when told ---- */
-
-static struct engine *engine;
-static struct repl *R;
-static struct partition *part;
-static struct arena arena;
-static usec now_us;
-static int64_t wall;
-static struct engine_batch *batches[64];
-static uint64_t tickets[64];
-static size_t batch_count;
-static unsigned acked_count;
-
-static usec io_now(void *ctx)
-{
-    UNUSED(ctx);
-    return now_us;
-}
-
-static int64_t io_wall(void *ctx)
-{
-    UNUSED(ctx);
-    return wall;
-}
-
-static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
-{
-    UNUSED(ctx);
-    ASSERT(batch_count < 64);
-    batches[batch_count] = b;
-    tickets[batch_count++] = ticket;
-}
-
-static void io_send(void *ctx, region_id to, struct str frame)
-{
-    UNUSED(ctx);
-    UNUSED(to);
-    UNUSED(frame);
-}
-
-static void io_event(void *ctx, enum region_event_kind kind, const char *text)
-{
-    UNUSED(ctx);
-    t_fail("event %d: %s", (int)kind, text);
-}
-
-static void io_fatal(void *ctx, enum err err, const char *why)
-{
-    UNUSED(ctx);
-    t_fail("fatal %s: %s", err_name(err), why);
-}
-
-static void io_metadata(void *ctx, lsn upto)
-{
-    UNUSED(ctx);
-    UNUSED(upto);
-}
-
-static void io_acked(void *ctx, struct wait_node *n)
-{
-    UNUSED(ctx);
-    UNUSED(n);
-    acked_count++;
-}
-
-static void io_nothing(void *ctx)
-{
-    UNUSED(ctx);
-}
-
-/* Storage answers everything that was handed over. */
-static void store(void)
-{
-    repl_flush(R);
-    for (size_t i = 0; i < batch_count; i++) {
-        enum err each = OK;
-        t_ok(engine_apply(engine, &batches[i], 1, true, &each, NULL));
-        t_ok(each);
-        engine_batch_free(batches[i]);
-        repl_on_commit(R, tickets[i], OK);
-    }
-    batch_count = 0;
-    repl_check(R);
-}
-
-static struct repl_mode writer_mode(bool is_strong, uint64_t mask)
-{
-    return (struct repl_mode){
-        .kind = REPL_WRITER,
-        .generation = 2,
-        .epoch = 1,
-        .start_lsn = 1,
-        .lsn_limit = 1000001,
-        .writer = 1,
-        .is_serving = true,
-        .is_strong = is_strong,
-        .all_mask = mask,
-        .online_mask = mask,
-        .strong_mask = mask,
-    };
-}
-
-/* Over the engine as it is. */
-static enum err open_repl(struct errinfo *ei)
-{
-    struct repl_timers timers = {
-        .retry_ms = 250, .commit_ms = 200, .ttl_purge_ms = 1000, .retain_ms = 60000};
-    struct repl_io io = {
-        .now = io_now,
-        .wall_ms = io_wall,
-        .commit = io_commit,
-        .send = io_send,
-        .event = io_event,
-        .fatal = io_fatal,
-        .metadata_applied = io_metadata,
-        .epoch_reached = io_nothing,
-        .stale = io_nothing,
-        .acked = io_acked,
-        .applied = io_acked,
-        .committed = io_acked,
-    };
-    return repl_new(engine, 1, 77, &timers, &io, &R, ei);
-}
+#include "stage.h"
 
 static void begin(bool is_strong, uint64_t mask)
 {
-    now_us = 1000000;
-    wall = INT64_C(1700000000000);
-    acked_count = 0;
-    struct engine_opts opts = {.driver = STR("mem")};
-    t_ok(engine_open(&opts, &engine, NULL));
-    t_ok(open_repl(NULL));
-    for (region_id id = 2; id <= 3; id++) {
-        repl_add_peer(R, id);
-    }
-    part = repl_part(R, 1);
-    struct repl_mode m = writer_mode(is_strong, mask);
-    repl_set_mode(R, &m);
-    repl_open_epoch(R);
-    store();
-}
-
-static void end(void)
-{
-    for (size_t i = 0; i < batch_count; i++) {
-        engine_batch_free(batches[i]);
-    }
-    batch_count = 0;
-    repl_free(R);
-    engine_close(engine);
+    stage_begin(is_strong, mask, 3);
 }
 
 /* ---- scripted writes: "+key=text!unique@expire", "-key", "?key" (must be absent) ---- */
@@ -275,7 +128,7 @@ T_TEST("operations of one write see the ones before, and all or nothing happens"
     t_eq_u64(repl_tail(part).lsn, before);
     t_check(stored("c") == NULL);
     sound();
-    end();
+    stage_end();
 }
 
 T_TEST("unique keys are kept within a write, over writes not stored yet, and when freed")
@@ -304,7 +157,7 @@ T_TEST("unique keys are kept within a write, over writes not stored yet, and whe
     t_err(run(&twice), ERR_EXISTS);
     t_eq_u64(res.failed_op, 1);
     sound();
-    end();
+    stage_end();
 }
 
 T_TEST("an expired document is absent, and gives its unique key away")
@@ -325,7 +178,7 @@ T_TEST("an expired document is absent, and gives its unique key away")
     sound();
     t_eq_cstr(stored("b"), "1");
     t_eq_cstr(stored("a"), "2");
-    end();
+    stage_end();
 }
 
 T_TEST("expired documents are deleted in time, and only they")
@@ -350,7 +203,7 @@ T_TEST("expired documents are deleted in time, and only they")
     t_eq_u64(atomic_load(&repl_part_view(part)->item_count), 5);
     t_check(stored("k4") == NULL && stored("k5") != NULL);
     sound();
-    end();
+    stage_end();
 }
 
 /* Four purges, a second apart. */
@@ -395,7 +248,7 @@ T_TEST("a wall clock that jumps deletes nothing early, and expiry goes on once i
     purge_rounds();
     t_check(stored("a") == NULL);
     sound();
-    end();
+    stage_end();
 }
 
 T_TEST("time never runs backwards for a document")
@@ -410,7 +263,7 @@ T_TEST("time never runs backwards for a document")
     put(&t, "a", "2", NULL, 0);
     t_ok(run(&t));
     t_eq_u64(t.seen_ts[0], first);
-    end();
+    stage_end();
 }
 
 T_TEST("no lsn at or above the limit is given out")
@@ -425,7 +278,7 @@ T_TEST("no lsn at or above the limit is given out")
     repl_set_mode(R, &m);
     t_ok(put_one("b", "1", NULL, 0));
     sound();
-    end();
+    stage_end();
 }
 
 T_TEST("what is too large is refused before anything is written")
@@ -443,7 +296,7 @@ T_TEST("what is too large is refused before anything is written")
     }
     t_err(run(&s), ERR_LIMIT);
     t_eq_u64(repl_tail(part).lsn, before);
-    end();
+    stage_end();
 }
 
 /* ---- quorum ---- */
@@ -463,7 +316,7 @@ T_TEST("the lowest of the mask counts, and an unknown region has nothing")
     t_eq_u64(quorum_min(part, bits(1, 2, 3), 9), 5);
     t_eq_u64(quorum_min(part, bits(2, 3, 0), 1), 5);
     t_eq_u64(quorum_min(part, bits(1, 2, 9), 9), 0);
-    end();
+    stage_end();
 }
 
 T_TEST("who must have a write follows from level and partition")
@@ -475,7 +328,7 @@ T_TEST("who must have a write follows from level and partition")
     repl_set_mode(R, &m);
     t_eq_u64(quorum_ack_mask(R, part), bits(1, 0, 0));
     t_eq_u64(quorum_ack_mask(R, meta), bits(1, 2, 3)); /* metadata: every online region */
-    end();
+    stage_end();
 }
 
 T_TEST("acknowledgements wait for the mask and never move back when it grows")
@@ -502,7 +355,7 @@ T_TEST("acknowledgements wait for the mask and never move back when it grows")
     t_eq_u64(acked_count, 1); /* waits for region 3 */
     repl_set_masks(R, bits(1, 2, 0), bits(1, 2, 0));
     t_eq_u64(acked_count, 2);
-    end();
+    stage_end();
 }
 
 /* The meta of the partition with other bytes in `extra`. */
@@ -570,7 +423,7 @@ T_TEST("a partition's meta of version 1 is read, one of a newer version is refus
     extra[0] = 2;
     set_extra(str_make(extra, n));
     t_ok(open_repl(NULL));
-    end();
+    stage_end();
     buf_done(&hold);
     mem_free(old);
     mem_free(extra);
@@ -642,7 +495,7 @@ T_TEST("a dropped partition leaves storage, in slices and after what was still o
     }
     t_eq_u64(stored_rows(1), 0);
     t_eq_u64(stored_marks(), 0);
-    end();
+    stage_end();
 }
 
 T_TEST("a start finishes a drop that was cut short")
@@ -660,7 +513,7 @@ T_TEST("a start finishes a drop that was cut short")
     t_eq_u64(stored_marks(), 0);
     t_eq_u64(stored_rows(1), 0);
     t_check(repl_find(R, 1) == NULL);
-    end();
+    stage_end();
 }
 
 T_MAIN()

@@ -4,45 +4,16 @@
 
 #include "base/contract.h"
 #include "lib/t.h"
-#include "repl/repl_int.h"
+#include "stage.h"
 
 enum { PEER = 2 };
 
-static struct engine *engine;
-static struct repl *R;
-static struct partition *part;
-static struct arena arena;
-static usec now_us;
-static struct engine_batch *batches[64];
-static uint64_t tickets[64];
-static size_t batch_count;
 /* What the peer was told last. */
 static struct place copy_at;   /* SEED_AT; zero = not since it was cleared */
 static struct place stream_at; /* the place that the first entry of an APPEND follows */
 
-static usec io_now(void *ctx)
+static void on_send(region_id to, struct str frame)
 {
-    UNUSED(ctx);
-    return now_us;
-}
-
-static int64_t io_wall(void *ctx)
-{
-    UNUSED(ctx);
-    return INT64_C(1700000000000);
-}
-
-static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
-{
-    UNUSED(ctx);
-    ASSERT(batch_count < ARRAY_COUNT(batches));
-    batches[batch_count] = b;
-    tickets[batch_count++] = ticket;
-}
-
-static void io_send(void *ctx, region_id to, struct str frame)
-{
-    UNUSED(ctx);
     t_eq_u64(to, PEER);
     struct msg_reader r;
     struct msg m;
@@ -59,49 +30,9 @@ static void io_send(void *ctx, region_id to, struct str frame)
     }
 }
 
-static void io_event(void *ctx, enum region_event_kind kind, const char *text)
+static void on_event(enum region_event_kind kind, const char *text)
 {
-    UNUSED(ctx);
     t_checkf(kind == EVENT_SEED, "event %d: %s", (int)kind, text);
-}
-
-static void io_fatal(void *ctx, enum err err, const char *why)
-{
-    UNUSED(ctx);
-    t_fail("fatal %s: %s", err_name(err), why);
-}
-
-static void io_metadata(void *ctx, lsn upto)
-{
-    UNUSED(ctx);
-    UNUSED(upto);
-}
-
-static void io_acked(void *ctx, struct wait_node *n)
-{
-    UNUSED(ctx);
-    UNUSED(n);
-}
-
-static void io_nothing(void *ctx)
-{
-    UNUSED(ctx);
-}
-
-/* Storage answers everything that was handed over. */
-static void store(void)
-{
-    repl_flush(R);
-    for (size_t i = 0; i < batch_count; i++) {
-        enum err each = OK;
-        t_ok(engine_apply(engine, &batches[i], 1, true, &each, NULL));
-        t_ok(each);
-        engine_batch_free(batches[i]);
-        repl_on_commit(R, tickets[i], OK);
-    }
-    batch_count = 0;
-    repl_flush(R);
-    repl_check(R);
 }
 
 static void hear(const struct msg *m)
@@ -154,53 +85,11 @@ static void put(const char *key)
 
 static void begin(void)
 {
-    now_us = 1000000;
-    struct engine_opts opts = {.driver = STR("mem")};
-    t_ok(engine_open(&opts, &engine, NULL));
-    struct repl_timers timers = {
-        .retry_ms = 250, .commit_ms = 200, .ttl_purge_ms = 1000, .retain_ms = 60000};
-    struct repl_io io = {
-        .now = io_now,
-        .wall_ms = io_wall,
-        .commit = io_commit,
-        .send = io_send,
-        .event = io_event,
-        .fatal = io_fatal,
-        .metadata_applied = io_metadata,
-        .epoch_reached = io_nothing,
-        .stale = io_nothing,
-        .acked = io_acked,
-        .applied = io_acked,
-        .committed = io_acked,
-    };
-    t_ok(repl_new(engine, 1, 77, &timers, &io, &R, NULL));
-    repl_add_peer(R, PEER);
-    part = repl_part(R, 1);
-    uint64_t both = 1 << 1 | 1 << PEER;
-    struct repl_mode m = {.kind = REPL_WRITER,
-                          .generation = 2,
-                          .epoch = 1,
-                          .start_lsn = 1,
-                          .lsn_limit = 1000001,
-                          .writer = 1,
-                          .is_serving = true,
-                          .all_mask = both,
-                          .online_mask = both};
-    repl_set_mode(R, &m);
-    repl_open_epoch(R);
-    store();
+    stage_on_send = on_send;
+    stage_on_event = on_event;
+    stage_begin(/* is_strong= */ false, 1 << 1 | 1 << PEER, PEER);
+    repl_flush(R);
     repl_on_link(R, PEER, true);
-}
-
-static void end(void)
-{
-    for (size_t i = 0; i < batch_count; i++) {
-        engine_batch_free(batches[i]);
-    }
-    batch_count = 0;
-    repl_free(R);
-    engine_close(engine);
-    arena_done(&arena);
 }
 
 /* The peer had more than the writer's own disk, lost it, and asks for a copy. What it had said before
@@ -232,7 +121,7 @@ static void ask_and_hear_old_tail(bool has_acked)
     put("c");
     store();
     t_eq_u64(stream_at.lsn, told.lsn);
-    end();
+    stage_end();
 }
 
 T_TEST("an old TAIL after a question for a copy does not stop the copy")
@@ -253,7 +142,7 @@ T_TEST("a copy begins at the writer's durable end")
     hear_tail(copy_at);
     put("b");
     t_eq_u64(stream_at.lsn, copy_at.lsn);
-    end();
+    stage_end();
 }
 
 T_MAIN()
