@@ -1,6 +1,10 @@
 /* Linearizability of one register by the search of Wing and Gong with Lowe's memo: try to place
  * the operations one after the other; a configuration (set of placed operations, value) that was
- * reached before is not tried again. Operations of unknown outcome may be left out. */
+ * reached before is not tried again. Operations of unknown outcome may be left out.
+ *
+ * A failover can leave dozens of these, and any subset of them may have happened. Nearly all wrote what
+ * nobody saw: such writes of one kind stand for each other, so they are placed in the order of their begins
+ * and leave the same value behind, which makes their subsets a count. */
 #include <stdlib.h>
 
 #include "base/contract.h"
@@ -10,10 +14,12 @@
 struct event_link { /* a begin or an end, in a list ordered by time */
     struct event_link *prev, *next;
     struct event_link *end; /* of a begin: its end; NULL for ends and for unknown outcomes */
+    struct event_link
+        *twin; /* of an unknown outcome: one that stands for it and is placed first, or NULL */
     const struct lin_op *op;
     size_t op_idx;
     usec at;
-    bool is_begin;
+    bool is_begin, is_placed;
 };
 
 struct memo {
@@ -22,6 +28,7 @@ struct memo {
 };
 
 struct search {
+    struct lin_op *ops; /* owned; values of unknown writes that nobody saw are VALUE_UNSEEN */
     struct event_link *events; /* owned; [0] is the head */
     size_t event_count;
     struct memo memo;
@@ -29,6 +36,8 @@ struct search {
     uint64_t value;
     size_t open; /* operations of known outcome not yet placed */
 };
+
+static const uint64_t VALUE_UNSEEN = UINT64_MAX;
 
 static uint64_t scramble(uint64_t v)
 {
@@ -114,15 +123,56 @@ static int by_time(const void *x, const void *y)
     return a->op_idx < b->op_idx ? -1 : a->op_idx > b->op_idx;
 }
 
+/* Does an operation depend on this value being there, or not? */
+static bool is_seen(const struct lin_op *ops, size_t n, uint64_t value)
+{
+    for (size_t i = 0; i < n; i++) {
+        if ((ops[i].kind == LIN_READ && ops[i].value == value) || ops[i].expect == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct lin_op *blur_unseen(const struct lin_op *ops, size_t n)
+{
+    struct lin_op *ret = MEM_NEW_ARRAY(struct lin_op, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = ops[i];
+        if (ops[i].is_unknown && ops[i].kind != LIN_DELETE && !is_seen(ops, n, ops[i].value)) {
+            ret[i].value = VALUE_UNSEEN;
+        }
+    }
+    return ret;
+}
+
+/* The last event before e whose operation of unknown outcome does the same. */
+static struct event_link *twin_of(const struct search *s, const struct event_link *e)
+{
+    const struct lin_op *op = e->op;
+    if (!op->is_unknown || (op->kind != LIN_DELETE && op->value != VALUE_UNSEEN)) {
+        return NULL;
+    }
+    for (struct event_link *t = e->prev; t != s->events; t = t->prev) {
+        if (t->op->is_unknown && t->op->kind == op->kind && t->op->expect == op->expect &&
+            (op->kind == LIN_DELETE || t->op->value == VALUE_UNSEEN)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
 static void search_init(struct search *s, const struct lin_op *ops, size_t n)
 {
-    *s = (struct search){.events = MEM_NEW_ARRAY(struct event_link, 2 * n + 1), .event_count = 1};
+    *s = (struct search){.ops = blur_unseen(ops, n),
+                         .events = MEM_NEW_ARRAY(struct event_link, 2 * n + 1),
+                         .event_count = 1};
     for (size_t i = 0; i < n; i++) {
         s->events[s->event_count++] =
-            (struct event_link){.op = &ops[i], .op_idx = i, .at = ops[i].from, .is_begin = true};
+            (struct event_link){.op = &s->ops[i], .op_idx = i, .at = ops[i].from, .is_begin = true};
         if (!ops[i].is_unknown) {
             s->events[s->event_count++] =
-                (struct event_link){.op = &ops[i], .op_idx = i, .at = ops[i].to};
+                (struct event_link){.op = &s->ops[i], .op_idx = i, .at = ops[i].to};
             s->open++;
         }
     }
@@ -132,6 +182,7 @@ static void search_init(struct search *s, const struct lin_op *ops, size_t n)
         struct event_link *e = &s->events[i];
         e->prev = e - 1;
         (e - 1)->next = e;
+        e->twin = twin_of(s, e);
         if (e->is_begin) {
             begins[e->op_idx] = e;
         } else {
@@ -162,6 +213,7 @@ static void place_op(struct search *s, struct event_link *e)
     s->hash[0] ^= scramble(e->op_idx * 2 + 1);
     s->hash[1] ^= scramble(e->op_idx * 2 + 2);
     unlink_event(e);
+    e->is_placed = true;
     if (e->end != NULL) {
         unlink_event(e->end);
         s->open--;
@@ -177,6 +229,14 @@ static void unplace_op(struct search *s, struct event_link *e)
         s->open++;
     }
     relink_event(e);
+    e->is_placed = false;
+}
+
+/* Can it come next, and is it of use? One that may be left out has to change something. */
+static bool can_follow(const struct search *s, const struct event_link *e, uint64_t *ret)
+{
+    return e->is_begin && (e->twin == NULL || e->twin->is_placed) && apply(e->op, s->value, ret) &&
+           (!e->op->is_unknown || *ret != s->value);
 }
 
 struct choice {
@@ -200,7 +260,7 @@ enum lin_verdict lin_check(const struct lin_op *ops, size_t n, size_t steps_max)
             break;
         }
         uint64_t value = 0;
-        if (e->is_begin && apply(e->op, s.value, &value)) {
+        if (can_follow(&s, e, &value)) {
             place_op(&s, e);
             if (memo_add(&s.memo, s.hash[0] ^ scramble(value + 77), s.hash[1] ^ value)) {
                 stack[depth++] = (struct choice){.event = e, .value = s.value};
@@ -228,6 +288,7 @@ enum lin_verdict lin_check(const struct lin_op *ops, size_t n, size_t steps_max)
     mem_free(stack);
     mem_free(s.memo.slots);
     mem_free(s.events);
+    mem_free(s.ops);
     return verdict;
 }
 
