@@ -303,6 +303,24 @@ export class Account {
         return { code, text };
     }
 
+    /** The number of the container's only partition. */
+    async partitionOf(container) {
+        const { code, text } = await this.cli("account", "partition", "list", "--json");
+        assert.equal(code, 0, text);
+        const part = JSON.parse(text).partitions.find((p) => p.container.endsWith(`/colls/${container}`));
+        assert.ok(part, text);
+        return String(part.partition);
+    }
+
+    /** Moves a partition, and again while a region has not yet said that it can take part (409). */
+    async partition(...args) {
+        await until(`partition ${args.join(" ")}`, async () => {
+            const { code, text } = await this.cli("account", "partition", ...args);
+            assert.equal(code, 0, text);
+            return true;
+        }, 20000, 200);
+    }
+
     /** Cuts ("cut"), delays or heals ("pass") every link of a region to coordinator and peers. */
     async links(regionName, mode) {
         const others = this.regionNames.filter((r) => r !== regionName);

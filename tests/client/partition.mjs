@@ -1,6 +1,6 @@
 /* One partition written by another region than the account's write region, and back, under an application that
  * uses attached SDK clients as documented. Nothing it does fails, and nothing that was acknowledged is missing. */
-import { Account, assert, before, comment, makeContainer, run, test, unique, until } from "./lib.mjs";
+import { Account, assert, before, comment, makeContainer, run, test, unique } from "./lib.mjs";
 
 let account;
 let longest_ms = 0; // of a write, with all that the SDK did for it
@@ -8,26 +8,6 @@ before(async () => {
     account = await Account.start();
     await account.healthy();
 });
-
-/** The number of the container's only partition. */
-async function partitionOf(id) {
-    const { code, text } = await account.cli("account", "partition", "list", "--json");
-    assert.equal(code, 0, text);
-    const part = JSON.parse(text).partitions.find((p) => p.container.endsWith(`/colls/${id}`));
-    assert.ok(part, text);
-    return String(part.partition);
-}
-
-/** Moves the partition, and again while a region has not yet said that it can take part (409). */
-async function partition(...args) {
-    await until(`partition ${args.join(" ")}`, async () => {
-        const { code, text } = await account.cli("account", "partition", ...args);
-        if (code !== 0) {
-            throw new Error(text);
-        }
-        return true;
-    }, 20000, 200);
-}
 
 /** Writes an item and reads it back as long as `more` says so; each must succeed. */
 async function work(container, ids, name, more) {
@@ -50,13 +30,13 @@ test("an application goes on writing and reading while a partition moves and ret
     const containerId = (await makeContainer(clients[0])).id;
     const containers = clients.map((c) => c.database("tests").container(containerId));
     const ids = [];
-    const id = await partitionOf(containerId);
+    const id = await account.partitionOf(containerId);
     const home = await account.writer();
     const away = account.regionNames.find((name) => name !== home);
     await work(containers[0], ids, "before", (n) => n < 5);
     let isMoving = true;
     const during = Promise.all(containers.map((c, i) => work(c, ids, `during${i}`, () => isMoving)));
-    await partition("failover", id, away);
+    await account.partition("failover", id, away);
     const document = (await account.call("GET", "/")).body;
     assert.equal(document.enablePerPartitionFailoverBehavior, true);
     assert.equal(document.writableLocations[0].name, home, "the account's write region stays");
@@ -71,7 +51,7 @@ test("an application goes on writing and reading while a partition moves and ret
     assert.deepEqual([refused.status, refused.headers.get("x-ms-substatus")], [403, "3"]);
     isMoving = true;
     const back = Promise.all(containers.map((c, i) => work(c, ids, `back${i}`, () => isMoving)));
-    await partition("return", id);
+    await account.partition("return", id);
     isMoving = false;
     await back;
     await work(containers[1], ids, "after", (n) => n < 20);
