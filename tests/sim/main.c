@@ -2,11 +2,11 @@
  *
  *   sim [--seed S] [--seeds N] [--seconds T] [--scenario NAME [--variant V]] [--level L]
  *       [--nightly [--hours H]] [--jobs J] [--verbose] [--list] [--only-random] [--faults a,b,...] [--plant N]
- *       [--not-by CHECK]
+ *       [--not-by CHECK] [--schedules DEPTH]
  *
  * Without arguments: every scenario in all variants and random seeds, by turns, until the time is over.
  * A night goes on with seeds that nobody has run before, says which, and demands that every row of the
- * core's tables fires (cover.h). `--seed S` alone repeats one random run and tells its story when it fails. One run in
+ * core's tables fires (cover.h). --schedules runs every sequence of at most DEPTH steps (scenario_schedule.c). `--seed S` alone repeats one random run and tells its story when it fails. One run in
  * four is done twice and the two must have the same trace. A run that aborts (a failed assertion of the core)
  * takes its worker with it: the parent notes the run and starts another worker. */
 #include <signal.h>
@@ -33,8 +33,9 @@ struct options {
     uint64_t seeds; /* 0 = until the time is over */
     unsigned seconds;
     const char *scenario;
-    int variant; /* -1 = all */
-    int level;   /* -1 = all, or drawn */
+    unsigned depth; /* of scenario "schedules", 0 = the short form's */
+    int variant;    /* -1 = all */
+    int level;      /* -1 = all, or drawn */
     unsigned jobs;
     bool is_verbose, only_random, stops_at_first, is_nightly;
     uint32_t fault_mask;
@@ -104,7 +105,8 @@ static size_t runs_of(const struct options *o, const struct scenario *s)
     if (o->scenario != NULL && strcmp(o->scenario, s->name) != 0) {
         return 0;
     }
-    return (o->variant >= 0 ? 1 : s->variants) * (o->level >= 0 ? 1 : (size_t)2);
+    size_t variants = o->depth > 0 ? schedule_count(o->depth) : s->variants;
+    return (o->variant >= 0 ? 1 : variants) * (o->level >= 0 ? 1 : (size_t)2);
 }
 
 static struct schedule schedule_of(const struct options *o)
@@ -121,36 +123,46 @@ static struct schedule schedule_of(const struct options *o)
 }
 
 /* The idx-th scripted run: the first of each scenario, then the second of each, and so on, so that
- * a short time has seen a little of everything. */
+ * a short time has seen a little of everything. Returns which scenario; SIZE_MAX = there are not so many. */
+static size_t scripted_place(const struct options *o, size_t idx, size_t *ret_round)
+{
+    for (size_t round = o->scenario != NULL ? idx : 0;; round++) { /* one alone: all in a row */
+        bool is_any = false;
+        idx = o->scenario != NULL ? 0 : idx;
+        for (size_t i = 0; i < scenario_count(); i++) {
+            if (round >= runs_of(o, scenario_get(i))) {
+                continue;
+            }
+            is_any = true;
+            if (idx-- == 0) {
+                *ret_round = round;
+                return i;
+            }
+        }
+        if (!is_any) {
+            return SIZE_MAX;
+        }
+    }
+}
+
 static bool scripted_run(const struct options *o, size_t idx, struct run_options *ret,
                          size_t *ret_scenario)
 {
     size_t levels = o->level >= 0 ? 1 : 2;
-    for (size_t round = 0;; round++) {
-        bool is_any = false;
-        for (size_t i = 0; i < scenario_count(); i++) {
-            const struct scenario *s = scenario_get(i);
-            if (round >= runs_of(o, s)) {
-                continue;
-            }
-            is_any = true;
-            if (idx-- > 0) {
-                continue;
-            }
-            ret->scenario = s->name;
-            ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(round / levels);
-            ret->level = o->level >= 0         ? o->level
-                         : round % levels == 0 ? (int)CONSISTENCY_SESSION
-                                               : (int)CONSISTENCY_STRONG;
-            /* Another seed for each variant: one bad draw must not spare a fault in all of them. */
-            ret->seed = o->variant >= 0 ? o->seed : o->seed + ret->variant;
-            *ret_scenario = i;
-            return true;
-        }
-        if (!is_any) {
-            return false;
-        }
+    size_t round = 0;
+    size_t i = scripted_place(o, idx, &round);
+    if (i == SIZE_MAX) {
+        return false;
     }
+    ret->scenario = scenario_get(i)->name;
+    ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(round / levels);
+    ret->level = o->level >= 0         ? o->level
+                 : round % levels == 0 ? (int)CONSISTENCY_SESSION
+                                       : (int)CONSISTENCY_STRONG;
+    /* Another seed for each variant: one bad draw must not spare a fault in all of them. */
+    ret->seed = o->variant >= 0 ? o->seed : o->seed + ret->variant;
+    *ret_scenario = i;
+    return true;
 }
 
 /* A night mixes in the scenarios, each time with other seeds: one run in four. */
@@ -556,6 +568,9 @@ static bool set_option(struct options *o, const char *name, const char *value)
         o->variant = (int)v;
     } else if (strcmp(name, "--scenario") == 0 && scenario_find(value) != NULL) {
         o->scenario = value;
+    } else if (strcmp(name, "--schedules") == 0 && is_number && v >= 1 && v <= SCHEDULE_DEPTH_MAX) {
+        o->scenario = "schedules";
+        o->depth = (unsigned)v;
     } else if (strcmp(name, "--not-by") == 0) {
         o->not_by = value;
     } else if (strcmp(name, "--faults") == 0) {

@@ -102,6 +102,9 @@ static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool 
     return a;
 }
 
+/* ---- scenario_schedule.c ---- */
+void every_schedule(struct world *w, unsigned variant);
+
 bool await_trimmed(struct world *w, region_id away); /* scenario_regions.c */
 
 /* ---- scenario_failover.c ---- */
