@@ -3,9 +3,21 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
+import sys
 
 from holdfast import PROGRAM, Client, Tap, Up, eq, free_ports, is_running, pk, tail, until
+
+# Becomes the program of its arguments, with the sockets from descriptor 3 on.
+HAND_OVER = """
+import fcntl, os, sys
+fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 64) for fd in sys.argv[2].split(",")]
+for n, fd in enumerate(fds):
+    os.dup2(fd, 3 + n)
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=sys.argv[1])
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 tap = Tap()
 
@@ -18,11 +30,14 @@ class Roles:
         self.run = up.data / "run"
         self.running = {}
 
-    def start(self, role, *args, config=None):
+    def start(self, role, *args, config=None, sockets=None):
+        """`sockets` {name: listening socket}: handed over as a service manager does."""
         log = open(self.up.dir / f"{role}.log", "ab")
-        self.running[role] = subprocess.Popen(
-            [PROGRAM, role, "--config", str(config or self.run / f"{role}.conf"), *args],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        command = [PROGRAM, role, "--config", str(config or self.run / f"{role}.conf"), *args]
+        fds = [s.fileno() for s in sockets.values()] if sockets else []
+        if fds:
+            command = [sys.executable, "-c", HAND_OVER, ":".join(sockets), ",".join(map(str, fds)), *command]
+        self.running[role] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds)
         log.close()
 
     def stop(self):
@@ -104,6 +119,35 @@ def _():
     finally:
         roles.stop()
         up.end()
+
+
+@tap.test("a coordinator takes both of its sockets from a service manager, and goes on with them after a restart")
+def _():
+    up = Up(regions=["east"])
+    eq(up.stop(), 0, "exit code of up")
+    roles = Roles(up)
+    with socket.create_server(("127.0.0.1", 0)) as plain, socket.create_server(("127.0.0.1", 0)) as tls:
+        sockets = {"coordinator": plain, "coordinator-tls": tls}
+        try:
+            roles.start("coordinator", sockets=sockets)
+            roles.start("server", "--listen", up.region("east")["endpoint"].split("/")[2], "--listen-peer", "127.0.0.1:0",
+                        "--coordinator", f"https://127.0.0.1:{tls.getsockname()[1]}", config=roles.run / "east.conf")
+            server = Client(up.region("east")["endpoint"], up.key)
+            until("it writes", lambda: server.get("/health/write").status == 200, 15)
+            roles.start("front", "--listen", up.endpoint.split("/")[2],
+                        "--coordinator", f"http://127.0.0.1:{plain.getsockname()[1]}")
+            until("the front knows the account", lambda: Client(up.endpoint, up.key).get("/health/ready").status == 200, 15)
+            in_touch = lambda: server.get("/_holdfast/status").doc["coordinatorInTouch"]  # noqa: E731
+            eq(in_touch(), True, "in touch")
+            roles.running["coordinator"].terminate()
+            eq(roles.running.pop("coordinator").wait(10), 0, "exit code of the coordinator")
+            until("the server misses it", lambda: not in_touch(), 15)
+            roles.start("coordinator", sockets=sockets)
+            until("the server is in touch again", in_touch, 15)
+            eq(roles.stop(), {"coordinator": 0, "server": 0, "front": 0}, "exit codes")
+        finally:
+            roles.stop()
+            up.end()
 
 
 @tap.test("a server whose coordinator is away waits instead of ending, and serves once it is there")
