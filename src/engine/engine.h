@@ -199,6 +199,9 @@ struct engine_iter *engine_scan(struct engine *e, struct engine_snap *snap, pid 
                                 enum engine_space space, struct str from, struct str to);
 struct engine_iter *engine_scan_back(struct engine *e, struct engine_snap *snap, pid p,
                                      enum engine_space space, struct str from, struct str to);
+/* As engine_scan, for reading much of it once: does not push what others need out of the cache. */
+struct engine_iter *engine_scan_sweep(struct engine *e, struct engine_snap *snap, pid p,
+                                      enum engine_space space, struct str from, struct str to);
 /* Change index strictly after (after_lsn, after_op): key, lsn, op_idx only. */
 struct engine_iter *engine_scan_changes(struct engine *e, struct engine_snap *snap, pid p,
                                         lsn after_lsn, uint32_t after_op);

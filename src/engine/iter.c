@@ -24,6 +24,7 @@ struct target {
     pid pid;
     const char *what;
     bool is_backward;
+    bool is_sweep;
 };
 
 static struct engine_iter *iter_new(struct engine *e, struct engine_snap *snap,
@@ -40,6 +41,7 @@ static struct engine_iter *iter_new(struct engine *e, struct engine_snap *snap,
         .from = record_key_str(from),
         .to = record_key_str(to),
         .is_backward = t->is_backward,
+        .no_cache = t->is_sweep,
     };
     it->kv = e->driver->iter_new(e->kv, engine_snap_kv(snap), &range);
     e->handles++;
@@ -47,33 +49,40 @@ static struct engine_iter *iter_new(struct engine *e, struct engine_snap *snap,
     return it;
 }
 
-static struct engine_iter *scan_docs(struct engine *e, struct engine_snap *snap, pid p,
-                                     enum engine_space space, struct str from, struct str to,
-                                     bool is_backward)
+/* `t` says how. */
+static struct engine_iter *scan_docs(struct engine *e, struct engine_snap *snap, struct target t,
+                                     enum engine_space space, struct str from, struct str to)
 {
     struct record_key lo;
     struct record_key hi;
-    record_key_doc(&lo, p, space, from);
-    record_key_doc(&hi, p, space, to);
+    record_key_doc(&lo, t.pid, space, from);
+    record_key_doc(&hi, t.pid, space, to);
     if (to.n == 0) {
         record_key_after(&hi);
     }
-    struct target t = {.table = KV_MAIN, .pid = p, .what = "documents", .is_backward = is_backward};
+    t.table = KV_MAIN;
+    t.what = "documents";
     struct engine_iter *it = iter_new(e, snap, &t, &lo, &hi);
-    it->err = engine_check_spoiled(e, p, &it->ei);
+    it->err = engine_check_spoiled(e, t.pid, &it->ei);
     return it;
 }
 
 struct engine_iter *engine_scan(struct engine *e, struct engine_snap *snap, pid p,
                                 enum engine_space space, struct str from, struct str to)
 {
-    return scan_docs(e, snap, p, space, from, to, /* is_backward= */ false);
+    return scan_docs(e, snap, (struct target){.pid = p}, space, from, to);
+}
+
+struct engine_iter *engine_scan_sweep(struct engine *e, struct engine_snap *snap, pid p,
+                                      enum engine_space space, struct str from, struct str to)
+{
+    return scan_docs(e, snap, (struct target){.pid = p, .is_sweep = true}, space, from, to);
 }
 
 struct engine_iter *engine_scan_back(struct engine *e, struct engine_snap *snap, pid p,
                                      enum engine_space space, struct str from, struct str to)
 {
-    return scan_docs(e, snap, p, space, from, to, /* is_backward= */ true);
+    return scan_docs(e, snap, (struct target){.pid = p, .is_backward = true}, space, from, to);
 }
 
 struct engine_iter *engine_scan_changes(struct engine *e, struct engine_snap *snap, pid p,

@@ -1019,6 +1019,7 @@ void repl_on_archived(struct repl *R, uint64_t ticket, enum err err)
 void repl_flush(struct repl *R)
 {
     ship_send(R);
+    seed_feed_step(R);
     repl_submit(R);
     apply_send_acks(R);
     quorum_announce(R, /* everything= */ false);

@@ -126,6 +126,7 @@ struct peer {
     struct list copying;
     struct list feeds;    /* struct seed_feed with something to send */
     size_t feed_size;     /* pieces sent and not stored there, sum over partitions */
+    size_t feed_turn;     /* pieces sent since the last tick */
     size_t inflight_size; /* sum over partitions */
 };
 
@@ -446,6 +447,7 @@ void seed_send_at(struct progress *g, struct place tail);
 void seed_on_get(struct repl *R, region_id from, const struct msg *m);
 void seed_on_feed(struct repl *R, region_id from, const struct msg *m);
 void seed_on_got(struct repl *R, region_id from, const struct msg *m);
+void seed_feed_step(struct repl *R); /* once per round */
 void seed_feed_tick(struct repl *R);
 void seed_feed_free(struct progress *g); /* the peer's questions are forgotten */
 void seed_on_ask(struct repl *R, region_id from, const struct msg *m);

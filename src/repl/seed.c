@@ -146,17 +146,29 @@ void seed_note_uniques(struct partition *p, const struct engine_version *v)
     }
 }
 
+static bool is_among(const struct engine_version *v, struct str unique)
+{
+    for (size_t i = 0; v != NULL && i < v->unique_count; i++) {
+        if (str_eq(v->uniques[i], unique)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A version left here from before the copy loses its unique keys only where nobody else has been
- * given them since: their rows are that document's. */
+ * given them since: their rows are that document's. Those that `now` has (NULL: it goes) are not named
+ * either: their rows are written again, whosever they are. */
 static enum err still_its_own(struct partition *p, struct str key, struct engine_version *v,
-                              struct str kept[ENGINE_UNIQUE_MAX], struct errinfo *ei)
+                              const struct engine_version *now, struct str kept[ENGINE_UNIQUE_MAX],
+                              struct errinfo *ei)
 {
     size_t n = 0;
     struct buf owner;
     buf_init(&owner, ENGINE_KEY_SIZE_MAX);
     enum err e = OK;
     for (size_t i = 0; e == OK && i < v->unique_count; i++) {
-        if (map_get(&p->seed->uniques, v->uniques[i]) != NULL) {
+        if (map_get(&p->seed->uniques, v->uniques[i]) != NULL || is_among(now, v->uniques[i])) {
             continue;
         }
         buf_clear(&owner);
@@ -174,24 +186,16 @@ static enum err still_its_own(struct partition *p, struct str key, struct engine
 }
 
 /* The version in storage of a key that no entry has touched since the copy began; lsn 0 = none.
- * `hold` and `uniques` own what it points into. */
+ * `hold` owns what it points into. */
 static enum err stale_version(struct partition *p, enum engine_space space, struct str key,
-                              struct buf *hold, struct str uniques[ENGINE_UNIQUE_MAX],
-                              struct engine_version *ret, struct errinfo *ei)
+                              struct buf *hold, struct engine_version *ret, struct errinfo *ei)
 {
     struct engine_doc doc = {0};
     buf_clear(hold);
     enum err e = engine_get(p->repl->engine, NULL, p->pid, space, key, /* want_text= */ false, hold,
                             &doc, ei);
-    if (e == ERR_NOT_FOUND) {
-        *ret = (struct engine_version){0};
-        return OK;
-    }
-    if (e == OK) {
-        *ret = doc.version;
-        e = still_its_own(p, key, ret, uniques, ei);
-    }
-    return e;
+    *ret = e == OK ? doc.version : (struct engine_version){0};
+    return e == ERR_NOT_FOUND ? OK : e;
 }
 
 /* Before the first entry on a key that is not copied yet is applied: what is there goes. Counters
@@ -209,26 +213,49 @@ bool seed_touch(struct partition *p, enum engine_space space, struct str key)
     return true;
 }
 
+/* What replaces a row that cannot be read leaves index rows behind. The mark is stored with that:
+ * nobody would find them after a restart. */
+static void lose_rows(struct partition *p, const struct errinfo *ei)
+{
+    p->has_stale_rows = true;
+    (void)repl_batch(p->repl);
+    part_touch(p);
+    part_corrupt(p, "document", ei);
+}
+
+void seed_replace(struct partition *p, enum engine_space space, struct str key,
+                  const struct engine_version *old, const struct engine_doc *now)
+{
+    struct errinfo ei = {0};
+    struct engine_version was = old != NULL ? *old : (struct engine_version){0};
+    struct str uniques[ENGINE_UNIQUE_MAX];
+    if (still_its_own(p, key, &was, now != NULL ? &now->version : NULL, uniques, &ei) != OK) {
+        lose_rows(p, &ei);
+        return;
+    }
+    struct engine_batch *b = repl_batch(p->repl);
+    if (now != NULL) {
+        engine_batch_put(b, p->pid, space, key, now, &was);
+        seed_note_uniques(p, &now->version);
+    } else {
+        engine_batch_delete(b, p->pid, space, key, &was);
+    }
+    part_count_doc(p, space, &was, now);
+    part_touch(p);
+}
+
 void seed_drop_stale(struct partition *p, enum engine_space space, struct str key)
 {
     struct errinfo ei = {0};
     struct engine_version old = {0};
-    struct str uniques[ENGINE_UNIQUE_MAX];
-    struct buf doc;
-    buf_init(&doc, SEED_HOLD_SIZE_MAX);
-    enum err e = stale_version(p, space, key, &doc, uniques, &old, &ei);
-    if (e != OK) {
-        /* What replaces it leaves its index rows behind. The mark is stored with that: nobody would
-         * find them after a restart. */
-        p->has_stale_rows = true;
-        (void)repl_batch(p->repl);
-        part_touch(p);
-        part_corrupt(p, "document", &ei);
+    struct buf hold;
+    buf_init(&hold, SEED_HOLD_SIZE_MAX);
+    if (stale_version(p, space, key, &hold, &old, &ei) != OK) {
+        lose_rows(p, &ei);
     } else if (old.lsn != 0) {
-        engine_batch_delete(repl_batch(p->repl), p->pid, space, key, &old);
-        part_count_doc(p, space, &old, NULL);
+        seed_replace(p, space, key, &old, NULL);
     }
-    buf_done(&doc);
+    buf_done(&hold);
 }
 
 void seed_prune_touched(struct partition *p)

@@ -1,9 +1,10 @@
 /* The writer's side of a copy: where it begins, and the ranges that readers ask for.
  *
  * Per peer and partition a queue of questions. Pieces of them are sent in turns, while those that the
- * peer has not stored stay below the window: the first after a question, then two for each that it has
- * stored, and two per tick. So sending grows to what the link and the peer's disk carry, and the core is
- * never busy with it for longer than a few pieces. Each piece is of one snapshot of its own. */
+ * peer has not stored stay below the window: one per round of events. What is sent makes a round of its
+ * own (the link has written it), so that sending goes on by itself until the window is full, with
+ * everybody else's turn between two pieces; from one tick to the next there is an end to it, too. Each
+ * piece is of one snapshot of its own. */
 #include <string.h>
 
 #include "base/contract.h"
@@ -15,8 +16,7 @@ enum {
     SUM_SLOTS = 2 * MSG_SUMS_MAX,
     PIECE_COST = 1024, /* of a piece beside its documents: many empty ones fill the window, too */
     QUESTIONS_MAX = 2 * SEED_QUESTIONS_MAX,
-    TURN_MAX = 8,    /* pieces sent because others were confirmed */
-    TICK_PIECES = 2, /* and at each tick */
+    TICK_PIECES = 8, /* per peer and tick: 200 MB/s with ticks of 10 ms */
 };
 
 /* A sum and the place it has in the question, for finding it. */
@@ -127,7 +127,7 @@ static enum err compare_range(struct partition *p, struct engine_snap *snap, con
     size_t scan_max = R->timers.copy_docs_max != 0 ? R->timers.copy_docs_max : SCAN_MAX;
     struct msg_doc *docs = ARENA_NEW_ARRAY(&R->arena, struct msg_doc, SCAN_MAX);
     struct engine_iter *it =
-        engine_scan(R->engine, snap, p->pid, m->space, m->from, m->is_end ? STR_NONE : m->to);
+        engine_scan_sweep(R->engine, snap, p->pid, m->space, m->from, m->is_end ? STR_NONE : m->to);
     struct engine_row row;
     size_t size = 0, looked = 0;
     out->to = m->to;
@@ -260,16 +260,18 @@ static bool send_piece(struct seed_feed *f)
     return true;
 }
 
-/* Up to `count` pieces, of each partition in turn. */
-static void feed(struct peer *peer, size_t count)
+/* The next piece; of each partition in turn. */
+static void feed(struct peer *peer)
 {
-    for (; count > 0 && !list_is_empty(&peer->feeds) && peer->feed_size < SEED_WINDOW_MAX;
-         count--) {
-        struct seed_feed *f = LIST_ENTRY(peer->feeds.next, struct seed_feed, link);
-        list_remove(&f->link);
-        list_push_back(&peer->feeds, &f->link);
-        (void)send_piece(f); /* what cannot be read now is tried again by the tick */
+    if (!peer->is_up || list_is_empty(&peer->feeds) || peer->feed_size >= SEED_WINDOW_MAX ||
+        peer->feed_turn == TICK_PIECES) {
+        return;
     }
+    struct seed_feed *f = LIST_ENTRY(peer->feeds.next, struct seed_feed, link);
+    list_remove(&f->link);
+    list_push_back(&peer->feeds, &f->link);
+    peer->feed_turn++;
+    (void)send_piece(f); /* what cannot be read now is tried again */
 }
 
 static struct seed_feed *feed_of(struct progress *g)
@@ -324,7 +326,6 @@ void seed_on_feed(struct repl *R, region_id from, const struct msg *m)
         return; /* the reader notices that a range is missing */
     }
     add_question(f, m);
-    feed(g->peer, 1);
 }
 
 void seed_on_got(struct repl *R, region_id from, const struct msg *m)
@@ -340,19 +341,21 @@ void seed_on_got(struct repl *R, region_id from, const struct msg *m)
     }
     note_copying(g);
     ASSERT(g->peer->feed_size >= m->sent - f->got);
-    size_t size = (size_t)(m->sent - f->got);
-    g->peer->feed_size -= size;
+    g->peer->feed_size -= (size_t)(m->sent - f->got);
     f->got = m->sent;
-    size_t count = 2 * (size / SEED_SIZE_MAX + 1);
-    feed(g->peer, count < TURN_MAX ? count : TURN_MAX);
+}
+
+void seed_feed_step(struct repl *R)
+{
+    for (size_t i = 0; i < R->peer_count; i++) {
+        feed(R->peers[i]);
+    }
 }
 
 void seed_feed_tick(struct repl *R)
 {
     for (size_t i = 0; i < R->peer_count; i++) {
-        if (R->peers[i]->is_up) {
-            feed(R->peers[i], TICK_PIECES);
-        }
+        R->peers[i]->feed_turn = 0;
     }
 }
 

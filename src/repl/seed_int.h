@@ -16,6 +16,7 @@ enum {
 struct seed_key {
     struct str key;
     uint64_t sum;
+    struct engine_version version;
 };
 
 /* A range that was asked for, and what is here in it. */
@@ -25,7 +26,7 @@ struct seed_question {
     uint64_t t; /* its number */
     enum engine_space space;
     bool is_end;   /* to the end of the space, else up to `to` */
-    struct str to; /* in `arena`, as the keys */
+    struct str to; /* in `arena`, as the keys and what is with them */
     size_t key_count;
     size_t next_key; /* those before lie in pieces that were put in */
     struct seed_key *keys;
@@ -80,6 +81,10 @@ struct seed {
 /* ---- seed.c ---- */
 bool seed_is_touched(const struct seed *s, enum engine_space space, struct str key);
 void seed_prune_touched(struct partition *p);
+/* Into the batch, with the counters: `now` (NULL: none) in place of `old` (NULL or lsn 0: none), the
+ * version in storage. */
+void seed_replace(struct partition *p, enum engine_space space, struct str key,
+                  const struct engine_version *old, const struct engine_doc *now);
 void seed_finish(struct partition *p); /* frees p->seed */
 
 /* ---- seed_ranges.c ---- */

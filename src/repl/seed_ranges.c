@@ -79,6 +79,21 @@ static void ask_anew(struct partition *p)
 
 /* ---- asking ---- */
 
+static struct seed_key keep_key(struct arena *a, const struct engine_row *row)
+{
+    struct seed_key k = {arena_str(a, row->key), seed_doc_sum(row->key, &row->doc),
+                         row->doc.version};
+    struct str *u = NULL;
+    if (k.version.unique_count > 0) {
+        u = ARENA_NEW_ARRAY(a, struct str, k.version.unique_count);
+    }
+    for (size_t i = 0; i < k.version.unique_count; i++) {
+        u[i] = arena_str(a, row->doc.version.uniques[i]);
+    }
+    k.version.uniques = u;
+    return k;
+}
+
 /* Documents here from `look` on that no entry has touched, and where the range of them ends. false:
  * storage failed. */
 static bool look_here(struct partition *p, struct seed_question *q)
@@ -86,8 +101,8 @@ static bool look_here(struct partition *p, struct seed_question *q)
     struct repl *R = p->repl;
     const struct seed *s = p->seed;
     size_t most = R->timers.copy_docs_max != 0 ? R->timers.copy_docs_max : SUMS_LOCAL_MAX;
-    struct engine_iter *it =
-        engine_scan(R->engine, NULL, p->pid, q->space, str_make(s->look, s->look_size), STR_NONE);
+    struct engine_iter *it = engine_scan_sweep(R->engine, NULL, p->pid, q->space,
+                                               str_make(s->look, s->look_size), STR_NONE);
     struct engine_row row;
     size_t size = 0, cap = 0;
     q->is_end = true;
@@ -106,8 +121,7 @@ static bool look_here(struct partition *p, struct seed_question *q)
             q->keys = ARENA_NEW_ARRAY(&q->arena, struct seed_key, cap);
         }
         ASSERT(q->key_count < cap);
-        q->keys[q->key_count++] =
-            (struct seed_key){arena_str(&q->arena, row.key), seed_doc_sum(row.key, &row.doc)};
+        q->keys[q->key_count++] = keep_key(&q->arena, &row);
     }
     struct errinfo ei = {0};
     enum err e = engine_iter_err(it, &ei);
@@ -208,41 +222,53 @@ static bool is_next(const struct seed *s, const struct msg *m)
     return is_forward;
 }
 
-/* What is here and not right goes. */
-static void drop_differing(struct partition *p, struct seed_question *q, const struct msg *m)
+/* What is here below `end` (empty: all that the question has) and not right goes. */
+static void drop_differing(struct partition *p, struct seed_question *q, const struct msg *m,
+                           struct str end)
 {
     struct seed *s = p->seed;
-    for (; q->next_key < q->key_count; q->next_key++) {
+    for (; q->next_key < q->key_count && !p->is_corrupt; q->next_key++) {
         size_t i = q->next_key;
-        struct str key = q->keys[i].key;
-        if (!m->is_end && str_cmp(key, m->to) >= 0) {
+        const struct seed_key *k = &q->keys[i];
+        if (end.n > 0 && str_cmp(k->key, end) >= 0) {
             return;
         }
         bool is_kept = (m->kept.p[i / 8] & (1 << (i % 8))) != 0;
         s->kept += is_kept;
-        if (!is_kept && !seed_is_touched(s, q->space, key)) {
-            seed_drop_stale(p, q->space, key);
+        if (!is_kept && !seed_is_touched(s, q->space, k->key)) {
+            seed_replace(p, q->space, k->key, &k->version, NULL);
         }
     }
 }
 
-static void put_docs(struct partition *p, const struct msg *m)
+/* The version here of a key that drop_differing has come to. What was read for the question still is
+ * in storage, unless an entry has touched it. */
+static const struct engine_version *version_here(struct seed_question *q, struct str key)
+{
+    if (q->next_key == q->key_count || !str_eq(q->keys[q->next_key].key, key)) {
+        return NULL;
+    }
+    return &q->keys[q->next_key++].version;
+}
+
+static void put_docs(struct partition *p, struct seed_question *q, const struct msg *m)
 {
     struct repl *R = p->repl;
     struct seed *s = p->seed;
-    for (size_t i = 0; i < m->doc_count; i++) {
+    for (size_t i = 0; i < m->doc_count && !p->is_corrupt; i++) {
         const struct msg_doc *d = &m->docs[i];
+        drop_differing(p, q, m, d->key.key);
+        const struct engine_version *old = version_here(q, d->key.key);
         if (seed_is_touched(s, s->space, d->key.key)) {
             continue;
         }
-        engine_batch_put(repl_batch(R), p->pid, s->space, d->key.key, &d->doc, NULL);
-        seed_note_uniques(p, &d->doc.version);
-        part_count_doc(p, s->space, NULL, &d->doc);
+        seed_replace(p, s->space, d->key.key, old, &d->doc);
         if (s->space == SPACE_ITEM) {
             ttl_note(p, d->doc.version.expire_at);
         }
         R->stats.seeded_size += d->doc.text.n;
     }
+    drop_differing(p, q, m, m->is_end ? STR_NONE : m->to);
     R->stats.seeded += m->doc_count;
     s->copied += m->doc_count;
     (void)repl_batch(R);
@@ -306,11 +332,10 @@ static bool put_in(struct partition *p, const struct msg *m)
     struct seed_question *q = first_question(s);
     ASSERT(q != NULL);
     s->heard_us = R->io.now(R->io.ctx);
-    drop_differing(p, q, m);
+    put_docs(p, q, m);
     if (p->is_corrupt) {
         return false; /* all of it is copied anew: see repair.c */
     }
-    put_docs(p, m);
     if (m->type == MSG_SEED_PIECE) {
         struct seed_got *got = &s->got[s->got[0].ticket != 0];
         *got = (struct seed_got){.ticket = R->next_ticket, .t = m->t, .sent = m->sent};

@@ -181,6 +181,7 @@ static void test_scans_are_half_open_and_ordered(void)
     expect_keys(engine_scan(e, NULL, 1, SPACE_ITEM, STR("b"), STR("c")), "b bb ");
     expect_keys(engine_scan(e, NULL, 1, SPACE_ITEM, STR("ba"), STR("d")), "bb c ");
     expect_keys(engine_scan(e, NULL, 1, SPACE_ITEM, STR("c"), STR("b")), "");
+    expect_keys(engine_scan_sweep(e, NULL, 1, SPACE_ITEM, STR("ba"), STR_NONE), "bb c d ");
     expect_keys(engine_scan_back(e, NULL, 1, SPACE_ITEM, STR_NONE, STR_NONE), "d c bb b a ");
     expect_keys(engine_scan_back(e, NULL, 1, SPACE_ITEM, STR("b"), STR("c")), "bb b ");
     expect_keys(engine_scan_back(e, NULL, 1, SPACE_ITEM, STR("bb"), STR_NONE), "d c bb ");
