@@ -1,4 +1,4 @@
-/* Inside of `holdfast up`: up.c and up_regions.c. */
+/* Inside of `holdfast up`: the files up*.c. */
 #pragma once
 
 #include "account/record.h"
@@ -80,14 +80,49 @@ struct up {
     struct errinfo failure;
 };
 
+/* By another `up`, whose coordinator we use and who is asked to manage us (server/hosting.h). */
+static inline bool up_is_hosted(const struct up *up)
+{
+    return up->opts.coordinator_port != 0;
+}
+
 /* ---- up.c ---- */
+/* Ends the loop; up_run returns up->failure. */
+void up_fail(struct up *up);
+
+/* ---- up_account.c ---- */
+/* Makes the directory if need be, locks it, checks its format. */
+enum err up_open_dir(struct up *up, struct errinfo *ei) MUST_CHECK;
+/* Fills in what an earlier start decided, which options may repeat but not contradict. */
+enum err up_load_account(struct up *up, struct errinfo *ei) MUST_CHECK;
+enum err up_save_account(struct up *up, struct errinfo *ei) MUST_CHECK;
+/* The management interface belongs to whoever can read the directory. */
+enum err up_save_token(struct up *up, struct errinfo *ei) MUST_CHECK;
+enum err up_write_ready_file(struct up *up, struct errinfo *ei) MUST_CHECK;
+/* ERR_CONFIG when the option was given and is not what the account has. */
+enum err up_check_kept(const struct up *up, const char *what, const char *option, struct str kept,
+                       struct str asked, bool is_given, struct errinfo *ei) MUST_CHECK;
+/* `bytes` random ones, at most KEY_BYTES, as base64 in ret[size]. */
+void up_random_base64(char *ret, size_t size, size_t bytes);
+
+/* ---- up_children.c ---- */
+enum err up_open_sockets(struct up *up, struct errinfo *ei) MUST_CHECK;
 enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port,
                    struct errinfo *ei) MUST_CHECK;
+/* Writes the configuration of every process and adds it to the supervisor, not started yet. */
+enum err up_add_children(struct up *up, struct errinfo *ei) MUST_CHECK;
 enum err up_add_server(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
 /* Puts the links of a region that joins behind the fault proxy and tells everybody. */
 enum err up_add_links(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
-enum err up_save_account(struct up *up, struct errinfo *ei) MUST_CHECK;
 void up_tell_front(struct up *up, const char *what, const struct up_region *r, int with_fd);
+
+/* ---- up_record.c ---- */
+/* Timer callbacks; ctx is the `struct up`. The first makes the record or brings it up to date, and starts
+ * the processes; the second follows what it says by now. */
+void up_read_record(void *ctx);
+void up_read_again(void *ctx);
+/* Keys may be rotated while we run: tools find the present one in account.json. Regions come and go. */
+void up_record_changed(void *ctx, const struct coord_kv *kv);
 
 /* ---- up_tls.c ---- */
 /* URL of the global endpoint (r NULL) or of a region's. */

@@ -1,0 +1,377 @@
+/* The directory of `holdfast up` and what is kept in it: account.json, the management token, and what
+ * a ready file says. See up.h. An earlier start's decisions are read back; options may repeat them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/codec.h"
+#include "base/contract.h"
+#include "base/files.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "server/up_int.h"
+#include "json/json.h"
+
+enum err up_open_dir(struct up *up, struct errinfo *ei)
+{
+    const char *dir = up->opts.dir;
+    char path[PATH_SIZE];
+    enum err made = files_mkdirs(dir, ei);
+    if (made != OK) {
+        err_hint(ei, "give a directory that can be written with --dir");
+        return made;
+    }
+    char *resolved = realpath(dir, NULL);
+    if (!resolved || strlen(resolved) >= sizeof(up->dir)) {
+        err_set(ei, ERR_IO, "cannot resolve directory %s: %s", dir,
+                resolved ? "too long" : err_errno_text(errno));
+        free(resolved);
+        return ERR_IO;
+    }
+    memcpy(up->dir, resolved, strlen(resolved) + 1);
+    free(resolved);
+    (void)snprintf(path, sizeof(path), "%s/LOCK", up->dir);
+    up->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (up->lock_fd < 0) {
+        err_set(ei, ERR_IO, "cannot open %s: %s", path, err_errno_text(errno));
+        err_hint(ei, "give a directory that can be written with --dir");
+        return ERR_IO;
+    }
+    if (flock(up->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        err_set(ei, ERR_IN_USE, "directory %s is in use by another holdfast", up->dir);
+        err_hint(ei, "stop the other one, or give another directory with --dir");
+        return ERR_IN_USE;
+    }
+    (void)snprintf(path, sizeof(path), "%s/FORMAT", up->dir);
+    struct buf text;
+    buf_init(&text, 256);
+    enum err err = files_read(path, &text, NULL);
+    if (err == OK) {
+        struct str word;
+        struct str number;
+        uint64_t format = 0;
+        if (!str_split(str_trim(buf_str(&text)), ' ', &word, &number) ||
+            !str_eq(word, STR("holdfast-data")) || !str_to_u64(number, &format)) {
+            err = err_set(ei, ERR_CONFIG,
+                          "%s is not a directory of `holdfast up`: its FORMAT is of something else",
+                          up->dir);
+            err_hint(ei, "give another directory with --dir");
+        } else if (format > FORMAT_NOW) {
+            err = err_set(ei, ERR_FORMAT_NEWER,
+                          "%s has format %" PRIu64 ", this program knows up to %d", up->dir, format,
+                          FORMAT_NOW);
+            err_hint(ei, "run the newer version that wrote it");
+        }
+    } else {
+        err = files_write_durable(path, STR("holdfast-data 1\n"), 0600, ei);
+    }
+    buf_done(&text);
+    TRY(err);
+    static const char *const subs[] = {"run", "coordinator", "regions"};
+    for (size_t i = 0; i < ARRAY_COUNT(subs); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", up->dir, subs[i]);
+        TRY(files_mkdirs(path, ei));
+    }
+    return OK;
+}
+
+void up_random_base64(char *ret, size_t size, size_t bytes)
+{
+    unsigned char raw[KEY_BYTES];
+    ASSERT(bytes <= sizeof(raw));
+    rng_os_bytes(raw, bytes);
+    struct buf text;
+    buf_init(&text, size);
+    codec_base64(&text, str_make(raw, bytes));
+    ASSERT(buf_ok(&text) && text.n < size);
+    memcpy(ret, text.p, text.n);
+    ret[text.n] = '\0';
+    buf_done(&text);
+    explicit_bzero(raw, sizeof(raw));
+}
+
+enum err up_check_kept(const struct up *up, const char *what, const char *option, struct str kept,
+                       struct str asked, bool is_given, struct errinfo *ei)
+{
+    if (!is_given || str_eq(kept, asked)) {
+        return OK;
+    }
+    err_set(ei, ERR_CONFIG, "%s has %s '" STR_FMT "', not '" STR_FMT "'", up->dir, what,
+            STR_ARG(kept), STR_ARG(asked));
+    err_hint(ei, "leave %s out, or start another account with another --dir", option);
+    return ERR_CONFIG;
+}
+
+/* Of the coordinator that we are told to use. */
+static enum err read_secret(struct up *up, struct errinfo *ei)
+{
+    struct buf text;
+    buf_init(&text, sizeof(up->coord_secret) - 1);
+    enum err err = files_read(up->opts.secret_file, &text, ei);
+    struct str secret = str_trim(buf_str(&text));
+    if (err == OK && secret.n == 0) {
+        err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", up->opts.secret_file);
+    }
+    if (err == OK) {
+        memset(up->coord_secret, 0, sizeof(up->coord_secret));
+        memcpy(up->coord_secret, secret.p, secret.n);
+    }
+    buf_done(&text);
+    return err;
+}
+
+/* The management interface belongs to whoever can read the directory. */
+enum err up_save_token(struct up *up, struct errinfo *ei)
+{
+    char path[PATH_SIZE];
+    char token[64];
+    (void)snprintf(path, sizeof(path), "%s/management.token", up->dir);
+    if (up->opts.management_token) {
+        return files_write_durable(path, str_of(up->opts.management_token), 0600, ei);
+    }
+    if (access(path, F_OK) == 0) {
+        return OK;
+    }
+    up_random_base64(token, sizeof(token), TOKEN_BYTES);
+    enum err err = files_write_durable(path, str_of(token), 0600, ei);
+    explicit_bzero(token, sizeof(token));
+    return err;
+}
+
+/* `v`: as in account.json, NULL when the account is new. */
+static void load_region(struct up *up, const struct json *v, struct str name, bool is_member)
+{
+    uint64_t slot = 0;
+    if (up->region_count == UP_REGIONS_MAX || name.n >= RECORD_NAME_MAX) {
+        return;
+    }
+    struct up_region *r = &up->regions[up->region_count];
+    r->slot = v && json_get_u64(v, STR("slot"), &slot) && slot < UP_REGIONS_MAX ? (unsigned)slot
+                                                                                : up_free_slot(up);
+    up->region_count++;
+    r->up = up;
+    r->is_member = is_member;
+    memcpy(r->name, name.p, name.n);
+}
+
+/* former NULL: there are none. */
+static void load_former_regions(struct up *up, const struct json *former)
+{
+    for (size_t i = 0; former && i < former->count; i++) {
+        struct str name;
+        if (json_get_str(former->items[i], STR("name"), &name)) {
+            load_region(up, former->items[i], name, /* is_member= */ false);
+        }
+    }
+}
+
+/* What an earlier start decided is kept; options may repeat it but not contradict it. */
+enum err up_load_account(struct up *up, struct errinfo *ei)
+{
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/account.json", up->dir);
+    struct buf text;
+    struct arena arena;
+    buf_init(&text, 64 << 10);
+    arena_init(&arena);
+    const struct json *doc = NULL;
+    enum err ret = OK;
+    up->is_kept = files_read(path, &text, NULL) == OK;
+    if (up->is_kept) {
+        struct errinfo why = {0};
+        struct str s;
+        if (json_parse(&arena, buf_str(&text), NULL, &doc, &why) != OK ||
+            !json_get_str(doc, STR("account"), &s) || json_get(doc, STR("regions")) == NULL) {
+            ret = err_set(ei, ERR_CORRUPT, "%s is damaged: %s", path,
+                          why.message[0] ? why.message : "parts are missing");
+            err_hint(
+                ei,
+                "put back a copy of it: it has the names of the account and its regions, and the "
+                "coordinator's secret");
+            goto out;
+        }
+        TRY_GOTO(up_check_kept(up, "account", "--account", s, str_of(up->opts.account),
+                               up->opts.has_account, ei),
+                 out);
+        up->opts.account = mem_strdup(arena_cstr(&arena, s)); /* lives as long as the process */
+        if (json_get_str(doc, STR("engine"), &s)) {
+            TRY_GOTO(up_check_kept(up, "engine", "--engine", s, str_of(up->opts.engine),
+                                   up->opts.has_engine, ei),
+                     out);
+            up->opts.engine = mem_strdup(arena_cstr(&arena, s));
+        }
+        if (json_get_str(doc, STR("coordinatorSecret"), &s) && s.n < sizeof(up->coord_secret)) {
+            memcpy(up->coord_secret, s.p, s.n);
+        }
+        if (json_get_str(doc, STR("key"), &s) && s.n < sizeof(up->key)) {
+            memcpy(up->key, s.p, s.n);
+        }
+        const struct json *regions = json_get(doc, STR("regions"));
+        bool is_same = regions && regions->type == JSON_ARRAY && regions->count <= UP_REGIONS_MAX;
+        size_t count = is_same ? regions->count : 0;
+        for (size_t i = 0; i < count; i++) {
+            struct str name;
+            if (!json_get_str(regions->items[i], STR("name"), &name) || name.n >= RECORD_NAME_MAX) {
+                ret = err_set(ei, ERR_CORRUPT, "%s: region %zu has no name", path, i);
+                goto out;
+            }
+            is_same =
+                is_same && i < up->opts.region_count && str_eq(name, str_of(up->opts.regions[i]));
+            load_region(up, regions->items[i], name, /* is_member= */ true);
+        }
+        if (up->opts.has_regions && (!is_same || up->opts.region_count != count)) {
+            ret = err_set(ei, ERR_CONFIG, "the account in %s has other regions than --regions says",
+                          up->dir);
+            err_hint(ei, "leave --regions out, or start another account with another --dir");
+            goto out;
+        }
+        load_former_regions(up, json_get(doc, STR("formerRegions")));
+    } else {
+        for (size_t i = 0; i < up->opts.region_count; i++) {
+            load_region(up, NULL, str_of(up->opts.regions[i]), /* is_member= */ true);
+        }
+    }
+    if (up->opts.key) {
+        (void)snprintf(up->key, sizeof(up->key), "%s", up->opts.key);
+    } else if (!up->key[0]) {
+        up_random_base64(up->key, sizeof(up->key), KEY_BYTES);
+    }
+    if (up->opts.secret_file) {
+        TRY_GOTO(read_secret(up, ei), out);
+    } else if (!up->coord_secret[0]) {
+        up_random_base64(up->coord_secret, sizeof(up->coord_secret), SECRET_BYTES);
+    }
+    (void)snprintf(up->prefix, sizeof(up->prefix), COORD_PREFIX "%s/", up->opts.account);
+out:
+    arena_done(&arena);
+    buf_done(&text);
+    return ret;
+}
+
+static void regions_json(struct up *up, struct json_out *o, bool with_pids)
+{
+    json_out_array(o);
+    for (size_t i = 0; i < up->region_count; i++) {
+        char endpoint[ENDPOINT_SIZE];
+        if (!up->regions[i].is_member) {
+            continue;
+        }
+        up_endpoint_url(up, &up->regions[i], endpoint);
+        json_out_object(o);
+        json_out_key(o, "name");
+        json_out_cstr(o, up->regions[i].name);
+        json_out_key(o, "endpoint");
+        json_out_cstr(o, endpoint);
+        if (with_pids) {
+            json_out_key(o, "pid");
+            json_out_u64(o, (uint64_t)sup_child_pid(up->regions[i].child));
+        } else {
+            json_out_key(o, "slot");
+            json_out_u64(o, up->regions[i].slot);
+        }
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+/* Regions that were removed: added back they get their directory and their port again. */
+static void former_json(struct up *up, struct json_out *o)
+{
+    json_out_array(o);
+    for (size_t i = 0; i < up->region_count; i++) {
+        if (!up->regions[i].is_member) {
+            json_out_object(o);
+            json_out_key(o, "name");
+            json_out_cstr(o, up->regions[i].name);
+            json_out_key(o, "slot");
+            json_out_u64(o, up->regions[i].slot);
+            json_out_object_end(o);
+        }
+    }
+    json_out_array_end(o);
+}
+
+/* Whom clients must trust for https, when the system does not know it. */
+static void put_ca(const struct up *up, struct json_out *o)
+{
+    if (up->tls_ca[0]) {
+        json_out_key(o, "ca");
+        json_out_cstr(o, up->tls_ca);
+    }
+}
+
+enum err up_save_account(struct up *up, struct errinfo *ei)
+{
+    struct buf text;
+    struct json_out o;
+    buf_init(&text, 64 << 10);
+    json_out_init(&o, &text);
+    json_out_object(&o);
+    json_out_key(&o, "format");
+    json_out_u64(&o, FORMAT_NOW);
+    json_out_key(&o, "account");
+    json_out_cstr(&o, up->opts.account);
+    json_out_key(&o, "endpoint");
+    char endpoint[ENDPOINT_SIZE];
+    up_endpoint_url(up, NULL, endpoint);
+    json_out_cstr(&o, endpoint);
+    put_ca(up, &o);
+    json_out_key(&o, "key");
+    json_out_cstr(&o, up->key);
+    json_out_key(&o, "engine");
+    json_out_cstr(&o, up->opts.engine);
+    json_out_key(&o, "coordinator");
+    (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", up->coord_port);
+    json_out_cstr(&o, endpoint);
+    json_out_key(&o, "coordinatorSecret");
+    json_out_cstr(&o, up->coord_secret);
+    json_out_key(&o, "faultProxy");
+    if (up->opts.has_fault_proxy) {
+        (void)snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", up->control_port);
+        json_out_cstr(&o, endpoint);
+    } else {
+        json_out_null(&o);
+    }
+    json_out_key(&o, "supervisorPid");
+    json_out_u64(&o, (uint64_t)getpid());
+    json_out_key(&o, "regions");
+    regions_json(up, &o, false);
+    json_out_key(&o, "formerRegions");
+    former_json(up, &o);
+    json_out_object_end(&o);
+    buf_add_char(&text, '\n');
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/account.json", up->dir);
+    enum err err = files_write_durable(path, buf_str(&text), 0600, ei);
+    buf_done(&text);
+    return err;
+}
+
+enum err up_write_ready_file(struct up *up, struct errinfo *ei)
+{
+    struct buf text;
+    struct json_out o;
+    char endpoint[ENDPOINT_SIZE];
+    buf_init(&text, 64 << 10);
+    json_out_init(&o, &text);
+    json_out_object(&o);
+    json_out_key(&o, "endpoint");
+    up_endpoint_url(up, NULL, endpoint);
+    json_out_cstr(&o, endpoint);
+    put_ca(up, &o);
+    json_out_key(&o, "key");
+    json_out_cstr(&o, up->key);
+    json_out_key(&o, "regions");
+    regions_json(up, &o, true);
+    json_out_object_end(&o);
+    buf_add_char(&text, '\n');
+    enum err err = files_write_durable(up->opts.ready_file, buf_str(&text), 0600, ei);
+    buf_done(&text);
+    return err;
+}
