@@ -264,16 +264,16 @@ static void begin_epoch(struct region *r, struct arena *a, struct account_record
         .writer = r->cfg.self,
         .incarnation = r->cfg.incarnation,
         .start_lsn = next->lsn_limit,
-        .is_lossy = is_lossy,
-        .rule = (uint32_t)why,
-        .wall_ms = wall,
-        .detect_ms = r->detect_ms,
-        .wait_ms = r->wait_ms,
+        .opened = {.is_lossy = is_lossy,
+                   .rule = (uint32_t)why,
+                   .wall_ms = wall,
+                   .detect_ms = r->detect_ms,
+                   .wait_ms = r->wait_ms},
     };
     if (r->claim_us != 0 && (why != RULE_TAKE && why != RULE_ROLLBACK)) {
-        e.promote_ms = decide_clamp_ms(region_now(r) - r->claim_us);
+        e.opened.promote_ms = decide_clamp_ms(region_now(r) - r->claim_us);
     }
-    decide_copy_text(e.reason, sizeof(e.reason), decide_rule_text(why));
+    decide_copy_text(e.opened.reason, sizeof(e.opened.reason), decide_rule_text(why));
     parts_fold(r, next);
     e.branch_count = fill_branches(r, a, next, &e.branches);
     next->epoch = e.epoch;

@@ -136,10 +136,10 @@ void health_on_record(struct region *r, bool is_first)
         if (e->epoch <= h->loss_epoch) {
             return;
         }
-        if (e->rule != RULE_CLAIM_EXPIRED) {
+        if (e->opened.rule != RULE_CLAIM_EXPIRED) {
             continue;
         }
-        int64_t age_ms = is_first ? r->io.wall_ms(r->io.ctx) - e->wall_ms : 0;
+        int64_t age_ms = is_first ? r->io.wall_ms(r->io.ctx) - e->opened.wall_ms : 0;
         int64_t hold_ms = (int64_t)r->cfg.timers.failover_hold_ms;
         age_ms = age_ms < 0 ? 0 : age_ms > hold_ms ? hold_ms : age_ms;
         usec now = region_now(r);

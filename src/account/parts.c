@@ -284,12 +284,13 @@ static void opened(struct region *r, struct part_ctl *c, const struct record_ove
     if (p != NULL) {
         repl_open_epoch_part(p);
     }
-    region_event(r, EVENT_PARTITION, o->rule,
+    region_event(r, EVENT_PARTITION, o->opened.rule,
                  "partition=%llu epoch=%llu generation=%llu from_region=%u to_region=%u "
                  "detect_ms=%u wait_ms=%u promote_ms=%u lossy=%s reason=\"%s\"",
                  (unsigned long long)o->pid, (unsigned long long)o->epoch,
-                 (unsigned long long)o->generation, c->claim_from, r->cfg.self, o->detect_ms,
-                 o->wait_ms, o->promote_ms, o->is_lossy ? "true" : "false", o->reason);
+                 (unsigned long long)o->generation, c->claim_from, r->cfg.self, o->opened.detect_ms,
+                 o->opened.wait_ms, o->opened.promote_ms, o->opened.is_lossy ? "true" : "false",
+                 o->opened.reason);
 }
 
 /* Takes the role that the record gives, and acts it out. */

@@ -100,7 +100,7 @@ static void choose(struct region *r, pid p, region_id to, enum rule rule)
     o->incarnation = 0;
     o->transfer_to = 0;
     o->generation = top + 1;
-    o->rule = (uint32_t)rule;
+    o->opened.rule = (uint32_t)rule;
     coordio_change(r, rule, next, 0, /* puts_beat= */ false);
     arena_done(&a);
 }
@@ -155,13 +155,13 @@ static void begin_epoch(struct region *r, struct part_ctl *c, struct account_rec
     o->holder_generation = o->generation;
     o->start_lsn = next->lsn_limit;
     o->branch = (struct record_branch){c->pid, at.epoch, at.lsn};
-    o->is_lossy = is_lossy;
-    o->rule = (uint32_t)why;
-    o->wall_ms = r->io.wall_ms(r->io.ctx);
-    decide_copy_text(o->reason, sizeof(o->reason), decide_rule_text(why));
-    o->detect_ms = c->detect_ms;
-    o->wait_ms = c->wait_ms;
-    o->promote_ms =
+    o->opened.is_lossy = is_lossy;
+    o->opened.rule = (uint32_t)why;
+    o->opened.wall_ms = r->io.wall_ms(r->io.ctx);
+    decide_copy_text(o->opened.reason, sizeof(o->opened.reason), decide_rule_text(why));
+    o->opened.detect_ms = c->detect_ms;
+    o->opened.wait_ms = c->wait_ms;
+    o->opened.promote_ms =
         c->claim_us != 0 && c->role == PROLE_PROMOTING ? decide_clamp_ms(now - c->claim_us) : 0;
     next->lsn_limit += LSN_BLOCK;
     next->token_version += is_lossy;

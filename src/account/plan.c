@@ -302,7 +302,7 @@ enum err account_plan_partition_failover(struct account_record *rec, pid p, stru
     o->transfer_to = 0;
     o->generation = top + 1;
     o->is_pinned = target->id != rec->writer;
-    o->rule = RULE_PART_OPERATOR;
+    o->opened.rule = RULE_PART_OPERATOR;
     record_settle(rec);
     return OK;
 }

@@ -399,7 +399,7 @@ static bool check_epochs(const struct account_record *r, char ret_why[256])
             return why(ret_why, "an epoch starts above lsn_limit");
         }
         if (e->token_version > r->token_version ||
-            (i > 0 && e->token_version < e[-1].token_version + e->is_lossy)) {
+            (i > 0 && e->token_version < e[-1].token_version + e->opened.is_lossy)) {
             return why(ret_why, "token versions of the epochs do not grow to the record's");
         }
         branches += e->branch_count;

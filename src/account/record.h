@@ -91,18 +91,23 @@ struct record_branch {
     lsn lsn;     /* last lsn that survived into the new epoch */
 };
 
+/* How an epoch came to be, of the account or of one partition. */
+struct record_opening {
+    bool is_lossy; /* entries of the epoch before may have been cut: token version was raised */
+    uint32_t rule; /* row of the table of rules that led here */
+    int64_t wall_ms;
+    char reason[64];
+    uint32_t detect_ms, wait_ms, promote_ms; /* measured by the new writer */
+};
+
 struct record_epoch {
     epoch epoch;
     generation generation;
     region_id writer;
     uint64_t incarnation; /* process that opened it: the holder of the epoch's lease */
     lsn start_lsn; /* first lsn of the fresh block: every entry of the epoch is at or above */
-    bool is_lossy; /* entries of the epoch before may have been cut: token version was raised */
-    uint32_t rule; /* row of the region table that led here */
-    int64_t wall_ms;
-    char reason[64];
-    uint32_t detect_ms, wait_ms, promote_ms; /* measured by the new writer */
-    uint64_t token_version;                  /* of the record once it was open */
+    struct record_opening opened;
+    uint64_t token_version; /* of the record once it was open */
     size_t branch_count;
     const struct record_branch *branches; /* in the record's arena */
 };
@@ -124,11 +129,7 @@ struct record_override {
     generation holder_generation;
     lsn start_lsn;
     struct record_branch branch; /* where its history before ended */
-    bool is_lossy;
-    uint32_t rule; /* row of the table of rules that led here */
-    int64_t wall_ms;
-    char reason[64];
-    uint32_t detect_ms, wait_ms, promote_ms;
+    struct record_opening opened;
     uint64_t token_version; /* of the record once it was open */
     epoch lossy_epoch; /* its last epoch that was lossy, and the version that raised; 0 = none */
     uint64_t lossy_version;

@@ -29,7 +29,7 @@ static void derive_versions(struct account_record *r)
     uint64_t version = r->token_version;
     for (size_t i = r->epoch_count; i-- > 0;) {
         r->epochs[i].token_version = version;
-        version -= r->epochs[i].is_lossy && version > 0;
+        version -= r->epochs[i].opened.is_lossy && version > 0;
     }
 }
 
@@ -44,7 +44,7 @@ static bool has_topology(const struct account_record *r)
     uint64_t version = r->token_version;
     for (size_t i = r->epoch_count; i-- > 0;) {
         has = has || r->epochs[i].token_version != version;
-        version -= r->epochs[i].is_lossy && version > 0;
+        version -= r->epochs[i].opened.is_lossy && version > 0;
     }
     return has;
 }
@@ -73,6 +73,18 @@ static void put_region(struct json_out *o, const struct record_region *g)
     json_out_object_end(o);
 }
 
+/* Members of the object that is open. */
+static void put_opening(struct json_out *o, const struct record_opening *x)
+{
+    json_out_member_bool(o, "is_lossy", x->is_lossy);
+    json_out_member_u64(o, "rule", x->rule);
+    json_out_member_i64(o, "wall_ms", x->wall_ms);
+    json_out_member_cstr(o, "reason", x->reason);
+    json_out_member_u64(o, "detect_ms", x->detect_ms);
+    json_out_member_u64(o, "wait_ms", x->wait_ms);
+    json_out_member_u64(o, "promote_ms", x->promote_ms);
+}
+
 static void put_epoch(struct json_out *o, const struct record_epoch *e)
 {
     json_out_object(o);
@@ -81,13 +93,7 @@ static void put_epoch(struct json_out *o, const struct record_epoch *e)
     json_out_member_u64(o, "writer", e->writer);
     json_out_member_u64(o, "incarnation", e->incarnation);
     json_out_member_u64(o, "start_lsn", e->start_lsn);
-    json_out_member_bool(o, "is_lossy", e->is_lossy);
-    json_out_member_u64(o, "rule", e->rule);
-    json_out_member_i64(o, "wall_ms", e->wall_ms);
-    json_out_member_cstr(o, "reason", e->reason);
-    json_out_member_u64(o, "detect_ms", e->detect_ms);
-    json_out_member_u64(o, "wait_ms", e->wait_ms);
-    json_out_member_u64(o, "promote_ms", e->promote_ms);
+    put_opening(o, &e->opened);
     json_out_key(o, "branches");
     json_out_array(o);
     for (size_t i = 0; i < e->branch_count; i++) {
@@ -175,13 +181,7 @@ static void put_override(struct json_out *o, const struct record_override *x)
     json_out_member_u64(o, "start_lsn", x->start_lsn);
     json_out_member_u64(o, "branch_epoch", x->branch.epoch);
     json_out_member_u64(o, "branch_lsn", x->branch.lsn);
-    json_out_member_bool(o, "is_lossy", x->is_lossy);
-    json_out_member_u64(o, "rule", x->rule);
-    json_out_member_i64(o, "wall_ms", x->wall_ms);
-    json_out_member_cstr(o, "reason", x->reason);
-    json_out_member_u64(o, "detect_ms", x->detect_ms);
-    json_out_member_u64(o, "wait_ms", x->wait_ms);
-    json_out_member_u64(o, "promote_ms", x->promote_ms);
+    put_opening(o, &x->opened);
     json_out_member_u64(o, "token_version", x->token_version);
     json_out_member_u64(o, "lossy_epoch", x->lossy_epoch);
     json_out_member_u64(o, "lossy_version", x->lossy_version);
@@ -417,6 +417,17 @@ static void get_branches(struct dec *d, struct arena *a, const struct json *v,
     e->branch_count = list->count;
 }
 
+static void get_opening(struct dec *d, const struct json *v, struct record_opening *x)
+{
+    x->is_lossy = need_bool(d, v, "is_lossy");
+    x->rule = (uint32_t)need_u64(d, v, "rule", UINT32_MAX);
+    x->wall_ms = need_i64(d, v, "wall_ms");
+    need_text(d, v, "reason", x->reason, sizeof(x->reason));
+    x->detect_ms = (uint32_t)need_u64(d, v, "detect_ms", UINT32_MAX);
+    x->wait_ms = (uint32_t)need_u64(d, v, "wait_ms", UINT32_MAX);
+    x->promote_ms = (uint32_t)need_u64(d, v, "promote_ms", UINT32_MAX);
+}
+
 static void get_epoch(struct dec *d, struct arena *a, const struct json *v, struct record_epoch *e)
 {
     static const char *const known[] = {
@@ -428,13 +439,7 @@ static void get_epoch(struct dec *d, struct arena *a, const struct json *v, stru
     e->writer = (region_id)need_u64(d, v, "writer", REGION_ID_MAX);
     e->incarnation = need_u64(d, v, "incarnation", UINT64_MAX);
     e->start_lsn = need_u64(d, v, "start_lsn", LSN_MAX);
-    e->is_lossy = need_bool(d, v, "is_lossy");
-    e->rule = (uint32_t)need_u64(d, v, "rule", UINT32_MAX);
-    e->wall_ms = need_i64(d, v, "wall_ms");
-    need_text(d, v, "reason", e->reason, sizeof(e->reason));
-    e->detect_ms = (uint32_t)need_u64(d, v, "detect_ms", UINT32_MAX);
-    e->wait_ms = (uint32_t)need_u64(d, v, "wait_ms", UINT32_MAX);
-    e->promote_ms = (uint32_t)need_u64(d, v, "promote_ms", UINT32_MAX);
+    get_opening(d, v, &e->opened);
     get_branches(d, a, v, e);
 }
 
@@ -581,13 +586,7 @@ static void get_override(struct dec *d, const struct json *v, struct record_over
     x->branch.pid = x->pid;
     x->branch.epoch = need_u64(d, v, "branch_epoch", UINT64_MAX);
     x->branch.lsn = need_u64(d, v, "branch_lsn", LSN_MAX);
-    x->is_lossy = need_bool(d, v, "is_lossy");
-    x->rule = (uint32_t)need_u64(d, v, "rule", UINT32_MAX);
-    x->wall_ms = need_i64(d, v, "wall_ms");
-    need_text(d, v, "reason", x->reason, sizeof(x->reason));
-    x->detect_ms = (uint32_t)need_u64(d, v, "detect_ms", UINT32_MAX);
-    x->wait_ms = (uint32_t)need_u64(d, v, "wait_ms", UINT32_MAX);
-    x->promote_ms = (uint32_t)need_u64(d, v, "promote_ms", UINT32_MAX);
+    get_opening(d, v, &x->opened);
     x->token_version = need_u64(d, v, "token_version", UINT64_MAX);
     x->lossy_epoch = need_u64(d, v, "lossy_epoch", UINT64_MAX);
     x->lossy_version = need_u64(d, v, "lossy_version", UINT64_MAX);

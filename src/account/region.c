@@ -392,7 +392,7 @@ bool region_lease_is_fresh(const struct region *r)
     usec now = region_now(r);
     if (BUG(BUG_WALL_CLOCK_LEASE)) {
         const struct record_epoch *reign = region_reign(r);
-        int64_t since_ms = r->io.wall_ms(r->io.ctx) - (reign != NULL ? reign->wall_ms : 0);
+        int64_t since_ms = r->io.wall_ms(r->io.ctx) - (reign != NULL ? reign->opened.wall_ms : 0);
         now = r->role_since_us + (usec)(since_ms * 1000);
     }
     return region_acts_as_writer(r) && r->lease_from_us != 0 && now < region_lease_until(r);
@@ -481,7 +481,7 @@ void region_update_mode(struct region *r)
     }
     STATIC_ASSERT(RECORD_EPOCHS_MAX < ARRAY_COUNT(m.lossy), "one per epoch, one of a row");
     for (size_t i = 0; i < rec->epoch_count; i++) {
-        if (rec->epochs[i].is_lossy) {
+        if (rec->epochs[i].opened.is_lossy) {
             m.lossy[m.lossy_count].epoch = rec->epochs[i].epoch;
             m.lossy[m.lossy_count++].version = rec->epochs[i].token_version;
         }
@@ -623,20 +623,21 @@ void act_open(void *ctx, const void *event)
     const struct record_epoch *reign = region_reign(r);
     ASSERT(reign != NULL);
     r->failovers++;
-    r->last_failover.rule = (enum rule)reign->rule;
+    r->last_failover.rule = (enum rule)reign->opened.rule;
     r->last_failover.at_us = now;
     r->last_failover.wall_ms = r->io.wall_ms(r->io.ctx);
-    r->last_failover.detect_ms = reign->detect_ms;
-    r->last_failover.wait_ms = reign->wait_ms;
-    r->last_failover.promote_ms = reign->promote_ms;
+    r->last_failover.detect_ms = reign->opened.detect_ms;
+    r->last_failover.wait_ms = reign->opened.wait_ms;
+    r->last_failover.promote_ms = reign->opened.promote_ms;
     r->last_failover.from = r->claim_from;
-    r->last_failover.lost_estimate = reign->is_lossy ? r->lost_estimate : 0;
-    region_event(r, EVENT_FAILOVER, reign->rule,
+    r->last_failover.lost_estimate = reign->opened.is_lossy ? r->lost_estimate : 0;
+    region_event(r, EVENT_FAILOVER, reign->opened.rule,
                  "epoch=%llu generation=%llu from_region=%u to_region=%u detect_ms=%u wait_ms=%u "
                  "promote_ms=%u lost_operations_estimate=%llu reason=\"%s\"",
                  (unsigned long long)reign->epoch, (unsigned long long)reign->generation,
-                 r->claim_from, r->cfg.self, reign->detect_ms, reign->wait_ms, reign->promote_ms,
-                 (unsigned long long)r->last_failover.lost_estimate, reign->reason);
+                 r->claim_from, r->cfg.self, reign->opened.detect_ms, reign->opened.wait_ms,
+                 reign->opened.promote_ms, (unsigned long long)r->last_failover.lost_estimate,
+                 reign->opened.reason);
     write_release_held(r, OK);
 }
 

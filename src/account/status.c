@@ -64,7 +64,7 @@ static void put_partitions(struct region *r, struct json_out *o)
         json_out_member_cstr(o, "role", c != NULL ? fsm_state_name(parts_fsm(), c->role) : "");
         json_out_member_u64(o, "generation", p->generation);
         json_out_member_u64(o, "epoch", p->epoch);
-        json_out_member_u64(o, "rule", p->rule);
+        json_out_member_u64(o, "rule", p->opened.rule);
         json_out_member_bool(o, "pinned", p->is_pinned);
         json_out_member_bool(o, "leaseFresh", c != NULL && parts_lease_is_fresh(r, c));
         json_out_object_end(o);

@@ -404,12 +404,12 @@ static bool is_cut_off(const struct op *op, pid p, lsn at)
 {
     const struct account_record *rec = &op->account->rec;
     const struct record_override *o = record_override(rec, p);
-    if (o != NULL && o->is_lossy && at < o->start_lsn && at > o->branch.lsn) {
+    if (o != NULL && o->opened.is_lossy && at < o->start_lsn && at > o->branch.lsn) {
         return true;
     }
     for (size_t i = 0; i < rec->epoch_count; i++) {
         const struct record_epoch *e = &rec->epochs[i];
-        for (size_t k = 0; e->is_lossy && at < e->start_lsn && k < e->branch_count; k++) {
+        for (size_t k = 0; e->opened.is_lossy && at < e->start_lsn && k < e->branch_count; k++) {
             if (e->branches[k].pid == p && at > e->branches[k].lsn) {
                 return true;
             }

@@ -73,7 +73,7 @@ static void partitions_json(const struct account_record *rec, struct json_out *o
         const struct record_region *w = record_region_const(rec, p->writer);
         const struct record_region *to = record_region_const(rec, p->transfer_to);
         char when[CLOCK_RFC1123_SIZE];
-        clock_format_iso(p->wall_ms, when);
+        clock_format_iso(p->opened.wall_ms, when);
         json_out_object(o);
         json_out_member_u64(o, "partition", p->pid);
         json_out_member_cstr(o, "writer", w != NULL ? w->name : "");
@@ -83,10 +83,10 @@ static void partitions_json(const struct account_record *rec, struct json_out *o
         json_out_member_bool(o, "pinned", p->is_pinned);
         json_out_member_u64(o, "generation", p->generation);
         json_out_member_u64(o, "epoch", p->epoch);
-        json_out_member_bool(o, "lossy", p->is_lossy);
-        json_out_member_u64(o, "rule", p->rule);
-        json_out_member_cstr(o, "time", p->wall_ms != 0 ? when : "");
-        json_out_member_cstr(o, "reason", p->reason);
+        json_out_member_bool(o, "lossy", p->opened.is_lossy);
+        json_out_member_u64(o, "rule", p->opened.rule);
+        json_out_member_cstr(o, "time", p->opened.wall_ms != 0 ? when : "");
+        json_out_member_cstr(o, "reason", p->opened.reason);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -163,7 +163,7 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         const struct record_epoch *e = &rec->epochs[i];
         const struct record_region *w = record_region_const(rec, e->writer);
         char when[CLOCK_RFC1123_SIZE];
-        clock_format_iso(e->wall_ms, when);
+        clock_format_iso(e->opened.wall_ms, when);
         json_out_object(o);
         json_out_key(o, "epoch");
         json_out_u64(o, e->epoch);
@@ -174,19 +174,19 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         json_out_key(o, "startLsn");
         json_out_u64(o, e->start_lsn);
         json_out_key(o, "lossy");
-        json_out_bool(o, e->is_lossy);
+        json_out_bool(o, e->opened.is_lossy);
         json_out_key(o, "rule");
-        json_out_u64(o, e->rule);
+        json_out_u64(o, e->opened.rule);
         json_out_key(o, "time");
         json_out_cstr(o, when);
         json_out_key(o, "reason");
-        json_out_cstr(o, e->reason);
+        json_out_cstr(o, e->opened.reason);
         json_out_key(o, "detectMs");
-        json_out_u64(o, e->detect_ms);
+        json_out_u64(o, e->opened.detect_ms);
         json_out_key(o, "waitMs");
-        json_out_u64(o, e->wait_ms);
+        json_out_u64(o, e->opened.wait_ms);
         json_out_key(o, "promoteMs");
-        json_out_u64(o, e->promote_ms);
+        json_out_u64(o, e->opened.promote_ms);
         json_out_object_end(o);
     }
     json_out_array_end(o);

@@ -36,17 +36,17 @@ static void send_epoch(const struct account_record *rec, const struct record_epo
     (void)snprintf(id, sizeof(id), "%s/epoch/%" PRIu64, rec->name, e->epoch);
     buf_init(&body, 64 << 10);
     json_out_init(&o, &body);
-    head(&o, rec, type, id, e->wall_ms);
+    head(&o, rec, type, id, e->opened.wall_ms);
     json_out_member_u64(&o, "epoch", e->epoch);
     json_out_member_u64(&o, "generation", e->generation);
     json_out_member_cstr(&o, "writer", name_of(rec, e->writer));
     json_out_member_cstr(&o, "previousWriter", from);
-    json_out_member_u64(&o, "rule", e->rule);
-    json_out_member_cstr(&o, "reason", e->reason);
-    json_out_member_bool(&o, "mayHaveConflicts", e->is_lossy);
-    json_out_member_u64(&o, "detectMs", e->detect_ms);
-    json_out_member_u64(&o, "waitMs", e->wait_ms);
-    json_out_member_u64(&o, "promoteMs", e->promote_ms);
+    json_out_member_u64(&o, "rule", e->opened.rule);
+    json_out_member_cstr(&o, "reason", e->opened.reason);
+    json_out_member_bool(&o, "mayHaveConflicts", e->opened.is_lossy);
+    json_out_member_u64(&o, "detectMs", e->opened.detect_ms);
+    json_out_member_u64(&o, "waitMs", e->opened.wait_ms);
+    json_out_member_u64(&o, "promoteMs", e->opened.promote_ms);
     json_out_object_end(&o);
     webhook_send(webhook, type, id, buf_str(&body));
     buf_done(&body);
@@ -58,7 +58,7 @@ static void note_epochs(const struct story *s, const struct account_record *rec,
     for (size_t i = 1; i < rec->epoch_count; i++) { /* the first one of all replaces nobody */
         const struct record_epoch *e = &rec->epochs[i];
         bool is_new = s->is_known ? e->epoch > s->epoch
-                                  : wall_ms - e->wall_ms < STORY_RECENT_MS && e->epoch > 1;
+                                  : wall_ms - e->opened.wall_ms < STORY_RECENT_MS && e->epoch > 1;
         if (!is_new) {
             continue;
         }
@@ -71,8 +71,9 @@ static void note_epochs(const struct story *s, const struct account_record *rec,
             "epoch=%" PRIu64 " generation=%" PRIu64 " from=%s to=%s may_have_conflicts=%s "
             "detect_ms=%u wait_ms=%u promote_ms=%u reason=\"%s\"",
             e->epoch, e->generation, name_of(rec, before->writer), name_of(rec, e->writer),
-            e->is_lossy ? "true" : "false", e->detect_ms, e->wait_ms, e->promote_ms, e->reason);
-        feed_add(feed, e->wall_ms, type, e->rule, text);
+            e->opened.is_lossy ? "true" : "false", e->opened.detect_ms, e->opened.wait_ms,
+            e->opened.promote_ms, e->opened.reason);
+        feed_add(feed, e->opened.wall_ms, type, e->opened.rule, text);
         send_epoch(rec, e, type, name_of(rec, before->writer), webhook);
     }
 }

@@ -603,7 +603,7 @@ static uint64_t token_base(const struct account_record *rec)
 {
     uint64_t base = 0;
     for (size_t i = 0; i < rec->epoch_count; i++) {
-        base = rec->epochs[i].is_lossy ? rec->epochs[i].token_version : base;
+        base = rec->epochs[i].opened.is_lossy ? rec->epochs[i].token_version : base;
     }
     return base;
 }

@@ -31,7 +31,7 @@ void history_record(struct world *w, struct str text)
         struct hist_reign r = {.epoch = e->epoch,
                                .generation = e->generation,
                                .version = rec->token_version,
-                               .is_lossy = e->is_lossy,
+                               .is_lossy = e->opened.is_lossy,
                                .level = rec->level,
                                .writer = e->writer};
         for (size_t b = 0; b < e->branch_count && r.branch_count < SIM_PARTS_MAX; b++) {
@@ -49,7 +49,7 @@ void history_record(struct world *w, struct str text)
             struct hist_reign r = {.epoch = o->epoch,
                                    .generation = o->holder_generation,
                                    .version = rec->token_version,
-                                   .is_lossy = o->is_lossy,
+                                   .is_lossy = o->opened.is_lossy,
                                    .level = rec->level,
                                    .writer = o->writer,
                                    .spares = ~(1u << o->pid),

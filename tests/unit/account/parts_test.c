@@ -15,8 +15,12 @@ static struct account_record open_account(void)
     t_ok(account_add_region(&r, "east", "http://h/", "h:1", 5, NULL));
     t_ok(account_add_region(&r, "west", "http://h/", "h:2", 5, NULL));
     t_ok(account_add_region(&r, "north", "http://h/", "h:3", 5, NULL));
-    struct record_epoch e = {
-        .epoch = 1, .generation = 2, .writer = 1, .incarnation = 7, .start_lsn = 1, .rule = 315};
+    struct record_epoch e = {.epoch = 1,
+                             .generation = 2,
+                             .writer = 1,
+                             .incarnation = 7,
+                             .start_lsn = 1,
+                             .opened.rule = 315};
     r.generation = 2;
     r.epoch = 1;
     r.phase = PHASE_OPEN;
@@ -69,11 +73,11 @@ static void take_by_west(struct account_record *r)
     r->lsn_limit += 1000000;
     r->token_version++;
     o->token_version = r->token_version;
-    o->is_lossy = true;
+    o->opened.is_lossy = true;
     o->lossy_epoch = o->epoch;
     o->lossy_version = o->token_version;
     o->branch = (struct record_branch){5, 1, 77};
-    memcpy(o->reason, "why", 4);
+    memcpy(o->opened.reason, "why", 4);
 }
 
 T_TEST("the table of a partition's roles is total and names no dead row")

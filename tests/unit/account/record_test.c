@@ -23,9 +23,9 @@ static struct account_record sample(void)
         .writer = 1,
         .incarnation = UINT64_MAX,
         .start_lsn = 1,
-        .rule = 310,
-        .wall_ms = -3,
-        .reason = "first \"start\"",
+        .opened.rule = 310,
+        .opened.wall_ms = -3,
+        .opened.reason = "first \"start\"",
         .branch_count = 2,
         .branches = branches,
     };
@@ -60,7 +60,7 @@ T_TEST("a record reads back as it was written")
     t_ok_info(record_decode(&arena, text, &back, &ei), &ei);
     t_eq_str(encode(&back), text);
     t_eq_u64(back.writer_incarnation, UINT64_MAX);
-    t_eq_i64(back.epochs[0].wall_ms, -3);
+    t_eq_i64(back.epochs[0].opened.wall_ms, -3);
     t_eq_u64(back.epochs[0].branches[1].pid, 7);
     t_eq_cstr(back.regions[1].name, "West US");
     t_golden("record-v1.json", text);

@@ -90,7 +90,7 @@ T_TEST("a confirmed stop of the writer is taken over without waiting")
     t_eq_u64(x->w.epoch, 2);
     t_check(x->w.lsn > 1000000); /* a fresh block */
     const struct account_record *rec = world_record(w);
-    t_eq_u64(rec->epochs[1].rule, 310);
+    t_eq_u64(rec->epochs[1].opened.rule, 310);
     t_eq_int(record_region_const(rec, 1)->state, REGION_OFFLINE);
     world_free(w);
 }
@@ -178,7 +178,7 @@ T_TEST("a restarted writer takes a new generation and a new epoch")
     const struct account_record *rec = world_record(w);
     t_check(rec->generation > before);
     t_eq_u64(rec->epoch, 2);
-    t_eq_u64(rec->epochs[1].rule, 312);
+    t_eq_u64(rec->epochs[1].opened.rule, 312);
     t_eq_cstr(world_get(w, 1, 1, "k4"), "{\"v\":4}");
     t_err(world_answer(w, world_put(w, 1, 1, "z", "{}")), OK);
     world_run(w, 1000);
@@ -200,8 +200,8 @@ T_TEST("a graceful change loses nothing, holds writes and keeps tokens")
     t_err(world_answer(w, world_put(w, 2, 1, "held", "{}")), OK);
     const struct account_record *rec = world_record(w);
     t_eq_u64(rec->token_version, version);
-    t_check(!rec->epochs[1].is_lossy);
-    t_eq_u64(rec->epochs[1].rule, 320);
+    t_check(!rec->epochs[1].opened.is_lossy);
+    t_eq_u64(rec->epochs[1].opened.rule, 320);
     t_eq_u64(rec->regions[0].id, 2); /* priority 0 now */
     t_eq_int(record_region_const(rec, 1)->state, REGION_ONLINE_READ);
     world_run(w, 500);
@@ -378,7 +378,7 @@ T_TEST("a slow disk hands the writer's role over without losing anything, and no
     keep_slow(w, 1, 24000);
     t_check(world_has_event(w, 1, EVENT_DISK_SLOW));
     world_until_role(w, 2, ROLE_WRITER);
-    t_check(!world_record(w)->epochs[world_record(w)->epoch_count - 1].is_lossy);
+    t_check(!world_record(w)->epochs[world_record(w)->epoch_count - 1].opened.is_lossy);
     world_run(w, 500);
     t_eq_u64(world_conflicts(w, 2, 1), 0);
     t_err(world_answer(w, world_put(w, 2, 1, "after", "{}")), OK);

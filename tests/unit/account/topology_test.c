@@ -17,8 +17,12 @@ static struct account_record open_account(void)
     t_ok(account_add_region(&r, "east", "http://h/", "h:1", 5, NULL));
     t_ok(account_add_region(&r, "West US", "http://h/", "h:2", 5, NULL));
     t_ok(account_add_region(&r, "north", "http://h/", "h:3", 5, NULL));
-    struct record_epoch e = {
-        .epoch = 1, .generation = 2, .writer = 1, .incarnation = 7, .start_lsn = 1, .rule = 315};
+    struct record_epoch e = {.epoch = 1,
+                             .generation = 2,
+                             .writer = 1,
+                             .incarnation = 7,
+                             .start_lsn = 1,
+                             .opened.rule = 315};
     r.generation = 2;
     r.epoch = 1;
     r.phase = PHASE_OPEN;

@@ -159,7 +159,7 @@ static void fail_over(lsn branch)
                              .generation = 2,
                              .writer = 1,
                              .start_lsn = 1000000,
-                             .is_lossy = true,
+                             .opened.is_lossy = true,
                              .branch_count = 1,
                              .branches = &b};
     f->rec.token_version = 2;

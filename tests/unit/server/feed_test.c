@@ -254,11 +254,11 @@ static void open_epoch(region_id writer, uint32_t rule, int64_t wall_ms)
     struct record_epoch e = {.epoch = ++rec.epoch,
                              .generation = ++rec.generation,
                              .writer = writer,
-                             .rule = rule,
-                             .wall_ms = wall_ms,
-                             .detect_ms = 1,
+                             .opened.rule = rule,
+                             .opened.wall_ms = wall_ms,
+                             .opened.detect_ms = 1,
                              .start_lsn = 1 + rec.epoch * 1000};
-    (void)snprintf(e.reason, sizeof(e.reason), "because");
+    (void)snprintf(e.opened.reason, sizeof(e.opened.reason), "because");
     record_add_epoch(&rec, &e);
     rec.writer = writer;
 }
