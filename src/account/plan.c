@@ -4,6 +4,7 @@
  * is planned again from the new record. What a plan starts (PROMOTING, TRANSFER) is carried on by
  * the regions themselves, which watch the record. Every plan leaves a record that passes
  * record_check, so that no operator can write one that the regions refuse. */
+#include <stdio.h>
 #include <string.h>
 
 #include "account/region_int.h"
@@ -36,7 +37,7 @@ static enum err copy_bounded(char *out, size_t size, const char *what, const cha
         return err_set(ei, ERR_INVALID, "%s is missing or longer than %zu bytes", what, size - 1);
     }
     memset(out, 0, size);
-    memcpy(out, text, strlen(text));
+    (void)snprintf(out, size, "%s", text); /* it fits */
     return OK;
 }
 

@@ -90,7 +90,7 @@ static void follow_headers(struct manage_req *r, struct http_response *res)
     const struct manage_target *t = &r->call.target;
     struct str base = base_url(req, r->opts);
     struct buf id;
-    buf_init(&id, 4 * MANAGE_OP_ID_SIZE_MAX);
+    buf_init(&id, (size_t)4 * MANAGE_OP_ID_SIZE_MAX);
     manage_op_id(&r->answer.op, &id);
     ASSERT(buf_ok(&id));
     struct str status = arena_printf(

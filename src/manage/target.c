@@ -82,14 +82,12 @@ static bool take(const struct path *p, size_t i, struct manage_target *t)
         }
         t->account = p->seg[i + 1];
         t->what = left == 2 ? MANAGE_ACCOUNT : MANAGE_ACTION;
-        if (left == 3) {
-            t->action = p->seg[i + 2];
-        } else if (left == 4 && is_word(p, i + 2, STR("operationResults"))) {
+        if (left == 4 && is_word(p, i + 2, STR("operationResults"))) {
             t->what = MANAGE_RESULT;
             t->operation = p->seg[i + 3];
-        } else if (left > 3) {
-            t->action =
-                p->seg[i + 2]; /* "sqlDatabases/...": said to be unknown by its first word */
+        } else if (left > 2) {
+            /* Of "sqlDatabases/...", too: said to be unknown by its first word. */
+            t->action = p->seg[i + 2];
         }
         return t->group.n > 0;
     }

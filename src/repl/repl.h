@@ -148,9 +148,9 @@ void repl_send(struct repl *R, region_id to, const struct msg *m); /* goes out w
 bool repl_link_is_up(const struct repl *R, region_id peer);
 
 /* ---- partitions ---- */
-struct partition *repl_part(struct repl *R, pid id);      /* creates it */
-struct partition *repl_find(const struct repl *R, pid p); /* NULL: unknown or dropped */
-void repl_drop_part(struct repl *R, pid p);
+struct partition *repl_part(struct repl *R, pid id);       /* creates it */
+struct partition *repl_find(const struct repl *R, pid id); /* NULL: unknown or dropped */
+void repl_drop_part(struct repl *R, pid id);
 struct part_view *repl_part_view(struct partition *p);
 pid repl_part_id(const struct partition *p);
 struct place repl_tail(const struct partition *p);
@@ -233,7 +233,7 @@ struct repl_lag {
     bool has_metadata; /* same for partition 0 */
     bool needs_copy;   /* the log it needs was trimmed */
 };
-void repl_lag(const struct repl *R, region_id peer, struct repl_lag *ret);
+void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret);
 /* The wall clock is that far ahead of the other regions'; 0 = it is right, as far as is known. While it
  * is off nothing is deleted because it expired, and expiry is judged by the earlier of the two. */
 void repl_set_clock_ahead(struct repl *R, int64_t ahead_ms);

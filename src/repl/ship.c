@@ -24,7 +24,7 @@ struct progress *ship_progress(struct partition *p, struct peer *peer)
     while (p->progress_count <= peer->slot) {
         struct repl *R = p->repl;
         p->progress = (struct progress **)mem_realloc(p->progress, (p->progress_count + 1) *
-                                                                       sizeof(p->progress[0]));
+                                                                       sizeof(struct progress *));
         struct progress *g = MEM_NEW(struct progress);
         g->part = p;
         g->peer = R->peers[p->progress_count];

@@ -278,7 +278,7 @@ static void on_done(void *ctx, const struct committer_done *done, size_t n,
 static void submit_dropped(struct writer *w, struct engine_batch *b, enum fill next)
 {
     fill = FILL_RUNNING;
-    fill_next = next;
+    fill_next = (int)next;
     shared->in_flight++;
     if (committer_submit(w->c, b, PARTS) != OK) {
         die("submit");

@@ -37,7 +37,7 @@ static size_t collect_writes(const struct ledger *l, const struct history *h, pi
             out[n++] = op;
         }
     }
-    qsort(out, n, sizeof(*out), by_end);
+    qsort(out, n, sizeof(const struct op *), by_end);
     return n;
 }
 
@@ -109,7 +109,7 @@ size_t bounded_violations(const struct ledger *l, const struct history *h, const
         if (read_count == 0) {
             continue;
         }
-        qsort(reads, read_count, sizeof(*reads), by_end);
+        qsort(reads, read_count, sizeof(const struct op *), by_end);
         size_t write_count = collect_writes(l, h, p, b->tails[p], writes);
         for (size_t i = 0; i < read_count; i++) {
             char text[256];

@@ -122,7 +122,7 @@ static pid next_part(const struct world *w)
 static uint64_t read_bit(region_id id, pid p)
 {
     STATIC_ASSERT((SIM_REGIONS_MAX + 1) * SIM_PARTS_MAX <= 64, "a bit for each");
-    return UINT64_C(1) << (id * SIM_PARTS_MAX + p);
+    return UINT64_C(1) << ((uint64_t)id * SIM_PARTS_MAX + p);
 }
 
 static uint64_t wanted_reads(const struct world *w)
@@ -557,7 +557,7 @@ static void draw_batch(struct client *c, struct op *op)
     op->sub_count = (size_t)rng_range(r, 2, SIM_KEYS_PER_LP);
     uint16_t first = (uint16_t)rng_below(r, SIM_KEYS_PER_LP);
     for (size_t i = 0; i < op->sub_count; i++) {
-        uint16_t key = (uint16_t)(lp * SIM_KEYS_PER_LP + (first + i) % SIM_KEYS_PER_LP);
+        uint16_t key = (uint16_t)((size_t)lp * SIM_KEYS_PER_LP + (first + i) % SIM_KEYS_PER_LP);
         draw_sub(c, op->pid, key, &op->subs[i]);
         if (rng_chance(r, 2, 3)) { /* most batches shall get through */
             op->subs[i].kind = OP_UPSERT;

@@ -34,7 +34,7 @@ void bootstrap_start(struct world *w);
 bool bootstrap_is_done(struct world *w);
 
 /* Begins a read or scan in the process (a node_call_fn's ctx is the op). */
-void reader_begin(struct node *n, void *op);
+void reader_begin(struct node *n, void *ctx);
 void reader_wait_done(struct node *n, struct op *op);
 
 /* Change feed. */

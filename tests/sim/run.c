@@ -294,7 +294,8 @@ static void liveness(struct world *w)
         client_stop(w->clients[i]);
     }
     usec bound = (w->cfg.is_wan ? LIVENESS_WAN_S : LIVENESS_LAN_S) * SECOND;
-    bound += w->cfg.timers.slow_for_ms * SLOW_REST * SECOND / 1000; /* for one left out as slow */
+    bound +=
+        (usec)w->cfg.timers.slow_for_ms * SLOW_REST * SECOND / 1000; /* for one left out as slow */
     world_run(w, w->now + QUIET_S * SECOND, clients_are_idle);
     /* First without any help: what is under way must end although nobody writes. */
     if (!w->has_failed && settle(w, /* probes= */ false, w->now + bound)) {

@@ -641,7 +641,7 @@ T_TEST("bounded: in one region reads do not go back, except over what was lost")
     t_eq_u64(judge_bounded(&m, h, 100, 10000), 0);
     later->snapshot = (struct spot){1, 1}; /* but not 1/2 */
     t_eq_u64(judge_bounded(&m, h, 100, 10000), 1);
-    later->arrived_at = 100 * 1000000; /* at the same time: either order */
+    later->arrived_at = UINT64_C(100) * 1000000; /* at the same time: either order */
     t_eq_u64(judge_bounded(&m, h, 100, 10000), 0);
     made_done(&m);
     history_free(h);
@@ -725,9 +725,9 @@ T_TEST("cover: what the core traces is counted in the row of that name and numbe
 
 T_TEST("names: keys and texts are read as they are written")
 {
-    for (uint16_t key = 0; key < SIM_KEYS; key++) {
+    for (unsigned key = 0; key < SIM_KEYS; key++) {
         char text[OP_KEY_SIZE];
-        size_t n = key_format(text, key);
+        size_t n = key_format(text, (uint16_t)key);
         uint16_t back = 99;
         t_check(key_parse(str_make(text, n), &back));
         t_eq_u64(back, key);

@@ -456,7 +456,8 @@ static void draw(const struct picture *p, struct buf *out)
     for (size_t i = 0; i < p->column_count; i++) {
         rows = p->columns[i].rows > rows ? p->columns[i].rows : rows;
     }
-    size_t width = 2 * MARGIN + p->column_count * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP + BEND;
+    size_t width =
+        (size_t)2 * MARGIN + p->column_count * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP + BEND;
     size_t height = HEAD + rows * (box_height(p) + BOX_GAP) + 4;
     buf_printf(out,
                "<div class=\"scroll\"><svg role=\"img\" aria-label=\"The estate over its regions\" "

@@ -322,7 +322,7 @@ T_TEST("a journal that is cut or missing refuses to open, but for its last group
     for (size_t i = 0; i < 5; i++) {
         copy_engine_dir(origin);
         (void)find_file_in("journal", "0", path);
-        t_eq_int(truncate(path, (off_t)(DOCS * BLOCK + rng_below(&rng, BLOCK))), 0);
+        t_eq_int(truncate(path, (off_t)((uint64_t)DOCS * BLOCK + rng_below(&rng, BLOCK))), 0);
         struct damage d = inspect();
         t_check(!d.is_refused);
         t_eq_u64(d.docs_ok, DOCS - 1);

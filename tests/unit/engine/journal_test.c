@@ -452,7 +452,8 @@ T_TEST("the bytes on disk are those that the format's description says")
     t_eq_u64(back.salt, h.salt);
     t_check(!rocks_journal_header_parse(block, sizeof(block) - 1, &back));
     memset(block, 0xee, sizeof(block));
-    memcpy(block + JOURNAL_GROUP_HEAD_SIZE, "payload", 7);
+    static const char payload[] = {'p', 'a', 'y', 'l', 'o', 'a', 'd'};
+    memcpy(block + JOURNAL_GROUP_HEAD_SIZE, payload, sizeof(payload));
     rocks_journal_group_seal(block, &h, 78, 7);
     t_golden("journal_group_v1.bin", str_make((char *)block, 64));
     t_eq_u64(rocks_journal_group_size(0), JOURNAL_BLOCK_SIZE);

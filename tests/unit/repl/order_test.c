@@ -258,7 +258,7 @@ T_TEST("time never runs backwards for a document")
     put(&s, "a", "1", NULL, 0);
     t_ok(run(&s));
     uint64_t first = s.seen_ts[0];
-    wall -= 3600 * 1000;
+    wall -= INT64_C(3600) * 1000;
     struct script t = {0};
     put(&t, "a", "2", NULL, 0);
     t_ok(run(&t));

@@ -46,7 +46,8 @@ static pid_t fork_child(bool is_busy)
 {
     pid_t child = fork();
     if (child == 0) {
-        for (volatile unsigned i = 0; is_busy; i++) {
+        volatile bool goes_on = is_busy;
+        while (goes_on) {
         }
         (void)pause();
         _exit(0);

@@ -158,7 +158,7 @@ static struct str print_of_failover(const struct json *run)
                            "ruleAndAssets/v1");
         }
     }
-    t_check(!"the finding is there");
+    t_fail("the finding is not there");
     return STR_NONE;
 }
 
@@ -266,7 +266,9 @@ static void replace(char *text, const char *from, const char *to)
     t_check(found >= 0);
     char *at = text + found;
     memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
-    memcpy(at, to, strlen(to));
+    for (size_t i = 0; to[i] != '\0'; i++) {
+        at[i] = to[i];
+    }
 }
 
 /* A report of `before` as JSON, then `after` compared with it. */
