@@ -41,6 +41,11 @@ void engine_batch_free(struct engine_batch *b)
     mem_free(b);
 }
 
+void engine_batch_reserve(struct engine_batch *b, size_t size)
+{
+    buf_reserve(&b->ops.ops, size);
+}
+
 size_t engine_batch_size(const struct engine_batch *b)
 {
     return b->ops.ops.n + b->metas.ops.n;

@@ -29,7 +29,7 @@
 enum {
     COMMITTER_QUEUE_MAX = 65536,          /* batches waiting */
     COMMITTER_QUEUE_SIZE_MAX = 256 << 20, /* bytes waiting */
-    COMMITTER_GROUP_SIZE_MAX = 16 << 20,  /* bytes in one write, but at least one batch */
+    COMMITTER_GROUP_SIZE_MAX = 4 << 20,   /* bytes in one write, but at least one batch */
     /* Of a gathering committer (committer_gather): */
     COMMITTER_GATHER_ENTRIES_MIN = 4, /* fewer are not worth waiting for */
     COMMITTER_GATHER_GROUP_US = 200,  /* nor is it when a group takes less than this */

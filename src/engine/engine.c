@@ -178,6 +178,7 @@ void engine_close(struct engine *e)
     ASSERT(rc == 0);
     mem_free(e->spans);
     mem_free(e->metas);
+    engine_sort_done(&e->sort);
     mem_free(e);
 }
 
@@ -386,7 +387,8 @@ enum err engine_apply(struct engine *e, struct engine_batch *const *batches, siz
     group_add_span(e, &g, buf_str(&own.ops), own.count);
     enum err ret = OK;
     if (g.count > 0 || sync || e->has_failed) {
-        ret = engine_write(e, e->spans, g.span_count, g.count, sync, ei);
+        const struct str *spans = engine_sort(&e->sort, e->spans, &g.span_count, g.count);
+        ret = engine_write(e, spans, g.span_count, g.count, sync, ei);
     }
     kv_batch_done(&own);
     if (ret == OK) {

@@ -113,6 +113,8 @@ unsigned engine_features(const struct engine *e);
 /* ---- batches: built by the core, applied whole or not at all ---- */
 struct engine_batch *engine_batch_new(struct engine *e);
 void engine_batch_free(struct engine_batch *b);
+/* Room for that many more bytes at once. Without it the batch grows as it is filled. */
+void engine_batch_reserve(struct engine_batch *b, size_t size);
 size_t engine_batch_size(const struct engine_batch *b);        /* bytes, for limits */
 size_t engine_batch_entry_count(const struct engine_batch *b); /* log entries in it */
 bool engine_batch_is_empty(const struct engine_batch *b);

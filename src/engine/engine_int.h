@@ -24,6 +24,13 @@ struct engine_fences {
     } rows[ENGINE_FENCES_MAX];
 };
 
+/* Scratch of engine_sort. */
+struct engine_sort {
+    struct engine_sort_record *records; /* owned */
+    struct str *spans;                  /* owned */
+    size_t cap;                         /* of both */
+};
+
 struct engine {
     const struct kv_driver *driver;
     struct kv *kv;          /* owned */
@@ -46,6 +53,7 @@ struct engine {
     size_t span_cap;
     struct engine_meta_ref *metas; /* owned */
     size_t meta_cap;
+    struct engine_sort sort;
 
     _Atomic uint64_t syncs, batches, bytes_written, reads;
 };
@@ -71,6 +79,13 @@ struct engine_batch {
     struct engine_fences *fences; /* owned; NULL = none */
     struct buf scratch;           /* record heads */
 };
+
+enum { ENGINE_SORT_MIN = 1024 }; /* records; a smaller group is left as it is */
+/* The `count` records of the spans in an order that is cheap to write and means the same; spans of it, in
+ * *span_count, valid until the next call, or the given ones. */
+const struct str *engine_sort(struct engine_sort *s, const struct str *spans, size_t *span_count,
+                              size_t count);
+void engine_sort_done(struct engine_sort *s);
 
 struct engine_snap {
     struct kv_snap *kv; /* owned */

@@ -18,6 +18,7 @@ enum {
     SUMS_SIZE_MAX = 1 << 20,             /* same, their texts */
     HELD_SIZE_MAX = 2 * SEED_WINDOW_MAX, /* pieces that wait; more are dropped */
     ASK_TURN_MAX = 2,                    /* questions per step: each reads what is here */
+    ROW_COST = 256,                      /* of a document's rows in a batch, beside key and text */
     RETRY_FACTOR = 4,
     PARALLEL_MAX = 4, /* partitions that ask at a time */
     SINGLE_MAX = 64,  /* ranges asked for one at a time before pieces are tried again */
@@ -251,10 +252,21 @@ static const struct engine_version *version_here(struct seed_question *q, struct
     return &q->keys[q->next_key++].version;
 }
 
+/* About what the documents of a piece take in a batch. */
+static size_t rows_size(const struct msg *m)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < m->doc_count; i++) {
+        size += ROW_COST + 2 * m->docs[i].key.key.n + m->docs[i].doc.text.n;
+    }
+    return size;
+}
+
 static void put_docs(struct partition *p, struct seed_question *q, const struct msg *m)
 {
     struct repl *R = p->repl;
     struct seed *s = p->seed;
+    engine_batch_reserve(repl_batch(R), rows_size(m));
     for (size_t i = 0; i < m->doc_count && !p->is_corrupt; i++) {
         const struct msg_doc *d = &m->docs[i];
         drop_differing(p, q, m, d->key.key);

@@ -100,16 +100,15 @@ static void index_options(struct rocks_setup *s, rocksdb_options_t *o, size_t wr
     rocksdb_options_add_compact_on_deletion_collector_factory(o, 10000, 5000);
 }
 
-/* Without a log of its own RocksDB would write its memtables to files when it closes. The journal has
- * what is in them: stopping need not wait. (The C API has no function for this option.) */
-static void keep_memtables_at_close(rocksdb_options_t **db)
+/* An option that the C API has no function for. */
+static void set_by_name(rocksdb_options_t **options, const char *setting)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     char *message = NULL;
-    rocksdb_get_options_from_string(*db, "avoid_flush_during_shutdown=true", o, &message);
+    rocksdb_get_options_from_string(*options, setting, o, &message);
     ASSERT(message == NULL);
-    rocksdb_options_destroy(*db);
-    *db = o;
+    rocksdb_options_destroy(*options);
+    *options = o;
 }
 
 size_t rocks_write_buffer_size(const struct kv_opts *opts)
@@ -124,13 +123,18 @@ void rocks_setup_init(struct rocks_setup *s, const struct kv_opts *opts)
     *s = (struct rocks_setup){.cache = rocksdb_cache_create_lru(cache_size)};
     s->db = rocksdb_options_create();
     db_options(s->db);
-    keep_memtables_at_close(&s->db);
+    /* Without a log of its own RocksDB would write its memtables to files when it closes. The journal has
+     * what is in them: stopping need not wait. */
+    set_by_name(&s->db, "avoid_flush_during_shutdown=true");
     for (size_t t = 0; t < KV_TABLE_COUNT; t++) {
         s->table[t] = rocksdb_options_create();
     }
     main_options(s, s->table[KV_MAIN], write_buffer_size);
     log_options(s, s->table[KV_LOG], write_buffer_size);
     index_options(s, s->table[KV_INDEX], write_buffer_size);
+    /* Rows of one kind and partition are inserted near the last one of them: large groups come sorted
+     * (sort.c), and the rows of new versions are the last of their kind anyway. */
+    set_by_name(&s->table[KV_INDEX], "memtable_insert_with_hint_prefix_extractor=fixed:9");
 }
 
 void rocks_setup_recovery(struct rocks_setup *s, bool is_torn)
