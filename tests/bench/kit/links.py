@@ -69,11 +69,11 @@ def states(account):
     return {r["name"]: r["state"] for r in json.loads(got.stdout)["regions"]}
 
 
-def until(what, ready, limit_s):
+def until(what, ready, limit_s, pause_s=0.02):
     """Seconds until ready() was true."""
     began = time.monotonic()
     while not ready():
         if time.monotonic() - began > limit_s:
             raise BenchError(f"{what}: not after {limit_s} s")
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return time.monotonic() - began
