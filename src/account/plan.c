@@ -41,12 +41,21 @@ static enum err copy_bounded(char *out, size_t size, const char *what, const cha
     return OK;
 }
 
+enum err account_need_room(const struct account_record *rec, bool is_new_name, struct errinfo *ei)
+{
+    if (rec->region_count < REGIONS_MAX && !(is_new_name && rec->next_region_id > REGION_ID_MAX)) {
+        return OK;
+    }
+    err_set(ei, ERR_LIMIT, "the account cannot have more regions (%d at a time, %d names ever)",
+            REGIONS_MAX, REGION_ID_MAX);
+    err_hint(ei, "remove a region, or add one back under a name that the account had before");
+    return ERR_LIMIT;
+}
+
 enum err account_add_region(struct account_record *rec, const char *name, const char *endpoint,
                             const char *peer_addr, int64_t wall_ms, struct errinfo *ei)
 {
-    if (rec->region_count == REGIONS_MAX || rec->next_region_id > REGION_ID_MAX) {
-        return err_set(ei, ERR_LIMIT, "the account cannot have more regions");
-    }
+    TRY(account_need_room(rec, /* is_new_name= */ true, ei));
     if (rec->epoch > 0) {
         return err_set(ei, ERR_UNSUPPORTED, "regions can only be added before the first start");
     }

@@ -254,6 +254,10 @@ enum err account_plan_offline(struct account_record *rec, struct str region, boo
                               int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
                              struct errinfo *ei) MUST_CHECK;
+/* ERR_LIMIT where one region more, whose name is new or not, would be too many: REGIONS_MAX at a time,
+ * REGION_ID_MAX names ever. */
+enum err account_need_room(const struct account_record *rec, bool is_new_name,
+                           struct errinfo *ei) MUST_CHECK;
 /* 412 unless nothing else runs on the account; `but` is a region whose joining or leaving does not
  * count (0 = none). */
 enum err account_need_idle(const struct account_record *rec, region_id but,

@@ -117,12 +117,7 @@ enum err account_plan_add(struct account_record *rec, struct str name, int64_t p
         priority = (int64_t)rec->region_count;
     }
     const struct record_former *former = record_former_by_name(rec, name);
-    if (rec->region_count == REGIONS_MAX ||
-        (former == NULL && rec->next_region_id > REGION_ID_MAX)) {
-        return err_set(ei, ERR_LIMIT,
-                       "the account cannot have more regions (%d at a time, %d names ever)",
-                       REGIONS_MAX, REGION_ID_MAX);
-    }
+    TRY(account_need_room(rec, former == NULL, ei));
     struct record_region g = {
         .id = former != NULL ? former->id : rec->next_region_id,
         .priority = (uint32_t)priority,

@@ -11,13 +11,14 @@
 #include "base/files.h"
 #include "cli/drill_int.h"
 #include "net/sockets.h"
+#include "server/up.h"
 
-/* A run of free ports for the global endpoint and up to 8 regions. */
+/* A run of free ports for the global endpoint and as many regions as there may be. */
 static enum err free_ports(unsigned *ret, struct errinfo *ei)
 {
-    for (unsigned base = 20000 + (unsigned)(getpid() % 20000); base < 60000; base += 16) {
+    for (unsigned base = 20000 + (unsigned)(getpid() % 20000); base < 60000; base += 64) {
         bool is_free = true;
-        for (unsigned i = 0; i < 9 && is_free; i++) {
+        for (unsigned i = 0; i <= UP_REGIONS_MAX && is_free; i++) {
             char addr[32];
             int fd = -1;
             (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", base + i);

@@ -22,9 +22,9 @@
 enum {
     HOSTED_FORMAT = 1,
     HOSTED_ACCOUNTS_MAX = 16,
-    HOSTED_REGIONS_MAX = 8, /* at creation */
-    HOSTED_PORT_STEP = 16,  /* an account's ports: its global endpoint and the next ones */
-    HOSTED_ACCOUNT_MIN = 3, /* characters of a name */
+    HOSTED_REGIONS_MAX = REGIONS_MAX,
+    HOSTED_PORT_STEP = 1 + REGION_ID_MAX, /* its global endpoint and one for each name ever */
+    HOSTED_ACCOUNT_MIN = 3,               /* characters of a name */
     HOSTED_ACCOUNT_MAX = 44,
 };
 

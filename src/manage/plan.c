@@ -266,10 +266,7 @@ enum err manage_plan_create(const struct json *body, struct str name, int64_t wa
     if (q.count == 0) {
         return err_set(ei, ERR_INVALID, "an account needs at least one region in locations");
     }
-    if (q.count > HOSTED_REGIONS_MAX) {
-        return err_set(ei, ERR_LIMIT, "an account starts with at most %d regions",
-                       HOSTED_REGIONS_MAX);
-    }
+    STATIC_ASSERT(HOSTED_REGIONS_MAX == REGIONS_MAX, "the list was read with this limit");
     if (q.has_auto_failover && q.auto_failover && q.count == 1) {
         return err_set(ei, ERR_INVALID, "automatic failover needs two or more regions");
     }
@@ -326,6 +323,7 @@ static enum err plan_order(struct account_record *rec, const struct request *q, 
                            struct manage_op *op, struct errinfo *ei)
 {
     struct str names[REGIONS_MAX];
+    ASSERT(q->count > 0);
     for (size_t i = 0; i < q->count; i++) {
         names[i] = str_of(q->names[i]);
     }

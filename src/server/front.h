@@ -11,9 +11,10 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/types.h"
 
 enum {
-    FRONT_REGIONS_MAX = 32,
+    FRONT_REGIONS_MAX = REGION_ID_MAX, /* those that left are answered for, too */
     FRONT_HOLD_MS = 2500,
     /* Held or being forwarded; more are refused with 503 at once. Below HTTP_CONNECTIONS_MAX, or the
      * next client would wait for a connection instead of getting an answer. */

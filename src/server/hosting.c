@@ -95,7 +95,8 @@ static bool is_port_free(unsigned port)
 static bool is_range_free(struct hosting *h, unsigned base)
 {
     LIST_FOR(l, &h->accounts) {
-        if (LIST_ENTRY(l, struct account, link)->wanted.port == base) {
+        unsigned other = LIST_ENTRY(l, struct account, link)->wanted.port;
+        if (other < base + HOSTED_PORT_STEP && base < other + HOSTED_PORT_STEP) {
             return false;
         }
     }

@@ -15,10 +15,11 @@
 
 #include "base/err.h"
 #include "net/loop.h"
+#include "net/sockets.h"
 
 enum {
-    SUP_CHILDREN_MAX = 64,
-    SUP_FDS_MAX = 64,
+    SUP_CHILDREN_MAX = 96,
+    SUP_FDS_MAX = SOCKETS_INHERITED_MAX,
     SUP_ARGS_MAX = 32,
     SUP_BACKOFF_FIRST_MS = 100,
     SUP_BACKOFF_LAST_MS = 5000,

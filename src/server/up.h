@@ -21,8 +21,9 @@
 #define UP_DIR_DEFAULT "./holdfast-data"
 
 enum {
-    UP_REGIONS_MAX = 8,
-    UP_PROXY_REGIONS_MAX = 7, /* more links than one process can be handed sockets for */
+    UP_REGIONS_MAX = REGIONS_MAX, /* at a time; the record's limit */
+    UP_NAMES_MAX = REGION_ID_MAX, /* ever: a region that left keeps its directory and port */
+    UP_PROXY_REGIONS_MAX = 7,     /* their links are one option of the proxy's configuration */
     UP_KEY_BYTES = 64,
     UP_HOST_SUFFIX_MAX = 100,
 };

@@ -148,12 +148,12 @@ enum err up_save_token(struct up *up, struct errinfo *ei)
 static void load_region(struct up *up, const struct json *v, struct str name, bool is_member)
 {
     uint64_t slot = 0;
-    if (up->region_count == UP_REGIONS_MAX || name.n >= RECORD_NAME_MAX) {
+    if (up->region_count == UP_NAMES_MAX || name.n >= RECORD_NAME_MAX) {
         return;
     }
     struct up_region *r = &up->regions[up->region_count];
-    r->slot = v && json_get_u64(v, STR("slot"), &slot) && slot < UP_REGIONS_MAX ? (unsigned)slot
-                                                                                : up_free_slot(up);
+    r->slot = v && json_get_u64(v, STR("slot"), &slot) && slot < UP_NAMES_MAX ? (unsigned)slot
+                                                                              : up_free_slot(up);
     up->region_count++;
     r->up = up;
     r->is_member = is_member;

@@ -265,9 +265,9 @@ static void offer_link(struct up *up, const struct up_proxy *p)
 
 enum err up_add_links(struct up *up, size_t i, struct errinfo *ei)
 {
-    if (up->proxy_count + 2 * up->region_count + 2 > SUP_FDS_MAX) {
+    if (up->proxy_count + 2 * up->region_count - 1 > PROXIES_MAX) {
         LOG_WARN("up", "region_not_proxied", "region=%s", up->regions[i].name);
-        return OK; /* more sockets than a process can be handed: its links are direct */
+        return OK; /* more links than the proxy takes: its own are direct */
     }
     size_t first = up->proxy_count;
     TRY(open_links_of(up, i, ei));
@@ -319,11 +319,15 @@ enum err up_add_children(struct up *up, struct errinfo *ei)
                  out);
     }
 
-    struct sup_fd fds[UP_REGIONS_MAX + 2];
+    STATIC_ASSERT(UP_NAMES_MAX + 2 <= SUP_FDS_MAX && PROXIES_MAX + 2 <= SUP_FDS_MAX,
+                  "a front and a proxy can be handed all that may come");
+    STATIC_ASSERT(UP_PROXY_REGIONS_MAX * UP_PROXY_REGIONS_MAX <= PROXIES_MAX,
+                  "to the coordinator and to each other");
+    struct sup_fd fds[UP_NAMES_MAX + 2];
     size_t n = 0;
     fds[n++] = (struct sup_fd){up->global_fd, "global"};
     fds[n++] = (struct sup_fd){up->front_control[1], "control"};
-    char names[UP_REGIONS_MAX][RECORD_NAME_MAX + 8];
+    char names[UP_NAMES_MAX][RECORD_NAME_MAX + 8];
     for (size_t i = 0; i < up->region_count; i++) {
         if (!up->regions[i].is_member) {
             continue;

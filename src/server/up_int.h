@@ -21,9 +21,9 @@ enum {
     PATH_SIZE = 4096,
     SECRET_BYTES = 32,
     KEY_BYTES = 64,
-    ENDPOINT_SIZE = 256, /* as in the record */
-    PROXIES_MAX = UP_REGIONS_MAX * UP_REGIONS_MAX,
-    TO_COORDINATOR = UP_REGIONS_MAX, /* struct up_proxy.to */
+    ENDPOINT_SIZE = 256,           /* as in the record */
+    PROXIES_MAX = 64,              /* CONF_LIST_MAX of the proxy's configuration */
+    TO_COORDINATOR = UP_NAMES_MAX, /* struct up_proxy.to */
 };
 
 struct up_region {
@@ -61,7 +61,7 @@ struct up {
     char key[96]; /* as in the account record */
     char coord_secret[64];
     size_t region_count; /* also of those that were members once */
-    struct up_region regions[UP_REGIONS_MAX];
+    struct up_region regions[UP_NAMES_MAX];
     struct up_proxy proxies[PROXIES_MAX];
     size_t proxy_count;
     struct sup_child *coordinator, *front, *proxy;

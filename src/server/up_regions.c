@@ -138,9 +138,9 @@ void up_follow(struct up *up, const struct account_record *rec, coord_rev rev)
     for (size_t i = 0; i < now->region_count; i++) {
         const struct record_region *g = &now->regions[i];
         struct up_region *r = find(up, now, g);
-        if (r == NULL && up->region_count == UP_REGIONS_MAX) {
-            LOG_ERROR("up", "region_not_started", "region=%s error=\"no more than %d names\"",
-                      g->name, UP_REGIONS_MAX);
+        if (r == NULL && up->region_count == UP_NAMES_MAX) { /* account.json has names of its own */
+            LOG_ERROR("up", "region_not_started", "region=%s error=\"%s has %d other names\"",
+                      g->name, "account.json", UP_NAMES_MAX);
             continue;
         }
         if (r == NULL) {

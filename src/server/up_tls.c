@@ -64,8 +64,9 @@ enum err up_prepare_tls(struct up *up, struct errinfo *ei)
     if (!up->opts.has_tls) {
         return OK;
     }
-    char names[UP_REGIONS_MAX + 1][ENDPOINT_SIZE];
-    const char *hosts[UP_REGIONS_MAX + 1];
+    STATIC_ASSERT(UP_NAMES_MAX + 1 <= TLS_HOSTS_MAX, "one certificate names them all");
+    char names[UP_NAMES_MAX + 1][ENDPOINT_SIZE];
+    const char *hosts[UP_NAMES_MAX + 1];
     for (size_t i = 0; i <= up->region_count; i++) {
         endpoint_host(up, i > 0 ? &up->regions[i - 1] : NULL, names[i]);
         hosts[i] = names[i];

@@ -7,7 +7,7 @@ import time
 from holdfast import Tap, Up, Writers, comment, eq, is_running, pk, until
 
 tap = Tap()
-up = Up(regions=["east", "west"], spare_ports=2)
+up = Up(regions=["east", "west"], spare_ports=9)
 tap.cleanup(up.end)
 state = {}
 
@@ -163,6 +163,29 @@ def _():
     load.end()
     load.check()
     load.check_regions()
+
+
+@tap.test("more names than an account starts with: each has its own place, and keeps it over a restart")
+def _():
+    ports = {}
+    for i in range(8):
+        name = f"more{i}"
+        must("regions", "add", name)
+        learn_regions()
+        ports[name] = up.region(name)["endpoint"]
+        if i < 6:
+            must("regions", "remove", name)
+    eq(len(set(ports.values())), 8, f"places {ports}")
+    eq(up.stop(), 0, "exit code")
+    up.start()
+    learn_regions()
+    up.healthy()
+    must("regions", "add", "more3")
+    learn_regions()
+    eq({n: up.region(n)["endpoint"] for n in ("more3", "more6", "more7")},
+       {n: ports[n] for n in ("more3", "more6", "more7")}, "the same places")
+    for name in ("more3", "more7"):
+        eq(up.call("GET", "/dbs", region=name).status, 200, name)
 
 
 tap.run()

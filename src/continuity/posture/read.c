@@ -975,7 +975,7 @@ static enum err add_asset(struct reader *r, const struct tree_node *v, enum esta
         {"attrs", asset_attrs, false},
         {"inferred", asset_inferred, false},
     };
-    struct str id;
+    struct str id = STR_NONE;
     struct estate_asset *a = NULL;
     struct errinfo why = {0};
     TRY(get_text(r, member(v, "id"), "id", &id));

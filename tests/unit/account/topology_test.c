@@ -100,9 +100,55 @@ T_TEST("an addition is refused with a sentence")
     t_eq_cstr(joining.regions[1].name, "south");
     says(account_plan_add(&joining, STR("center"), -1, 1, &ei), ERR_CONFLICTING_OPERATION, &ei,
          "region south is being added");
-    struct account_record full = r;
-    full.next_region_id = REGION_ID_MAX + 1;
-    says(account_plan_add(&full, STR("south"), -1, 1, &ei), ERR_LIMIT, &ei, "more regions");
+}
+
+/* A region that joined is online, so that the next one may. */
+static enum err add_at_once(struct account_record *r, const char *name, struct errinfo *ei)
+{
+    TRY(account_plan_add(r, str_of(name), -1, 1, ei));
+    record_set_state(r, record_region_by_name(r, str_of(name))->id, REGION_ONLINE_READ, 2);
+    return OK;
+}
+
+T_TEST("32 regions at a time and 63 names ever, not one more; names that were there come back")
+{
+    struct account_record r = open_account();
+    struct errinfo ei = {0};
+    char name[16];
+    char why[256];
+    for (unsigned i = 4; i <= REGIONS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "r%u", i);
+        t_ok(add_at_once(&r, name, &ei));
+    }
+    t_check(record_check(&r, why));
+    says(add_at_once(&r, "one-more", &ei), ERR_LIMIT, &ei, "32 at a time, 63 names ever");
+    for (unsigned i = REGIONS_MAX + 1; i <= REGION_ID_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "r%u", i - 1);
+        record_remove_region(&r, i - 1);
+        (void)snprintf(name, sizeof(name), "r%u", i);
+        t_ok(add_at_once(&r, name, &ei));
+    }
+    t_check(record_check(&r, why));
+    t_eq_u64(record_region_by_name(&r, STR("r63"))->id, REGION_ID_MAX);
+    record_remove_region(&r, REGION_ID_MAX);
+    says(add_at_once(&r, "one-more", &ei), ERR_LIMIT, &ei, "32 at a time, 63 names ever");
+    t_ok(add_at_once(&r, "r40", &ei));
+    t_eq_u64(record_region_by_name(&r, STR("r40"))->id, 40);
+    (void)through_text(&r);
+}
+
+T_TEST("an account is made with 32 regions, not with 33")
+{
+    struct account_record r;
+    struct errinfo ei = {0};
+    char name[16];
+    account_init(&r, "shop", CONSISTENCY_SESSION);
+    for (unsigned i = 1; i <= REGIONS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "r%u", i);
+        t_ok(account_add_region(&r, name, "http://h/", "h:1", 5, &ei));
+    }
+    says(account_add_region(&r, "one-more", "http://h/", "h:1", 5, &ei), ERR_LIMIT, &ei,
+         "32 at a time, 63 names ever");
 }
 
 T_TEST("a removal drains first, and what must not go is refused")
