@@ -7,6 +7,15 @@ static void slow_down(struct world *w, region_id id, usec sync_ms)
     node_disk_slow(w->nodes[id], (unsigned)(sync_ms * MS / w->cfg.sync_us + 1));
 }
 
+/* Every disk is sound again, and the account has had time to see it. */
+static void heal_disks(struct world *w)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        node_disk_heal(w->nodes[id]);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
 static epoch epoch_of(struct world *w)
 {
     epoch newest = 0;
@@ -49,10 +58,7 @@ void slow_disk(struct world *w, unsigned variant)
     } else if (wait_role(w, ROLE_WRITER, a, is_stuck ? 25000 : 6000) == 0) {
         world_fail(w, "health", "a slow disk kept the writer's role");
     }
-    for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        node_disk_heal(w->nodes[id]);
-    }
-    pass(w, lease_ms(w) * 4);
+    heal_disks(w);
 }
 
 /* A region of the quorum stores what it gets too slowly, or never, and says that it is well. Variants:
@@ -87,10 +93,7 @@ void slow_peer(struct world *w, unsigned variant)
                        is_in ? "holds up" : "left");
         }
     }
-    for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        node_disk_heal(w->nodes[id]);
-    }
-    pass(w, lease_ms(w) * 4);
+    heal_disks(w);
 }
 
 /* A reader that the writer hears and cannot reach: at Strong writes would wait for it, and at every level
