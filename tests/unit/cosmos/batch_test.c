@@ -1,46 +1,9 @@
 /* Transactional batch and bulk through the whole protocol layer. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/contract.h"
 #include "base/mem.h"
-#include "lib/fake_core.h"
-#include "lib/t.h"
-#include "json/json.h"
+#include "served.h"
 
 #define DOCS "/dbs/db/colls/c/docs"
-
-static struct fake *f;
-
-static void begin_with(const char *container)
-{
-    f = fake_new(&(struct fake_opts){.level = CONSISTENCY_SESSION});
-    fake_send(f, "POST", "/dbs", "{\"id\":\"db\"}");
-    t_eq_int(f->answer.status, 201);
-    fake_send(f, "POST", "/dbs/db/colls", container);
-    t_checkf(f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
-}
-
-static void begin(void)
-{
-    begin_with(
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}");
-}
-
-static void end(void)
-{
-    fake_free(f);
-    f = NULL;
-}
-
-static void expect(int status, int substatus)
-{
-    t_checkf(f->answer.status == status, "status %d: " STR_FMT, f->answer.status,
-             STR_ARG(str_slice(f->answer.body, 0, 400)));
-    uint64_t sub = 0;
-    (void)str_to_u64(fake_answer_header(f, "x-ms-substatus"), &sub);
-    t_eq_u64(sub, (uint64_t)substatus);
-}
 
 static void batch(const char *pk, const char *body)
 {
@@ -88,7 +51,7 @@ static int read_status(const char *id)
 
 T_TEST("a batch does all its operations in order")
 {
-    begin();
+    served_begin_container();
     batch("[\"a\"]",
           "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\",\"n\":1}},"
           "{\"operationType\":\"Upsert\",\"resourceBody\":{\"id\":\"2\",\"pk\":\"a\"}},"
@@ -110,34 +73,34 @@ T_TEST("a batch does all its operations in order")
     t_check(json_get(f->doc->items[5], STR("resourceBody")) == NULL);
     t_check(fake_answer_header(f, "x-ms-session-token").n > 0);
     t_eq_int(read_status("2"), 404);
-    end();
+    served_end();
 }
 
 T_TEST("a batch in which one operation fails does nothing")
 {
-    begin();
+    served_begin_container();
     batch("[\"a\"]",
           "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}},"
           "{\"operationType\":\"Delete\",\"id\":\"nope\"},"
           "{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"2\",\"pk\":\"a\"}}]");
     expect_results(207, "424,404,424");
     t_eq_int(read_status("1"), 404);
-    end();
+    served_end();
 }
 
 T_TEST("creating an id twice in one batch is a conflict")
 {
-    begin();
+    served_begin_container();
     batch("[\"a\"]",
           "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}},"
           "{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}}]");
     expect_results(207, "424,409");
-    end();
+    served_end();
 }
 
 T_TEST("etags and conditions count inside a batch")
 {
-    begin();
+    served_begin_container();
     batch("[\"a\"]",
           "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}}]");
     batch("[\"a\"]", "[{\"operationType\":\"Replace\",\"id\":\"1\",\"ifMatch\":\"\\\"other\\\"\","
@@ -147,7 +110,7 @@ T_TEST("etags and conditions count inside a batch")
                      "{\"op\":\"set\","
                      "\"path\":\"/n\",\"value\":5}],\"condition\":\"from c where c.n = 2\"}}]");
     expect_results(207, "412");
-    end();
+    served_end();
 }
 
 T_TEST("bodies that are no batch are 400")
@@ -162,13 +125,13 @@ T_TEST("bodies that are no batch are 400")
         "[{\"operationType\":\"Read\"}]",
         ("[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"b\\\"]\","
          "\"resourceBody\":{\"id\":\"1\",\"pk\":\"b\"}}]")};
-    begin();
+    served_begin_container();
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         t_note("%s", bad[i]);
         batch("[\"a\"]", bad[i]);
         t_checkf(f->answer.status == 400, "%d", f->answer.status);
     }
-    end();
+    served_end();
 }
 
 static struct str creates(size_t n, const char *pk_member)
@@ -189,7 +152,7 @@ static struct str creates(size_t n, const char *pk_member)
 
 T_TEST("a batch has at most a hundred operations")
 {
-    begin();
+    served_begin_container();
     struct str body = creates(BATCH_OPS_MAX, "");
     batch("[\"a\"]", body.p);
     t_eq_int(f->answer.status, 200);
@@ -198,12 +161,12 @@ T_TEST("a batch has at most a hundred operations")
     batch("[\"a\"]", body.p);
     t_check(f->answer.status == 400 || f->answer.status == 413);
     mem_free((char *)(uintptr_t)body.p);
-    end();
+    served_end();
 }
 
 T_TEST("bulk operations succeed and fail one by one, in the order given")
 {
-    begin();
+    served_begin_container();
     bulk("0", "[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"a\\\"]\",\"resourceBody\":{"
               "\"id\":\"1\",\"pk\":\"a\"}},"
               "{\"operationType\":\"Delete\",\"partitionKey\":\"[\\\"a\\\"]\",\"id\":\"nope\"},"
@@ -217,31 +180,31 @@ T_TEST("bulk operations succeed and fail one by one, in the order given")
     t_check(json_get_u64(f->doc->items[3], STR("subStatusCode"), &sub));
     t_eq_u64(sub, 1001);
     t_eq_int(read_status("1"), 200);
-    end();
+    served_end();
 }
 
 T_TEST("bulk to a range that is not there is 410 so that clients look again")
 {
-    begin();
+    served_begin_container();
     bulk("7", "[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"a\\\"]\",\"resourceBody\":{"
               "\"id\":\"1\",\"pk\":\"a\"}}]");
     expect(410, 1002);
-    end();
+    served_end();
 }
 
 T_TEST("a region that does not write says so for the whole batch, and per operation in bulk")
 {
-    begin();
+    served_begin_container();
     f->write_err = ERR_NOT_WRITER;
     batch("[\"a\"]",
           "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}}]");
     expect(403, 3);
-    end();
+    served_end();
 }
 
 T_TEST("a bulk of which nothing can be queued answers every operation with 429")
 {
-    begin();
+    served_begin_container();
     f->is_write_queue_full = true;
     bulk("0", "[{\"operationType\":\"Create\",\"partitionKey\":\"[\\\"a\\\"]\",\"resourceBody\":{"
               "\"id\":\"1\",\"pk\":\"a\"}},"
@@ -249,7 +212,7 @@ T_TEST("a bulk of which nothing can be queued answers every operation with 429")
               "\"id\":\"2\",\"pk\":\"a\"}}]");
     expect_results(207, "429,429");
     t_check(json_get(f->doc->items[0], STR("retryAfterMilliseconds")) != NULL);
-    end();
+    served_end();
 }
 
 /* An upsert of the item `id` with about `n` bytes. */
@@ -267,7 +230,7 @@ static void put_big(const char *id, size_t n)
 
 T_TEST("reads in one request are bounded: a batch fails, bulk tells the client to ask again")
 {
-    begin();
+    served_begin_container();
     for (int i = 0; i < 3; i++) {
         char id[8];
         (void)snprintf(id, sizeof(id), "%d", i);
@@ -284,12 +247,12 @@ T_TEST("reads in one request are bounded: a batch fails, bulk tells the client t
     uint64_t sub = 0;
     t_check(json_get_u64(f->doc->items[2], STR("subStatusCode"), &sub));
     t_eq_u64(sub, 3402);
-    end();
+    served_end();
 }
 
 T_TEST("a batch has at most 2 MiB")
 {
-    begin();
+    served_begin_container();
     char *body = mem_alloc(3 << 20);
     memset(body, ' ', 3 << 20);
     body[0] = '[';
@@ -298,12 +261,12 @@ T_TEST("a batch has at most 2 MiB")
     batch("[\"a\"]", body);
     expect(413, 0);
     mem_free(body);
-    end();
+    served_end();
 }
 
 T_TEST("bulk that is told to stop at a failure leaves the rest out")
 {
-    begin();
+    served_begin_container();
     fake_header(f, "x-ms-cosmos-is-batch-request", "true");
     fake_header(f, "x-ms-cosmos-batch-atomic", "false");
     fake_header(f, "x-ms-cosmos-batch-continue-on-error", "False");
@@ -316,19 +279,19 @@ T_TEST("bulk that is told to stop at a failure leaves the rest out")
     expect_results(207, "201,404,424");
     t_eq_int(read_status("1"), 200);
     t_eq_int(read_status("2"), 404);
-    end();
+    served_end();
 }
 
 T_TEST("patches in a batch are checked like single ones")
 {
-    begin();
+    served_begin_container();
     batch("[\"a\"]",
           "[{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"1\",\"pk\":\"a\"}}]");
     batch("[\"a\"]", "[{\"operationType\":\"Patch\",\"id\":\"1\",\"resourceBody\":{\"operations\":["
                      "{\"op\":\"set\","
                      "\"path\":\"/_ts\",\"value\":5}]}}]");
     t_eq_int(f->answer.status, 400);
-    end();
+    served_end();
 }
 
 T_MAIN()

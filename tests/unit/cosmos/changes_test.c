@@ -1,47 +1,10 @@
 /* The change feed through the whole protocol layer. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/mem.h"
-#include "lib/fake_core.h"
-#include "lib/t.h"
-#include "json/json.h"
+#include "served.h"
 
 #define DOCS "/dbs/db/colls/c/docs"
-
-static struct fake *f;
-
-static void begin_with(const char *container)
-{
-    f = fake_new(&(struct fake_opts){.level = CONSISTENCY_SESSION});
-    fake_send(f, "POST", "/dbs", "{\"id\":\"db\"}");
-    t_eq_int(f->answer.status, 201);
-    fake_send(f, "POST", "/dbs/db/colls", container);
-    t_checkf(f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
-}
-
-static void begin(void)
-{
-    begin_with(
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}");
-}
-
-static void end(void)
-{
-    fake_free(f);
-    f = NULL;
-}
-
-static void expect(int status, int substatus)
-{
-    t_checkf(f->answer.status == status, "status %d: " STR_FMT, f->answer.status,
-             STR_ARG(str_slice(f->answer.body, 0, 400)));
-    uint64_t sub = 0;
-    (void)str_to_u64(fake_answer_header(f, "x-ms-substatus"), &sub);
-    t_eq_u64(sub, (uint64_t)substatus);
-}
 
 static void put_item(const char *pk, const char *id, int v)
 {
@@ -70,7 +33,7 @@ static void finish(void)
 {
     mem_free(etag);
     etag = NULL;
-    end();
+    served_end();
 }
 
 /* One page after `after` (NULL: from the beginning); the ids it has. */
@@ -103,7 +66,7 @@ static void poll(const char *after, const char *page_size, int status, const cha
 
 T_TEST("every item comes once, at its last change, in order of change")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 1);
     put_item("b", "2", 1);
     put_item("a", "1", 2);
@@ -117,7 +80,7 @@ T_TEST("every item comes once, at its last change, in order of change")
 
 T_TEST("pages go on where the last one ended")
 {
-    begin();
+    served_begin_container();
     for (int i = 1; i <= 5; i++) {
         char id[8];
         (void)snprintf(id, sizeof(id), "%d", i);
@@ -132,7 +95,7 @@ T_TEST("pages go on where the last one ended")
 
 T_TEST("from now: nothing at first, then what comes")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 1);
     poll("*", "-1", 304, "");
     put_item("a", "2", 1);
@@ -142,7 +105,7 @@ T_TEST("from now: nothing at first, then what comes")
 
 T_TEST("from a point in time")
 {
-    begin();
+    served_begin_container();
     f->ahead_s = -1000;
     put_item("a", "1", 1);
     f->ahead_s = 0;
@@ -156,7 +119,7 @@ T_TEST("from a point in time")
 
 T_TEST("a transaction is never split")
 {
-    begin();
+    served_begin_container();
     put_item("a", "0", 1);
     fake_header(f, "x-ms-cosmos-is-batch-request", "true");
     fake_header(f, "x-ms-cosmos-batch-atomic", "true");
@@ -174,7 +137,7 @@ T_TEST("a transaction is never split")
 
 T_TEST("deleted items are not in the feed of latest versions")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 1);
     put_item("a", "2", 1);
     fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
@@ -185,7 +148,7 @@ T_TEST("deleted items are not in the feed of latest versions")
 
 T_TEST("the feed of one logical partition, and of limits of the key space")
 {
-    begin();
+    served_begin_container();
     put_item("asdf", "1", 1);
     put_item("redmond", "2", 1);
     fake_header(f, "a-im", "incremental feed");
@@ -202,7 +165,7 @@ T_TEST("the feed of one logical partition, and of limits of the key space")
 
 T_TEST("an etag never goes backwards")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 1);
     poll(NULL, "-1", 200, "1");
     uint64_t first = 0;
@@ -218,7 +181,7 @@ T_TEST("an etag never goes backwards")
  * suffix lies below everything that came after it. */
 T_TEST("a continuation from before a failover misses nothing after it")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 1);
     put_item("a", "2", 1);
     poll(NULL, "-1", 200, "1,2");
@@ -231,7 +194,7 @@ T_TEST("a continuation from before a failover misses nothing after it")
 
 T_TEST("other continuations and feeds are refused")
 {
-    begin();
+    served_begin_container();
     static const char *const bad[] = {"\"x\"", "\"-1\"", "\"99999999999999999999\""};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         fake_header(f, "a-im", "Incremental Feed");
@@ -248,7 +211,7 @@ T_TEST("other continuations and feeds are refused")
     fake_header(f, "x-ms-documentdb-partitionkeyrangeid", "9");
     fake_send(f, "GET", DOCS, NULL);
     expect(410, 1002);
-    end();
+    served_end();
 }
 
 T_MAIN()

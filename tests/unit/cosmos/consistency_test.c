@@ -1,17 +1,10 @@
 /* What a region may answer when it is behind, is not the writer, has lost its lease or its place. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/mem.h"
-#include "lib/fake_core.h"
-#include "lib/t.h"
-#include "json/json.h"
+#include "served.h"
 
 #define DOCS "/dbs/db/colls/c/docs"
-
-static struct fake *f;
 
 static void put_item(const char *id, int v)
 {
@@ -37,12 +30,6 @@ static void begin(enum consistency level)
     begin_with(&(struct fake_opts){.level = level});
 }
 
-static void end(void)
-{
-    fake_free(f);
-    f = NULL;
-}
-
 static void read_item(const char *id, const char *token)
 {
     char path[64];
@@ -52,15 +39,6 @@ static void read_item(const char *id, const char *token)
         fake_header(f, "x-ms-session-token", token);
     }
     fake_send(f, "GET", path, NULL);
-}
-
-static void expect(int status, int substatus)
-{
-    t_checkf(f->answer.status == status, "status %d: " STR_FMT, f->answer.status,
-             STR_ARG(str_slice(f->answer.body, 0, 400)));
-    uint64_t sub = 0;
-    (void)str_to_u64(fake_answer_header(f, "x-ms-substatus"), &sub);
-    t_eq_u64(sub, (uint64_t)substatus);
 }
 
 /* ---- session tokens ---- */
@@ -76,7 +54,7 @@ T_TEST("a write's token covers the write, a read's what was read")
     expect(200, 0);
     t_eq_str(fake_answer_header(f, "x-ms-session-token"), str_of(want));
     t_eq_u64(f->waits, 0);
-    end();
+    served_end();
 }
 
 T_TEST("an account of one region speaks the short form")
@@ -84,7 +62,7 @@ T_TEST("an account of one region speaks the short form")
     begin_with(&(struct fake_opts){.level = CONSISTENCY_SESSION, .is_single_region = true});
     put_item("2", 1);
     t_check(str_starts(fake_answer_header(f, "x-ms-session-token"), STR("0:-1#")));
-    end();
+    served_end();
 }
 
 /* The wait brings what was asked for. */
@@ -103,7 +81,7 @@ T_TEST("a read waits until its token is reached")
     read_item("1", "0:1#500");
     expect(200, 0);
     t_eq_u64(f->waits, 1);
-    end();
+    served_end();
 }
 
 T_TEST("a token that is not reached in time is 404 with its substatus")
@@ -113,7 +91,7 @@ T_TEST("a token that is not reached in time is 404 with its substatus")
     read_item("1", "0:1#500");
     expect(404, 1002);
     t_check(fake_answer_header(f, "x-ms-session-token").n > 0);
-    end();
+    served_end();
 }
 
 static void expect_version(struct fake *fake, struct region_wait *w)
@@ -133,7 +111,7 @@ T_TEST("a token of a newer version waits for the version and for its place")
     read_item("1", "0:7#1000005");
     expect(404, 1002);
     t_eq_u64(f->waits, 1);
-    end();
+    served_end();
 }
 
 T_TEST("tokens with regions, of other ranges, empty and of one region are accepted")
@@ -147,7 +125,7 @@ T_TEST("tokens with regions, of other ranges, empty and of one region are accept
     t_eq_u64(f->waits, 0);
     read_item("1", "garbage");
     expect(400, 0);
-    end();
+    served_end();
 }
 
 /* lsn 3..40 of partition 1 were lost when epoch 2 began at 1000000. */
@@ -185,7 +163,7 @@ T_TEST("a token from before a lossy failover is accepted, and what it lost is sa
     expect(200, 0);
     t_check(fake_answer_header(f, "x-hf-session-loss").p == NULL);
     t_eq_u64(f->waits, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a token from before a change of the regions is still compared")
@@ -199,7 +177,7 @@ T_TEST("a token from before a change of the regions is still compared")
     t_eq_u64(f->waits, 1);
     read_item("1", "0:1#1");
     expect(200, 0);
-    end();
+    served_end();
 }
 
 T_TEST("lost sessions are counted, and refused where the server is told to")
@@ -218,7 +196,7 @@ T_TEST("lost sessions are counted, and refused where the server is told to")
     cosmos_counts(f->cosmos, &c);
     t_eq_u64(c.sessions_lost, 2);
     t_eq_u64(c.sessions_rejected, 2);
-    end();
+    served_end();
 }
 
 T_TEST("weaker reads do not look at the token")
@@ -228,7 +206,7 @@ T_TEST("weaker reads do not look at the token")
     read_item("1", "0:1#500");
     expect(200, 0);
     t_eq_u64(f->waits, 0);
-    end();
+    served_end();
 }
 
 T_TEST("queries and feeds wait for the token of every range they read")
@@ -242,7 +220,7 @@ T_TEST("queries and feeds wait for the token of every range they read")
     fake_header(f, "x-ms-session-token", "0:1#500");
     fake_send(f, "GET", DOCS, NULL);
     expect(404, 1002);
-    end();
+    served_end();
 }
 
 T_TEST("too many waiting reads are 429")
@@ -252,7 +230,7 @@ T_TEST("too many waiting reads are 429")
     read_item("1", "0:1#500");
     expect(429, 3200);
     t_check(fake_answer_header(f, "x-ms-retry-after-ms").n > 0);
-    end();
+    served_end();
 }
 
 T_TEST("an answer from several ranges has a token for each")
@@ -265,7 +243,7 @@ T_TEST("an answer from several ranges has a token for each")
     fake_send(f, "GET", "/dbs/db/colls/wide/docs", NULL);
     expect(200, 0);
     t_eq_lit(fake_answer_header(f, "x-ms-session-token"), "0:1#0,1:1#0");
-    end();
+    served_end();
 }
 
 T_TEST("names that headers cannot carry are left out of them")
@@ -278,7 +256,7 @@ T_TEST("names that headers cannot carry are left out of them")
     expect(200, 0);
     t_check(fake_answer_header(f, "x-ms-alt-content-path").p == NULL);
     t_check(fake_answer_header(f, "x-ms-content-path").n > 0);
-    end();
+    served_end();
 }
 
 T_TEST("direct mode is refused with a sentence")
@@ -287,7 +265,7 @@ T_TEST("direct mode is refused with a sentence")
     fake_send(f, "GET", "/addresses/", NULL);
     expect(501, 0);
     t_contains(fake_answer_str(f, "message"), "gateway");
-    end();
+    served_end();
 }
 
 /* ---- who may answer ---- */
@@ -307,7 +285,7 @@ T_TEST("a reader refuses writes at once and serves reads")
     fake_header(f, "x-ms-cosmos-hub-region-processing-only", "True");
     read_item("1", NULL);
     expect(403, 3);
-    end();
+    served_end();
 }
 
 T_TEST("a region that left the account, or is not whole, does not serve documents")
@@ -325,7 +303,7 @@ T_TEST("a region that left the account, or is not whole, does not serve document
     atomic_store(&f->view->role, ROLE_READER);
     read_item("1", NULL);
     expect(503, 0);
-    end();
+    served_end();
 }
 
 T_TEST("outcomes of a write are told apart exactly")
@@ -348,7 +326,7 @@ T_TEST("outcomes of a write are told apart exactly")
     f->is_write_queue_full = true;
     put_item("2", 1);
     expect(429, 3200);
-    end();
+    served_end();
 }
 
 T_TEST("a server that is stopping answers 503 with a body")
@@ -359,7 +337,7 @@ T_TEST("a server that is stopping answers 503 with a body")
     expect(503, 0);
     put_item("2", 1);
     expect(503, 0);
-    end();
+    served_end();
 }
 
 /* ---- Strong ---- */
@@ -375,7 +353,7 @@ T_TEST("strong reads need a lease, before and after")
     fake_header(f, "x-ms-consistency-level", "Session");
     read_item("1", NULL);
     expect(200, 0);
-    end();
+    served_end();
 }
 
 static void commit(struct fake *fake, struct region_wait *w)
@@ -398,7 +376,7 @@ T_TEST("a strong read of what could still be lost waits until it cannot")
     read_item("1", NULL);
     expect(200, 0);
     t_eq_u64(f->waits, 1);
-    end();
+    served_end();
 }
 
 T_TEST("a strong read of an absent item waits for everything that is here")
@@ -409,7 +387,7 @@ T_TEST("a strong read of an absent item waits for everything that is here")
     read_item("absent", NULL);
     expect(404, 0);
     t_eq_u64(f->waits, 1);
-    end();
+    served_end();
 }
 
 T_TEST("a lease that ends during the wait takes the answer back")
@@ -419,7 +397,7 @@ T_TEST("a lease that ends during the wait takes the answer back")
     f->on_wait = lose_lease;
     read_item("1", NULL);
     expect(503, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a commit that does not come is 503")
@@ -429,7 +407,7 @@ T_TEST("a commit that does not come is 503")
     f->wait_err = ERR_UNAVAILABLE;
     read_item("1", NULL);
     expect(503, 0);
-    end();
+    served_end();
 }
 
 T_TEST("strong scans wait as well, strong metadata feeds do not need a container")
@@ -446,7 +424,7 @@ T_TEST("strong scans wait as well, strong metadata feeds do not need a container
     expect(200, 0);
     fake_send(f, "GET", "/offers", NULL);
     expect(200, 0);
-    end();
+    served_end();
 }
 
 /* ---- BoundedStaleness ---- */
@@ -477,7 +455,7 @@ T_TEST("bounded reads need a lease, and do not wait for what could be lost")
     fake_header(f, "x-ms-consistency-level", "Session");
     read_item("1", NULL);
     expect(200, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a write that a region is too far behind for says when to try again")
@@ -491,7 +469,7 @@ T_TEST("a write that a region is too far behind for says when to try again")
     put_item("2", 1);
     expect(429, 3200);
     t_eq_lit(fake_answer_header(f, "x-ms-retry-after-ms"), "20");
-    end();
+    served_end();
 }
 
 T_TEST("while the level changes, requests may ask for the weaker of the two")
@@ -512,7 +490,7 @@ T_TEST("while the level changes, requests may ask for the weaker of the two")
     atomic_store(&f->view->fresh_until_us, clock_boot_us() - 1);
     read_item("1", NULL); /* read as at Eventual: no lease is needed */
     expect(200, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a read for the write region only is answered under the writer's lease, or 403/3")
@@ -529,7 +507,7 @@ T_TEST("a read for the write region only is answered under the writer's lease, o
     fake_header(f, "x-ms-cosmos-hub-region-processing-only", "True");
     read_item("1", NULL);
     expect(403, 3);
-    end();
+    served_end();
 }
 
 T_TEST("a request may ask for a weaker level, not for a stronger one")
@@ -547,7 +525,7 @@ T_TEST("a request may ask for a weaker level, not for a stronger one")
         read_item("1", NULL);
         expect(400, 0);
     }
-    end();
+    served_end();
 }
 
 /* ---- keys ---- */
@@ -574,7 +552,7 @@ T_TEST("unsigned and wrongly signed requests are 401, read-only keys do not writ
     f->key = key;
     put_item("2", 1);
     expect(201, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a changed key counts from the next record on")
@@ -588,7 +566,7 @@ T_TEST("a changed key counts from the next record on")
     f->key = STR("bm90IGEga2V5IG9mIHRoaXMgYWNjb3VudCBhdCBhbGw=");
     read_item("1", NULL);
     expect(200, 0);
-    end();
+    served_end();
 }
 
 /* ---- the account ---- */
@@ -609,7 +587,7 @@ T_TEST("the account document follows the record and is never cached")
     write = json_get(f->doc, STR("writableLocations"));
     t_check(write && write->count == 1 && json_get_str(write->items[0], STR("name"), &name));
     t_eq_lit(name, "west");
-    end();
+    served_end();
 }
 
 T_TEST("the activity id is echoed, or made")
@@ -620,7 +598,7 @@ T_TEST("the activity id is echoed, or made")
     t_eq_lit(fake_answer_header(f, "x-ms-activity-id"), "11111111-2222-4333-8444-555555555555");
     read_item("absent", NULL);
     t_eq_u64(fake_answer_header(f, "x-ms-activity-id").n, 36);
-    end();
+    served_end();
 }
 
 T_MAIN()

@@ -1,46 +1,9 @@
 /* Feeds and queries through the whole protocol layer. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/contract.h"
 #include "base/mem.h"
-#include "lib/fake_core.h"
-#include "lib/t.h"
-#include "json/json.h"
+#include "served.h"
 
 #define DOCS "/dbs/db/colls/c/docs"
-
-static struct fake *f;
-
-static void begin_with(const char *container)
-{
-    f = fake_new(&(struct fake_opts){.level = CONSISTENCY_SESSION});
-    fake_send(f, "POST", "/dbs", "{\"id\":\"db\"}");
-    t_eq_int(f->answer.status, 201);
-    fake_send(f, "POST", "/dbs/db/colls", container);
-    t_checkf(f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
-}
-
-static void begin(void)
-{
-    begin_with(
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}");
-}
-
-static void end(void)
-{
-    fake_free(f);
-    f = NULL;
-}
-
-static void expect(int status, int substatus)
-{
-    t_checkf(f->answer.status == status, "status %d: " STR_FMT, f->answer.status,
-             STR_ARG(str_slice(f->answer.body, 0, 400)));
-    uint64_t sub = 0;
-    (void)str_to_u64(fake_answer_header(f, "x-ms-substatus"), &sub);
-    t_eq_u64(sub, (uint64_t)substatus);
-}
 
 static void put_item(const char *pk, const char *id, int v)
 {
@@ -125,7 +88,7 @@ static char *all_ids(const char *method, const char *query_text, const char *pk,
 
 T_TEST("a feed lists the items of a container page by page, each once")
 {
-    begin();
+    served_begin_container();
     for (int i = 0; i < 25; i++) {
         char id[16];
         (void)snprintf(id, sizeof(id), "i%02d", i);
@@ -145,22 +108,22 @@ T_TEST("a feed lists the items of a container page by page, each once")
     t_eq_u64(strlen(ids), 12 * 4 - 1);
     t_eq_u64(pages, 1);
     mem_free(ids);
-    end();
+    served_end();
 }
 
 T_TEST("an empty feed has no continuation")
 {
-    begin();
+    served_begin_container();
     fake_send(f, "GET", DOCS, NULL);
     expect(200, 0);
     t_eq_u64(docs()->count, 0);
     t_check(fake_answer_header(f, "x-ms-continuation").p == NULL);
-    end();
+    served_end();
 }
 
 T_TEST("queries filter, sort and project over the container or one logical partition")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 3);
     put_item("a", "2", 1);
     put_item("b", "3", 2);
@@ -179,12 +142,12 @@ T_TEST("queries filter, sort and project over the container or one logical parti
     ids = all_ids("POST", "SELECT * FROM c WHERE c.pk = 'a' AND c.id = '2'", NULL, "-1", NULL);
     t_eq_cstr(ids, "2");
     mem_free(ids);
-    end();
+    served_end();
 }
 
 T_TEST("aggregates are computed over all ranges by the server")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 3);
     put_item("b", "2", 4);
     query("SELECT VALUE COUNT(1) FROM c");
@@ -192,12 +155,12 @@ T_TEST("aggregates are computed over all ranges by the server")
     t_contains(f->answer.body, "\"Documents\":[2]");
     query("SELECT VALUE SUM(c.v) FROM c");
     t_contains(f->answer.body, "\"Documents\":[7]");
-    end();
+    served_end();
 }
 
 T_TEST("parameters are bound")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 3);
     fake_header(f, "x-ms-documentdb-query", "true");
     fake_send(f, "POST", DOCS,
@@ -205,12 +168,12 @@ T_TEST("parameters are bound")
               "@v\",\"parameters\":[{\"name\":\"@v\",\"value\":3}]}");
     expect(200, 0);
     t_eq_u64(docs()->count, 1);
-    end();
+    served_end();
 }
 
 T_TEST("bad queries and foreign continuations are 400")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 3);
     put_item("a", "2", 3);
     query("SELECT * FORM c");
@@ -232,12 +195,12 @@ T_TEST("bad queries and foreign continuations are 400")
     query_header("x-ms-continuation", token);
     query("SELECT * FROM c WHERE c.v = 4");
     expect(400, 0);
-    end();
+    served_end();
 }
 
 T_TEST("metrics come when asked for")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 3);
     query("SELECT * FROM c");
     t_check(fake_answer_header(f, "x-ms-documentdb-query-metrics").p == NULL);
@@ -247,12 +210,12 @@ T_TEST("metrics come when asked for")
     t_contains(m, "totalExecutionTimeInMs=");
     t_contains(m, "retrievedDocumentCount=1");
     t_contains(m, "outputDocumentCount=1");
-    end();
+    served_end();
 }
 
 T_TEST("query plans are answered for clients that merge themselves")
 {
-    begin();
+    served_begin_container();
     fake_header(f, "x-ms-cosmos-is-query-plan-request", "True");
     fake_header(f, "x-ms-cosmos-query-version", "1.4");
     fake_header(f, "x-ms-cosmos-supported-query-features",
@@ -266,12 +229,12 @@ T_TEST("query plans are answered for clients that merge themselves")
     t_check(json_get(info, STR("aggregates")) != NULL);
     const struct json *ranges = json_get(f->doc, STR("queryRanges"));
     t_check(ranges && ranges->count == 1);
-    end();
+    served_end();
 }
 
 T_TEST("a request may be restricted to one range, and an unknown range is 410")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 3);
     query_header("x-ms-documentdb-partitionkeyrangeid", "0");
     query("SELECT * FROM c");
@@ -280,7 +243,7 @@ T_TEST("a request may be restricted to one range, and an unknown range is 410")
     query_header("x-ms-documentdb-partitionkeyrangeid", "5");
     query("SELECT * FROM c");
     expect(410, 1002);
-    end();
+    served_end();
 }
 
 /* 30,000 RU/s show three ranges; together they cover the space of keys without gaps. */
@@ -328,13 +291,13 @@ T_TEST("containers of much throughput show several ranges, and feeds run over al
         t_check(str_starts(fake_answer_header(f, "x-ms-session-token"), str_of(range)));
     }
     t_eq_u64(total, 60);
-    end();
+    served_end();
 }
 
 /* The limits cut the range of keys as clients compute them. */
 T_TEST("limits of the key space restrict a feed")
 {
-    begin();
+    served_begin_container();
     put_item("asdf", "1", 1);    /* 208BF1D5... */
     put_item("redmond", "2", 2); /* 22E342F3... */
     query_header("x-ms-start-epk", "208BF1D598F5B63AD5520F04FE58C5E8");
@@ -349,12 +312,12 @@ T_TEST("limits of the key space restrict a feed")
     fake_send(f, "GET", DOCS, NULL);
     t_eq_u64(docs()->count, 1);
     t_contains(f->answer.body, "\"id\":\"2\"");
-    end();
+    served_end();
 }
 
 T_TEST("all items of a logical partition can be deleted by key")
 {
-    begin();
+    served_begin_container();
     put_item("a", "1", 1);
     put_item("a", "2", 1);
     put_item("b", "3", 1);
@@ -364,12 +327,12 @@ T_TEST("all items of a logical partition can be deleted by key")
     char *ids = all_ids("GET", NULL, NULL, "-1", NULL);
     t_eq_cstr(ids, "3");
     mem_free(ids);
-    end();
+    served_end();
 }
 
 T_TEST("pages stay below four megabytes")
 {
-    begin();
+    served_begin_container();
     char *body = mem_alloc(1 << 21);
     for (int i = 0; i < 6; i++) {
         int n = snprintf(body, 128, "{\"id\":\"%d\",\"pk\":\"a\",\"s\":\"", i);
@@ -388,13 +351,13 @@ T_TEST("pages stay below four megabytes")
     char *ids = all_ids("GET", NULL, NULL, "-1", &pages);
     t_eq_cstr(ids, "0,1,2,3,4,5");
     mem_free(ids);
-    end();
+    served_end();
 }
 
 /* Named items are looked up: the metrics show that nothing else was read. */
 T_TEST("queries that name items read only these")
 {
-    begin();
+    served_begin_container();
     for (int i = 0; i < 20; i++) {
         char id[16];
         (void)snprintf(id, sizeof(id), "i%02d", i);
@@ -426,7 +389,7 @@ T_TEST("queries that name items read only these")
         }
         mem_free(ids);
     }
-    end();
+    served_end();
 }
 
 T_MAIN()

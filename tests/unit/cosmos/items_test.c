@@ -1,49 +1,12 @@
 /* Items through the whole protocol layer, over the memory engine (lib/fake_core.h). */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/contract.h"
 #include "base/mem.h"
-#include "lib/fake_core.h"
-#include "lib/t.h"
-#include "json/json.h"
-
-static struct fake *f;
-
-static void begin_with(const char *container)
-{
-    f = fake_new(&(struct fake_opts){.level = CONSISTENCY_SESSION});
-    fake_send(f, "POST", "/dbs", "{\"id\":\"db\"}");
-    t_eq_int(f->answer.status, 201);
-    fake_send(f, "POST", "/dbs/db/colls", container);
-    t_checkf(f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
-}
-
-static void begin(void)
-{
-    begin_with(
-        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}");
-}
-
-static void end(void)
-{
-    fake_free(f);
-    f = NULL;
-}
+#include "served.h"
 
 static void send_pk(const char *method, const char *target, const char *pk, const char *body)
 {
     fake_header(f, "x-ms-documentdb-partitionkey", pk);
     fake_send(f, method, target, body);
-}
-
-static void expect(int status, int substatus)
-{
-    t_checkf(f->answer.status == status, "status %d: " STR_FMT, f->answer.status,
-             STR_ARG(str_slice(f->answer.body, 0, 300)));
-    uint64_t sub = 0;
-    (void)str_to_u64(fake_answer_header(f, "x-ms-substatus"), &sub);
-    t_eq_u64(sub, (uint64_t)substatus);
 }
 
 static char *header_copy(const char *name)
@@ -70,7 +33,7 @@ T_TEST("what a read finds damaged is told to the core, and the client asks elsew
         {"GET", "/dbs/db/colls/c/conflicts", NULL, ""},
         {"GET", "/dbs/db/colls/c/conflicts/1", NULL, ""},
     };
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(201, 0);
     pid p = fake_last_part(f);
@@ -89,12 +52,12 @@ T_TEST("what a read finds damaged is told to the core, and the client asks elsew
     engine_spoil(f->engine, 0);
     send_pk("GET", DOCS "/1", "[\"a\"]", "");
     expect(200, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a created item is stored verbatim with system properties behind")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]",
             "{ \"id\" : \"1\", \"pk\":\"a\", \"n\":12345678901234567890, \"f\":1.50, "
             "\"s\":\"\\u00e9\" }");
@@ -110,12 +73,12 @@ T_TEST("a created item is stored verbatim with system properties behind")
     struct str self = fake_answer_str(f, "_self");
     t_check(str_starts(self, STR("dbs/")));
     t_check(str_ends(self, STR("/")));
-    end();
+    served_end();
 }
 
 T_TEST("what was created can be read, and the answer has the headers clients need")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     char *etag = header_copy("etag");
     send_pk("GET", DOCS "/1", "[\"a\"]", NULL);
@@ -130,24 +93,24 @@ T_TEST("what was created can be read, and the answer has the headers clients nee
     t_eq_lit(fake_answer_header(f, "x-ms-alt-content-path"), "dbs/db/colls/c");
     t_eq_u64(fake_answer_header(f, "x-ms-content-path").n, 12); /* 8 bytes in base64 */
     mem_free(etag);
-    end();
+    served_end();
 }
 
 T_TEST("client's system properties are overwritten")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]",
             "{\"id\":\"1\",\"_rid\":\"x\",\"_self\":\"x\",\"_etag\":\"x\",\"_ts\":1,\"_"
             "attachments\":\"x\",\"_lsn\":4,\"pk\":\"a\"}");
     expect(201, 0);
     t_check(!str_eq(fake_answer_str(f, "_rid"), STR("x")));
     t_check(json_get(f->doc, STR("_lsn")) == NULL);
-    end();
+    served_end();
 }
 
 T_TEST("creating an existing item is 409 and changes nothing")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"v\":1}");
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"v\":2}");
     expect(409, 0);
@@ -156,12 +119,12 @@ T_TEST("creating an existing item is 409 and changes nothing")
     t_contains(f->answer.body, "\"v\":1");
     send_pk("POST", DOCS, "[\"b\"]", "{\"id\":\"1\",\"pk\":\"b\",\"v\":2}");
     expect(201, 0);
-    end();
+    served_end();
 }
 
 T_TEST("upsert creates, then replaces and keeps the rid")
 {
-    begin();
+    served_begin_container();
     fake_header(f, "x-ms-documentdb-is-upsert", "True");
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"v\":1}");
     expect(201, 0);
@@ -172,12 +135,12 @@ T_TEST("upsert creates, then replaces and keeps the rid")
     expect(200, 0);
     t_eq_str(fake_answer_str(f, "_rid"), str_of(rid));
     t_contains(f->answer.body, "\"v\":2");
-    end();
+    served_end();
 }
 
 T_TEST("replace needs the item, gives a new etag and keeps the rid")
 {
-    begin();
+    served_begin_container();
     send_pk("PUT", DOCS "/1", "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(404, 0);
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"v\":1}");
@@ -188,12 +151,12 @@ T_TEST("replace needs the item, gives a new etag and keeps the rid")
     send_pk("PUT", DOCS "/1", "[\"a\"]", "{\"id\":\"2\",\"pk\":\"a\"}");
     expect(400, 0);
     mem_free(etag);
-    end();
+    served_end();
 }
 
 T_TEST("delete removes; reading or deleting again is 404")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     char rid[64];
     (void)snprintf(rid, sizeof(rid), STR_FMT, STR_ARG(fake_answer_str(f, "_rid")));
@@ -207,12 +170,12 @@ T_TEST("delete removes; reading or deleting again is 404")
     expect(404, 0);
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     t_check(!str_eq(fake_answer_str(f, "_rid"), str_of(rid)));
-    end();
+    served_end();
 }
 
 T_TEST("conditions on etags")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     char *first = header_copy("etag");
     fake_header(f, "if-match", first);
@@ -237,12 +200,12 @@ T_TEST("conditions on etags")
     expect(200, 0);
     mem_free(first);
     mem_free(last);
-    end();
+    served_end();
 }
 
 T_TEST("the partition key of the header must be that of the body")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"b\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(400, 1001);
     send_pk("POST", DOCS, "[1]", "{\"id\":\"1\",\"pk\":\"1\"}");
@@ -255,12 +218,12 @@ T_TEST("the partition key of the header must be that of the body")
     expect(200, 0);
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":[1]}");
     expect(400, 0);
-    end();
+    served_end();
 }
 
 T_TEST("a point operation without a partition key is 400")
 {
-    begin();
+    served_begin_container();
     fake_send(f, "GET", DOCS "/1", NULL);
     expect(400, 0);
     fake_send(f, "DELETE", DOCS "/1", NULL);
@@ -269,7 +232,7 @@ T_TEST("a point operation without a partition key is 400")
     expect(400, 0);
     send_pk("GET", DOCS "/1", "not json", NULL);
     expect(400, 0);
-    end();
+    served_end();
 }
 
 T_TEST("bodies that are no item are 400")
@@ -285,14 +248,14 @@ T_TEST("bodies that are no item are 400")
                                       "{\"id\":\"a#b\",\"pk\":\"a\"}",
                                       "{\"id\":\"a\\\\b\",\"pk\":\"a\"}",
                                       "{\"id\":\"1\",\"id\":\"2\",\"pk\":\"a\"}"};
-    begin();
+    served_begin_container();
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         t_note("%s", bad[i]);
         send_pk("POST", DOCS, "[\"a\"]", bad[i]);
         expect(400, 0);
         t_eq_lit(fake_answer_str(f, "code"), "BadRequest");
     }
-    end();
+    served_end();
 }
 
 T_TEST("ids may hold anything but slashes and hashes")
@@ -302,7 +265,7 @@ T_TEST("ids may hold anything but slashes and hashes")
     } ids[] = {{"a?b=c", "a?b=c"},   {" x ", "%20x%20"},
                {"a%20b", "a%2520b"}, {"\xe2\x82\xac", "%E2%82%AC"},
                {"tab\\t", "tab%09"}, {"\\r\\n", "%0D%0A"}};
-    begin();
+    served_begin_container();
     for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
         char body[128];
         char path[128];
@@ -314,12 +277,12 @@ T_TEST("ids may hold anything but slashes and hashes")
         send_pk("GET", path, "[\"a\"]", NULL);
         expect(200, 0);
     }
-    end();
+    served_end();
 }
 
 T_TEST("an id has at most 1023 bytes")
 {
-    begin();
+    served_begin_container();
     char body[2048];
     char id[1100];
     memset(id, 'i', sizeof(id));
@@ -329,7 +292,7 @@ T_TEST("an id has at most 1023 bytes")
     (void)snprintf(body, sizeof(body), "{\"pk\":\"a\",\"id\":\"%.*s\"}", 1024, id);
     send_pk("POST", DOCS, "[\"a\"]", body);
     expect(400, 0);
-    end();
+    served_end();
 }
 
 /* An item of exactly `size` bytes. */
@@ -344,7 +307,7 @@ static char *sized_item(const char *id, size_t size)
 
 T_TEST("an item has at most 2 MiB")
 {
-    begin();
+    served_begin_container();
     char *fits = sized_item("1", ITEM_SIZE_MAX);
     char *over = sized_item("2", ITEM_SIZE_MAX + 2);
     send_pk("POST", DOCS, "[\"a\"]", fits);
@@ -354,12 +317,12 @@ T_TEST("an item has at most 2 MiB")
     t_eq_lit(fake_answer_str(f, "code"), "RequestEntityTooLarge");
     mem_free(fits);
     mem_free(over);
-    end();
+    served_end();
 }
 
 T_TEST("patches change parts of an item")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]",
             "{\"id\":\"1\",\"pk\":\"a\",\"n\":1,\"l\":[1,2],\"o\":{\"x\":1}}");
     send_pk(
@@ -373,12 +336,12 @@ T_TEST("patches change parts of an item")
     t_contains(f->answer.body, "\"o\":{}");
     t_contains(f->answer.body, "\"s\":\"new\"");
     t_eq_str(fake_answer_str(f, "_etag"), fake_answer_header(f, "etag"));
-    end();
+    served_end();
 }
 
 T_TEST("a patch is done only if its condition holds")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"n\":1}");
     send_pk("PATCH", DOCS "/1", "[\"a\"]",
             "{\"operations\":[{\"op\":\"set\",\"path\":\"/n\",\"value\":2}],\"condition\":\"from c "
@@ -392,7 +355,7 @@ T_TEST("a patch is done only if its condition holds")
             "{\"operations\":[{\"op\":\"set\",\"path\":\"/n\",\"value\":2}],\"condition\":\"from c "
             "where\"}");
     expect(400, 0);
-    end();
+    served_end();
 }
 
 T_TEST("patches that cannot be done are 400 and change nothing")
@@ -409,7 +372,7 @@ T_TEST("patches that cannot be done are 400 and change nothing")
         "{}",
         "[{\"op\":\"set\",\"path\":\"/n\",\"value\":9},{\"op\":\"remove\",\"path\":\"/missing\"}]",
     };
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"n\":1,\"s\":\"t\"}");
     char *etag = header_copy("etag");
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
@@ -422,12 +385,12 @@ T_TEST("patches that cannot be done are 400 and change nothing")
     send_pk("PATCH", DOCS "/2", "[\"a\"]", "[{\"op\":\"set\",\"path\":\"/n\",\"value\":9}]");
     expect(404, 0);
     mem_free(etag);
-    end();
+    served_end();
 }
 
 T_TEST("expired items are gone at once and their id is free")
 {
-    begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":-1}");
+    served_begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":-1}");
     f->ahead_s = -100;
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"ttl\":50}");
     expect(201, 0);
@@ -444,13 +407,13 @@ T_TEST("expired items are gone at once and their id is free")
     t_eq_lit(fake_answer_header(f, "x-ms-item-count"), "2");
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(201, 0);
-    end();
+    served_end();
 }
 
 T_TEST(
     "an item's ttl counts only where the container has one, and must be a positive integer or -1")
 {
-    begin();
+    served_begin_container();
     f->ahead_s = -100;
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"ttl\":5}");
     f->ahead_s = 0;
@@ -463,12 +426,12 @@ T_TEST(
         send_pk("POST", DOCS, "[\"a\"]", body);
         expect(400, 0);
     }
-    end();
+    served_end();
 }
 
 T_TEST("a container's default ttl applies to items without one")
 {
-    begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":50}");
+    served_begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},\"defaultTtl\":50}");
     f->ahead_s = -100;
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"2\",\"pk\":\"a\",\"ttl\":1000}");
@@ -477,13 +440,13 @@ T_TEST("a container's default ttl applies to items without one")
     expect(404, 0);
     send_pk("GET", DOCS "/2", "[\"a\"]", NULL);
     expect(200, 0);
-    end();
+    served_end();
 }
 
 T_TEST("unique keys hold within one logical partition, for every kind of write")
 {
-    begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},"
-               "\"uniqueKeyPolicy\":{\"uniqueKeys\":[{\"paths\":[\"/mail\",\"/o/n\"]}]}}");
+    served_begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"]},"
+                      "\"uniqueKeyPolicy\":{\"uniqueKeys\":[{\"paths\":[\"/mail\",\"/o/n\"]}]}}");
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\",\"mail\":\"m\",\"o\":{\"n\":1}}");
     expect(201, 0);
     send_pk("POST", DOCS, "[\"a\"]",
@@ -508,13 +471,13 @@ T_TEST("unique keys hold within one logical partition, for every kind of write")
     send_pk("DELETE", DOCS "/1", "[\"a\"]", NULL);
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"4\",\"pk\":\"a\",\"mail\":\"m\",\"o\":{\"n\":1}}");
     expect(201, 0);
-    end();
+    served_end();
 }
 
 T_TEST("hierarchical keys name the item on point operations")
 {
-    begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/t\",\"/"
-               "u\"],\"kind\":\"MultiHash\",\"version\":2}}");
+    served_begin_with("{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/t\",\"/"
+                      "u\"],\"kind\":\"MultiHash\",\"version\":2}}");
     send_pk("POST", DOCS, "[\"t1\",\"u1\"]", "{\"id\":\"1\",\"t\":\"t1\",\"u\":\"u1\"}");
     expect(201, 0);
     send_pk("GET", DOCS "/1", "[\"t1\",\"u1\"]", NULL);
@@ -528,33 +491,33 @@ T_TEST("hierarchical keys name the item on point operations")
     t_eq_lit(fake_answer_header(f, "x-ms-item-count"), "1");
     send_pk("GET", DOCS, "[\"t2\"]", NULL);
     t_eq_lit(fake_answer_header(f, "x-ms-item-count"), "0");
-    end();
+    served_end();
 }
 
 T_TEST("minimal answers have no body")
 {
-    begin();
+    served_begin_container();
     fake_header(f, "prefer", "return=minimal");
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(201, 0);
     t_eq_u64(f->answer.body.n, 0);
     t_check(fake_answer_header(f, "etag").n > 0);
-    end();
+    served_end();
 }
 
 T_TEST("items of a container or database that is not there are 404 with its substatus")
 {
-    begin();
+    served_begin_container();
     send_pk("GET", "/dbs/db/colls/nope/docs/1", "[\"a\"]", NULL);
     expect(404, 1003);
     send_pk("POST", "/dbs/nope/colls/c/docs", "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(404, 1003);
-    end();
+    served_end();
 }
 
 T_TEST("rid-based paths lead to the same item")
 {
-    begin();
+    served_begin_container();
     send_pk("POST", DOCS, "[\"a\"]", "{\"id\":\"1\",\"pk\":\"a\"}");
     expect(201, 0);
     char self[256];
@@ -566,7 +529,7 @@ T_TEST("rid-based paths lead to the same item")
     send_pk("GET", self, "[\"a\"]", NULL);
     expect(200, 0);
     t_eq_lit(fake_answer_str(f, "id"), "1");
-    end();
+    served_end();
 }
 
 T_MAIN()

@@ -15,6 +15,23 @@ static inline void served_begin(void)
     f = fake_new(&(struct fake_opts){.level = CONSISTENCY_SESSION});
 }
 
+/* With a database "db" and this container. */
+static inline void served_begin_with(const char *container)
+{
+    served_begin();
+    fake_send(f, "POST", "/dbs", "{\"id\":\"db\"}");
+    t_eq_int(f->answer.status, 201);
+    fake_send(f, "POST", "/dbs/db/colls", container);
+    t_checkf(f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
+}
+
+/* With the container "c" by /pk. */
+static inline void served_begin_container(void)
+{
+    served_begin_with(
+        "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}");
+}
+
 static inline void served_end(void)
 {
     fake_free(f);
