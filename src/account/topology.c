@@ -201,6 +201,7 @@ enum err account_plan_priorities(struct account_record *rec, const struct str *n
 {
     struct record_region ordered[REGIONS_MAX];
     uint64_t seen = 0;
+    ASSERT(rec->region_count > 0);
     if (n != rec->region_count) {
         return err_set(ei, ERR_INVALID, "all %zu regions of the account must be named, not %zu",
                        rec->region_count, n);

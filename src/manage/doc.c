@@ -171,6 +171,7 @@ static void account(struct json_out *o, const struct manage_target *t,
                     const struct manage_account *acc)
 {
     const struct account_record *rec = acc->rec;
+    ASSERT(rec != NULL || acc->hosted != NULL);
     char id[4 * MANAGE_NAME_SIZE_MAX];
     (void)snprintf(id, sizeof(id),
                    "/subscriptions/" STR_FMT "/resourceGroups/" STR_FMT "/providers/" TYPE

@@ -22,7 +22,8 @@ struct manage_account {
     struct account_record *rec; /* NULL = none yet, or none any more */
     coord_rev rev;
     struct account_formats formats; /* that its regions read */
-    struct hosted *hosted;          /* NULL = the one that this `up` was started with */
+    /* NULL = the one that this `up` was started with; not both NULL: one of them named it. */
+    struct hosted *hosted;
     coord_rev hosted_rev;
     struct str endpoint; /* global endpoint; empty while unknown */
 };
