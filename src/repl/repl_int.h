@@ -324,6 +324,11 @@ struct repl {
     struct repl_stats stats;
 };
 
+/* ---- modes.c ---- */
+struct slot *modes_slot(const struct repl *R,
+                        pid id);            /* a partition's own mode; NULL: it has none */
+void modes_open_epoch(struct partition *p); /* its first entry, at the mode's start */
+
 /* ---- partition.c ---- */
 bool part_history_has(const struct partition *p, epoch e, lsn at);
 /* Last lsn of epoch e in this history; 0 = the epoch is not in it. */
