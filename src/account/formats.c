@@ -40,6 +40,16 @@ void formats_read(struct account_formats *f, struct str account, const struct co
     arena_done(&a);
 }
 
+bool formats_are_said(const struct account_formats *f, const struct account_record *rec)
+{
+    for (size_t i = 0; i < rec->region_count; i++) {
+        if (f->reads[rec->regions[i].id] == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool formats_rise(const struct account_record *from, const struct account_record *to)
 {
     return record_format(to) > record_format(from) && record_format(to) > RECORD_FORMAT_UNSAID;

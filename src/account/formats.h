@@ -28,6 +28,8 @@ unsigned formats_of_beat(const struct json *beat);
 /* From the keys of an account as the coordinator has them; others are passed over. */
 void formats_read(struct account_formats *f, struct str account, const struct coord_kv *kvs,
                   size_t n);
+/* Has every region of the account said what it reads? */
+bool formats_are_said(const struct account_formats *f, const struct account_record *rec);
 /* May `to` be put in the place of `from`? ERR_PRECONDITION names the region that could not read it. */
 enum err formats_check(const struct account_formats *f, const struct account_record *from,
                        const struct account_record *to, struct errinfo *ei) MUST_CHECK;

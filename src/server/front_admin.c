@@ -25,6 +25,7 @@ void front_record_init(struct front_record *r)
     memset(r, 0, sizeof(*r));
     arena_init(&r->arena);
     list_init(&r->changes);
+    list_init(&r->unsaid);
 }
 
 void front_record_done(struct front_record *r)
@@ -34,10 +35,12 @@ void front_record_done(struct front_record *r)
 }
 
 static void answer_seen(struct front_record *r, coord_rev upto);
+static void refuse_unsaid(struct front_record *r);
 
 void front_record_release(struct front_record *r)
 {
     answer_seen(r, UINT64_MAX);
+    refuse_unsaid(r);
 }
 
 enum err front_record_set(struct front_record *r, const struct coord_kv *kv, struct errinfo *ei)
@@ -284,7 +287,9 @@ static void metrics(struct http_req *req, const struct front_record *rec,
 
 /* ---- operations: change the record by compare-and-set ---- */
 
-enum { CHANGE_TRIES_MAX = 10 };
+/* A region that has just been started has not said yet which records it reads. An operator's client waits
+ * longer than we do. */
+enum { CHANGE_TRIES_MAX = 10, SAID_WAIT_MS = 3000, SAID_RETRY_MS = 100 };
 
 struct change {
     struct http_req *req;
@@ -294,8 +299,11 @@ struct change {
     struct str account, op;     /* in req->arena */
     struct account_record *rec; /* likewise: as it is to become */
     unsigned tries;
-    /* Made: */
-    struct list link; /* in known->changes */
+    /* A region has not said what it reads: */
+    bool is_unsaid;
+    usec unsaid_until_us; /* 0 = not waited yet */
+    /* Made, or waiting for that: */
+    struct list link; /* in known->changes or known->unsaid */
     coord_rev rev;
     struct loop_timer *timer;
 };
@@ -339,6 +347,18 @@ static void refuse(struct change *c, const struct errinfo *ei)
 {
     admin_respond_error(c->req, ei);
     mem_free(c);
+}
+
+static void refuse_unsaid(struct front_record *r)
+{
+    struct errinfo ei = {0};
+    err_set(&ei, ERR_UNAVAILABLE, "the front is stopping; nothing was changed");
+    LIST_FOR_SAFE(l, &r->unsaid) {
+        struct change *c = LIST_ENTRY(l, struct change, link);
+        list_remove(&c->link);
+        loop_timer_free(c->timer);
+        refuse(c, &ei);
+    }
 }
 
 static void on_changed(void *ctx, const struct coord_txn_result *res)
@@ -387,9 +407,36 @@ static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, 
     TRY(plan(c->req, c->op, c->rec, ei));
     struct account_formats formats;
     formats_read(&formats, c->account, kvs, n);
+    c->is_unsaid = formats_rise(from, c->rec) && !formats_are_said(&formats, from);
     TRY(formats_check(&formats, from, c->rec, ei));
     *ret_rev = found->rev;
     return OK;
+}
+
+static void ask_again(void *ctx)
+{
+    struct change *c = ctx;
+    list_remove(&c->link);
+    loop_timer_free(c->timer);
+    c->timer = NULL;
+    c->tries = 0;
+    try_change(c);
+}
+
+/* false: long enough. */
+static bool wait_until_said(struct change *c)
+{
+    usec now = loop_now(c->loop);
+    if (c->unsaid_until_us == 0) {
+        c->unsaid_until_us = now + SAID_WAIT_MS * UINT64_C(1000);
+    }
+    if (!c->is_unsaid || now >= c->unsaid_until_us) {
+        return false;
+    }
+    list_push_back(&c->known->unsaid, &c->link);
+    c->timer = loop_timer_new(c->loop, ask_again, c);
+    loop_timer_set(c->timer, SAID_RETRY_MS, 0);
+    return true;
 }
 
 static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
@@ -402,7 +449,11 @@ static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t 
         refuse(c, &ei);
         return;
     }
+    c->is_unsaid = false;
     err = plan_on(c, kvs, n, &rev, &ei);
+    if (err != OK && wait_until_said(c)) {
+        return;
+    }
     if (err != OK) {
         /* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
         ei.code = err == ERR_PRECONDITION ? ERR_EXISTS : err;

@@ -35,6 +35,7 @@ struct front_record {
     bool is_known;
     bool is_behind;      /* the newest one cannot be read here, as when a newer version wrote it */
     struct list changes; /* made, and answered once they are seen here */
+    struct list unsaid;  /* not made: a region has not said yet whether it could read the outcome */
 };
 void front_record_init(struct front_record *r);
 void front_record_done(struct front_record *r);

@@ -240,27 +240,40 @@ static uint64_t metric(const char *name)
 
 /* ---- the account ---- */
 
+static void put_value(struct arena *a, struct str name, struct str value)
+{
+    struct coord_txn *t = ARENA_NEW(a, struct coord_txn);
+    t->put_count = 1;
+    t->puts[0] = (struct coord_put){.key = name, .value = value};
+    struct coord_txn_result res;
+    struct errinfo ei = {0};
+    t_ok_info(coord_txn_blocking(w.url, STR(secret), t, a, &res, &ei), &ei);
+    t_check(res.succeeded);
+}
+
 static void put_record(struct arena *a, const struct account_record *rec)
 {
     struct buf value;
     buf_init(&value, COORD_VALUE_SIZE_MAX);
     record_encode(rec, &value);
     t_check(buf_ok(&value));
-    struct coord_txn *t = ARENA_NEW(a, struct coord_txn);
-    t->put_count = 1;
-    t->puts[0] =
-        (struct coord_put){.key = STR(COORD_PREFIX "shop/record"), .value = buf_str(&value)};
-    struct coord_txn_result res;
-    struct errinfo ei = {0};
-    t_ok_info(coord_txn_blocking(w.url, STR(secret), t, a, &res, &ei), &ei);
-    t_check(res.succeeded);
+    put_value(a, STR(COORD_PREFIX "shop/record"), buf_str(&value));
     buf_done(&value);
+}
+
+static void put_beat(region_id id, const char *text)
+{
+    struct arena a;
+    arena_init(&a);
+    put_value(&a, arena_printf(&a, COORD_PREFIX "shop/beat/%u", id), str_of(text));
+    arena_done(&a);
 }
 
 struct account {
     region_id writer; /* 1 = east, 2 = west; 0 = nobody yet: being promoted */
     bool is_east_gone;
     bool is_split; /* west writes a partition although east is the account's writer */
+    bool is_opened;
 };
 
 static void set_account(struct account want)
@@ -285,13 +298,15 @@ static void set_account(struct account want)
     if (want.is_east_gone) {
         record_set_state(rec, 1, REGION_RECOVERING, 9);
     }
-    if (want.is_split) {
+    if (want.is_split || want.is_opened) {
         rec->epoch_count = 1;
         rec->epoch = 1;
         rec->writer_incarnation = 7;
         rec->lsn_limit = 1000;
         rec->epochs[0] = (struct record_epoch){
             .epoch = 1, .generation = 1, .writer = 1, .incarnation = 7, .start_lsn = 1};
+    }
+    if (want.is_split) {
         struct record_override *o = record_override_make(rec, 512);
         o->writer = 2;
     }
@@ -305,6 +320,9 @@ static void set_account(struct account want)
 }
 
 /* ---- requests ---- */
+
+/* Needs a record that not every program reads. */
+#define AUTOMATIC "/_holdfast/account/partitions/automatic"
 
 static struct str authorization(struct arena *a, const char *method, const char *path,
                                 const char *date)
@@ -322,7 +340,9 @@ static void send_request(struct raw_conn *c, const char *method, const char *pat
     char date[CLOCK_RFC1123_SIZE];
     clock_format_rfc1123(clock_wall_ms(), date);
     struct str auth = is_signed ? authorization(&a, method, path, date) : STR("none");
-    const char *body = strcmp(method, "GET") == 0 ? "" : "{\"id\":\"1\"}";
+    const char *body = strcmp(method, "GET") == 0     ? ""
+                       : strcmp(path, AUTOMATIC) == 0 ? "{\"enabled\":true}"
+                                                      : "{\"id\":\"1\"}";
     struct str text =
         arena_printf(&a,
                      "%s %s HTTP/1.1\r\nHost: x\r\nx-ms-date: %s\r\nauthorization: " STR_FMT
@@ -777,6 +797,51 @@ T_TEST("what is on its way when the front is asked to end still gets its answer"
     behave(0, ANSWERS);
     struct reply r = receive(&c, 0);
     t_eq_int(r.status, 200);
+    t_eq_int(end_process(w.front, 0), 0);
+    w.front = 0;
+    raw_close(&c);
+    teardown();
+}
+
+T_TEST("a change that needs a newer record waits for regions that have said nothing yet")
+{
+    setup(1000, 0);
+    set_account((struct account){.writer = 1, .is_opened = true});
+    put_beat(1, "{\"record_format\":9}");
+    struct raw_conn c = raw_connect(w.global_port);
+    send_request(&c, "POST", AUTOMATIC, true);
+    (void)poll(NULL, 0, 300); /* it waits now, or will not have to: right either way */
+    put_beat(2, "{\"record_format\":9}");
+    struct reply r = receive(&c, 0);
+    t_eq_int(r.status, 202);
+    raw_close(&c);
+    teardown();
+}
+
+T_TEST("it is refused at once where an older program runs, and soon where nothing does")
+{
+    setup(1000, 0);
+    set_account((struct account){.writer = 1, .is_opened = true});
+    put_beat(1, "{\"record_format\":9}");
+    put_beat(2, "{}");
+    struct reply r = ask(w.global_port, "POST", AUTOMATIC);
+    t_eq_int(r.status, 409);
+    t_contains(str_of(r.body), "region west runs a version");
+    teardown();
+
+    setup(1000, 0);
+    set_account((struct account){.writer = 1, .is_opened = true});
+    put_beat(1, "{\"record_format\":9}");
+    r = ask(w.global_port, "POST", AUTOMATIC);
+    t_eq_int(r.status, 409);
+    t_contains(str_of(r.body), "region west has not said");
+    t_check(r.took_ms >= 2500);
+    struct raw_conn c = raw_connect(w.global_port);
+    send_request(&c, "POST", AUTOMATIC, true);
+    (void)poll(NULL, 0, 300);
+    t_check(kill(w.front, SIGTERM) == 0);
+    r = receive(&c, 0);
+    t_check(r.status == 503 || r.status == 409);
     t_eq_int(end_process(w.front, 0), 0);
     w.front = 0;
     raw_close(&c);
