@@ -190,6 +190,7 @@ static const struct region_rule rules[] = {
     {RULE_STEP_DOWN, "step_down", "too slow even to hand over: another region is chosen as writer"},
     {RULE_HOLD_BACK, "hold_back",
      "the last failover was just now and its writer had not confirmably stopped: waiting"},
+    {RULE_METADATA, "metadata", "the metadata cannot be read here: handing over"},
     {RULE_PART_UNUSABLE, "partition_unusable",
      "a partition cannot be used at its writer: another region is chosen for it"},
     {RULE_PART_OPERATOR, "partition_operator", "an operator chose another region for a partition"},
@@ -205,6 +206,10 @@ static const struct region_rule rules[] = {
     {RULE_PART_ROLLBACK, "partition_rollback",
      "a partition was not taken over in time: opening it again here"},
     {RULE_PART_GONE, "partition_gone", "a partition with a writer of its own was deleted"},
+    {RULE_PART_REPAIR, "partition_repair",
+     "a partition cannot be read where it is not written: a row, so that it is copied anew"},
+    {RULE_PART_WHOLE, "partition_whole",
+     "a partition was copied anew and is sound everywhere: its row goes"},
     {RULE_ROLLBACK, "rollback", "the other region did not take over in time: opening again here"},
 };
 

@@ -4,6 +4,8 @@
  *   slow disk, a healthy region is there    graceful change to it (RULE_DISK_SLOW)
  *   that was rolled back, still slow        the role is given up (RULE_STEP_DOWN): what others lack
  *                                           comes into the conflict feed
+ *   metadata cannot be read, same           graceful change (RULE_METADATA), tried again; not whole
+ *                                           any more, the region does not get the role back
  *   the writer is lost again, unconfirmed   waits until failover_hold_ms after the last such failover
  *   clock far from its peers'               alarm only */
 #include "account/health.h"
@@ -201,6 +203,11 @@ usec health_rest_us(const struct region *r)
 enum rule health_wants_relief(const struct region *r)
 {
     const struct health *h = &r->health;
+    const struct partition *metadata = repl_find(r->repl, 0);
+    if (metadata != NULL && repl_is_corrupt(metadata) && r->rec->auto_failover) {
+        usec since = region_now(r) - r->role_since_us;
+        return since >= ms(r->cfg.timers.slow_for_ms) ? RULE_METADATA : (enum rule)0;
+    }
     usec rest = h->was_given_for_disk ? health_rest_us(r) : ms(r->cfg.timers.slow_for_ms);
     if (!h->is_slow || !r->rec->auto_failover || region_now(r) - r->role_since_us < rest) {
         return (enum rule)0;

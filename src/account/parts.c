@@ -192,6 +192,7 @@ void parts_on_record(struct region *r, const struct account_record *old)
             c = MEM_NEW(struct part_ctl);
             c->pid = o->pid;
             c->role = PROLE_IDLE;
+            c->row_rev = r->rec_rev;
             /* What was shown here so far was known to the account's writer, who knew of the row
              * before the partition's new writer wrote anything. */
             c->token_shown = old != NULL ? r->token_shown : 0;

@@ -7,7 +7,7 @@ enum { FORGET_MS = 5000 }; /* a row of a partition that the account's writer doe
 
 /* ---- who can have it ---- */
 
-static bool says_unsound(const struct member *m, pid p)
+bool parts_says_unsound(const struct member *m, pid p)
 {
     for (size_t i = 0; i < m->unsound_count; i++) {
         if (m->unsound[i] == p) {
@@ -28,7 +28,7 @@ static bool is_candidate(const struct region *r, region_id id, pid p)
         const struct partition *part = repl_find(r->repl, p);
         return part != NULL && repl_is_sound(part);
     }
-    return coordio_is_alive(r, id) && !says_unsound(&r->members[id], p) &&
+    return coordio_is_alive(r, id) && !parts_says_unsound(&r->members[id], p) &&
            !r->members[id].is_disk_low;
 }
 
@@ -62,6 +62,16 @@ size_t parts_unsound(const struct region *r, pid out[UNSOUND_MAX])
     return n;
 }
 
+/* Nobody has acknowledged anything in the partition since the region's own process did, whose log it has:
+ * the record would have another holder, and the admission is made on that very record. Whoever opens the
+ * next epoch waits for the region like for all of Q. */
+static bool has_all_of(const struct region *r, const struct record_override *o, region_id id)
+{
+    return o->holder == id &&
+           (o->phase == PHASE_OPEN ||
+            (o->phase == PHASE_PROMOTING && !parts_says_unsound(&r->members[id], o->pid)));
+}
+
 bool parts_block_admission(const struct region *r, region_id id)
 {
     if (record_write_level(r->rec) < CONSISTENCY_BOUNDED_STALENESS &&
@@ -72,7 +82,7 @@ bool parts_block_admission(const struct region *r, region_id id)
         const struct record_override *o = &r->rec->overrides[i];
         bool is_ours = o->writer == r->cfg.self && o->phase == PHASE_OPEN &&
                        o->incarnation == r->cfg.incarnation;
-        if (!is_ours && (o->holder != id || o->phase != PHASE_OPEN)) {
+        if (!is_ours && !has_all_of(r, o, id)) {
             return true;
         }
     }
@@ -431,14 +441,15 @@ static bool try_extend(struct region *r, const struct part_ctl *c)
 
 bool parts_decide(struct region *r)
 {
-    if (try_give_away(r)) {
+    if (try_give_away(r) || parts_ask_repair(r)) {
         return true;
     }
     for (size_t i = 0; i < r->part_ctl_count; i++) {
         struct part_ctl *c = r->part_ctls[i];
         const struct record_override *o = parts_row(r, c);
         if (try_forget(r, c) || try_extend(r, c) || try_rollback(r, c, o) || try_take(r, c, o) ||
-            try_open(r, c) || try_claim(r, c, o) || try_pass_on(r, c, o) || try_return(r, c, o)) {
+            try_open(r, c) || try_claim(r, c, o) || try_pass_on(r, c, o) || try_return(r, c, o) ||
+            parts_end_repair(r, c, o)) {
             return true;
         }
     }
@@ -450,7 +461,8 @@ static bool is_sound_everywhere(const struct region *r, pid p)
 {
     for (size_t i = 0; i < r->rec->region_count; i++) {
         region_id id = r->rec->regions[i].id;
-        if (id != r->cfg.self && parts_is_online(r->rec, id) && says_unsound(&r->members[id], p)) {
+        if (id != r->cfg.self && parts_is_online(r->rec, id) &&
+            parts_says_unsound(&r->members[id], p)) {
             return false;
         }
     }

@@ -37,3 +37,8 @@ bool parts_holder_is_over(const struct region *r, const struct part_ctl *c,
                           const struct record_override *o);
 
 /* ---- parts_decide.c ---- */
+bool parts_says_unsound(const struct member *m, pid p); /* by its heartbeat */
+
+/* ---- parts_repair.c; true: a change of the record is under way ---- */
+bool parts_ask_repair(struct region *r);
+bool parts_end_repair(struct region *r, const struct part_ctl *c, const struct record_override *o);

@@ -43,6 +43,8 @@ enum rule {
     RULE_PART_TAKE = 358,
     RULE_PART_ROLLBACK = 359,
     RULE_PART_GONE = 360,
+    RULE_PART_REPAIR = 361, /* parts_repair.c */
+    RULE_PART_WHOLE = 362,
     RULE_EVICT_HOLDS_UP = 299,
     RULE_EVICT_STOPPED = 300,
     RULE_EVICT_EXPIRED = 301,
@@ -67,6 +69,7 @@ enum rule {
     RULE_DISK_SLOW = 330,
     RULE_STEP_DOWN = 331,
     RULE_HOLD_BACK = 332,
+    RULE_METADATA = 333,
 };
 
 /* What the coordinator says about one region (also ourselves). */
@@ -143,6 +146,7 @@ struct part_ctl {
     int rule;              /* row of the table that led here */
     generation generation; /* of the row under which it was taken ... */
     epoch epoch;           /* ... and the epoch, as writer; 0 = never opened it */
+    coord_rev row_rev;     /* record revision in which the row was first seen */
     coord_rev since_rev;   /* record revision in which the row's generation was first seen */
     generation seen_generation;
     usec role_since_us;
@@ -207,6 +211,7 @@ struct region {
     /* Partitions with a writer of their own; a heap block each, owned; by pid. */
     size_t part_ctl_count;
     struct part_ctl *part_ctls[RECORD_OVERRIDES_MAX];
+    usec repair_since_us; /* a partition that is read here needs to be copied anew; 0 = none */
     bool part_event_told; /* no region could take a partition: told once */
     uint64_t part_openings;
 
@@ -373,7 +378,7 @@ usec health_transfer_us(const struct region *r); /* a hand-over from here is rol
 bool health_is_fit(const struct region *r, region_id id); /* to be handed the writer's role */
 /* No change of mind about a slow region for so long: neither its role nor its place in Q. */
 usec health_rest_us(const struct region *r);
-/* RULE_DISK_SLOW (graceful), RULE_STEP_DOWN, or 0. */
+/* RULE_DISK_SLOW and RULE_METADATA (graceful), RULE_STEP_DOWN, or 0. */
 enum rule health_wants_relief(const struct region *r);
 /* ---- objection.c ---- */
 void objection_raise(struct region *r, coord_rev shown, generation known);

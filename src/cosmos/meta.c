@@ -442,6 +442,7 @@ static void read_one(struct op *op, enum meta_kind kind, uint32_t x, uint32_t y,
     if (err == ERR_NOT_FOUND) {
         op_fail_with(op, 404, 0, "Resource Not Found");
     } else if (err != OK) {
+        (void)op_note_unreadable(op, 0, &ei);
         op_fail(op, &ei);
     } else {
         op_header(op, STR("etag"), etag_of_text(&op->req->arena, doc.text));
@@ -900,6 +901,7 @@ void meta_offers(struct op *op, struct str id)
     struct found_offer found = {0};
     enum err err = find_offer(op, id, &found, &ei);
     if (err != OK) {
+        (void)op_note_unreadable(op, 0, &ei);
         op_fail(op, &ei);
         return;
     }

@@ -207,8 +207,8 @@ static void containers(struct op *op, const struct database *db)
 }
 
 /* A user's number, from its document. */
-static bool user_number(struct op *op, const struct database *db, uint32_t *ret,
-                        struct str *ret_rid)
+static enum err user_number(struct op *op, const struct database *db, uint32_t *ret,
+                            struct str *ret_rid, struct errinfo *ei)
 {
     struct buf key;
     struct buf hold;
@@ -218,9 +218,9 @@ static bool user_number(struct op *op, const struct database *db, uint32_t *ret,
     buf_init(&hold, ENGINE_DOC_SIZE_MAX);
     buf_init(&rid, 64);
     meta_key(&key, META_USER, db->number, 0, op->target.seg[3]);
-    bool is_there = engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false,
-                               &hold, &doc, NULL) == OK;
-    if (is_there) {
+    enum err err =
+        engine_get(op->service->engine, NULL, 0, SPACE_ITEM, buf_str(&key), false, &hold, &doc, ei);
+    if (err == OK) {
         *ret = (uint32_t)doc.rid;
         rid_add_user(&rid, db->number, *ret);
         *ret_rid = arena_str(&op->req->arena, buf_str(&rid));
@@ -228,7 +228,7 @@ static bool user_number(struct op *op, const struct database *db, uint32_t *ret,
     buf_done(&key);
     buf_done(&hold);
     buf_done(&rid);
-    return is_there;
+    return err == OK || err == ERR_NOT_FOUND ? err : op_note_unreadable(op, 0, ei);
 }
 
 static void users(struct op *op, const struct database *db)
@@ -236,11 +236,15 @@ static void users(struct op *op, const struct database *db)
     const struct target *t = &op->target;
     uint32_t number = 0;
     struct str rid = STR("");
+    struct errinfo ei = {0};
+    enum err err = OK;
     if (t->count <= 4) {
         meta_children(op, META_USER, db, 0, STR(""), db->rid, t->count == 4 ? t->seg[3] : STR(""));
     } else if (t->count > 6 || !str_eq(t->seg[4], STR("permissions"))) {
         op_fail_with(op, 404, 0, "no such resource path");
-    } else if (!user_number(op, db, &number, &rid)) {
+    } else if ((err = user_number(op, db, &number, &rid, &ei)) != OK && err != ERR_NOT_FOUND) {
+        op_fail(op, &ei);
+    } else if (err == ERR_NOT_FOUND) {
         op_fail_with(op, 404, 0, "Resource Not Found: user '" STR_FMT "'",
                      STR_ARG(str_slice(t->seg[3], 0, 100)));
     } else {
@@ -379,6 +383,11 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req)
         op->catalog = catalog_ref(s->catalog);
     }
     pthread_mutex_unlock(&s->lock);
+    if (atomic_load(&s->is_catalog_old)) {
+        err_set(&ei, ERR_UNAVAILABLE, "the metadata cannot be read here now; nothing was applied");
+        op_fail(op, &ei);
+        return;
+    }
     if (!op->account || atomic_load(&s->is_stopping)) {
         err_set(&ei, ERR_UNAVAILABLE, "this server is %s; nothing was applied",
                 op->account ? "stopping" : "starting");

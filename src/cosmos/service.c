@@ -17,6 +17,7 @@
 enum { TOKEN_RANGES_MAX = 128, TOKEN_SIZE_MAX = TOKEN_RANGES_MAX * 64 };
 /* A region that is as far behind as it may be takes a while; SDKs try about nine times. */
 enum { THROTTLED_RETRY_MS = 500 };
+enum { CATALOG_RETRY_US = 1000000 };
 
 /* ---- snapshots ---- */
 
@@ -105,6 +106,7 @@ enum err cosmos_catalog_load(struct cosmos_service *s, struct errinfo *ei)
     struct catalog *fresh = NULL;
     TRY(catalog_load(s->engine, s->region, s->catalog, &fresh, ei));
     set_catalog(s, fresh);
+    atomic_store(&s->is_catalog_old, false);
     note_orphans(s);
     return OK;
 }
@@ -135,8 +137,26 @@ static void do_drops(struct cosmos_service *s)
     s->drop_count = kept;
 }
 
+/* Containers may have been made or removed that we do not know: nothing can be answered. */
+static void catalog_failed(struct cosmos_service *s, const struct errinfo *ei)
+{
+    if (!atomic_exchange(&s->is_catalog_old, true)) {
+        LOG_ERROR("cosmos", "catalog_failed", "error=%s message=\"%s\"", err_name(ei->code),
+                  ei->message);
+    }
+    if (ei->code == ERR_CORRUPT) {
+        s->backend.unreadable(s->backend.ctx, 0, ei);
+    }
+    s->catalog_next_us = clock_boot_us() + CATALOG_RETRY_US;
+}
+
 void cosmos_tick(struct cosmos_service *s)
 {
+    struct errinfo ei = {0};
+    if (atomic_load(&s->is_catalog_old) && clock_boot_us() >= s->catalog_next_us &&
+        cosmos_catalog_load(s, &ei) != OK) {
+        catalog_failed(s, &ei);
+    }
     if (s->drop_count > 0) {
         do_drops(s);
     }
@@ -147,8 +167,7 @@ void cosmos_metadata_applied(struct cosmos_service *s, lsn upto)
     struct errinfo ei = {0};
     struct catalog *old = s->catalog ? catalog_ref(s->catalog) : NULL;
     if (cosmos_catalog_load(s, &ei) != OK) {
-        LOG_ERROR("cosmos", "catalog_failed", "error=%s message=\"%s\"", err_name(ei.code),
-                  ei.message);
+        catalog_failed(s, &ei);
     } else {
         note_drops(s, old, upto);
     }

@@ -30,6 +30,8 @@ struct cosmos_service {
     char region_name[RECORD_NAME_MAX];
     bool rejects_lost_sessions;
     _Atomic bool is_stopping;
+    _Atomic bool is_catalog_old; /* it could not be read again: requests get 503 */
+    usec catalog_next_us;        /* when to try again; core thread */
     _Atomic uint64_t sessions_lost, sessions_rejected;
     pthread_mutex_t lock; /* guards the two pointers below; held for a few instructions; leaf */
     struct account_snap *account;

@@ -230,6 +230,7 @@ void engine_stats_get(struct engine *e, struct engine_stats *ret);
 void engine_disturb(struct engine *e, uint64_t slow_ms, uint64_t free_size);
 /* For tests and drills: documents of this partition (0 = of none) cannot be read, ERR_CORRUPT, until
  * they have been cleared away (engine_batch_clear). */
+#define ENGINE_SPOIL_METADATA UINT64_MAX /* stands for partition 0 */
 void engine_spoil(struct engine *e, pid p);
 pid engine_spoiled(const struct engine *e);
 /* Reads everything and verifies every checksum and that indexes, uniques and counters agree with

@@ -8,8 +8,8 @@
  * read may hide a suffix: then nothing is done, and an operator decides (the region can be removed and
  * added again). The first deletion goes in one batch with the mark of a copy that has not begun, so that
  * a crash in between is found when the partition is loaded. Only a partition with a row is wiped: a region
- * that lacks one of the others could be chosen as the account's writer all the same. Metadata has none:
- * the catalog would be empty.
+ * that lacks one of the others could be chosen as the account's writer all the same. The region asks for
+ * a row (src/account/parts_repair.c). Metadata has none: the catalog would be empty.
  *
  * A partition that is being copied anyway is wiped whether it has a row or not: it does not count
  * as complete until the copy's end. */
@@ -27,17 +27,32 @@ void repair_begin(struct partition *p)
     p->is_wiping = true;
 }
 
+static bool can_be_wiped(const struct partition *p)
+{
+    return p->is_corrupt && !p->is_wiping && !p->is_log_bad && p->pid != 0 &&
+           p->mode->kind == REPL_READER && !p->mode->is_taking;
+}
+
 bool repair_is_possible(const struct partition *p)
 {
-    bool is_given_away = p->slot != NULL && p->repl->may_repair;
-    return p->is_corrupt && !p->is_wiping && !p->is_log_bad && p->pid != 0 &&
-           (is_given_away || seed_is_on(p)) && p->mode->kind == REPL_READER && !p->mode->is_taking;
+    bool has_row = p->slot != NULL && p->repl->may_repair;
+    return can_be_wiped(p) && (has_row || seed_is_on(p));
+}
+
+static bool is_ready(const struct partition *p)
+{
+    return apply_is_matched(p) && p->div.state == DIV_NONE &&
+           repl_link_is_up(p->repl, p->mode->writer);
 }
 
 static bool may_begin(const struct partition *p)
 {
-    return repair_is_possible(p) && apply_is_matched(p) && p->div.state == DIV_NONE &&
-           repl_link_is_up(p->repl, p->mode->writer);
+    return repair_is_possible(p) && is_ready(p);
+}
+
+bool repl_needs_row(const struct partition *p)
+{
+    return p->slot == NULL && p->repl->may_repair && can_be_wiped(p) && is_ready(p);
 }
 
 static void wipe_slice(struct partition *p)

@@ -203,7 +203,9 @@ bool repl_is_sound(const struct partition *p);
  * writer would take all of it back. */
 bool repl_has_log(const struct partition *p);
 bool repl_is_corrupt(const struct partition *p); /* something of it could not be read */
-/* Somebody could not read it. */
+/* It could not be read, and is copied anew as soon as the record has a row for it. */
+bool repl_needs_row(const struct partition *p);
+/* Somebody could not read it. Partition 0, too: its region is not whole any more. */
 void repl_report_corrupt(struct partition *p, const struct errinfo *ei);
 /* May what cannot be read here be dropped and copied anew from its writer? */
 size_t repl_corrupt_count(const struct repl *R);

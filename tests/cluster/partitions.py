@@ -68,7 +68,7 @@ def _():
     other = up.make_container("stays")
     load = Writers(up, c, threads=2, where=lambda: up.endpoint)
     load.more(20)
-    until("every region says what it reads", lambda: up.cli("account", "partition", "failover", str(id_of(c)), "west")[0] == 0, 20)
+    partition("failover", str(id_of(c)), "west")
     eq(account()["writer"], "east", "the account's writer")
     eq(rows()[id_of(c)]["writer"], "west", "the partition's writer")
     until("the list says so", lambda: listed()[id_of(c)]["writer"] == "west", 10)
@@ -138,6 +138,76 @@ def _():
     for region in ("east", "west", "north"):
         got = up.query(c, "SELECT VALUE c.id FROM c", region=region)
         eq(set(got), want, f"documents at {region}")
+
+
+@tap.test("the region that took a damaged partition is killed: a third one takes it, nothing is lost")
+def _():
+    up.healthy()
+    c = up.make_container("twice")
+    home = account()["writer"]
+    partition("automatic", "on")
+    load = Writers(up, c, threads=2, where=lambda: up.endpoint)
+    load.more(20)
+    up.settled()
+    spoil(home, c)
+    taken = lambda *but: (row := rows().get(id_of(c))) and row["writer"] not in but and row["phase"] == "OPEN" and row["writer"]
+    first = until("another writer", lambda: taken(home), 20)
+    load.more(20)
+    os.kill(up.pid(first), signal.SIGKILL)
+    until("yet another writer", lambda: taken(first), 30)
+    eq(account()["writer"], home, "the account's writer")
+    load.more(20)
+    load.end()
+    up.healthy()
+    until("it is sound everywhere", lambda: all(listed()[id_of(c)]["sound"].values()), 40)
+    up.settled()
+    load.check()
+    load.check_regions()
+    partition("automatic", "off")
+
+
+def flip(region, text):
+    """One bit of each place in the region's data files that holds the text. Returns how many there were."""
+    n = 0
+    for path in (up.data / "regions" / region).rglob("*.sst"):
+        data = bytearray(path.read_bytes())
+        at = data.find(text)
+        while at >= 0:
+            data[at] ^= 1
+            n += 1
+            at = data.find(text, at + 1)
+        path.write_bytes(data)
+    return n
+
+
+@tap.test("bits of a data file flip while a region is down: reads there hear 503, and others have all")
+def _():
+    up.healthy()
+    c = up.make_container("flipped")
+    reader = next(r for r in up.region_names if r != account()["writer"])
+    marks = [os.urandom(32).hex() for _ in range(20)]
+    for i, mark in enumerate(marks):
+        body = {"id": f"i{i}", "pk": "a", "mark": mark, "pad": "x" * 5000}  # a block of its own
+        eq(up.call("POST", f"{c}/docs", body=body, headers=pk("a")).status, 201, "create")
+    up.settled()
+    partition("automatic", "off")
+    eq(up.stop(), 0, "up ended")
+    up.start()  # what is in the journal comes into a data file
+    up.healthy()
+    eq(up.stop(), 0, "up ended")
+    assert flip(reader, marks[7].encode()) > 0, "the document is in no data file"
+    up.start()
+    up.healthy()
+    read = lambda: up.call("GET", f"{c}/docs/i7", region=reader, headers=pk("a"))
+    eq(read().status, 503, "damage is noticed")
+    until("and said", lambda: listed()[id_of(c)]["sound"][reader] is False, 10)
+    status = lambda: up.call("GET", "/_holdfast/status", region=reader).doc
+    until("counted", lambda: status()["unusablePartitions"] == 1, 10)
+    eq(create(c, "meanwhile").status, 201, "writes go on")
+    for region in (r for r in up.region_names if r != reader):
+        want = {f"i{i}": m for i, m in enumerate(marks)} | {"meanwhile": None}
+        same = lambda n=region: {d["id"]: d.get("mark") for d in up.query(c, "SELECT c.id, c.mark FROM c", region=n)} == want
+        until(f"all is at {region}", same, 10)
 
 
 @tap.test("what cannot be asked for is refused with a sentence")

@@ -42,6 +42,7 @@ static const struct cover_row impossible[] = {
     {"region", 100, "",
      "a fenced process is told no records and gives storage nothing: the row makes the table "
      "total"},
+    {"rule", RULE_METADATA, "", "clients here read no metadata: parts_repair_test does"},
     {"rule", RULE_PART_OPERATOR, "", "no region goes by it: an operator does, see plan-done"},
     {"rule", RULE_PART_RETURN_ASKED, "", "no region goes by it: an operator does, see plan-done"},
 };

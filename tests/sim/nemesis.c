@@ -636,7 +636,7 @@ static void do_fault(struct world *w, enum fault f)
         do_partition(w, draw_region(w));
         break;
     case FAULT_SPOIL:
-        if (engine_spoiled(node_engine(n)) == 0 && nemesis_writer(w) == id) {
+        if (engine_spoiled(node_engine(n)) == 0) {
             engine_spoil(node_engine(n), draw_open_part(w));
         }
         break;

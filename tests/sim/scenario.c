@@ -91,6 +91,10 @@ static const struct scenario scenarios[] = {
      tail_twice},
     {"partition-unusable", "one partition moves alone, and comes back repaired", 16, 3, false,
      partition_unusable},
+    {"partition-reader", "one partition is copied anew where it is only read", 16, 3, false,
+     partition_reader},
+    {"partition-nobody", "who wrote a partition last takes it again when nobody else can", 20, 3,
+     false, partition_nobody},
     {"partition-moved", "one partition moves alone while its writer fails", 32, 3, false,
      partition_moved},
     {"partition-old-frames", "frames of a partition's former writer change nothing", 8, 3, false,
@@ -130,7 +134,8 @@ void scenario_configure(struct sim_cfg *c)
     const struct scenario *s = scenario_find(c->scenario);
     ASSERT(s != NULL);
     c->region_count = s->region_count;
-    c->partition_failover = s->run == partition_unusable || s->run == partition_passed_on;
+    c->partition_failover = s->run == partition_unusable || s->run == partition_passed_on ||
+                            s->run == partition_reader || s->run == partition_nobody;
     c->first_count = s->region_count;
     c->log_size_max = 0;
     c->part_count = 2;

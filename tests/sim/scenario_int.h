@@ -152,6 +152,8 @@ void regions_ordered(struct world *w, unsigned variant);
 /* ---- scenario_parts.c ---- */
 void partition_unusable(struct world *w, unsigned variant);
 void partition_old_frames(struct world *w, unsigned variant);
+void partition_nobody(struct world *w, unsigned variant);
+void partition_reader(struct world *w, unsigned variant);
 void partition_passed_on(struct world *w, unsigned variant);
 void partition_gone(struct world *w, unsigned variant);
 void partition_often(struct world *w, unsigned variant);

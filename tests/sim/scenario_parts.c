@@ -68,6 +68,37 @@ void partition_unusable(struct world *w, unsigned variant)
     }
 }
 
+/* Data of one partition cannot be read in a region that only reads it: it is copied anew there, and nothing
+ * else changes. In half of the stories somebody dies on the way: in a quarter the writer. */
+void partition_reader(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    engine_spoil(node_engine(w->nodes[b]), 1);
+    if (variant % 2 == 1) {
+        pass(w, 20 * (usec)variant);
+        region_id victim = variant % 4 == 1 ? b : a;
+        supervise(w, victim, lease_ms(w) * 3, variant / 4 % 2 == 1);
+        nemesis_crash(w, victim);
+        pass(w, lease_ms(w) * 4);
+        engine_spoil(node_engine(w->nodes[b]), 0); /* where nobody reads it, it is not found */
+        return;
+    }
+    for (unsigned i = 0; i < 400 && engine_spoiled(node_engine(w->nodes[b])) != 0; i++) {
+        pass(w, 50);
+    }
+    if (engine_spoiled(node_engine(w->nodes[b])) != 0) {
+        world_fail(w, "scenario", "region %u has not copied the partition anew", b);
+    }
+    if (writer(w) != a || await_part_writer(w, a, 0, 1000) != a) {
+        world_fail(w, "scenario", "a writer has changed");
+    }
+}
+
 /* The region that is to take a partition whose data cannot be read finds that it cannot read them either,
  * before it has claimed: a third one gets it. Variants: how long it has for that. */
 void partition_passed_on(struct world *w, unsigned variant)
@@ -96,6 +127,38 @@ void partition_passed_on(struct world *w, unsigned variant)
     nemesis_cut(w, b, 1, CUT_OUT, false);
     pass(w, lease_ms(w) * 4);
     engine_spoil(node_engine(w->nodes[b]), 0);
+    pass(w, lease_ms(w) * 4);
+}
+
+/* Nor can any other region read it. Who wrote it last comes back with what its disk has after all, at any
+ * level, and everything that was acknowledged is there. Variants: the level, and who is the account's writer. */
+void partition_nobody(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = 0;
+    if (a == 0) {
+        return;
+    }
+    engine_spoil(node_engine(w->nodes[a]), 1);
+    struct record_reign reign = {0};
+    for (unsigned i = 0; i < 5000 && b == 0 && !w->has_failed; i++) {
+        b = part_reign(w, &reign) && reign.phase == PHASE_PROMOTING ? reign.writer : 0;
+        pass(w, b == 0);
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        engine_spoil(node_engine(w->nodes[id]), 1);
+    }
+    pass(w, 50 * (usec)(variant % 4));
+    supervise(w, a, lease_ms(w) * 3, variant % 2 == 1);
+    nemesis_crash(w, a);
+    engine_spoil(node_engine(w->nodes[a]), 0);
+    if (await_part_writer(w, 0, 0, 30000) == 0) {
+        return;
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        engine_spoil(node_engine(w->nodes[id]), 0);
+    }
     pass(w, lease_ms(w) * 4);
 }
 

@@ -35,6 +35,40 @@ static size_t rid_size(struct str text, uint8_t *ret_fifth)
     return n;
 }
 
+/* ---- damage ---- */
+
+T_TEST("damaged metadata is told to the core, and the client asks elsewhere")
+{
+    static const char *const targets[] = {"/dbs/db/users/u", "/dbs/db/users", "/dbs",
+                                          "/dbs/db/users/u/permissions", "/offers/abcd"};
+    begin_coll();
+    send_expect("POST", "/dbs/db/users", "{\"id\":\"u\"}", 201);
+    engine_spoil(f->engine, ENGINE_SPOIL_METADATA);
+    for (size_t i = 0; i < ARRAY_COUNT(targets); i++) {
+        send_expect("GET", targets[i], NULL, 503);
+        t_checkf(f->unreadable_count == i + 1, "%s was not told", targets[i]);
+    }
+    engine_spoil(f->engine, 0);
+    send_expect("GET", "/dbs/db/users/u", NULL, 200);
+    served_end();
+}
+
+/* Else a container that was made meanwhile would not exist, and one that was removed would. */
+T_TEST("nothing is answered from a catalog that could not be read again")
+{
+    begin_coll();
+    engine_spoil(f->engine, ENGINE_SPOIL_METADATA);
+    cosmos_metadata_applied(f->cosmos, 1);
+    t_eq_u64(f->unreadable_count, 1);
+    t_eq_u64(f->unreadable, 0);
+    send_expect("GET", COLLS "/c", NULL, 503);
+    send_expect("GET", COLLS "/c/docs", NULL, 503);
+    engine_spoil(f->engine, 0);
+    cosmos_metadata_applied(f->cosmos, 1);
+    send_expect("GET", COLLS "/c", NULL, 200);
+    served_end();
+}
+
 /* ---- databases ---- */
 
 T_TEST("a database has what clients read, and is read, listed, queried and deleted")
