@@ -10,7 +10,12 @@
 #include "base/contract.h"
 #include "repl/repl_int.h"
 
-enum { NACK_PAUSE_US = 20 * 1000, FETCH_FACTOR = 2 };
+enum {
+    NACK_PAUSE_US = 20 * 1000,
+    FETCH_FACTOR = 2,
+    RESERVE_ENTRIES_MIN = 32,
+    ENTRY_ROWS_COST = 256
+};
 
 bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m)
 {
@@ -263,6 +268,20 @@ static bool is_ahead_of_record(const struct partition *p, struct str bytes)
     return entry_peek(bytes, &head, &total, NULL) == OK && head.epoch > p->mode->record_epoch;
 }
 
+/* Room for all entries of a message in the batch that is being built: about what they, their documents
+ * and the rows of those take. Few fit anyway. */
+static void reserve(struct repl *R, const struct msg *m)
+{
+    if (R->batch == NULL || m->entry_count < RESERVE_ENTRIES_MIN) {
+        return;
+    }
+    size_t size = 0;
+    for (size_t i = 0; i < m->entry_count; i++) {
+        size += ENTRY_ROWS_COST + 2 * m->entries[i].n;
+    }
+    engine_batch_reserve(R->batch, size);
+}
+
 void apply_on_append(struct repl *R, region_id from, const struct msg *m)
 {
     if (!apply_is_from_writer(R, from, m) || m->entry_count == 0) {
@@ -280,6 +299,9 @@ void apply_on_append(struct repl *R, region_id from, const struct msg *m)
             return;
         }
         enum err e = apply_entry(p, m->entries[i], &ei);
+        if (i == 0) {
+            reserve(R, m);
+        }
         if (e == OK) {
             e = entry_peek(m->entries[i], &last, &total, &ei);
         }
