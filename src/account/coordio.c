@@ -535,6 +535,7 @@ static void on_change_result(struct region *r, const struct coord_txn_result *re
     s->ticket = 0;
     r->next_change_us = now + ms(TXN_BACKOFF_MS) + rng_below(&r->rng, ms(TXN_BACKOFF_MS));
     if (res->err != OK) {
+        r->unsettled_rev = s->rec_rev;
         return; /* unknown: the watch tells, or the same change is tried on the same revision */
     }
     if (!res->succeeded) {

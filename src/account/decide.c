@@ -41,6 +41,19 @@ uint32_t decide_clamp_ms(usec us)
 
 /* ---- whose lease may still run ---- */
 
+bool decide_has_stopped(const struct region *r, const struct record_epoch *reign)
+{
+    const struct member *m = &r->members[reign->writer];
+    if (m->stopped != 0 && m->stopped == reign->incarnation) {
+        return true;
+    }
+    if (m->incarnation != 0 && m->incarnation != reign->incarnation) {
+        return true; /* another process runs there */
+    }
+    /* The record was taken from it: it has seen that, and stopped. */
+    return m->incarnation == reign->incarnation && m->generation > reign->generation;
+}
+
 bool decide_lease_is_over(const struct region *r)
 {
     const struct account_record *rec = r->rec;
@@ -53,20 +66,17 @@ bool decide_lease_is_over(const struct region *r)
     if (rec->phase == PHASE_PROMOTING && rec->writer_incarnation != 0) {
         return true; /* whoever claimed had waited for it */
     }
-    const struct member *m = &r->members[reign->writer];
-    if (m->stopped != 0 && m->stopped == reign->incarnation) {
+    if (decide_has_stopped(r, reign)) {
         return true;
     }
-    if (m->incarnation != 0 && m->incarnation != reign->incarnation) {
-        return true; /* another process runs there */
+    if (!vouch_is_over(r)) {
+        return false;
     }
     if (rec->generation == reign->generation) {
         return coordio_is_expired(r, reign->writer);
     }
     /* The record was taken from it without its knowledge: it cannot renew any more. */
-    if (m->incarnation == reign->incarnation && m->generation > reign->generation) {
-        return true; /* it has seen that, and stopped */
-    }
+    const struct member *m = &r->members[reign->writer];
     unsigned lease = m->lease_ms > r->cfg.timers.lease_ms ? m->lease_ms : r->cfg.timers.lease_ms;
     return r->reign_over_us != 0 &&
            region_now(r) >= lease_expired_at(r->reign_over_us, lease, r->cfg.timers.wait_margin_ms);
@@ -375,7 +385,8 @@ static bool try_yield(struct region *r)
 
 static bool try_open(struct region *r)
 {
-    if (r->role != ROLE_PROMOTING || !lsn_block_is_left(r)) {
+    /* Whoever claimed had waited, and we have to keep what we promised ourselves. */
+    if (r->role != ROLE_PROMOTING || !vouch_is_over(r) || !lsn_block_is_left(r)) {
         return false;
     }
     if (!repl_is_whole(r->repl)) { /* a diverged suffix came up between the claim and now */

@@ -86,6 +86,10 @@ bool parts_holder_is_over(const struct region *r, const struct part_ctl *c,
         (m->incarnation != 0 && m->incarnation != o->holder_incarnation)) {
         return true; /* its stop is confirmed, or another process runs there */
     }
+    const struct record_epoch *reign = region_reign(r);
+    if (reign != NULL && reign->writer == o->holder && !vouch_is_over(r)) {
+        return false; /* it may not know of the row, and write the partition as the account's writer */
+    }
     if (c->over_us == 0) {
         return coordio_is_expired(r, o->holder);
     }

@@ -237,6 +237,10 @@ static void io_message(void *ctx, region_id from, const struct msg *m)
         on_ping(r, from, m);
     } else if (m->type == MSG_PONG) {
         on_pong(r, from, m);
+    } else if (m->type == MSG_VOUCH) {
+        vouch_on_ask(r, from, m);
+    } else if (m->type == MSG_VOUCHED) {
+        vouch_on_answer(r, from, m);
     } else if (m->type == MSG_TRANSFER_END) {
         on_transfer_end(r, from, m);
     }
@@ -296,6 +300,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         list_init(heads[i]);
     }
     make_keys(r);
+    vouch_begin(r);
     struct repl_timers timers = {
         .retry_ms = cfg->timers.beat_ms < 250 ? 250 : cfg->timers.beat_ms,
         .commit_ms = cfg->timers.beat_ms,
@@ -384,7 +389,8 @@ struct region_view *region_view(struct region *r)
 
 usec region_lease_until(const struct region *r)
 {
-    return lease_until(r->lease_from_us, r->cfg.timers.lease_ms, r->cfg.timers.stop_margin_ms);
+    usec from = r->vouched_us > r->lease_from_us ? r->vouched_us : r->lease_from_us;
+    return lease_until(from, r->cfg.timers.lease_ms, r->cfg.timers.stop_margin_ms);
 }
 
 bool region_lease_is_fresh(const struct region *r)
@@ -524,6 +530,8 @@ void region_update_mode(struct region *r)
 static void leave_promises(struct region *r)
 {
     r->lease_from_us = 0;
+    r->vouched_us = 0;
+    r->is_vouched = false;
     r->lease_was_fresh = false;
     r->read_until_us = 0;
     memset(r->part_read_until_us, 0, sizeof(r->part_read_until_us));
@@ -601,6 +609,7 @@ void act_open(void *ctx, const void *event)
     struct region *r = (struct region *)ctx;
     usec now = region_now(r);
     bool was_holding = repl_mode(r->repl)->kind == REPL_WRITER;
+    r->vouched_us = 0;
     r->evicting = 0;
     r->joining = 0;
     r->is_opening = false;
@@ -702,6 +711,17 @@ static void lease_tick(struct region *r)
                      (unsigned long long)((region_now(r) - r->lease_from_us) / 1000));
     }
     r->lease_was_fresh = fresh;
+    bool is_vouched =
+        fresh && region_now(r) >= lease_until(r->lease_from_us, r->cfg.timers.lease_ms,
+                                              r->cfg.timers.stop_margin_ms);
+    if (is_vouched != r->is_vouched) {
+        r->is_vouched = is_vouched;
+        region_event(r, EVENT_VOUCHED, 0, "writing=%s coordinator_silent_ms=%llu",
+                     is_vouched ? "\"on, with the consent of all regions\""
+                     : fresh    ? "\"on, under a lease again\""
+                                : "\"stopped\"",
+                     (unsigned long long)((region_now(r) - r->lease_from_us) / 1000));
+    }
 }
 
 static void ping_tick(struct region *r)
@@ -711,6 +731,7 @@ static void ping_tick(struct region *r)
         return;
     }
     r->next_ping_us = now + ms(r->cfg.timers.beat_ms);
+    vouch_tick(r);
     struct msg m = {.type = MSG_PING, .generation = record_generation_top(r->rec), .t = now};
     if (region_acts_as_writer(r) || r->rec->override_count > 0) {
         /* So that a silent link is noticed from both ends. */

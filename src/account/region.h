@@ -188,6 +188,15 @@ struct region_io {
     void (*fatal)(void *ctx, enum err err, const char *why); /* must stop the process */
 };
 
+/* Whether a writer that does not hear the coordinator goes on writing (vouch.c). */
+enum keep_writing {
+    KEEP_WRITING_AUTO, /* in an account of one region, where nobody else can be chosen */
+    KEEP_WRITING_NO,
+    KEEP_WRITING_YES, /* and elsewhere while every other region vouches for it */
+};
+const char *keep_writing_name(enum keep_writing k); /* as in configuration files */
+bool keep_writing_parse(struct str name, enum keep_writing *ret);
+
 struct region_cfg {
     struct str account;
     region_id self;
@@ -196,11 +205,12 @@ struct region_cfg {
     char peer_addr[128];
     uint64_t incarnation; /* random per process start, never 0 */
     struct region_timers timers;
-    uint64_t seed;           /* jitter */
-    uint64_t log_size_max;   /* bytes of log kept for regions that lack it; 0 = no limit */
-    unsigned copy_docs_max;  /* documents in one piece of a full copy; 0 = bound by size only.
+    uint64_t seed;          /* jitter */
+    uint64_t log_size_max;  /* bytes of log kept for regions that lack it; 0 = no limit */
+    unsigned copy_docs_max; /* documents in one piece of a full copy; 0 = bound by size only.
                               * Simulations: small data in many pieces */
-    uint64_t log_ops_min;    /* fewer entries than these never cost a region its place */
+    uint64_t log_ops_min;   /* fewer entries than these never cost a region its place */
+    enum keep_writing keep_writing;
     size_t pending_size_max; /* bytes of writes accepted and not yet acknowledged; 0 = 64 MiB */
 };
 

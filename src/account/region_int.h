@@ -88,12 +88,14 @@ struct member {
     pid unsound[UNSOUND_MAX];
     uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
-    usec answered_us;     /* when the newest of our pings that it has answered was sent */
-    usec pong_us;         /* when its last answer to a ping came */
-    usec answering_us;    /* since when they have come without a break */
-    usec grant_us;        /* latest time at which it may have been given a read lease */
-    coord_rev out_rev;    /* record revision that took it out of Q; 0 = it is in */
-    usec lag_ok_since_us; /* its lag has been small since; 0 = it is not */
+    usec vouched_us;               /* its newest consent to writing on was asked for then ... */
+    generation vouched_generation; /* ... under this generation */
+    usec answered_us;              /* when the newest of our pings that it has answered was sent */
+    usec pong_us;                  /* when its last answer to a ping came */
+    usec answering_us;             /* since when they have come without a break */
+    usec grant_us;                 /* latest time at which it may have been given a read lease */
+    coord_rev out_rev;             /* record revision that took it out of Q; 0 = it is in */
+    usec lag_ok_since_us;          /* its lag has been small since; 0 = it is not */
     usec join_since_us;
     usec slow_until_us; /* it was left behind because it was slow: not admitted before */
 };
@@ -222,9 +224,13 @@ struct region {
     usec next_beat_us;
     usec next_change_us; /* back-off of record changes */
     uint64_t beat_no;
-    usec lease_from_us; /* send time of the last good bump as writer; 0 = none */
-    usec good_us;       /* send time of the last good bump in whatever role, ... */
-    coord_rev good_rev; /* ... and the record revision that it compared */
+    usec lease_from_us;      /* send time of the last good bump as writer; 0 = none */
+    usec vouched_us;         /* as of when all other regions have vouched for it last; 0 = never */
+    bool is_vouched;         /* by them alone the lease holds */
+    usec promised_until_us;  /* no taking over from the writer before: vouch.c */
+    coord_rev unsettled_rev; /* a change that compared this revision has an unknown outcome */
+    usec good_us;            /* send time of the last good bump in whatever role, ... */
+    coord_rev good_rev;      /* ... and the record revision that it compared */
     bool lease_was_fresh;
     bool is_report_done;
 
@@ -336,6 +342,17 @@ bool decide_may_evict(const struct region *r, region_id id);
 /* Every region of the account is known to read records of that format: a decision that would raise
  * the record's asks first, and does without when it may not. */
 bool decide_may_write(const struct region *r, unsigned format);
+
+/* What the record's newest writer was doing is certainly over: it died, or has seen a newer record. */
+bool decide_has_stopped(const struct region *r, const struct record_epoch *reign);
+
+/* ---- vouch.c: writing on without the coordinator ---- */
+void vouch_begin(struct region *r);
+void vouch_tick(struct region *r);
+void vouch_on_ask(struct region *r, region_id from, const struct msg *m);
+void vouch_on_answer(struct region *r, region_id from, const struct msg *m);
+/* Nothing that was promised to the writer of the newest epoch keeps this region from taking over. */
+bool vouch_is_over(const struct region *r);
 
 /* ---- members.c: what the writer does about regions that leave or fall far behind ---- */
 bool members_finish_removal(struct region *r);

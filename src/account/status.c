@@ -156,6 +156,9 @@ void region_status_json(struct region *r, struct buf *out)
         json_out_member_u64(&o, "recordFormat", record_format(r->rec));
         json_out_member_bool(&o, "automaticFailover", r->rec->auto_failover);
         json_out_member_bool(&o, "leaseFresh", region_lease_is_fresh(r));
+        json_out_member_cstr(&o, "keepWritingWithoutCoordinator",
+                             keep_writing_name(r->cfg.keep_writing));
+        json_out_member_bool(&o, "vouched", r->is_vouched);
         json_out_member_cstr(&o, "durability", record_is_degraded(r->rec) ? "degraded" : "normal");
         json_out_member_u64(&o, "lossIfWriterFailsNowOperations", loss_now(r));
         json_out_member_bool(&o, "diskSlow", r->health.is_slow);
@@ -331,6 +334,9 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "diverged_partitions", "gauge",
            "Partitions whose writes of an earlier epoch are being handed in to the conflict feed.",
            repl_diverged_count(r->repl));
+    metric(r, out, "vouched", "gauge",
+           "1: writes go on without the coordinator, with the consent of all regions.",
+           r->is_vouched);
     metric(
         r, out, "settled", "gauge",
         "1: nothing is under way that a change of writer began; on all regions: the conflict feed "

@@ -25,6 +25,7 @@ enum bug {
     BUG_PART_NO_GENERATION,  /* messages of a partition with a row are taken whatever their reign */
     BUG_PART_NO_LEASE_WAIT, /* the new writer of one partition does not wait for the old one's lease */
     BUG_PART_BRANCH_CACHED, /* branch point of one partition from remembered progress */
+    BUG_PROMISE_FORGOTTEN,  /* a region takes over from a writer that it has vouched for */
     BUG_COUNT,
 };
 

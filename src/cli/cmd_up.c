@@ -21,6 +21,7 @@ enum {
     UP_STALENESS_OPS,
     UP_STALENESS_SECONDS,
     UP_SESSION_AFTER_LOSS,
+    UP_KEEP_WRITING,
     UP_ACCOUNT,
     UP_KEY,
     UP_WELL_KNOWN_KEY,
@@ -70,6 +71,10 @@ static const struct conf_row rows[UP_ROW_COUNT] = {
                               "BoundedStaleness: how old the oldest of them may become"},
     [UP_SESSION_AFTER_LOSS] = {"session-after-loss", CONF_STRING, "accept", 1, 16, 0,
                                "accept or reject session tokens that name what a failover cut off"},
+    [UP_KEEP_WRITING] =
+        {"keep-writing-without-coordinator", CONF_STRING, "auto", 1, 16, 0,
+         "yes: a writer that does not hear the coordinator goes on while every other "
+         "region agrees; no; auto: in accounts of one region only"},
     [UP_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
     [UP_KEY] = {"key", CONF_STRING, "", 0, 200, CONF_SECRET,
                 "primary key: base64 of 64 bytes; made at the first start when not given "
@@ -324,6 +329,10 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
     if (!o->rejects_lost_sessions && !str_eq(conf_str(c, UP_SESSION_AFTER_LOSS), STR("accept"))) {
         return unknown_word("session-after-loss", conf_cstr(c, UP_SESSION_AFTER_LOSS),
                             "accept, reject", ei);
+    }
+    if (!keep_writing_parse(conf_str(c, UP_KEEP_WRITING), &o->keep_writing)) {
+        return unknown_word("keep-writing-without-coordinator", conf_cstr(c, UP_KEEP_WRITING),
+                            "auto, yes, no", ei);
     }
     o->key = conf_str(c, UP_KEY).n > 0 ? conf_cstr(c, UP_KEY) : NULL;
     if (conf_bool(c, UP_WELL_KNOWN_KEY)) {

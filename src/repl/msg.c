@@ -28,6 +28,8 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
     [MSG_COMMIT] = "COMMIT",
     [MSG_PING] = "PING",
     [MSG_PONG] = "PONG",
+    [MSG_VOUCH] = "VOUCH",
+    [MSG_VOUCHED] = "VOUCHED",
     [MSG_LOST] = "LOST",
     [MSG_LOST_ACK] = "LOST_ACK",
     [MSG_FETCH] = "FETCH",
@@ -433,7 +435,13 @@ static void put_payload(struct buf *out, const struct msg *m)
         buf_add_u64(out, m->all_lsn);
         return;
     case MSG_PING:
+    case MSG_VOUCHED:
         buf_add_u64(out, m->t);
+        return;
+    case MSG_VOUCH:
+        buf_add_u64(out, m->t);
+        buf_add_u64(out, m->record_rev);
+        buf_add_u32(out, m->lease_ms);
         return;
     case MSG_PONG:
         buf_add_u64(out, m->t);
@@ -541,7 +549,13 @@ static void get_payload(struct rd *r, struct arena *a, struct msg *m)
         m->all_lsn = get_lsn(r);
         return;
     case MSG_PING:
+    case MSG_VOUCHED:
         m->t = rd_u64(r);
+        return;
+    case MSG_VOUCH:
+        m->t = rd_u64(r);
+        m->record_rev = rd_u64(r);
+        m->lease_ms = rd_u32(r);
         return;
     case MSG_PONG:
         m->t = rd_u64(r);

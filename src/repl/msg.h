@@ -53,6 +53,8 @@ enum msg_type {
                        * of keys, after those of the questions before; is_first: forget those */
     MSG_SEED_PIECE, /* as SEED_DOCS, begins at `from`; sent: bytes of all pieces since is_first */
     MSG_SEED_GOT,   /* reader: pieces up to `sent` bytes are stored; t of the question */
+    MSG_VOUCH, /* writer: do you, too, hear nothing from the coordinator? t, record_rev, lease_ms */
+    MSG_VOUCHED, /* t echoed: no newer record is known, and nobody is taken over from meanwhile */
     MSG_TYPE_COUNT,
 };
 const char *msg_type_name(enum msg_type t);
@@ -103,6 +105,8 @@ struct msg {
     struct str from, to;
     bool is_first;
     uint64_t sent;
+    uint64_t record_rev; /* VOUCH: revision of the account record that the sender knows */
+    uint32_t lease_ms;   /* VOUCH */
     size_t sum_count;
     uint64_t *sums;
     struct str kept; /* bit per sum of the question */

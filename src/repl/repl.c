@@ -513,6 +513,8 @@ static void on_message(struct repl *R, struct peer *peer, const struct msg *m)
         return;
     case MSG_PING:
     case MSG_PONG:
+    case MSG_VOUCH:
+    case MSG_VOUCHED:
     case MSG_TRANSFER_END:
         R->io.message(R->io.ctx, peer->id, m);
         return;

@@ -38,6 +38,7 @@ enum region_event_kind { /* the story for operators: one line each in the log, t
                          EVENT_LEVEL,       /* the consistency level changes, or has changed */
                          EVENT_THROTTLED,   /* BoundedStaleness refuses writes: which region lags */
                          EVENT_PARTITION, /* a partition's own writer: role, opening, no candidate */
+                         EVENT_VOUCHED,   /* writes go on without the coordinator, or no longer */
 };
 
 struct repl_io {
@@ -62,7 +63,7 @@ struct repl_io {
     void (*acked)(void *ctx, struct wait_node *n);
     void (*applied)(void *ctx, struct wait_node *n);
     void (*committed)(void *ctx, struct wait_node *n);
-    /* Messages that are the region's business: HELLO, PING, PONG, TRANSFER_END. */
+    /* Messages that are the region's business: HELLO, PING, PONG, VOUCH, VOUCHED, TRANSFER_END. */
     void (*message)(void *ctx, region_id from, const struct msg *m);
 };
 

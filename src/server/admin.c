@@ -28,6 +28,7 @@ const char *admin_event_name(enum region_event_kind k)
         [EVENT_LEVEL] = "level",
         [EVENT_THROTTLED] = "throttled",
         [EVENT_PARTITION] = "partition",
+        [EVENT_VOUCHED] = "vouched",
         [EVENT_SEED] = "seed",
     };
     size_t i = (size_t)k;

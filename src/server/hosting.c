@@ -205,6 +205,7 @@ static enum err write_conf(const struct account *acc, const char *path, struct e
                own->log_level);
     buf_printf(&b, "disk-reserve = %" PRIu64 "\nwatchdog = %ums\nkill-frozen = %ums\n",
                own->disk_reserve_size, own->watchdog_ms, own->kill_ms);
+    buf_printf(&b, "keep-writing-without-coordinator = %s\n", keep_writing_name(own->keep_writing));
     buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                own->slow_commit_ms, own->slow_for_ms, own->failover_hold_ms);
     buf_printf(&b, "peer-tls = %s\n", own->peer_tls);

@@ -59,6 +59,10 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_SESSION_AFTER_LOSS] =
         {"session-after-loss", CONF_STRING, "accept", 1, 16, 0,
          "server: accept or reject session tokens that name what a failover cut off"},
+    [PROC_KEEP_WRITING] = {"keep-writing-without-coordinator", CONF_STRING, "auto", 1, 16, 0,
+                           "server: yes: a writer that does not hear the coordinator goes on while "
+                           "every other region "
+                           "agrees; no; auto: in accounts of one region only"},
     [PROC_DRILL_FAULTS] = {"drill-faults", CONF_BOOL, "no", 0, 0, 0,
                            "server: let drills make the disk slow or full; loopback only"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
@@ -131,6 +135,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_SLOW_FOR] = SERVER,
     [PROC_FAILOVER_HOLD] = SERVER,
     [PROC_SESSION_AFTER_LOSS] = SERVER,
+    [PROC_KEEP_WRITING] = SERVER,
     [PROC_DRILL_FAULTS] = SERVER,
     [PROC_PEER_OVERRIDE] = SERVER,
     [PROC_PEER_TLS] = SERVER,
@@ -362,6 +367,11 @@ enum err process_server(struct process *p, struct errinfo *ei)
     if (!o.rejects_lost_sessions && !str_eq(after_loss, STR("accept"))) {
         return err_set(ei, ERR_CONFIG, "session-after-loss is accept or reject, not '" STR_FMT "'",
                        STR_ARG(after_loss));
+    }
+    if (!keep_writing_parse(conf_str(c, PROC_KEEP_WRITING), &o.keep_writing)) {
+        return err_set(ei, ERR_CONFIG,
+                       "keep-writing-without-coordinator is auto, yes or no, not '%s'",
+                       conf_cstr(c, PROC_KEEP_WRITING));
     }
     TRY(link_security_parse(conf_cstr(c, PROC_PEER_TLS), &o.peer_security, ei));
     if (!o.region[0]) {

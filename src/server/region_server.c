@@ -130,6 +130,7 @@ static enum err begin(struct server *s, const struct account_record *rec,
         .timers = strcmp(s->opts->profile, "wan") == 0 ? region_timers_wan : region_timers_lan,
         .seed = s->incarnation,
     };
+    cfg.keep_writing = s->opts->keep_writing;
     cfg.log_size_max = log_budget(s);
     cfg.log_ops_min = LOG_OPS_MIN;
     cfg.timers.slow_commit_ms = set_or(s->opts->slow_commit_ms, cfg.timers.slow_commit_ms);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "account/region.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "net/link.h"
@@ -39,6 +40,7 @@ struct region_server_opts {
     uint64_t disk_reserve_size;
     uint64_t log_budget_size;   /* log kept for regions that lack it; 0 = a fifth of the disk */
     bool rejects_lost_sessions; /* 404/1002 to session tokens that name what a failover cut off */
+    enum keep_writing keep_writing;                         /* without the coordinator */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* 0 = the profile's */
     /* POST /_holdfast/fault makes the disk slow or full, for drills. Refused unless http_fd listens on
      * loopback. */

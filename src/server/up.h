@@ -37,7 +37,8 @@ struct up_opts {
     enum consistency level;
     uint64_t max_staleness_ops, max_staleness_s; /* BoundedStaleness; 0 = the usual ones */
     bool rejects_lost_sessions;
-    bool has_level; /* given, rather than defaulted */
+    enum keep_writing keep_writing; /* without the coordinator */
+    bool has_level;                 /* given, rather than defaulted */
     bool has_regions;
     bool has_account;
     bool has_engine;

@@ -214,6 +214,8 @@ static void conf_server(struct up *up, size_t i, struct buf *b)
                up->opts.disk_reserve_size, up->opts.log_budget_size);
     buf_printf(b, "session-after-loss = %s\n",
                up->opts.rejects_lost_sessions ? "reject" : "accept");
+    buf_printf(b, "keep-writing-without-coordinator = %s\n",
+               keep_writing_name(up->opts.keep_writing));
     buf_printf(b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
                up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
     buf_printf(b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");

@@ -79,6 +79,45 @@ def _():
     load.check_regions()
 
 
+@tap.test("asked to, a writer goes on without the coordinator while every region agrees, and stops when one does not")
+def _():
+    with Up(args=["--kill-frozen", "0", "--watchdog", "0", "--keep-writing-without-coordinator", "yes"]) as alone:
+        load = Writers(alone, alone.make_container("agreed"), threads=3)
+        load.more(30)
+        before = alone.show()
+        stopped = [alone.children()["coordinator"]]
+        os.kill(stopped[0], signal.SIGSTOP)
+        frozen_at = time.monotonic()
+
+        def last():
+            with load.lock:
+                return max(load.acked.values())
+
+        try:
+            until("a write is acknowledged three leases later", lambda: last() > frozen_at + 4, 20)
+            writer = alone.writer()
+            status = alone.call("GET", "/_holdfast/status", region=writer).doc
+            eq((status["coordinatorInTouch"], status["leaseFresh"]), (False, True), "of the writer")
+            reader = next(n for n in alone.region_names if n != writer)
+            stopped.append(alone.pid(reader))
+            os.kill(stopped[1], signal.SIGSTOP)
+            time.sleep(3)
+            silent = time.monotonic() - last()
+            assert silent > 1, f"a write was acknowledged {silent} s ago, and {reader} had not agreed"
+            os.kill(stopped.pop(), signal.SIGCONT)
+            again_at = time.monotonic()
+            until("writes go on once it agrees again", lambda: last() > again_at, 20)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        load.more(50)
+        load.end()
+        alone.healthy()
+        load.check(allow_feed=False)
+        load.check_regions()
+        eq(alone.show()["generation"], before["generation"], "nobody took over")
+
+
 @tap.test("each region's server in turn is killed and rejoins; writes are away for seconds at most")
 def _():
     c = container("servers")

@@ -91,6 +91,7 @@ static const struct cover_row others[] = {
     {"event", EVENT_LEVEL, "level", NULL},
     {"event", EVENT_THROTTLED, "throttled", NULL},
     {"event", EVENT_PARTITION, "partition", NULL},
+    {"event", EVENT_VOUCHED, "vouched", NULL},
 };
 
 static void add(const char *table, unsigned a, const char *text)

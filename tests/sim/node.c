@@ -188,6 +188,7 @@ static bool fill_cfg(struct node *n, struct region_cfg *cfg)
         .timers = n->w->cfg.timers,
         .log_size_max = n->w->cfg.log_size_max,
         .copy_docs_max = n->w->cfg.copy_docs_max,
+        .keep_writing = n->w->cfg.keep_writing,
         .log_ops_min = 20,
         .seed = rng_u64(&n->w->rng),
     };

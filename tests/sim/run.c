@@ -135,6 +135,7 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
         }
     }
     c->copy_docs_max = draw_percent(&r, 40) ? 0 : (unsigned)rng_range(&r, 1, 5);
+    c->keep_writing = draw_percent(&r, 50) ? KEEP_WRITING_YES : KEEP_WRITING_AUTO;
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }

@@ -25,6 +25,8 @@ static const struct scenario scenarios[] = {
      double_fault},
     {"coordinator-in-wait", "a coordinator that restarts during the lease wait shortens nothing", 8,
      3, false, coordinator_in_wait},
+    {"coordinator-away", "writes go on without the coordinator while all regions agree", 20, 3,
+     false, coordinator_away},
     {"transfer-crash", "source or target of a graceful change may stop at any step", 96, 3, false,
      transfer_crash},
     {"transfer-often", "graceful changes lose nothing, however fast they follow", 12, 3, false,
@@ -136,6 +138,7 @@ void scenario_configure(struct sim_cfg *c)
     c->region_count = s->region_count;
     c->partition_failover = s->run == partition_unusable || s->run == partition_passed_on ||
                             s->run == partition_reader || s->run == partition_nobody;
+    c->keep_writing = s->run == coordinator_away ? KEEP_WRITING_YES : KEEP_WRITING_AUTO;
     c->first_count = s->region_count;
     c->log_size_max = 0;
     c->part_count = 2;

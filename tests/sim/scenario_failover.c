@@ -1,6 +1,7 @@
 /* Stories of writers: killed, paused, cut off, taken out; graceful changes; readers that are evicted;
  * regions that come back with a suffix. */
 #include "sim/coordinator.h"
+#include "sim/ledger.h"
 #include "sim/scenario_int.h"
 
 void pause_writer(struct world *w, unsigned variant)
@@ -90,6 +91,105 @@ void coordinator_in_wait(struct world *w, unsigned variant)
     coordinator_crash(w, 200 * MS);
     pass(w, lease_ms(w) * 4);
     nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 4);
+}
+
+static size_t acknowledged_since(const struct world *w, usec from)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->ledger->count; i++) {
+        const struct op *op = w->ledger->ops[i];
+        n += op_is_write(op->kind) && op->outcome == OUT_OK && op->arrived_at >= from;
+    }
+    return n;
+}
+
+/* Some write that begins now is acknowledged, or none is, whatever is tried for two leases. */
+static void expect_writes(struct world *w, bool are_wanted)
+{
+    usec from = w->now;
+    pass(w, lease_ms(w) * 2);
+    size_t n = acknowledged_since(w, from);
+    if (!w->has_failed && (n > 0) != are_wanted) {
+        world_fail(w, "liveness", "%zu writes acknowledged without the coordinator", n);
+    }
+}
+
+/* The coordinator is away. Variants: that is all; and then the writer loses a region, a region stands
+ * still, a region restarts, the writer stands still, dies, or stays cut off when the others hear again. In
+ * the last two they only seem not to hear, and take over as soon as their requests get through. */
+void coordinator_away(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    region_id c = other_than(w, a, b);
+    if (a == 0) {
+        return;
+    }
+    unsigned story = variant % 10;
+    bool is_one_way = story >= 8;
+    if (is_one_way) {
+        nemesis_cut(w, a, 1, CUT_BOTH, true);
+        nemesis_cut(w, b, 1, CUT_OUT, true);
+        nemesis_cut(w, c, 1, CUT_OUT, true);
+    } else if (story % 2 == 0) {
+        coordinator_crash(w, lease_ms(w) * 9 * MS);
+    } else {
+        coordinator_pause(w, lease_ms(w) * 9 * MS);
+    }
+    if (story == 9) {
+        pass(w,
+             lease_ms(w) * 7 / 10 + variant * 7); /* they have vouched, and do not wait any more */
+    } else {
+        pass(w, lease_ms(w) * 3 / 2 + variant * 37);
+        expect_writes(w, true);
+    }
+    switch (story / 2) {
+    case 0:
+        break;
+    case 1:
+        if (story % 2 == 0) {
+            nemesis_cut(w, a, 1u << b, CUT_BOTH, true);
+        } else {
+            node_pause(w->nodes[c], lease_ms(w) * 4 * MS);
+        }
+        pass(w, lease_ms(w) * 3 / 2);
+        expect_writes(w, false);
+        nemesis_cut(w, a, 1u << b, CUT_BOTH, false);
+        pass(w, lease_ms(w));
+        expect_writes(w, true);
+        break;
+    case 2:
+        supervise(w, b, 100, story % 2 == 0);
+        nemesis_crash(w, b);
+        pass(w, lease_ms(w) * 2);
+        expect_writes(w, false); /* a new process knows nothing that it could vouch for */
+        break;
+    case 3:
+        if (story % 2 == 0) {
+            node_pause(w->nodes[a], lease_ms(w) * 3 * MS / 2);
+        } else {
+            nemesis_cut(w, a, 1, CUT_BOTH, true);
+            pass(w, lease_ms(w) * 8);
+            if (wait_role(w, ROLE_WRITER, a, lease_ms(w) * 4) == 0) {
+                world_fail(w, "liveness",
+                           "nobody took over from a writer that alone hears nothing");
+            }
+        }
+        break;
+    case 4:
+        nemesis_cut(w, b, 1, CUT_OUT, false);
+        nemesis_cut(w, c, 1, CUT_OUT, false);
+        if (wait_role(w, ROLE_WRITER, a, lease_ms(w) * 4) == 0) {
+            world_fail(w, "liveness", "nobody took over");
+        }
+        break;
+    default:
+        UNREACHABLE();
+    }
+    pass(w, lease_ms(w) * 8);
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
     pass(w, lease_ms(w) * 4);
 }
 

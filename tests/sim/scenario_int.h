@@ -114,6 +114,7 @@ void kill_unreplicated(struct world *w, unsigned variant);
 void quick_restart(struct world *w, unsigned variant);
 void double_fault(struct world *w, unsigned variant);
 void coordinator_in_wait(struct world *w, unsigned variant);
+void coordinator_away(struct world *w, unsigned variant);
 void transfer_crash(struct world *w, unsigned variant);
 void transfer_often(struct world *w, unsigned variant);
 void rejoin_crash(struct world *w, unsigned variant);

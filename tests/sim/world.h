@@ -91,6 +91,7 @@ struct sim_cfg {
     uint64_t staleness_ops; /* bounds of BoundedStaleness, in force or not */
     unsigned staleness_s;
     bool auto_failover;
+    enum keep_writing keep_writing; /* without the coordinator */
     bool partition_failover;
     uint32_t fault_mask; /* bit per enum fault that may happen */
     usec safety_us;      /* length of the phase with faults */

@@ -327,6 +327,7 @@ void world_start(struct world *w, region_id id)
         .seed = id,
         .log_size_max = w->log_size_max,
         .copy_docs_max = w->copy_docs_max,
+        .keep_writing = w->keep_writing,
     };
     struct region_io io = io_template;
     io.ctx = n;
@@ -407,11 +408,17 @@ region_id world_machine(struct world *w)
 
 struct world *world_new(size_t regions, enum consistency level)
 {
+    return world_new_keeping(regions, level, KEEP_WRITING_AUTO);
+}
+
+struct world *world_new_keeping(size_t regions, enum consistency level, enum keep_writing k)
+{
     static const char *const names[] = {"", "east", "west", "north", "south"};
     struct world *w = MEM_NEW(struct world);
     w->now = 1000000;
     w->store = coord_store_new();
     w->count = regions;
+    w->keep_writing = k;
     arena_init(&w->arena);
     struct account_record rec;
     account_init(&rec, "test", level);

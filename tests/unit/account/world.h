@@ -25,13 +25,15 @@ struct world {
     struct world_node *nodes[WORLD_REGIONS_MAX + 1]; /* by region id, from 1 */
     struct arena arena;
     uint64_t next_incarnation;
-    uint64_t log_size_max;      /* of processes started from now on */
-    unsigned copy_docs_max;     /* same */
+    uint64_t log_size_max;          /* of processes started from now on */
+    unsigned copy_docs_max;         /* same */
+    enum keep_writing keep_writing; /* same */
     enum msg_type unknown_type; /* messages from this one on are skipped, as by an older program */
     unsigned sent[MSG_TYPE_COUNT]; /* messages by type, those skipped left out */
 };
 
 struct world *world_new(size_t regions, enum consistency level);
+struct world *world_new_keeping(size_t regions, enum consistency level, enum keep_writing k);
 void world_free(struct world *w);
 void world_run(struct world *w, unsigned run_ms);
 /* Runs until the region has the role; fails the test after 30 s of virtual time. */

@@ -116,6 +116,12 @@ static struct msg make(enum msg_type t)
         m.commit_lsn = 50;
         m.all_lsn = 40;
         break;
+    case MSG_VOUCH:
+        m.t = 123456789;
+        m.record_rev = 77;
+        m.lease_ms = 1200;
+        break;
+    case MSG_VOUCHED:
     case MSG_PING:
     case MSG_PONG:
         m.t = 123456789;
@@ -172,7 +178,9 @@ T_TEST("each type of message reads back as it was written")
     t_golden("peer-frame-v1.bin", frame_of(all, first));
     size_t feed = MSG_SEED_FEED - MSG_HELLO;
     t_golden("peer-frame-v1-seed.bin", frame_of(all + first, feed - first));
-    t_golden("peer-frame-v1-feed.bin", frame_of(all + feed, n - feed));
+    size_t vouch = MSG_VOUCH - MSG_HELLO;
+    t_golden("peer-frame-v1-feed.bin", frame_of(all + feed, vouch - feed));
+    t_golden("peer-frame-v1-vouch.bin", frame_of(all + vouch, n - vouch));
     struct msg_reader r;
     t_ok(msg_frame_open(frame, &r, NULL));
     t_eq_u64(r.from, 1);
