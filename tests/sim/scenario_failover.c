@@ -127,7 +127,7 @@ void coordinator_away(struct world *w, unsigned variant)
     if (a == 0) {
         return;
     }
-    unsigned story = variant % 10;
+    unsigned story = (variant + 9) % 10; /* the most telling one first */
     bool is_one_way = story >= 8;
     if (is_one_way) {
         nemesis_cut(w, a, 1, CUT_BOTH, true);
