@@ -56,7 +56,7 @@ struct sup_child {
     usec looked_us;     /* 0: not yet */
     unsigned frozen_ms; /* counted since */
     struct frozen_look look;
-    unsigned backoff_ms;
+    unsigned backoff_ms, backoff_max_ms;
     struct loop_timer *restart;
 };
 
@@ -273,7 +273,7 @@ static void child_reaped(struct sup_child *c, int status)
     }
     loop_timer_set(c->restart, c->backoff_ms > 0 ? c->backoff_ms : 1, 0);
     unsigned next = c->backoff_ms == 0 ? SUP_BACKOFF_FIRST_MS : c->backoff_ms * 2;
-    c->backoff_ms = next > SUP_BACKOFF_LAST_MS ? SUP_BACKOFF_LAST_MS : next;
+    c->backoff_ms = next > c->backoff_max_ms ? c->backoff_max_ms : next;
 }
 
 static void on_sigchld(void *ctx, int signum)
@@ -473,6 +473,7 @@ struct sup_child *supervisor_add(struct supervisor *s, const struct sup_spec *sp
         sup_child_add_fd(c, &spec->fds[i]);
     }
     c->log_path = spec->log_path ? mem_strdup(spec->log_path) : NULL;
+    c->backoff_max_ms = spec->backoff_max_ms > 0 ? spec->backoff_max_ms : SUP_BACKOFF_LAST_MS;
     c->watchdog_ms = spec->watchdog_ms;
     c->kill_ms = spec->kill_ms;
     c->user = spec->user;

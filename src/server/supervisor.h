@@ -39,9 +39,10 @@ struct sup_spec {
     const char *const *argv; /* after the program itself; NULL-terminated; copied */
     const struct sup_fd *fds;
     size_t fd_count;
-    const char *log_path; /* appended to; NULL = our stderr */
-    unsigned watchdog_ms; /* silence that means frozen; 0 = not watched */
-    unsigned kill_ms;     /* silence after which it is killed, unless it waits for a CPU (frozen.h);
+    const char *log_path;    /* appended to; NULL = our stderr */
+    unsigned backoff_max_ms; /* longest wait before it is started again; 0 = SUP_BACKOFF_LAST_MS */
+    unsigned watchdog_ms;    /* silence that means frozen; 0 = not watched */
+    unsigned kill_ms; /* silence after which it is killed, unless it waits for a CPU (frozen.h);
                              0 = never */
     void *user;
 };

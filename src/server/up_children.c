@@ -195,6 +195,7 @@ static enum err add_child(struct up *up, const char *role, const char *name, str
         .fds = fds,
         .fd_count = fd_count,
         .log_path = log_path,
+        .backoff_max_ms = strcmp(role, "coordinator") == 0 ? COORDINATOR_BACKOFF_MS : 0,
         .watchdog_ms = is_watched ? up->opts.watchdog_ms : 0,
         .kill_ms = is_watched ? up->opts.kill_ms : 0,
         .user = user,

@@ -19,6 +19,7 @@ enum {
     RENEWAL_MS = 86400 * 1000, /* between looks at the certificate */
     PATIENCE_MS = 5000,        /* then an unfinished start is explained */
     PATH_SIZE = 4096,
+    COORDINATOR_BACKOFF_MS = 400, /* away for longer, it would cost profile lan its leases */
     SECRET_BYTES = 32,
     KEY_BYTES = 64,
     ENDPOINT_SIZE = 256,           /* as in the record */

@@ -214,6 +214,19 @@ static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
     return t->first_ack_elsewhere_us != 0 || !was_writer;
 }
 
+/* Without the coordinator the account looks well until its lease is over: it is back when the next process
+ * is there and writes that came after are acknowledged. */
+static bool has_come_back(struct repeat *r, const struct load_times *t, usec now)
+{
+    if (r->opts->fault != DRILL_COORDINATOR_KILL) {
+        return true;
+    }
+    if (r->replaced_us == 0 && fault_is_replaced(&r->fault)) {
+        r->replaced_us = now;
+    }
+    return r->replaced_us != 0 && t->last_ack_us > r->replaced_us;
+}
+
 /* What the fault does while it lasts. */
 static void keep_breaking(struct repeat *r, usec now)
 {
@@ -278,6 +291,9 @@ void repeat_step(void *ctx)
         }
         break;
     case PHASE_RETURNING:
+        if (!is_late && !has_come_back(r, &t, now)) {
+            break;
+        }
         if ((r->look.all_online && look_is_online(&r->look, r->fault.region) &&
              !(o->fault == DRILL_CORRUPT && r->look.has_moved_parts)) ||
             is_late) {

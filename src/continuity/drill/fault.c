@@ -378,6 +378,14 @@ enum err fault_end(struct fault *f, struct errinfo *ei)
     return OK;
 }
 
+bool fault_is_replaced(const struct fault *f)
+{
+    pid_t now = 0;
+    return f->kind != DRILL_COORDINATOR_KILL ||
+           (process_child((pid_t)f->account->supervisor, "coordinator", &now, NULL) == OK &&
+            now != f->coordinator);
+}
+
 enum err fault_second(struct fault *f, const char *region, struct errinfo *ei)
 {
     return signal_region(f, region, SIGKILL, ei);

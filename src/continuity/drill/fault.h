@@ -36,6 +36,8 @@ enum err fault_find_partition(struct fault *f, const char *container,
                               struct errinfo *ei) MUST_CHECK;
 /* (Graceful is a request to the account, made by the drill.) */
 enum err fault_begin(struct fault *f, struct errinfo *ei) MUST_CHECK;
+/* What the fault took away for the account as a whole is there again: the coordinator's next process. */
+bool fault_is_replaced(const struct fault *f);
 enum err fault_end(struct fault *f, struct errinfo *ei) MUST_CHECK;
 /* double: the region that is taking over is killed, too. */
 enum err fault_second(struct fault *f, const char *region, struct errinfo *ei) MUST_CHECK;

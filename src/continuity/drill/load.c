@@ -61,6 +61,7 @@ struct load {
     uint64_t last_acked; /* number to read back */
     bool has_acked;
     char writer_before[64]; /* at load_fault */
+    usec stopped_us;        /* no new requests since; with is_stopping */
     usec fault_us, newest_fault_us, last_ack_us, last_read_us;
     struct load_times times;
 };
@@ -372,18 +373,22 @@ void load_fault(struct load *l)
 
 bool load_stop(struct load *l)
 {
-    l->is_stopping = true;
+    if (!l->is_stopping) {
+        l->is_stopping = true;
+        l->stopped_us = loop_now(l->loop);
+    }
     return l->in_flight == 0 && !l->is_reading && !l->is_refreshing;
 }
 
 void load_times(const struct load *l, struct load_times *ret)
 {
     *ret = l->times;
-    usec now = loop_now(l->loop);
-    /* A gap that is still open counts as long as it is already. */
-    if (l->fault_us != 0 && !l->is_stopping) {
+    ret->last_ack_us = l->last_ack_us;
+    /* A gap that is still open counts as long as it is already, or was when the load stopped. */
+    usec now = l->is_stopping ? l->stopped_us : loop_now(l->loop);
+    if (l->fault_us != 0) {
         usec from = l->last_ack_us > l->fault_us ? l->last_ack_us : l->fault_us;
-        if (now - from > ret->longest_write_gap_us) {
+        if (now > from && now - from > ret->longest_write_gap_us) {
             ret->longest_write_gap_us = now - from;
         }
     }

@@ -24,6 +24,7 @@ struct load_times {              /* CLOCK_BOOTTIME; 0 = not yet */
     usec first_ack_elsewhere_us; /* first acknowledgement by another writer than before the fault */
     char new_writer[64];
     usec first_ack_us; /* first acknowledgement of a write that was sent after the fault */
+    usec last_ack_us;  /* newest acknowledgement */
     usec longest_write_gap_us, longest_read_gap_us; /* since load_fault() */
     uint64_t acked, errors;
 };

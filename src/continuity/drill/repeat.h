@@ -44,6 +44,7 @@ struct repeat {
     bool is_second_done; /* double */
     bool is_flapped_down;
     usec next_flap_us;
+    usec replaced_us; /* coordinator-kill: its next process was seen; 0 = not yet */
     usec second_us;
     usec next_status_us;
     uint64_t epoch_before;     /* the fault */

@@ -353,6 +353,18 @@ T_TEST("a child that ends is started again, later each time, with a new incarnat
     teardown();
 }
 
+T_TEST("a child that others cannot do without is never waited for longer than it says")
+{
+    setup();
+    supervisor_start(add("exit3", NULL, (struct sup_spec){.backoff_max_ms = SUP_BACKOFF_FIRST_MS}));
+    w.want_stopped = 6;
+    loop_until(w.loop, enough);
+    usec took = w.started_us[5] - w.started_us[1]; /* 1500 ms and more if each wait were doubled */
+    t_checkf(took >= (usec)(4 * SUP_BACKOFF_FIRST_MS - 8) * 1000 && took < 1400000, "%llu us",
+             (unsigned long long)took);
+    teardown();
+}
+
 T_TEST("a child that is killed is reported with the incarnation it had and starts at once")
 {
     setup();
