@@ -219,6 +219,31 @@ T_TEST("a graceful one leaves the reign as it is until the other region takes ov
     (void)through_text(&r);
 }
 
+/* The account's writer dies with both: the next one opens before it has taken either. */
+T_TEST("two partitions may be on their way to another region when the account gets a new epoch")
+{
+    struct account_record r = open_account();
+    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL));
+    t_ok(account_plan_partition_failover(&r, 6, STR("north"), false, NULL));
+    struct record_epoch e = {.epoch = 2,
+                             .generation = 3,
+                             .writer = 2,
+                             .incarnation = 8,
+                             .start_lsn = r.lsn_limit,
+                             .token_version = r.token_version};
+    r.writer = 2;
+    r.writer_incarnation = 8;
+    r.generation = 3;
+    r.epoch = 2;
+    r.lsn_limit += 1000000;
+    record_set_state(&r, 1, REGION_OFFLINE, 9);
+    record_set_state(&r, 2, REGION_ONLINE_WRITE, 9);
+    record_add_epoch(&r, &e);
+    char why[256] = "";
+    t_checkf(record_check(&r, why), "%s", why);
+    (void)through_text(&r);
+}
+
 T_TEST("what is refused, and how it is said")
 {
     struct account_record r = open_account();
