@@ -17,6 +17,11 @@ enum {
     ENTRY_ROWS_COST = 256
 };
 
+bool part_is_nobodys(const struct partition *p)
+{
+    return p->reign_max > p->mode->generation;
+}
+
 bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m)
 {
     const struct repl_mode *mode = repl_mode_of(R, m->pid);
@@ -26,7 +31,9 @@ bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg
     if (BUG(BUG_NO_GENERATION_GUARD) || (mode != &R->mode && BUG(BUG_PART_NO_GENERATION))) {
         return true;
     }
-    return from == mode->writer && m->generation == mode->generation;
+    const struct partition *p = repl_find(R, m->pid);
+    return from == mode->writer && m->generation == mode->generation &&
+           (p == NULL || !part_is_nobodys(p));
 }
 
 /* ---- dirty marks ---- */

@@ -203,6 +203,8 @@ bool repl_set_part_mode(struct repl *R, pid id, const struct repl_mode *m)
     if (s->part != NULL) {
         s->part->slot = s;
         s->part->mode = &s->mode;
+        s->part->reign_max =
+            m->generation > s->part->reign_max ? m->generation : s->part->reign_max;
         follow_mode(s->part, &old, is_new);
     }
     return is_new;

@@ -198,6 +198,7 @@ enum err part_load(struct partition *p, const struct engine_part_meta *m, struct
     p->conflict_count = m->conflict_count;
     p->repl->total_ord += p->tail.ord;
     TRY(extra_decode(p, m->extra, ei));
+    p->reign_max = engine_fence(p->repl->engine, p->pid); /* no row is known yet */
     TRY(part_load_dirty(p, ei));
     TRY(part_load_ttl(p, ei));
     /* The meta and the last entry were written together: anything else is a broken store. */

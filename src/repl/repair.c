@@ -98,7 +98,7 @@ void repair_tick(struct repl *R)
         if (may_begin(p)) {
             repair_begin(p);
         }
-        if (p->is_wiping) {
+        if (p->is_wiping && !part_is_nobodys(p)) {
             wipe_slice(p);
         }
     }

@@ -43,6 +43,7 @@ static struct partition *part_new(struct repl *R, pid id)
     if (p->slot != NULL) {
         p->mode = &p->slot->mode;
         p->slot->part = p;
+        p->reign_max = p->mode->generation;
     }
     ov_init(&p->overlay);
     list_init(&p->link);

@@ -175,6 +175,7 @@ struct partition {
     const struct repl_mode *mode; /* the region's, or its slot's; never NULL */
     struct slot *slot;            /* NULL: it follows the region */
     generation sealed;            /* highest of its slots that is known to be stored */
+    generation reign_max;         /* highest it has obeyed, or storage knows: see part_is_nobodys */
     bool is_dropped;
     bool is_corrupt; /* a row of it could not be read: not served any more */
     bool is_log_bad; /* ... one of the log: what it has alone cannot be saved */
@@ -399,6 +400,9 @@ void apply_held_docs(struct partition *p);
 void apply_send_tail(struct partition *p, bool is_nack);
 void apply_send_acks(struct repl *R);
 void apply_tick(struct repl *R);
+/* Had a row, and has none any more, under an account's generation below the row's: its container was deleted,
+ * which our metadata do not say yet. Storage would refuse what is written to it, and with it the region. */
+bool part_is_nobodys(const struct partition *p);
 bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m);
 bool apply_is_matched(const struct partition *p);
 /* Checks one entry against the tail and adds it. OK, ERR_NOT_FOUND (does not follow the tail),

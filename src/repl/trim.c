@@ -14,8 +14,7 @@ enum {
 static bool trim_part(struct partition *p, int64_t wall_ms)
 {
     struct repl *R = p->repl;
-    /* What the writer has not matched may be nobody's any more: a partition of a container that was
-     * deleted while we were away, whose storage knows a higher generation than the account's. */
+    /* What the writer has not matched may be nobody's any more. */
     bool is_ours =
         p->mode->kind == REPL_WRITER || (p->mode->kind == REPL_READER && apply_is_matched(p));
     if (!is_ours || p->is_corrupt) {

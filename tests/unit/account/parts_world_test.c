@@ -5,6 +5,7 @@
 #include "account/region_int.h"
 #include "base/contract.h"
 #include "lib/t.h"
+#include "repl/repl_int.h"
 #include "world.h"
 
 static enum err force_to(struct account_record *rec, void *ctx)
@@ -235,6 +236,18 @@ T_TEST("a region that was away leaves the data of a deleted container alone")
     world_cut_coord(w, 3, false);
     world_run(w, 70000); /* entries are old enough to be trimmed */
     t_eq_int(region_role(world_region(w, 3)), ROLE_RECOVERING);
+    /* Nor does it follow what the account's writer had said before the partition was moved. */
+    const struct repl *R = world_region(w, 3)->repl;
+    struct msg old = {.pid = 1, .generation = world_record(w)->generation};
+    t_check(!apply_is_from_writer(R, 1, &old));
+    old.pid = 0;
+    t_check(apply_is_from_writer(R, 1, &old));
+    world_stop(w, 3, /* confirm= */ true);
+    world_start(w, 3);
+    world_run(w, 3000);
+    R = world_region(w, 3)->repl;
+    old.pid = 1;
+    t_check(!apply_is_from_writer(R, 1, &old)); /* storage knows */
     region_drop_part(world_region(w, 3), 1);
     world_cut_peers(w, 3, false);
     world_until_state(w, 3, REGION_ONLINE_READ);
