@@ -1,6 +1,7 @@
 /* Partitions with a writer of their own: who takes one, gives it away or returns it, one change of the
  * record at a time (rules 350 to 360). See parts.c. */
 #include "account/parts_int.h"
+#include "base/bug.h"
 #include "base/contract.h"
 
 enum { FORGET_MS = 5000 }; /* a row of a partition that the account's writer does not know */
@@ -315,7 +316,8 @@ static bool try_take(struct region *r, struct part_ctl *c, const struct record_o
 
 static bool try_rollback(struct region *r, struct part_ctl *c, const struct record_override *o)
 {
-    if (c->role != PROLE_HOLDING || !lsn_block_is_left(r) || !parts_lease_is_fresh(r, c)) {
+    if (c->role != PROLE_HOLDING || parts_part(r, c) == NULL || !lsn_block_is_left(r) ||
+        !parts_lease_is_fresh(r, c)) {
         return false;
     }
     bool is_late = region_now(r) - c->role_since_us >= ms(r->cfg.timers.transfer_ms);
@@ -411,7 +413,7 @@ static bool try_forget(struct region *r, const struct part_ctl *c)
     bool is_gone = repl_is_dropped(r->repl, c->pid) || (now - r->role_since_us >= ms(FORGET_MS) &&
                                                         now - c->role_since_us >= ms(FORGET_MS));
     if (r->role != ROLE_WRITER || !region_lease_is_fresh(r) || parts_part(r, c) != NULL ||
-        !is_gone) {
+        !is_gone || BUG(BUG_PART_ROW_STAYS)) {
         return false;
     }
     struct arena a;

@@ -307,6 +307,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         .ttl_purge_ms = cfg->timers.ttl_purge_ms,
         .retain_ms = cfg->timers.retain_ms,
         .copy_docs_max = cfg->copy_docs_max,
+        .drop_rows_max = cfg->drop_rows_max,
         .log_size_max = cfg->log_size_max,
     };
     struct repl_io repl_io = {
@@ -690,7 +691,8 @@ void region_step(struct region *r, enum region_event_no ev)
                      region_role_name((enum region_role)r->role),
                      (unsigned long long)(r->rec != NULL ? r->rec->generation : 0), row->text);
     }
-    if (r->part_ctl_count > 0) {
+    /* Also of the last row, which may have gone with its partition while it held writes. */
+    if (r->part_ctl_count > 0 || (r->held_count > 0 && r->role != ROLE_HOLDING)) {
         write_recheck_held(r);
     }
     region_publish_view(r);

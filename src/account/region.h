@@ -211,6 +211,8 @@ struct region_cfg {
                               * Simulations: small data in many pieces */
     uint64_t log_ops_min;   /* fewer entries than these never cost a region its place */
     enum keep_writing keep_writing;
+    unsigned
+        drop_rows_max; /* rows of a removed partition deleted at a time; 0 = a thousand. For simulations */
     size_t pending_size_max; /* bytes of writes accepted and not yet acknowledged; 0 = 64 MiB */
 };
 

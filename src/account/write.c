@@ -387,6 +387,20 @@ void write_recheck_waits(struct region *r)
     }
 }
 
+/* Returns how many. */
+static size_t end_unordered(struct region *r, struct list *from, pid p)
+{
+    size_t count = 0;
+    LIST_FOR_SAFE(l, from) {
+        struct region_write *w = LIST_ENTRY(l, struct region_write, link);
+        if (w->pid == p) {
+            finish(r, w, unfinished(w));
+            count++;
+        }
+    }
+    return count;
+}
+
 void write_drop_part(struct region *r, pid p)
 {
     LIST_FOR_SAFE(l, &r->pending) {
@@ -395,6 +409,8 @@ void write_drop_part(struct region *r, pid p)
             finish(r, w, unfinished(w));
         }
     }
+    r->held_count -= end_unordered(r, &r->held, p);
+    r->delayed_count -= end_unordered(r, &r->delayed, p);
     LIST_FOR_SAFE(l, &r->waits) {
         struct region_wait *w = LIST_ENTRY(l, struct region_wait, link);
         if (w->pid == p) {

@@ -26,6 +26,9 @@ enum bug {
     BUG_PART_NO_LEASE_WAIT, /* the new writer of one partition does not wait for the old one's lease */
     BUG_PART_BRANCH_CACHED, /* branch point of one partition from remembered progress */
     BUG_PROMISE_FORGOTTEN,  /* a region takes over from a writer that it has vouched for */
+    BUG_DROP_FENCED,        /* the fence of a moved partition holds for the batch that drops it */
+    BUG_DROP_UNFINISHED,    /* a start does not finish what it finds marked as dropped */
+    BUG_PART_ROW_STAYS,     /* the row of a removed partition is not taken out */
     BUG_COUNT,
 };
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/contract.h"
 
 enum { FENCE_VERSION = 1, FENCE_ROW_SIZE = 16, FENCES_SIZE_MAX = 8 + ENGINE_FENCES_MAX * 16 };
@@ -69,7 +70,7 @@ static bool is_refused(struct engine_fences *f, const struct engine_batch *b)
 {
     for (size_t i = 0; i < b->meta_count; i++) {
         const struct engine_fence_row *stored = find(f, b->meta_refs[i].pid);
-        if (stored != NULL && !b->meta_refs[i].is_drop &&
+        if (stored != NULL && (!b->meta_refs[i].is_drop || BUG(BUG_DROP_FENCED)) &&
             stored->generation > written_under(b, stored->pid)) {
             return true;
         }

@@ -7,6 +7,7 @@
  * A start finishes what it finds marked before anything else. Partition ids are made of lsns and not given
  * twice; one comes back only when a region that lacked the removal was made the writer. Should that
  * happen while its rows are going, the process ends, and its next start finishes. */
+#include "base/bug.h"
 #include "base/contract.h"
 #include "base/mem.h"
 #include "repl/repl_int.h"
@@ -40,7 +41,7 @@ bool drop_is_pending(const struct repl *R, pid p)
 enum err drop_finish(struct engine *e, struct errinfo *ei)
 {
     enum err err = OK;
-    bool is_over = false;
+    bool is_over = BUG(BUG_DROP_UNFINISHED);
     while (err == OK && !is_over) {
         struct engine_iter *it = engine_scan_drops(e, NULL);
         struct engine_row row = {0};
@@ -68,12 +69,13 @@ void drop_tick(struct repl *R)
     struct drop *d = LIST_ENTRY(R->drops.next, struct drop, link);
     struct errinfo ei = {0};
     bool more = false;
+    size_t slice_max = R->timers.drop_rows_max != 0 ? R->timers.drop_rows_max : DROP_SLICE_MAX;
     struct engine_batch *b = repl_batch(R);
     if (!d->has_mark) {
         engine_batch_drop(b, d->pid);
         d->has_mark = true;
     }
-    enum err e = engine_batch_clear(b, R->engine, d->pid, DROP_SLICE_MAX, &more, &ei);
+    enum err e = engine_batch_clear(b, R->engine, d->pid, slice_max, &more, &ei);
     if (e != OK) {
         repl_event(R, EVENT_CORRUPT, "partition=%llu what=\"left over\" error=\"%s\"",
                    (unsigned long long)d->pid, ei.message);

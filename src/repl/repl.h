@@ -116,6 +116,8 @@ struct repl_timers {
                             * a full copy; 0 = no limit */
     unsigned copy_docs_max; /* documents looked at for one piece of a full copy; 0 = bound by size
                              * only. For simulations: small data in many pieces */
+    unsigned
+        drop_rows_max; /* rows of a dropped partition deleted at a time; 0 = a thousand. Same */
 };
 
 /* Loads the partitions of the engine. */

@@ -12,6 +12,7 @@
  *   follow      a region that follows a writer stores what is in that writer's history, nothing else
  *   errors      refused or rejected: never in any log; acknowledged: in a log, where it was said
  *   loss        acknowledged = in the final history, or in the conflict feed exactly once
+ *   gone        a removed container stays removed: no row, no data, no answer; nothing else goes
  *   converge    all regions equal, byte for byte, and equal to the history replayed */
 #pragma once
 
@@ -94,9 +95,17 @@ struct final_state {
     struct spot tails[SIM_PARTS_MAX];
     const struct feed_record *feed;
     size_t feed_count;
+    uint32_t
+        gone_mask; /* bit per partition that was removed, with its feed; its tail is the last ever */
 };
 bool loss_ok(const struct ledger *l, const struct history *h, const struct final_state *f,
              char ret_why[256]);
+
+/* ---- gone ---- */
+/* Containers are removed only by who asked for that. Once that was acknowledged, no write and no strong read
+ * succeeds in a region that was online then, nor anywhere `lease_us` later: one that is cut off cannot know
+ * before. That data and rows go as well is part of check_is_converged. */
+bool gone_ok(const struct ledger *l, const struct history *h, usec lease_us, char ret_why[256]);
 
 /* ---- from a run ---- */
 void check_acknowledged(struct world *w, const struct op *op); /* at the acknowledgement */

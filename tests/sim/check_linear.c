@@ -325,6 +325,7 @@ static bool convert_write(const struct op *op, const struct sub_op *s, struct li
     case OP_SCAN:
     case OP_BATCH:
     case OP_CONTAINER:
+    case OP_REMOVE:
         break;
     }
     return false;
@@ -360,7 +361,7 @@ static bool convert(const struct history *h, const struct op *op, uint16_t key,
         ret->value = op->values[key];
         return covers && op->outcome == OUT_OK && op->level >= level;
     }
-    if (op->kind == OP_CONTAINER || op->outcome == OUT_REFUSED) {
+    if (op_is_metadata(op->kind) || op->outcome == OUT_REFUSED) {
         return false;
     }
     for (size_t i = 0; i < op->sub_count; i++) {

@@ -106,8 +106,8 @@ static bool entry_is_op(const struct hist_entry *e, const struct op *op)
         return false;
     }
     for (size_t i = 0; i < e->op_count; i++) {
-        bool is_delete = op->subs[i].kind == OP_DELETE;
-        bool is_meta = op->kind == OP_CONTAINER;
+        bool is_delete = op->subs[i].kind == OP_DELETE || op->subs[i].kind == OP_REMOVE;
+        bool is_meta = op_is_metadata(op->kind);
         if (e->ops[i].is_delete != is_delete || (!is_meta && e->ops[i].key != op->subs[i].key) ||
             (!is_delete && e->ops[i].value != op->id)) {
             return false;
@@ -221,6 +221,12 @@ static bool in_feed_once(const struct final_state *f, pid p, const struct hist_e
     return true;
 }
 
+/* Its feed went with it. */
+static bool is_gone(const struct final_state *f, pid p)
+{
+    return (f->gone_mask & (1u << p)) != 0;
+}
+
 static bool op_kept(const struct history *h, const struct final_state *f, const struct op *op,
                     char why[256])
 {
@@ -239,7 +245,7 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
                        U(op->at.lsn), U(op->pid));
         return false;
     }
-    return !f->is_everyone_back || in_feed_once(f, op->pid, e, true, why);
+    return !f->is_everyone_back || is_gone(f, op->pid) || in_feed_once(f, op->pid, e, true, why);
 }
 
 static bool record_ok(const struct history *h, const struct final_state *f,
@@ -275,7 +281,8 @@ static bool bounded_loss_ok(const struct ledger *l, const struct history *h,
         uint64_t lost[SIM_PARTS_MAX] = {0};
         for (size_t k = 0; r->level == CONSISTENCY_BOUNDED_STALENESS && k < l->count; k++) {
             const struct op *op = l->ops[k];
-            bool is_lost = op_is_write(op->kind) && op->outcome == OUT_OK && op->at.lsn != 0 &&
+            bool is_lost = !is_gone(f, op->pid) && op_is_write(op->kind) && op->outcome == OUT_OK &&
+                           op->at.lsn != 0 &&
                            !history_contains(h, op->pid, f->tails[op->pid], op->at) &&
                            history_loser(h, op->pid, op->at) == r;
             if (is_lost && ++lost[op->pid] > f->staleness_ops) {
@@ -313,7 +320,7 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
     }
     /* What was durable somewhere and did not survive is in the feed, acknowledged or not. */
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        for (size_t i = 0; i < h->parts[p].count; i++) {
+        for (size_t i = 0; i < h->parts[p].count && !is_gone(f, p); i++) {
             const struct hist_entry *e = h->parts[p].entries[i];
             if (e->kind == ENTRY_WRITE && e->reason == REASON_CLIENT &&
                 !history_contains(h, p, f->tails[p], e->at) && !in_feed_once(f, p, e, false, why)) {
@@ -322,4 +329,68 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
         }
     }
     return true;
+}
+
+/* ---- gone ---- */
+
+/* Whoever removed it, and was not told that nothing happened. */
+static bool removal_was_asked_for(const struct ledger *l, const struct hist_entry *e, pid p)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct op *op = l->ops[i];
+        if (op->kind == OP_REMOVE && op->subs[0].key == p && op->planned.epoch == e->at.epoch &&
+            op->planned.lsn == e->at.lsn) {
+            return op->outcome != OUT_REFUSED && op->outcome != OUT_REJECTED;
+        }
+    }
+    return false;
+}
+
+static bool removals_ok(const struct ledger *l, const struct history *h, char why[256])
+{
+    const struct hist_part *meta = &h->parts[0];
+    for (size_t i = 0; i < meta->count; i++) {
+        const struct hist_entry *e = meta->entries[i];
+        for (size_t k = 0; k < e->op_count; k++) {
+            pid p = e->ops[k].removes;
+            if (p != 0 && !removal_was_asked_for(l, e, p)) {
+                (void)snprintf(why, 256,
+                               "entry %llu/%llu removes the container of partition %llu, which "
+                               "nobody asked for, or who did was told that it is not so",
+                               U(e->at.epoch), U(e->at.lsn), U(p));
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool may_not_answer(const struct op *removal, const struct op *op, usec lease_us)
+{
+    bool is_promised = op_is_write(op->kind) || op->level == CONSISTENCY_STRONG;
+    bool knows = (removal->online_mask & (1u << op->region)) != 0;
+    return op->pid == removal->subs[0].key && is_promised &&
+           op->arrived_at > removal->ended_at + (knows ? 0 : lease_us);
+}
+
+bool gone_ok(const struct ledger *l, const struct history *h, usec lease_us, char why[256])
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct op *removal = l->ops[i];
+        if (removal->kind != OP_REMOVE || removal->outcome != OUT_OK) {
+            continue;
+        }
+        for (size_t k = 0; k < l->count; k++) {
+            const struct op *op = l->ops[k];
+            if (op->outcome == OUT_OK && may_not_answer(removal, op, lease_us)) {
+                (void)snprintf(why, 256,
+                               "operation %llu (%s, region %u) succeeds in partition %llu, which "
+                               "operation %llu had removed before",
+                               U(op->id), op_kind_name(op->kind), op->region, U(op->pid),
+                               U(removal->id));
+                return false;
+            }
+        }
+    }
+    return removals_ok(l, h, why);
 }

@@ -97,6 +97,72 @@ static bool is_unsplit(const struct account_record *rec, char why[256])
     return true;
 }
 
+/* ---- removed containers ---- */
+
+/* Is anything of the partition in storage? */
+static bool has_data(struct node *n, pid p)
+{
+    struct engine *e = node_engine(n);
+    struct engine_part_meta m;
+    struct engine_row row;
+    bool is_there = part_meta(n, p, &m) || engine_fence(e, p) > engine_generation(e);
+    struct engine_iter *its[SPACE_COUNT + 4];
+    size_t count = 0;
+    for (int space = 0; space < SPACE_COUNT; space++) {
+        its[count++] = engine_scan(e, NULL, p, (enum engine_space)space, STR_NONE, STR_NONE);
+    }
+    its[count++] = engine_scan_log(e, NULL, p, 0);
+    its[count++] = engine_scan_changes(e, NULL, p, 0, 0);
+    its[count++] = engine_scan_expiry(e, NULL, p, UINT64_MAX);
+    its[count++] = engine_scan_dirty(e, NULL, p);
+    for (size_t i = 0; i < count; i++) {
+        is_there = is_there || engine_iter_next(its[i], &row);
+        engine_iter_free(its[i]);
+    }
+    its[0] = engine_scan_drops(e, NULL);
+    while (engine_iter_next(its[0], &row)) {
+        is_there = is_there || row.pid == p;
+    }
+    engine_iter_free(its[0]);
+    return is_there;
+}
+
+/* By the metadata of one region; that all have the same is seen elsewhere. */
+static enum container_state container_of(struct world *w, region_id id, pid p)
+{
+    struct engine_part_meta m;
+    (void)part_meta(w->nodes[id], 0, &m);
+    return history_container(w->history, p, (struct spot){m.tail_epoch, m.tail_lsn});
+}
+
+/* What is removed, or was never made, is nowhere; what is there, each region knows. */
+static bool containers_are_settled(struct world *w, const struct account_record *rec, char why[256])
+{
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        for (region_id id = 1; id <= w->cfg.region_count; id++) {
+            if (!is_in(w, id)) {
+                continue;
+            }
+            bool is_there = container_of(w, id, p) == CONTAINER_THERE;
+            if (node_has_part(w->nodes[id], p) != is_there) {
+                (void)snprintf(why, 256, "partition %llu %s, region %u's catalog does not say so",
+                               U(p), is_there ? "is there" : "is gone", id);
+                return false;
+            }
+            if (!is_there && has_data(w->nodes[id], p)) {
+                (void)snprintf(why, 256, "partition %llu is gone, region %u still has data of it",
+                               U(p), id);
+                return false;
+            }
+            if (!is_there && record_override(rec, p) != NULL) {
+                (void)snprintf(why, 256, "partition %llu is gone, its row is not", U(p));
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static bool roles_are_settled(struct world *w, char why[256])
 {
     struct arena a;
@@ -114,7 +180,7 @@ static bool roles_are_settled(struct world *w, char why[256])
                        consistency_name(rec->level), consistency_name(rec->level_to));
         is_ok = false;
     } else {
-        is_ok = is_unsplit(rec, why);
+        is_ok = containers_are_settled(w, rec, why) && is_unsplit(rec, why);
     }
     for (region_id id = 1; is_ok && id <= w->cfg.region_count; id++) {
         if (w->wants_all_back && (w->dead_mask & (1u << id)) == 0 && !is_in(w, id)) {
@@ -356,12 +422,20 @@ static struct node *some_node(struct world *w)
     return n;
 }
 
+static bool is_removed(struct world *w, pid p)
+{
+    return p != 0 && container_of(w, node_id(some_node(w)), p) == CONTAINER_GONE;
+}
+
 static void final_tails(struct world *w, struct spot out[SIM_PARTS_MAX])
 {
     for (pid p = 0; p < SIM_PARTS_MAX; p++) {
         struct engine_part_meta m;
         (void)part_meta(some_node(w), p, &m);
         out[p] = (struct spot){m.tail_epoch, m.tail_lsn};
+        if (is_removed(w, p)) {
+            out[p] = history_newest(w->history, p); /* up to there it was as any other */
+        }
     }
 }
 
@@ -377,6 +451,9 @@ static void check_losses(struct world *w)
                             .feed = feed};
     f.feed_count = read_feed(w, n, feed);
     final_tails(w, f.tails);
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
+        f.gone_mask |= is_removed(w, p) ? 1u << p : 0;
+    }
     char why[256];
     if (!loss_ok(w->ledger, w->history, &f, why)) {
         world_fail(w, "loss", "%s", why);
@@ -500,6 +577,11 @@ void check_final(struct world *w)
         world_fail(w, "errors", "%s", why);
     }
     check_losses(w);
+    /* Twice: clocks drift, and requests are on their way. */
+    usec lease_us = (usec)w->cfg.timers.lease_ms * 2000;
+    if (!gone_ok(w->ledger, w->history, lease_us, why)) {
+        world_fail(w, "gone", "%s", why);
+    }
     if (bounded_reads(w, CONSISTENCY_BOUNDED_STALENESS, why) > 0) {
         world_fail(w, "bounded", "%s", why);
     }

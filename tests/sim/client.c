@@ -6,6 +6,8 @@
 #include "base/contract.h"
 #include "base/mem.h"
 #include "sim/check.h"
+#include "sim/coordinator.h"
+#include "sim/cover.h"
 #include "sim/history.h"
 
 struct client {
@@ -86,20 +88,37 @@ void client_probe(struct client *c)
     }
 }
 
-static uint32_t open_parts(const struct world *w)
+static uint32_t parts_in(const struct world *w, enum part_state state)
 {
     uint32_t mask = 0;
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        mask |= w->part_states[p] == PART_OPEN ? 1u << p : 0;
+        mask |= w->part_states[p] == state ? 1u << p : 0;
     }
     return mask;
 }
 
-/* A random one of the containers' partitions. */
+static uint32_t open_parts(const struct world *w)
+{
+    return parts_in(w, PART_OPEN);
+}
+
+/* Those that clients take for there. */
+static uint32_t used_parts(const struct world *w)
+{
+    return open_parts(w) | parts_in(w, PART_LEAVING) | parts_in(w, PART_DOUBT);
+}
+
+/* A random one of the containers' partitions, now and then of those that are gone; 0: there is none. */
 static pid draw_part(struct world *w)
 {
-    uint32_t mask = open_parts(w);
-    ASSERT(mask != 0);
+    uint32_t mask = used_parts(w);
+    uint32_t gone = parts_in(w, PART_GONE);
+    if (gone != 0 && (mask == 0 || rng_chance(&w->client_rng, 1, 15))) {
+        mask = gone;
+    }
+    if (mask == 0) {
+        return 0;
+    }
     pid p = 1 + rng_below(&w->client_rng, SIM_PARTS_MAX - 1);
     while ((mask & (1u << p)) == 0) {
         p = p % (SIM_PARTS_MAX - 1) + 1;
@@ -191,6 +210,7 @@ static enum reject_why judge(const struct sub_op *s, const struct engine_doc *cu
         return current != NULL ? REJECT_EXISTS : REJECT_NONE;
     case OP_REPLACE:
     case OP_DELETE:
+    case OP_REMOVE:
         if (current == NULL) {
             return REJECT_ABSENT;
         }
@@ -216,7 +236,7 @@ static void prepare(struct region_write *write, size_t idx, const struct write_p
         *ret = (struct write_plan){.action = WRITE_REJECT};
         return;
     }
-    if (s->kind == OP_DELETE) {
+    if (s->kind == OP_DELETE || s->kind == OP_REMOVE) {
         *ret = (struct write_plan){.action = WRITE_DELETE};
         return;
     }
@@ -262,7 +282,7 @@ static void build_write(struct op *op)
                                    .user = op};
     for (size_t i = 0; i < op->sub_count; i++) {
         size_t n;
-        if (op->kind == OP_CONTAINER) {
+        if (op_is_metadata(op->kind)) {
             n = (size_t)snprintf(op->keys[i], OP_KEY_SIZE, "c/%u", op->subs[i].key);
         } else {
             n = key_format(op->keys[i], op->subs[i].key);
@@ -272,6 +292,34 @@ static void build_write(struct op *op)
 }
 
 /* ---- the way there and back ---- */
+
+static uint32_t online_mask(struct world *w)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    uint32_t mask = coordinator_record(w, &a, rec, &rev) ? (uint32_t)record_online_mask(rec) : 0;
+    arena_done(&a);
+    return mask;
+}
+
+static void container_answered(struct world *w, struct op *op)
+{
+    enum part_state *state = &w->part_states[op->subs[0].key];
+    enum outcome out = op->outcome;
+    if (op->kind == OP_CONTAINER) {
+        *state = out == OUT_OK ? PART_OPEN : out == OUT_REFUSED ? PART_FREE : PART_BURNT;
+    } else if (out == OUT_OK || out == OUT_REJECTED) {
+        op->online_mask = online_mask(w);
+        *state =
+            PART_GONE; /* rejected: an earlier try, which nobody could answer for, got through */
+    } else if (out == OUT_UNKNOWN && *state != PART_GONE) {
+        *state = PART_DOUBT;
+    } else if (*state == PART_LEAVING) {
+        *state = PART_OPEN;
+    }
+}
 
 void ledger_answer(struct world *w, struct op *op, enum outcome outcome, enum err err)
 {
@@ -287,10 +335,8 @@ void ledger_answer(struct world *w, struct op *op, enum outcome outcome, enum er
         op->decided_at = w->now;
         op->ended_at = w->now;
     }
-    if (op->kind == OP_CONTAINER) {
-        w->part_states[op->subs[0].key] = outcome == OUT_OK        ? PART_OPEN
-                                          : outcome == OUT_REFUSED ? PART_FREE
-                                                                   : PART_BURNT;
+    if (op_is_metadata(op->kind)) {
+        container_answered(w, op);
     }
     trace(w, outcome_name(outcome), op->region, op->id, (uint64_t)err, op->at.lsn);
     if (op->answered != NULL) {
@@ -367,7 +413,8 @@ void client_write_answered(struct world *w, struct node *n, struct region_write 
         world_fail(w, "reply", "operation %llu is answered twice", (unsigned long long)op->id);
         return;
     }
-    op->generation = atomic_load(&region_part(node_region(n), op->pid)->generation);
+    const struct part_view *view = node_part_view(n, op->pid);
+    op->generation = view != NULL ? atomic_load(&view->generation) : 0;
     op->failed_sub = write->failed_op;
     op->is_strong_decision = op->is_strong_decision && strong_is_in_force(n);
     op->throttle = write->throttle;
@@ -378,7 +425,7 @@ void client_write_answered(struct world *w, struct node *n, struct region_write 
         op->why = REJECT_UNIQUE;
     }
     ledger_answer(w, op, outcome_of(write->err), write->err);
-    if (write->err == OK) {
+    if (write->err == OK && view != NULL) { /* NULL: dropped between the decision and this answer */
         check_acknowledged(w, op);
     }
 }
@@ -393,7 +440,7 @@ static void learn(struct client *c, const struct op *op)
     }
     if (op->kind == OP_READ) {
         c->known[op->pid][op->subs[0].key] = op->values[op->subs[0].key];
-    } else if (op_is_write(op->kind) && op->kind != OP_CONTAINER) {
+    } else if (op_is_write(op->kind) && !op_is_metadata(op->kind)) {
         for (size_t i = 0; i < op->sub_count; i++) {
             c->known[op->pid][op->subs[i].key] = op->subs[i].kind == OP_DELETE ? 0 : op->id;
         }
@@ -433,8 +480,8 @@ static void retry(struct client *c, const struct op *failed)
 
 static bool retries(struct client *c, const struct op *failed)
 {
-    return !c->is_probing && !c->is_stopped && failed->kind != OP_CONTAINER &&
-           (open_parts(c->w) & (1u << failed->pid)) != 0 && draw_percent(&c->w->client_rng, 30);
+    return !c->is_probing && !c->is_stopped && !op_is_metadata(failed->kind) &&
+           (used_parts(c->w) & (1u << failed->pid)) != 0 && draw_percent(&c->w->client_rng, 30);
 }
 
 static void client_hears(struct world *w, void *ctx, uint64_t arg)
@@ -611,13 +658,55 @@ static struct op *draw_read(struct client *c, pid p)
     return op;
 }
 
+static struct op *metadata_op(struct world *w, unsigned client, enum op_kind kind, pid part)
+{
+    struct op *op = ledger_add(w, client, kind, 0);
+    op->sub_count = 1;
+    op->subs[0] = (struct sub_op){.kind = kind, .key = (uint16_t)part};
+    return op;
+}
+
 static struct op *container_op(struct world *w, unsigned client, pid part)
 {
     w->part_states[part] = PART_TRIED;
-    struct op *op = ledger_add(w, client, OP_CONTAINER, 0);
-    op->sub_count = 1;
-    op->subs[0] = (struct sub_op){.kind = OP_CONTAINER, .key = (uint16_t)part};
-    return op;
+    return metadata_op(w, client, OP_CONTAINER, part);
+}
+
+static void operator_hears(struct world *w, struct op *op)
+{
+    UNUSED(w);
+    enum plan plan = op->kind == OP_REMOVE ? PLAN_CONTAINER_REMOVE : PLAN_CONTAINER_MAKE;
+    cover_note(op->outcome == OUT_OK ? "plan-done" : "plan-refused", plan);
+}
+
+static void operator_sends(struct world *w, struct op *op, region_id to)
+{
+    op->answered = operator_hears;
+    op->region = to;
+    trace(w, op_kind_name(op->kind), op->client, op->id, op->subs[0].key, to);
+    world_after(w, w->cfg.net_delay_us / 2 + 100, arrive, op, 0);
+}
+
+pid container_make(struct world *w, region_id to)
+{
+    pid p = 1;
+    while (p < SIM_PARTS_MAX && w->part_states[p] != PART_FREE) {
+        p++;
+    }
+    if (p == SIM_PARTS_MAX) {
+        return 0; /* no number is left */
+    }
+    operator_sends(w, container_op(w, 0, p), to);
+    return p;
+}
+
+void container_remove(struct world *w, pid p, region_id to)
+{
+    ASSERT(w->part_states[p] == PART_OPEN || w->part_states[p] == PART_DOUBT);
+    if (w->part_states[p] == PART_OPEN) {
+        w->part_states[p] = PART_LEAVING;
+    }
+    operator_sends(w, metadata_op(w, 0, OP_REMOVE, p), to);
 }
 
 static void probe_op(struct client *c)
@@ -666,7 +755,14 @@ static void next_op(struct world *w, void *ctx, uint64_t seq)
     }
     pid p = draw_part(w);
     uint64_t d = rng_below(r, 100);
-    if (d < 45) {
+    if (p == 0) { /* all are gone: another one first */
+        pid made = next_part(w);
+        if (made != 0) {
+            send(c, container_op(w, c->id, made), c->writers[0]);
+        } else {
+            plan_next(c, think(c));
+        }
+    } else if (d < 45) {
         struct op *op = draw_read(c, p);
         send(c, op, rng_chance(r, 7, 10) ? c->home : random_region(c));
     } else {

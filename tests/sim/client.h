@@ -29,6 +29,11 @@ void client_write_answered(struct world *w, struct node *n, struct region_write 
 void client_wait_answered(struct world *w, struct node *n, struct region_wait *wait);
 void client_process_ended(struct world *w, struct op *op);
 
+/* An operator has a container made or removed, by that region; the answer changes the partition's state.
+ * Returns its number; 0: none is left. To be removed it must be open, or in doubt. */
+pid container_make(struct world *w, region_id to);
+void container_remove(struct world *w, pid p, region_id to);
+
 /* Creates the containers' partitions, retried until every one exists; then the clients begin. */
 void bootstrap_start(struct world *w);
 bool bootstrap_is_done(struct world *w);

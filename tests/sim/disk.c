@@ -131,9 +131,6 @@ static void group_done(struct world *w, void *ctx, uint64_t seq)
         }
     }
     shift(d, n);
-    if (d->count == 0) {
-        node_disk_is_idle(d->node);
-    }
     disk_kick(d);
 }
 

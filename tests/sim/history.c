@@ -126,6 +126,27 @@ bool history_creates_after(const struct history *h, pid p, lsn after)
     return false;
 }
 
+enum container_state history_container(const struct history *h, pid p, struct spot tail)
+{
+    const struct hist_part *meta = &h->parts[0];
+    for (size_t i = entry_idx(meta, tail.lsn + 1); i-- > 0;) {
+        const struct hist_entry *e = meta->entries[i];
+        for (size_t k = e->op_count; k-- > 0;) {
+            bool is_about = e->ops[k].creates == p || e->ops[k].removes == p;
+            if (is_about && history_contains(h, 0, tail, e->at)) {
+                return e->ops[k].creates == p ? CONTAINER_THERE : CONTAINER_GONE;
+            }
+        }
+    }
+    return CONTAINER_NEVER;
+}
+
+struct spot history_newest(const struct history *h, pid p)
+{
+    const struct hist_part *part = &h->parts[p];
+    return part->count > 0 ? part->entries[part->count - 1]->at : (struct spot){0, 0};
+}
+
 static bool is_spared(const struct hist_reign *r, pid p)
 {
     return (r->spares & (1u << p)) != 0;

@@ -27,6 +27,7 @@ struct hist_op {
     bool is_conflict;
     struct conflict_id conflict;
     pid creates; /* metadata: partition of the container that is made; 0 = none */
+    pid removes; /* the same of one that is removed */
 };
 
 struct hist_entry {
@@ -120,6 +121,11 @@ struct spot history_surviving(const struct history *h, pid p, struct spot at, ui
 
 /* Was a container with partition p made at a place of the metadata log above `after`? */
 bool history_creates_after(const struct history *h, pid p, lsn after);
+/* What the metadata up to `tail` say of p's container: the entry that made or removed it last. */
+enum container_state { CONTAINER_NEVER, CONTAINER_THERE, CONTAINER_GONE };
+enum container_state history_container(const struct history *h, pid p, struct spot tail);
+/* Where the newest log of the partition ends; (0,0): there never was any. */
+struct spot history_newest(const struct history *h, pid p);
 
 /* ---- conflict records of the simulator ---- */
 size_t conflict_key_format(char out[64], const struct conflict_id *id);

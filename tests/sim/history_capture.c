@@ -77,9 +77,9 @@ static void convert_op(const struct entry_op *from, struct hist_op *to)
     uint64_t part = 0;
     if (key_parse(from->key, &key)) {
         to->key = key;
-    } else if (str_starts(from->key, STR("c/")) && !from->is_delete &&
+    } else if (str_starts(from->key, STR("c/")) &&
                str_to_u64(str_slice(from->key, 2, from->key.n), &part)) {
-        to->creates = part;
+        *(from->is_delete ? &to->removes : &to->creates) = part;
     }
     if (!from->is_delete) {
         (void)text_parse(from->doc.text, &to->value); /* 0 = not a client's text */

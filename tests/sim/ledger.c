@@ -9,7 +9,7 @@
 static const char *const kind_names[] = {
     [OP_READ] = "read",     [OP_SCAN] = "scan",           [OP_UPSERT] = "upsert",
     [OP_CREATE] = "create", [OP_REPLACE] = "replace",     [OP_DELETE] = "delete",
-    [OP_BATCH] = "batch",   [OP_CONTAINER] = "container",
+    [OP_BATCH] = "batch",   [OP_CONTAINER] = "container", [OP_REMOVE] = "remove",
 };
 static const char *const outcome_names[] = {
     [OUT_PENDING] = "pending", [OUT_OK] = "ok",           [OUT_REJECTED] = "rejected",
@@ -85,7 +85,7 @@ size_t key_format(char out[OP_KEY_SIZE], uint16_t key)
 
 bool key_parse(struct str key, uint16_t *ret)
 {
-    if (key.n != 3 || key.p[1] != '/') {
+    if (key.n != 3 || key.p[1] != '/' || (key.p[0] != 'a' && key.p[0] != 'b' && key.p[0] != 't')) {
         return false;
     }
     unsigned lp = key.p[0] == 'a' ? 0 : key.p[0] == 'b' ? 1 : 2;

@@ -15,7 +15,8 @@ enum op_kind {
     OP_REPLACE,
     OP_DELETE,
     OP_BATCH,
-    OP_CONTAINER
+    OP_CONTAINER,
+    OP_REMOVE, /* of a container */
 };
 const char *op_kind_name(enum op_kind k);
 
@@ -44,7 +45,7 @@ enum { OP_SUBS_MAX = 5, OP_KEY_SIZE = 16, OP_TEXT_SIZE = 64, OP_UNIQUES_MAX = 1 
 
 struct sub_op {
     enum op_kind kind; /* UPSERT, CREATE, REPLACE, DELETE */
-    uint16_t key;      /* 0..SIM_KEYS-1; OP_CONTAINER: the new partition */
+    uint16_t key;      /* 0..SIM_KEYS-1; OP_CONTAINER, OP_REMOVE: the partition */
     uint64_t expect;   /* REPLACE and DELETE: id of the operation whose value must be there
                                 (the ETag); 0 = any */
     unsigned unique;   /* 1.. = value of the unique key; 0 = document has none */
@@ -75,6 +76,7 @@ struct op {
     size_t failed_sub;
     enum reject_why why;
     generation generation; /* the process's when it answered */
+    uint32_t online_mask;  /* OP_REMOVE: the regions that were online by the record then */
 
     struct spot at; /* writes: where it was acknowledged, or where prepare saw it go */
     struct spot planned;
@@ -119,6 +121,11 @@ void ledger_answer(struct world *w, struct op *op, enum outcome outcome, enum er
 static inline bool op_is_write(enum op_kind k)
 {
     return k != OP_READ && k != OP_SCAN;
+}
+
+static inline bool op_is_metadata(enum op_kind k)
+{
+    return k == OP_CONTAINER || k == OP_REMOVE;
 }
 
 /* ---- names of things ---- */

@@ -25,7 +25,7 @@
 #include "sim/run.h"
 #include "sim/scenario.h"
 
-enum { JOBS_MAX = 64, FAILURES_MAX = 64, PRINT_LAST = 80, TEXT = 400 };
+enum { JOBS_MAX = 64, FAILURES_MAX = 64, SCENARIOS_MAX = 96, PRINT_LAST = 80, TEXT = 400 };
 
 struct options {
     uint64_t seed;
@@ -57,7 +57,7 @@ struct totals {
     uint64_t linear_violations, session_violations, bounded_violations, session_runs;
     uint64_t trace_hash; /* sum over the runs: equal for equal programs and arguments */
     uint64_t level_runs[CONSISTENCY_COUNT];
-    uint64_t scenario_runs[64], scenario_lost[64];
+    uint64_t scenario_runs[SCENARIOS_MAX], scenario_lost[SCENARIOS_MAX];
 };
 
 struct shared { /* mapped; written by workers, each its own slot */
@@ -637,6 +637,7 @@ int main(int argc, char **argv)
     }
     o.seconds = o.seconds != 0 ? o.seconds : SHORT_SECONDS;
     o.jobs = o.jobs != 0 ? o.jobs : SHORT_JOBS;
+    ASSERT(scenario_count() <= SCENARIOS_MAX);
     log_set_level(LOG_LEVEL_ERROR);
     started = seconds_now();
     shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,

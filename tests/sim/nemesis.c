@@ -210,6 +210,8 @@ static bool operate(struct world *w, enum plan plan, region_id id)
         case PLAN_PARTITION: /* nemesis_partition */
         case PLAN_PARTITION_FORCED:
         case PLAN_PARTITION_RETURN:
+        case PLAN_CONTAINER_MAKE: /* a client's write, see do_container */
+        case PLAN_CONTAINER_REMOVE:
         case PLAN_COUNT:
             break;
         }
@@ -371,6 +373,7 @@ static void undo(struct world *w, void *ctx, uint64_t arg)
     case FAULT_CLIENT:
     case FAULT_PARTITION:
     case FAULT_SPOIL:
+    case FAULT_CONTAINER:
     case FAULT_COUNT:
         break;
     }
@@ -548,9 +551,53 @@ static pid draw_open_part(struct world *w)
     return w->part_states[p] == PART_OPEN ? p : 0;
 }
 
+/* A partition that has a row; 0: none has. */
+static pid draw_moved_part(struct world *w)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    pid p = 0;
+    if (coordinator_record(w, &a, rec, &rev) && rec->override_count > 0) {
+        p = rec->overrides[rng_below(&w->nemesis_rng, rec->override_count)].pid;
+    }
+    arena_done(&a);
+    return p;
+}
+
+/* A container is made, or one is removed: every other time one whose partition is written elsewhere. */
+static void do_container(struct world *w)
+{
+    region_id to = nemesis_writer(w);
+    to = to == 0 || draw_percent(&w->nemesis_rng, 5) ? draw_region(w) : to;
+    if (draw_percent(&w->nemesis_rng, 35)) {
+        (void)container_make(w, to);
+        return;
+    }
+    pid p = draw_percent(&w->nemesis_rng, 50) ? draw_moved_part(w) : draw_open_part(w);
+    if (p != 0 && (w->part_states[p] == PART_OPEN || w->part_states[p] == PART_DOUBT)) {
+        container_remove(w, p, to);
+    }
+}
+
+/* Operators remove again what may or may not be removed. */
+static void end_doubts(struct world *w)
+{
+    region_id to = nemesis_writer(w);
+    for (pid p = 1; w->wants_doubt_over && to != 0 && p < SIM_PARTS_MAX; p++) {
+        if (w->part_states[p] == PART_DOUBT) {
+            container_remove(w, p, to);
+        }
+    }
+}
+
 static void do_partition(struct world *w, region_id id)
 {
     pid p = draw_open_part(w);
+    if (world_has_fault(w, FAULT_CONTAINER) && draw_percent(&w->nemesis_rng, 15)) {
+        p = (pid)rng_range(&w->nemesis_rng, 1, SIM_PARTS_MAX - 1); /* also one that is gone */
+    }
     if (p != 0) {
         region_id to = draw_percent(&w->nemesis_rng, 25) ? 0 : id;
         (void)nemesis_partition(w, p, to, draw_percent(&w->nemesis_rng, 50)); /* may be refused */
@@ -639,6 +686,9 @@ static void do_fault(struct world *w, enum fault f)
         if (engine_spoiled(node_engine(n)) == 0) {
             engine_spoil(node_engine(n), draw_open_part(w));
         }
+        break;
+    case FAULT_CONTAINER:
+        do_container(w);
         break;
     case FAULT_SPLIT:
         do_split(w);
@@ -750,6 +800,7 @@ static void bring_online(struct world *w, void *ctx, uint64_t arg)
         }
     }
     arena_done(&a);
+    end_doubts(w);
     for (region_id id = 1; w->wants_all_back && id <= w->cfg.region_count; id++) {
         if ((w->member_mask & (1u << id)) == 0 && !is_dead(w, id)) {
             (void)nemesis_add(w, id); /* one after the other */
@@ -788,6 +839,7 @@ void nemesis_heal(struct world *w, bool may_keep_dead)
         client_heal(w->clients[i]);
     }
     w->wants_all_back = w->cfg.scenario != NULL || draw_percent(&w->nemesis_rng, 60);
+    w->wants_doubt_over = w->cfg.scenario != NULL || draw_percent(&w->nemesis_rng, 60);
     if (keeps) {
         keep_dead(w, victim);
     }

@@ -1,8 +1,10 @@
 /* A region's machine and process: see node.h. */
 #include <stdio.h>
 
+#include "account/region_int.h"
 #include "base/contract.h"
 #include "base/mem.h"
+#include "repl/repl_int.h"
 #include "sim/client.h"
 #include "sim/coordinator.h"
 #include "sim/history.h"
@@ -61,6 +63,12 @@ bool node_may_write_part(struct node *n, pid p)
      * takes back would have no place to be reported in. */
     return node_has_part(n, p) &&
            (p == 0 || n->made_at[p] <= atomic_load(&region_part(n->r, 0)->commit_lsn));
+}
+
+struct part_view *node_part_view(struct node *n, pid p)
+{
+    struct partition *part = repl_find(n->r->repl, p);
+    return part != NULL ? repl_part_view(part) : NULL;
 }
 
 region_id node_id(const struct node *n)
@@ -189,6 +197,7 @@ static bool fill_cfg(struct node *n, struct region_cfg *cfg)
         .log_size_max = n->w->cfg.log_size_max,
         .copy_docs_max = n->w->cfg.copy_docs_max,
         .keep_writing = n->w->cfg.keep_writing,
+        .drop_rows_max = n->w->cfg.drop_rows_max,
         .log_ops_min = 20,
         .seed = rng_u64(&n->w->rng),
     };
@@ -213,7 +222,6 @@ void node_start(struct node *n)
     n->tick_at = 0;
     n->trap = (struct trap){0};
     n->parts = 1; /* metadata */
-    n->dropping = 0;
     trace(w, "start", n->id, n->life, n->incarnation, 0);
     struct region_cfg cfg;
     struct errinfo ei = {0};
@@ -228,7 +236,7 @@ void node_start(struct node *n)
     }
     n->is_up = true;
     memset(n->gone_at, 0, sizeof(n->gone_at));
-    node_reload_catalog(n);
+    node_reload_catalog(n, 0);
     region_check(n->r);
     coordinator_watch(w, n->id);
     net_node_up(w, n->id);

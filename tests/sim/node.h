@@ -36,6 +36,7 @@ struct region *node_region(const struct node *n); /* NULL when no process runs *
 struct engine *node_engine(const struct node *n);
 bool node_has_part(const struct node *n, pid p); /* its catalog knows the partition */
 bool node_may_write_part(struct node *n, pid p);
+struct part_view *node_part_view(struct node *n, pid p); /* NULL: the core has none, or no more */
 region_id node_id(const struct node *n);
 struct world *node_world(const struct node *n);
 usec node_boot_us(const struct node *n); /* CLOCK_BOOTTIME there, now */
@@ -84,7 +85,6 @@ usec node_out_time(const struct node *n);       /* now, or the end of a pause th
 usec node_round_time(const struct node *n);     /* when the present call into the core began */
 
 /* ---- disk ---- */
-void node_disk_is_idle(struct node *n); /* called by the disk: nothing is queued or under way */
 void node_disk_slow(struct node *n, unsigned factor);
 void node_disk_fail_next(struct node *n);
 void node_disk_set_full(struct node *n, bool is_full);

@@ -46,7 +46,6 @@ struct node {
     bool is_dying;   /* the core is being freed: its outputs go nowhere */
     bool is_cut_off; /* a crash trap fired in this call: outputs go nowhere */
     bool has_fatal;
-    bool must_reload; /* metadata was applied: look for new partitions */
     uint64_t life, incarnation;
     struct region *r;
     struct region_io io;
@@ -63,15 +62,14 @@ struct node {
     uint32_t parts;             /* bit per partition of its catalog */
     lsn made_at[SIM_PARTS_MAX]; /* in the metadata log */
     lsn gone_at[SIM_PARTS_MAX]; /* its container is gone since; 0 = it is not */
-    uint32_t dropping; /* dropped by the core, its rows are removed when the disk is idle */
-    struct list ops;   /* client operations inside the process */
+    struct list ops;            /* client operations inside the process */
     struct trap trap;
 };
 
 extern const struct region_io node_io; /* node_io.c */
 /* Called at each point where a real process could be stopped. */
 void node_trap_point(struct node *n, enum io_kind kind);
-void node_reload_catalog(struct node *n);
+void node_reload_catalog(struct node *n, lsn upto);
 void node_drop_partitions(struct node *n);
 
 void node_add_mail(struct node *n, struct mail m); /* node_round.c; takes the arena over */

@@ -140,8 +140,10 @@ static void io_published(void *ctx)
 static void io_metadata_applied(void *ctx, lsn upto)
 {
     struct node *n = ctx;
-    UNUSED(upto);
-    n->must_reload = true;
+    if (!is_mute(n) && n->r != NULL) {
+        node_reload_catalog(n, upto);
+        node_drop_partitions(n);
+    }
 }
 
 static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx,
@@ -175,7 +177,8 @@ static void io_fatal(void *ctx, enum err err, const char *why)
         return;
     }
     trace_text(n->w, "fatal", n->id, why);
-    if (!n->disk.was_bad && err != ERR_STALE_GENERATION) {
+    /* Unavailable: a removal was lost in a failover while its data were going. The next start goes on. */
+    if (!n->disk.was_bad && err != ERR_STALE_GENERATION && err != ERR_UNAVAILABLE) {
         world_fail(n->w, "fatal", "region %u stops itself without a disk fault: %s %s", n->id,
                    err_name(err), why);
     }
@@ -217,52 +220,42 @@ static uint32_t read_catalog(struct node *n)
     return parts;
 }
 
-static lsn metadata_tail(struct node *n)
+static void note_gone(struct node *n, pid p, lsn at)
 {
-    struct engine_part_meta m = {0};
-    struct buf hold;
-    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
-    bool is_there = engine_part_meta_get(n->engine, NULL, 0, &hold, &m, NULL) == OK;
-    buf_done(&hold);
-    return is_there ? m.tail_lsn : 0;
+    if (n->gone_at[p] < at) {
+        n->gone_at[p] = at; /* gone, there again, gone again: the last removal counts */
+    }
 }
 
 /* Partitions without a container: one that a crash left between the loss of the container and the
  * drop, or that the writer of a lost epoch had told us of. One that our metadata may not know yet
  * stays. */
-static void find_orphans(struct node *n)
+static void note_orphan(void *ctx, pid p)
 {
-    lsn tail = metadata_tail(n);
-    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        struct engine_part_meta m;
-        struct buf hold;
-        buf_init(&hold, ENGINE_DOC_SIZE_MAX);
-        bool is_there = engine_part_meta_get(n->engine, NULL, p, &hold, &m, NULL) == OK;
-        buf_done(&hold);
-        if (is_there && n->gone_at[p] == 0 && (n->parts & (1u << p)) == 0 &&
-            !history_creates_after(n->w->history, p, tail)) {
-            n->gone_at[p] = tail;
-        }
+    struct node *n = ctx;
+    lsn tail = atomic_load(&region_part(n->r, 0)->applied_lsn);
+    if (p != 0 && p < SIM_PARTS_MAX && (n->parts & (1u << p)) == 0 &&
+        !history_creates_after(n->w->history, p, tail)) {
+        note_gone(n, p, tail);
     }
 }
 
 /* As the server does: new containers' partitions are made known to the core; those of containers
- * that are gone (their making was lost in a failover) are dropped, once that cannot be taken back. */
-void node_reload_catalog(struct node *n)
+ * that are gone (removed, or their making was lost in a failover) are noted, to be dropped once that
+ * cannot be taken back. */
+void node_reload_catalog(struct node *n, lsn upto)
 {
     uint32_t before = n->parts;
-    n->parts = read_catalog(n) & ~n->dropping;
-    n->must_reload = n->dropping != 0; /* a partition of that number waits */
+    n->parts = read_catalog(n);
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
         uint32_t bit = 1u << p;
         if ((n->parts & bit) != 0) {
-            n->gone_at[p] = 0;
             (void)region_part(n->r, p); /* its view is asked for again by readers */
         } else if ((before & bit) != 0) {
-            n->gone_at[p] = metadata_tail(n);
+            note_gone(n, p, upto);
         }
     }
-    find_orphans(n);
+    region_each_part(n->r, note_orphan, n);
 }
 
 void node_drop_partitions(struct node *n)
@@ -272,24 +265,12 @@ void node_drop_partitions(struct node *n)
         return; /* a definition may be missing for an instant */
     }
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        if (n->gone_at[p] != 0 && n->gone_at[p] <= commit) {
+        if ((n->parts & (1u << p)) != 0) {
+            n->gone_at[p] = 0; /* taken back */
+        } else if (n->gone_at[p] != 0 && n->gone_at[p] <= commit) {
             trace(n->w, "drop", n->id, p, n->gone_at[p], commit);
             n->gone_at[p] = 0;
             region_drop_part(n->r, p);
-            n->dropping |= 1u << p;
-        }
-    }
-}
-
-void node_disk_is_idle(struct node *n)
-{
-    for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        if ((n->dropping & (1u << p)) != 0) {
-            struct errinfo ei = {0};
-            if (engine_drop_partition(n->engine, p, &ei) != OK) {
-                world_fail(n->w, "engine", "drop: %s", ei.message);
-            }
-            n->dropping &= ~(1u << p);
         }
     }
 }

@@ -110,14 +110,8 @@ static void plan_tick(struct node *n);
 static void flush_round(struct node *n)
 {
     n->round_at = n->w->now;
-    if (n->must_reload) {
-        node_reload_catalog(n);
-    }
     node_drop_partitions(n);
     region_flush(n->r);
-    if (n->dropping != 0 && n->disk.count == 0) {
-        node_disk_is_idle(n);
-    }
     if (settle(n) && n->r != NULL) {
         region_check(n->r);
         check_follow(n->w, n);

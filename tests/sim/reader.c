@@ -67,6 +67,16 @@ static bool needs_lease(const struct op *op)
     return op->level >= CONSISTENCY_BOUNDED_STALENESS;
 }
 
+/* No such container here, or no more: answered. */
+static bool is_gone(struct node *n, struct op *op)
+{
+    if (node_has_part(n, op->pid)) {
+        return false;
+    }
+    refuse(n, op, ERR_NOT_FOUND);
+    return true;
+}
+
 /* false: answered with an error already. */
 static bool may_serve(struct node *n, struct op *op, const struct part_view *view)
 {
@@ -96,8 +106,7 @@ static void wait_for(struct node *n, struct op *op, int kind, lsn at, uint64_t v
 void reader_begin(struct node *n, void *ctx)
 {
     struct op *op = ctx;
-    if (!node_has_part(n, op->pid)) {
-        refuse(n, op, ERR_NOT_FOUND);
+    if (is_gone(n, op)) {
         return;
     }
     if (op->read_deadline == 0) {
@@ -180,6 +189,9 @@ static bool read_snapshot(struct node *n, struct op *op, lsn *ret_need)
 static void step_read(struct node *n, void *ctx)
 {
     struct op *op = ctx;
+    if (is_gone(n, op)) {
+        return;
+    }
     struct part_view *view = region_part(node_region(n), op->pid);
     op->read_version = atomic_load(&view->token_version);
     op->read_generation = atomic_load(&view->generation);
@@ -213,6 +225,9 @@ void reader_wait_done(struct node *n, struct op *op)
 static void step_answer(struct node *n, void *ctx)
 {
     struct op *op = ctx;
+    if (is_gone(n, op)) {
+        return;
+    }
     struct part_view *view = region_part(node_region(n), op->pid);
     if (!may_serve(n, op, view)) {
         return;

@@ -48,7 +48,7 @@ static uint32_t draw_faults(struct rng *r)
 {
     uint32_t mask = 0;
     unsigned percent = (unsigned)rng_range(r, 10, 80);
-    for (unsigned f = 0; f < FAULT_COUNT; f++) {
+    for (unsigned f = 0; f < FAULT_CONTAINER; f++) { /* that one: see draw_containers */
         mask |= draw_percent(r, percent) ? 1u << f : 0;
     }
     return draw_percent(r, 4) ? 0 : mask;
@@ -94,6 +94,16 @@ static void draw_levels(struct rng *r, struct sim_cfg *c)
     c->fault_mask |= c->partition_failover && draw_percent(r, 70) ? 1u << FAULT_SPOIL : 0;
 }
 
+/* One run in four removes containers, most of these beside partitions that move. */
+static void draw_containers(struct rng *r, struct sim_cfg *c)
+{
+    bool has_removals = draw_percent(r, 25);
+    bool has_moves = draw_percent(r, 70);
+    c->fault_mask |= has_removals ? 1u << FAULT_CONTAINER : 0;
+    c->fault_mask |= has_removals && has_moves ? 1u << FAULT_PARTITION : 0;
+    c->drop_rows_max = draw_percent(r, 40) ? 0 : (unsigned)rng_range(r, 1, 20);
+}
+
 void run_configure(const struct run_options *o, struct sim_cfg *c)
 {
     struct rng r;
@@ -136,6 +146,7 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
     }
     c->copy_docs_max = draw_percent(&r, 40) ? 0 : (unsigned)rng_range(&r, 1, 5);
     c->keep_writing = draw_percent(&r, 50) ? KEEP_WRITING_YES : KEEP_WRITING_AUTO;
+    draw_containers(&r, c);
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }

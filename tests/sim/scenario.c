@@ -107,6 +107,21 @@ static const struct scenario scenarios[] = {
     {"partition-often", "a partition that goes round all the time loses nothing", 8, 3, false,
      partition_often},
     {"schedules", "every sequence of faults and orders ends well", 181, 3, false, every_schedule},
+    {"container-removed", "a container goes in every phase of its partition's row", 48, 3, false,
+     container_removed},
+    {"container-drop-crash", "what is left of a removed partition goes, whoever dies", 36, 3, false,
+     container_drop_crash},
+    {"container-removal-lost", "a removal that a failover takes back has taken no data", 16, 3,
+     false, container_removal_lost},
+    {"container-making-lost", "nothing stays of a container whose making is lost", 12, 3, false,
+     container_making_lost},
+    {"container-gone-away", "a region that was away lets go of a removed container", 24, 3, false,
+     container_gone_away},
+    {"container-old-frames", "old frames of a removed partition fence nobody off", 16, 3, false,
+     container_old_frames},
+    {"container-gone-copying", "a container goes while its partition is copied", 16, 3, false,
+     container_gone_copying},
+    {"container-often", "containers come, go and move all the time", 12, 3, false, container_often},
     {"flap-hold", "a second failover waits unless the stop is confirmed", 6, 3, false, flap_hold},
 };
 
@@ -141,6 +156,7 @@ void scenario_configure(struct sim_cfg *c)
     c->keep_writing = s->run == coordinator_away ? KEEP_WRITING_YES : KEEP_WRITING_AUTO;
     c->first_count = s->region_count;
     c->log_size_max = 0;
+    c->drop_rows_max = s->run == container_drop_crash ? 5 : 0;
     c->part_count = 2;
     c->client_count = 5;
     c->auto_failover = true;
@@ -172,7 +188,8 @@ void scenario_configure(struct sim_cfg *c)
         c->twice_ppm = 400000;
         c->think_us = 300000;
     }
-    if (s->run == region_added || s->run == copy_lost || s->run == copy_asked_again) {
+    if (s->run == region_added || s->run == copy_lost || s->run == copy_asked_again ||
+        s->run == container_gone_copying) {
         c->first_count--;
         c->timers.retain_ms = c->variant % 2 == 0 ? 100 : retain_ms;
     }

@@ -160,6 +160,16 @@ void partition_gone(struct world *w, unsigned variant);
 void partition_often(struct world *w, unsigned variant);
 void partition_moved(struct world *w, unsigned variant);
 
+/* ---- scenario_containers.c ---- */
+void container_removed(struct world *w, unsigned variant);
+void container_drop_crash(struct world *w, unsigned variant);
+void container_removal_lost(struct world *w, unsigned variant);
+void container_making_lost(struct world *w, unsigned variant);
+void container_gone_away(struct world *w, unsigned variant);
+void container_old_frames(struct world *w, unsigned variant);
+void container_gone_copying(struct world *w, unsigned variant);
+void container_often(struct world *w, unsigned variant);
+
 /* ---- scenario_rare.c: what hardly any seed does by itself ---- */
 void frames_twice(struct world *w, unsigned variant);
 void coordinator_restored(struct world *w, unsigned variant);

@@ -562,6 +562,135 @@ T_TEST("loss: by the level in force when the failover began")
     history_free(h);
 }
 
+T_TEST("loss: a removed container has no feed; at Strong it had lost nothing all the same")
+{
+    struct history *h = branched();
+    char why[256];
+    struct made m;
+    make_good(&m);
+    struct final_state f = {.level = CONSISTENCY_SESSION, .is_everyone_back = true};
+    f.tails[1] = history_newest(h, 1);
+    t_eq_u64(f.tails[1].lsn, 200);
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    f.gone_mask = 1u << 1;
+    t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
+    f.gone_mask = 1u << 2; /* another one */
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    f.gone_mask = 1u << 1;
+    f.level = CONSISTENCY_STRONG;
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    made_done(&m);
+    history_free(h);
+}
+
+/* ---- gone ---- */
+
+/* Adds an entry to the metadata that makes or removes the container of partition 1. */
+static void add_container(struct history *h, epoch e, lsn at, epoch pe, lsn pl, bool is_removal)
+{
+    const struct hist_entry *prev = pl != 0 ? history_find(h, 0, pl) : NULL;
+    struct hist_entry he = {
+        .at = {e, at},
+        .prev = {pe, pl},
+        .ord = prev != NULL ? prev->ord + 1 : 1,
+        .bytes_hash = at,
+        .op_count = 1,
+        .ops = MEM_NEW_ARRAY(struct hist_op, 1),
+    };
+    he.ops[0] = (struct hist_op){.key = HIST_KEY_NONE, .is_delete = is_removal};
+    *(is_removal ? &he.ops[0].removes : &he.ops[0].creates) = 1;
+    char why[256];
+    t_checkf(history_add(h, 0, &he, why), "%s", why);
+}
+
+/* Made at 1/1, removed at 1/2, which the next epoch has lost; removed for good at 2/100. */
+static struct history *removed(void)
+{
+    struct history *h = branched();
+    add_container(h, 1, 1, 0, 0, false);
+    add_container(h, 1, 2, 1, 1, true);
+    add_container(h, 2, 100, 1, 1, true);
+    return h;
+}
+
+T_TEST("history: a container is there from its making to a removal that was not lost")
+{
+    struct history *h = removed();
+    t_eq_int(history_container(h, 1, (struct spot){0, 0}), CONTAINER_NEVER);
+    t_eq_int(history_container(h, 1, (struct spot){1, 1}), CONTAINER_THERE);
+    t_eq_int(history_container(h, 1, (struct spot){1, 2}), CONTAINER_GONE);
+    t_eq_int(history_container(h, 1, (struct spot){2, 99}),
+             CONTAINER_THERE); /* not yet gone again */
+    t_eq_int(history_container(h, 1, (struct spot){2, 100}), CONTAINER_GONE);
+    t_eq_int(history_container(h, 2, (struct spot){2, 100}), CONTAINER_NEVER);
+    history_free(h);
+}
+
+/* Operations 1 and 2 have removed it: the first does not know, the second was told so at 10 s. */
+static void make_removals(struct made *m)
+{
+    make_ledger(m);
+    for (size_t i = 0; i < 2; i++) {
+        m->ops[i]->kind = OP_REMOVE;
+        m->ops[i]->pid = 0;
+        m->ops[i]->subs[0] = (struct sub_op){.kind = OP_REMOVE, .key = 1};
+    }
+    m->ops[0]->outcome = OUT_UNKNOWN;
+    m->ops[0]->planned = (struct spot){1, 2};
+    m->ops[1]->outcome = OUT_OK;
+    m->ops[1]->planned = m->ops[1]->at = (struct spot){2, 100};
+    m->ops[1]->ended_at = 10000000;
+    m->ops[1]->online_mask = 1u << 1 | 1u << 2;
+}
+
+T_TEST("gone: a removed container answers nowhere, but for a lease where nobody could know")
+{
+    struct history *h = removed();
+    char why[256];
+    struct made m;
+    make_removals(&m);
+    const usec lease = 3000000;
+    t_checkf(gone_ok(&m.ledger, h, lease, why), "%s", why);
+    struct op *op = m.ops[5];
+    op->outcome = OUT_OK;
+    op->region = 2;
+    op->arrived_at = 10000000; /* not after the answer */
+    t_checkf(gone_ok(&m.ledger, h, lease, why), "%s", why);
+    op->arrived_at = 10000001;
+    t_check(!gone_ok(&m.ledger, h, lease, why));
+    op->region = 3; /* it was offline */
+    t_checkf(gone_ok(&m.ledger, h, lease, why), "%s", why);
+    op->arrived_at += lease;
+    t_check(!gone_ok(&m.ledger, h, lease, why));
+    op->kind = OP_READ;
+    op->level = CONSISTENCY_SESSION; /* promises nothing */
+    t_checkf(gone_ok(&m.ledger, h, lease, why), "%s", why);
+    op->level = CONSISTENCY_STRONG;
+    t_check(!gone_ok(&m.ledger, h, lease, why));
+    op->pid = 2;
+    t_checkf(gone_ok(&m.ledger, h, lease, why), "%s", why);
+    made_done(&m);
+    history_free(h);
+}
+
+T_TEST("gone: what nobody asked for, or was told that it did not happen, removes nothing")
+{
+    struct history *h = removed();
+    char why[256];
+    struct made m;
+    make_removals(&m);
+    m.ops[0]->outcome = OUT_REFUSED;
+    t_check(!gone_ok(&m.ledger, h, 0, why));
+    m.ops[0]->outcome = OUT_REJECTED;
+    t_check(!gone_ok(&m.ledger, h, 0, why));
+    m.ops[0]->outcome = OUT_PENDING;
+    t_checkf(gone_ok(&m.ledger, h, 0, why), "%s", why);
+    m.ops[0]->subs[0].key = 2; /* of another one */
+    t_check(!gone_ok(&m.ledger, h, 0, why));
+    made_done(&m);
+    history_free(h);
+}
+
 /* ---- bounded ---- */
 
 /* Acknowledged at 10, 20, 1000 and 1010 s: 1/1, 1/2, 2/100, 2/101; 1/3 at 30 s was lost. */
@@ -732,6 +861,8 @@ T_TEST("names: keys and texts are read as they are written")
         t_check(key_parse(str_make(text, n), &back));
         t_eq_u64(back, key);
     }
+    uint16_t none = 99;
+    t_check(!key_parse(STR("c/1"), &none)); /* the metadata's name of a container */
     char text[OP_TEXT_SIZE];
     size_t n = text_format(text, 12345, 3);
     uint64_t id = 0;

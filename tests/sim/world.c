@@ -41,6 +41,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_CLIENT] = "client",
     [FAULT_PARTITION] = "partition",
     [FAULT_SPOIL] = "spoil",
+    [FAULT_CONTAINER] = "container",
 };
 
 const char *fault_name(enum fault f)
@@ -62,6 +63,8 @@ static const char *const plan_names[PLAN_COUNT] = {
     [PLAN_PARTITION] = "a partition",
     [PLAN_PARTITION_FORCED] = "a partition by force",
     [PLAN_PARTITION_RETURN] = "return of a partition",
+    [PLAN_CONTAINER_MAKE] = "a container",
+    [PLAN_CONTAINER_REMOVE] = "removal of a container",
 };
 
 const char *plan_name(enum plan p)

@@ -57,6 +57,7 @@ enum fault {
     FAULT_CLIENT,     /* a client gives up, starts again with or without tokens, or moves */
     FAULT_PARTITION,  /* operators: another region writes one partition */
     FAULT_SPOIL, /* documents of one partition in one region cannot be read until they are replaced */
+    FAULT_CONTAINER, /* containers, that is partitions, are removed and made */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault f);
@@ -75,6 +76,8 @@ enum plan {
     PLAN_PARTITION,
     PLAN_PARTITION_FORCED,
     PLAN_PARTITION_RETURN,
+    PLAN_CONTAINER_MAKE,
+    PLAN_CONTAINER_REMOVE,
     PLAN_COUNT,
 };
 const char *plan_name(enum plan p);
@@ -86,6 +89,7 @@ struct sim_cfg {
     size_t first_count;
     uint64_t log_size_max;  /* budget of the log kept for regions that lack it; 0 = none */
     unsigned copy_docs_max; /* documents in one piece of a full copy; 0 = all fit into one */
+    unsigned drop_rows_max; /* rows of a removed partition deleted at a time; 0 = all */
     size_t part_count;      /* containers that clients want, each of one partition */
     size_t client_count;
     uint64_t staleness_ops; /* bounds of BoundedStaleness, in force or not */
@@ -157,11 +161,14 @@ struct world {
     bool is_verbose;
 
     bool has_failed;
-    enum part_state {            /* by partition: what became of making its container */
+    enum part_state { /* by partition: what became of making and removing its container */
                       PART_FREE, /* not tried, or certainly not made */
                       PART_TRIED,
-                      PART_OPEN,  /* acknowledged: clients use it */
-                      PART_BURNT, /* outcome unknown: may be there, nobody uses it */
+                      PART_OPEN,    /* acknowledged: clients use it */
+                      PART_BURNT,   /* outcome unknown: may be there, nobody uses it */
+                      PART_LEAVING, /* its removal is under way; clients do not know */
+                      PART_DOUBT,   /* outcome of the removal unknown; the same */
+                      PART_GONE,    /* removal acknowledged, for ever; few clients still ask */
     } part_states[SIM_PARTS_MAX];
     bool is_bootstrapped;
     bool is_safety_over; /* faults have ended, liveness is being watched */
@@ -189,10 +196,11 @@ struct world {
     } follow_track[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
     uint32_t dead_mask; /* regions that are not healed for the liveness phase */
     bool has_level_changed;
-    unsigned coord_slow;  /* factor of the coordinator's delays; 0 = 1 */
-    uint32_t member_mask; /* regions of the account, by the newest record put */
-    uint32_t wiped_mask;  /* machines whose disk was replaced while they were out of the account */
-    bool wants_all_back;  /* liveness: operators add back what they removed */
+    unsigned coord_slow;   /* factor of the coordinator's delays; 0 = 1 */
+    uint32_t member_mask;  /* regions of the account, by the newest record put */
+    uint32_t wiped_mask;   /* machines whose disk was replaced while they were out of the account */
+    bool wants_all_back;   /* liveness: operators add back what they removed */
+    bool wants_doubt_over; /* ... and remove again what may be removed */
     size_t session_violations; /* of reads that were not promised session guarantees */
     size_t feed_count;         /* conflict records at the end */
 };
