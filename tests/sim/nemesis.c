@@ -281,6 +281,30 @@ bool nemesis_prefer(struct world *w, region_id id)
     return operate(w, PLAN_PREFER, id);
 }
 
+/* Copies that are damaged one after the other in every region lose what only they had: the account's writer
+ * may be damaged at any time, another region while all are whole as far as the record says. */
+static bool may_spoil(struct world *w, region_id id)
+{
+    if (engine_spoiled(node_engine(w->nodes[id])) != 0) {
+        return false;
+    }
+    if (nemesis_writer(w) == id) {
+        return true;
+    }
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    bool is_whole = coordinator_record(w, &a, rec, &rev) && rec->override_count == 0;
+    for (size_t i = 0; is_whole && i < rec->region_count; i++) {
+        enum region_state s = rec->regions[i].state;
+        is_whole = (s == REGION_ONLINE_READ || s == REGION_ONLINE_WRITE) &&
+                   engine_spoiled(node_engine(w->nodes[rec->regions[i].id])) == 0;
+    }
+    arena_done(&a);
+    return is_whole;
+}
+
 region_id nemesis_writer(struct world *w)
 {
     struct arena a;
@@ -683,7 +707,7 @@ static void do_fault(struct world *w, enum fault f)
         do_partition(w, draw_region(w));
         break;
     case FAULT_SPOIL:
-        if (engine_spoiled(node_engine(n)) == 0) {
+        if (may_spoil(w, id)) {
             engine_spoil(node_engine(n), draw_open_part(w));
         }
         break;
