@@ -223,6 +223,7 @@ static void add_loss(struct repl_mode *m, const struct record_override *o)
     if (o->lossy_epoch == 0 || m->lossy_count == REPL_LOSSY_MAX) {
         return;
     }
+    m->own_loss = (struct repl_loss){o->lossy_epoch, o->lossy_version};
     size_t i = m->lossy_count++;
     while (i > 0 && m->lossy[i - 1].epoch > o->lossy_epoch) {
         m->lossy[i] = m->lossy[i - 1];

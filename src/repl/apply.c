@@ -123,6 +123,8 @@ static void set_matched(struct partition *p)
 {
     struct repl *R = p->repl;
     p->matched = p->mode->generation;
+    p->was_matched = true;
+    part_set_flags(p);
     list_remove(&p->unmatched);
     p->fetch_sent_us = 0;
     part_publish(p); /* of the token version more may be shown */

@@ -118,6 +118,7 @@ static void leave_writer(struct partition *p)
 static void enter_writer(struct partition *p, bool was_writer)
 {
     p->acked = 0;
+    p->was_matched = true;
     p->inherited = p->tail.lsn;
     p->announced_commit = 0;
     p->announced_all = 0;
@@ -153,6 +154,9 @@ static void follow_mode(struct partition *p, const struct repl_mode *old, bool i
 {
     if (is_new) {
         change_reign(p, old);
+    }
+    if (p->mode->own_loss.epoch > p->own_loss.epoch) {
+        p->own_loss = p->mode->own_loss;
     }
     if (is_new || old->start_lsn != p->mode->start_lsn ||
         old->token_version != p->mode->token_version || old->lossy_count != p->mode->lossy_count) {

@@ -479,7 +479,8 @@ static uint64_t token_base(const struct partition *p)
     for (size_t i = 0; i < m->lossy_count; i++) {
         base = has_reached(p, m->lossy[i].epoch) ? m->lossy[i].version : base;
     }
-    return base;
+    bool is_own = p->own_loss.version > base && has_reached(p, p->own_loss.epoch);
+    return is_own ? p->own_loss.version : base;
 }
 
 /* By what the record says of losses. It can be too low: a loss of the account took nothing from a
@@ -487,12 +488,15 @@ static uint64_t token_base(const struct partition *p)
 static uint64_t version_of_log(const struct partition *p)
 {
     const struct repl_mode *m = p->mode;
-    for (size_t i = 0; i < m->lossy_count; i++) {
+    uint64_t version = m->token_version;
+    for (size_t i = m->lossy_count; i-- > 0;) {
         if (m->lossy[i].epoch > p->durable.epoch) {
-            return m->lossy[i].version - 1; /* as before the first loss that is not seen here yet */
+            version =
+                m->lossy[i].version - 1; /* as before the first loss that is not seen here yet */
         }
     }
-    return m->token_version;
+    bool is_ahead = p->own_loss.epoch > p->durable.epoch && p->own_loss.version <= version;
+    return is_ahead ? p->own_loss.version - 1 : version;
 }
 
 /* It can be too high, too: the record has the last loss of a partition with a row, and none of one that
@@ -641,6 +645,16 @@ enum err part_place_at(struct partition *p, lsn at, struct place *ret, struct er
     return e;
 }
 
+/* After a start nothing tells which losses are in a log whose newest epoch is not the record's: rows of
+ * partitions are gone with what they said, and what was shown before is forgotten. Until the writer has
+ * matched it, an answer could look as if nothing were missing. */
+static bool is_unproven(const struct partition *p)
+{
+    const struct repl_mode *m = p->mode;
+    return m->kind != REPL_WRITER && !p->was_matched && p->durable.lsn != 0 &&
+           p->durable.epoch != m->record_epoch && m->token_version > 0;
+}
+
 void part_set_flags(struct partition *p)
 {
     const struct repl_mode *m = p->mode;
@@ -650,7 +664,7 @@ void part_set_flags(struct partition *p)
     if (is_sound && !p->is_dropped) {
         flags |= PART_WHOLE;
     }
-    if (m->is_serving && flags != 0) {
+    if (m->is_serving && flags != 0 && !is_unproven(p)) {
         flags |= PART_READABLE;
         if (m->kind == REPL_WRITER && !m->is_holding) {
             flags |= PART_WRITABLE;

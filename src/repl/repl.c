@@ -44,6 +44,7 @@ static struct partition *part_new(struct repl *R, pid id)
         p->mode = &p->slot->mode;
         p->slot->part = p;
         p->reign_max = p->mode->generation;
+        p->own_loss = p->mode->own_loss;
     }
     ov_init(&p->overlay);
     list_init(&p->link);

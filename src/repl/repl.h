@@ -100,10 +100,12 @@ struct repl_mode {
     uint64_t token_version;
     size_t
         lossy_count; /* epochs that lost something, and the version each raised it to; in order */
-    struct {
+    struct repl_loss {
         epoch epoch;
         uint64_t version;
     } lossy[REPL_LOSSY_MAX];
+    struct repl_loss
+        own_loss; /* of a partition with a writer of its own: its last; epoch 0 = none */
 };
 
 struct repl_timers {

@@ -198,6 +198,10 @@ struct partition {
     lsn commit_lsn;
     lsn all_lsn; /* every region of the account has it */
     lsn announced_commit, announced_all;
+    struct repl_loss
+        own_loss; /* the last one in a row of its own; the record forgets it with the row */
+    bool
+        was_matched; /* by this process: whatever the log has, the writer has said that it is right */
     uint64_t token_shown; /* highest token version in the view so far */
     generation matched;   /* READER: generation under which the writer matched our tail */
     usec tail_sent_us;    /* READER: last TAIL to the writer; 0 = must be sent */

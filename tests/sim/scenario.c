@@ -104,6 +104,8 @@ static const struct scenario scenarios[] = {
     {"partition-passed-on", "a region that cannot read what it was to take passes it on", 8, 3,
      false, partition_passed_on},
     {"partition-gone", "the row of a partition that is nowhere goes", 4, 3, false, partition_gone},
+    {"partition-forgotten", "what a partition lost is known after its row has gone", 24, 3, true,
+     partition_forgotten},
     {"partition-often", "a partition that goes round all the time loses nothing", 8, 3, false,
      partition_often},
     {"schedules", "every sequence of faults and orders ends well", 181, 3, false, every_schedule},
@@ -205,6 +207,9 @@ void scenario_configure(struct sim_cfg *c)
     if ((s->run == log_over_budget || s->run == region_back) && c->variant % 8 >= 6) {
         c->fault_mask = 1u << FAULT_TWICE;
         c->twice_ppm = 400000;
+    }
+    if (s->run == partition_forgotten) {
+        c->think_us = 4000;
     }
     if (s->run == slow_peer) {
         c->timers.slow_commit_ms = 500;

@@ -157,6 +157,7 @@ void partition_nobody(struct world *w, unsigned variant);
 void partition_reader(struct world *w, unsigned variant);
 void partition_passed_on(struct world *w, unsigned variant);
 void partition_gone(struct world *w, unsigned variant);
+void partition_forgotten(struct world *w, unsigned variant);
 void partition_often(struct world *w, unsigned variant);
 void partition_moved(struct world *w, unsigned variant);
 

@@ -277,3 +277,23 @@ void partition_moved(struct world *w, unsigned variant)
     }
     pass(w, lease_ms(w) * 6);
 }
+
+/* An operator moves a partition and the account away from a writer that hears of neither: what it still
+ * acknowledges is lost twice over, and the partition's row, with the loss in it, goes at once. */
+void partition_forgotten(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id a = writer(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    nemesis_cut(w, a, 1, CUT_BOTH, true);
+    pass(w, 1 + variant % 4);
+    (void)nemesis_partition(w, 1, b, true);
+    pass(w, 1 + variant % 8);
+    (void)nemesis_offline(w, a, true);
+    pass(w, lease_ms(w) * 4);
+    nemesis_cut(w, a, 1, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 2);
+}
