@@ -755,6 +755,24 @@ T_TEST("bounded: a read may lack K writes and none older than T, lost ones aside
     history_free(h);
 }
 
+T_TEST("bounded: what a failover took away and a later one brought back may be lacking between them")
+{
+    struct history *h = history_new();
+    add(h, 1, 1, 0, 0, 0, 11);
+    add(h, 1, 2, 1, 1, 1, 12);
+    add(h, 1, 3, 1, 2, 0, 13);
+    add(h, 2, 100, 1, 2, 1, 21);
+    add(h, 3, 200, 1, 3, 0, 31); /* opened by a region that never gave 1/3 up */
+    struct made m;
+    make_times(&m);
+    struct op *read = make_read(&m, 0, 1005, (struct spot){2, 100}, 1);
+    t_eq_u64(judge_bounded(&m, h, 0, 0), 0);
+    read->snapshot = (struct spot){1, 2}; /* one that lags has no such excuse */
+    t_eq_u64(judge_bounded(&m, h, 0, 0), 1);
+    made_done(&m);
+    history_free(h);
+}
+
 T_TEST("bounded: in one region reads do not go back, except over what was lost")
 {
     struct history *h = branched();
