@@ -84,13 +84,13 @@ bool decide_lease_is_over(const struct region *r)
 
 /* ---- claiming the writer's role ---- */
 
-/* At Strong: another region may have acknowledged writes of a partition that we lack. Not of one that is
- * gone: its row would be taken out by the account's writer, and there is none. */
-static bool may_lack_writes(const struct region *r)
+/* At Strong: a region that is not `id` may have acknowledged writes of a partition that it lacks. Not of
+ * one that is gone: its row would be taken out by the account's writer, and there is none. */
+static bool may_lack_writes(const struct region *r, region_id id)
 {
     for (size_t i = 0; i < r->rec->override_count; i++) {
         const struct record_override *o = &r->rec->overrides[i];
-        if (o->holder != r->cfg.self && !repl_is_dropped(r->repl, o->pid)) {
+        if (o->holder != id && !repl_is_dropped(r->repl, o->pid)) {
             return r->rec->level == CONSISTENCY_STRONG;
         }
     }
@@ -105,7 +105,21 @@ static bool is_last_writer(const struct region *r)
     const struct record_epoch *reign = region_reign(r);
     return r->role == ROLE_RECOVERING && reign != NULL && reign->writer == r->cfg.self &&
            r->rec->phase == PHASE_PROMOTING && r->rec->generation > reign->generation &&
-           !may_lack_writes(r);
+           !may_lack_writes(r, r->cfg.self);
+}
+
+/* Another region for which the above holds; 0 = none. */
+static region_id last_writer_back(const struct region *r)
+{
+    const struct record_epoch *reign = region_reign(r);
+    if (reign == NULL || reign->writer == r->cfg.self || r->rec->phase != PHASE_PROMOTING ||
+        r->rec->generation <= reign->generation) {
+        return 0;
+    }
+    const struct record_region *g = record_region_const(r->rec, reign->writer);
+    bool is_back = g != NULL && g->state == REGION_RECOVERING && coordio_is_alive(r, g->id) &&
+                   r->members[g->id].is_whole && !may_lack_writes(r, g->id);
+    return is_back ? g->id : 0;
 }
 
 /* Live candidates that go before us. */
@@ -365,17 +379,20 @@ static bool is_stuck(const struct region *r)
            drain_target(r, /* must_be_fit= */ true) != 0;
 }
 
-/* The record's writer was restarted, and its log is not whole: it may not claim the role, and nobody
- * else will while it beats. Below Strong what only it has becomes a suffix, as after any failover. */
+/* The record's writer was restarted, or chosen by an operator, and its log is not whole: it may not claim
+ * the role, and nobody else will while it beats. Below Strong what only it has becomes a suffix, as after
+ * any failover. With nobody else online the last writer, once it is back, has everything: giving the role
+ * back to it is no failover, and also done when those are not to come by themselves. */
 static bool try_yield(struct region *r)
 {
     const struct account_record *rec = r->rec;
     if (rec->writer != r->cfg.self || rec->writer_incarnation == r->cfg.incarnation ||
-        rec->epoch == 0 || !rec->auto_failover || repl_is_whole(r->repl) ||
+        rec->epoch == 0 || repl_is_whole(r->repl) ||
         region_now(r) - r->role_since_us < 2 * ms(r->cfg.timers.lease_ms)) {
         return false;
     }
-    region_id best = drain_target(r, /* must_be_fit= */ true);
+    region_id best = rec->auto_failover ? drain_target(r, /* must_be_fit= */ true) : 0;
+    best = best != 0 ? best : last_writer_back(r);
     if (best == 0) {
         return false;
     }
@@ -390,7 +407,8 @@ static bool try_open(struct region *r)
         return false;
     }
     if (!repl_is_whole(r->repl)) { /* a diverged suffix came up between the claim and now */
-        pass_on(r, account_best_candidate(r->rec, record_mask(r->cfg.self)));
+        region_id best = account_best_candidate(r->rec, record_mask(r->cfg.self));
+        pass_on(r, best != 0 ? best : last_writer_back(r));
         return true;
     }
     if (is_stuck(r)) {

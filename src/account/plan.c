@@ -208,9 +208,9 @@ enum err account_plan_online(struct account_record *rec, struct str region, int6
     if (g->state != REGION_OFFLINE) {
         return OK; /* "no effect" on a healthy region */
     }
-    TRY(need_open(rec, ei));
-    /* It stays OFFLINE until its own process reports in and says RECOVERING: a record never claims
-     * that something is under way which nobody does. */
+    /* Also while a writer is being chosen, which may not end otherwise: the region that was chosen may
+     * not come back, or need what only this one has. It stays OFFLINE until its own process reports
+     * in and says RECOVERING: a record never claims that something is under way which nobody does. */
     g->is_forced_offline = false;
     g->since_wall_ms = wall_ms;
     return OK;

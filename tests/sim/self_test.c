@@ -755,7 +755,8 @@ T_TEST("bounded: a read may lack K writes and none older than T, lost ones aside
     history_free(h);
 }
 
-T_TEST("bounded: what a failover took away and a later one brought back may be lacking between them")
+T_TEST(
+    "bounded: what a failover took away and a later one brought back may be lacking between them")
 {
     struct history *h = history_new();
     add(h, 1, 1, 0, 0, 0, 11);

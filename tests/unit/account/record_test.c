@@ -206,6 +206,12 @@ T_TEST("bringing a region online only lifts the order")
     must_check(&r);
     t_eq_int(r.regions[2].state, REGION_OFFLINE);
     t_check(!r.regions[2].is_forced_offline);
+    t_ok(account_plan_offline(&r, STR("east"), false, 4, NULL));
+    t_eq_int(r.phase, PHASE_PROMOTING); /* a failover that may never end, for want of this region */
+    t_ok(account_plan_online(&r, STR("east"), 5, NULL));
+    must_check(&r);
+    t_check(!r.regions[0].is_forced_offline);
+    t_eq_int(r.phase, PHASE_PROMOTING);
 }
 
 T_TEST("epochs and branches are bounded, the newest stay")

@@ -253,6 +253,87 @@ T_TEST("an operator takes the writer offline and brings it back as a reader")
     world_free(w);
 }
 
+static void take_offline_and_back(enum consistency level)
+{
+    struct world *w = world_new(2, level);
+    fill(w, 1, 5);
+    world_stop(w, 2, /* confirm= */ false);
+    world_offline(w, "east"); /* nobody has noticed yet: west is chosen */
+    world_run(w, 5000);
+    t_eq_int(world_record(w)->phase, PHASE_PROMOTING);
+    t_eq_u64(world_record(w)->writer, 2);
+    t_eq_int(region_role(world_region(w, 1)), ROLE_OFFLINE);
+    world_online(w, "east");
+    world_until_role(w, 1, ROLE_WRITER); /* it has all that was ever acknowledged */
+    t_err(world_answer(w, world_put(w, 1, 1, "again", "{}")), OK);
+    world_start(w, 2);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a writer that was taken offline is brought back when the region chosen cannot take over")
+{
+    take_offline_and_back(CONSISTENCY_SESSION);
+    take_offline_and_back(CONSISTENCY_STRONG);
+}
+
+/* Region 2 had more than the new writer, 3, gave it up, and lacks 3's versions of what it touched when
+ * an operator takes 3 offline: 2 is chosen and cannot open, 1 was away. */
+static struct world *leave_chosen_with_half(bool has_auto)
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 5);
+    world_run(w, 300);
+    world_cut_peers(w, 3, true);
+    for (unsigned i = 0; i < 5; i++) {
+        t_err(world_answer(w, world_put(w, 1, 1, "k2", "{\"lost\":1}")), OK);
+    }
+    world_run(w, 100);
+    world_cut_coord(w, 2, true);
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, 3, ROLE_WRITER);
+    world_cut_coord(w, 2, false);
+    if (!has_auto) {
+        world_no_auto(w);
+    }
+    world_cut_peers(w, 3, false);
+    for (unsigned i = 0; i < 2000 && !world_has_event(w, 2, EVENT_FEED_SENT); i++) {
+        world_run(w, 5);
+    }
+    t_check(world_has_event(w, 2, EVENT_FEED_SENT));
+    world_cut_peers(w, 3, true);
+    t_eq_int(record_region_const(world_record(w), 2)->state, REGION_ONLINE_READ);
+    world_offline(w, "north");
+    return w;
+}
+
+static void come_back_for_the_chosen(bool has_auto)
+{
+    struct world *w = leave_chosen_with_half(has_auto);
+    world_start(w, 1);
+    world_run(w, 10000);
+    t_eq_int(world_record(w)->phase, PHASE_PROMOTING);
+    t_eq_u64(world_record(w)->writer, 2);
+    world_cut_peers(w, 3, false);
+    world_online(w, "north");
+    world_until_role(w, 3, ROLE_WRITER);
+    t_err(world_answer(w, world_put(w, 3, 1, "again", "{}")), OK);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    world_run(w, 500);
+    t_eq_u64(world_conflicts(w, 3, 1), 5);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("the last writer, brought back, gets the role from a chosen region that needs its data")
+{
+    come_back_for_the_chosen(/* has_auto= */ true);
+    come_back_for_the_chosen(/* has_auto= */ false);
+}
+
 T_TEST("a dead reader is taken offline and comes back")
 {
     struct world *w = world_new(3, CONSISTENCY_STRONG);
