@@ -816,6 +816,9 @@ static void bring_online(struct world *w, void *ctx, uint64_t arg)
             if (g->is_forced_offline && !is_dead(w, g->id)) {
                 (void)nemesis_online(w, g->id); /* tried again below */
             }
+            if (w->wants_all_back && g->state == REGION_SEEDING && is_dead(w, g->id)) {
+                (void)nemesis_remove(w, g->id, true); /* called off: no other can join meanwhile */
+            }
         }
         for (size_t i = 0; i < rec->override_count; i++) {
             if (rec->overrides[i].is_pinned) {
