@@ -140,6 +140,9 @@ void partition_nobody(struct world *w, unsigned variant)
     if (a == 0) {
         return;
     }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        nemesis_cut(w, id, 1, CUT_OUT, id != a); /* nobody claims before it knows */
+    }
     engine_spoil(node_engine(w->nodes[a]), 1);
     struct record_reign reign = {0};
     for (unsigned i = 0; i < 5000 && b == 0 && !w->has_failed; i++) {
@@ -148,6 +151,9 @@ void partition_nobody(struct world *w, unsigned variant)
     }
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
         engine_spoil(node_engine(w->nodes[id]), 1);
+        region_part_unreadable(node_region(w->nodes[id]), 1,
+                               &(struct errinfo){.message = "read by the scenario"});
+        nemesis_cut(w, id, 1, CUT_OUT, false);
     }
     pass(w, 50 * (usec)(variant % 4));
     supervise(w, a, lease_ms(w) * 3, variant % 2 == 1);
