@@ -174,6 +174,24 @@ static bool is_own_row(const struct history *h, const struct hist_reign *by, pid
     return is_own && e < by->epoch;
 }
 
+/* Is the spot in the history that a reign goes on from? Where it ends in an entry that nobody has stored yet,
+ * as the first one of a row's epoch right before the account's, in the history of that one's reign. */
+static bool goes_on_from(const struct history *h, const struct hist_reign *r, pid p, struct spot at)
+{
+    struct spot branch = branch_of(r, p);
+    if (history_contains(h, p, branch, at)) {
+        return true;
+    }
+    bool is_stored = branch.lsn == 0 || history_find(h, p, branch.lsn) != NULL;
+    for (size_t i = 0; i < h->reign_count && !is_stored; i++) {
+        const struct hist_reign *before = &h->reigns[i];
+        if (before->epoch == branch.epoch && before->epoch < r->epoch && !is_spared(before, p)) {
+            return goes_on_from(h, before, p, at);
+        }
+    }
+    return false;
+}
+
 bool history_allows(const struct history *h, pid p, generation g, struct spot at)
 {
     bool is_open = false;
@@ -184,7 +202,7 @@ bool history_allows(const struct history *h, pid p, generation g, struct spot at
         }
         is_open = true;
         if (at.epoch == r->epoch || is_own_row(h, r, p, at.epoch) ||
-            (at.epoch < r->epoch && history_contains(h, p, branch_of(r, p), at))) {
+            (at.epoch < r->epoch && goes_on_from(h, r, p, at))) {
             return true;
         }
     }

@@ -388,6 +388,13 @@ T_TEST("follow: a log may end in its writer's history or epoch, and nowhere else
     t_check(follow_ok(h, 1, 5, (struct spot){2, 100}, why));
     t_check(!follow_ok(h, 1, 5, (struct spot){3, 200}, why)); /* a later writer's */
     t_check(follow_ok(h, 1, 4, (struct spot){1, 3}, why));    /* nothing was opened under it */
+    /* A later epoch begins after an entry of the second that nobody has stored yet. */
+    history_add_reign(h, &(struct hist_reign){.epoch = 9,
+                                              .generation = 6,
+                                              .branch_count = 1,
+                                              .branches = {{.pid = 1, .epoch = 2, .lsn = 150}}});
+    t_check(follow_ok(h, 1, 6, (struct spot){1, 2}, why));
+    t_check(!follow_ok(h, 1, 6, (struct spot){1, 3}, why));
     h->reigns[1].spares = 1u << 1;
     t_check(follow_ok(h, 1, 5, (struct spot){1, 3}, why)); /* another region writes this one */
     history_free(h);
