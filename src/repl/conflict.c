@@ -163,11 +163,11 @@ static enum err undo_suffix(struct partition *p, bool is_trial, struct errinfo *
 static enum err cut_entries(struct partition *p, struct errinfo *ei)
 {
     if (seed_is_on(p)) {
-        seed_restart(p);
+        seed_restart(p, p->div.branch.lsn);
     }
     enum err e = undo_suffix(p, /* is_trial= */ false, ei);
     if (seed_is_on(p)) {
-        seed_restart(p);
+        seed_restart(p, p->div.branch.lsn);
     }
     return e;
 }

@@ -229,6 +229,8 @@ enum err repl_new(struct engine *engine, region_id self, uint64_t incarnation,
     R->engine = engine;
     R->self = self;
     R->incarnation = incarnation;
+    /* Far from the numbers of other processes: their answers must not be taken for ours. */
+    R->seed_request = str_hash(str_make(&incarnation, sizeof(incarnation)), 0) >> 1;
     R->timers = *timers;
     R->io = *io;
     R->next_ticket = 1;

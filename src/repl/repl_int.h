@@ -298,6 +298,7 @@ struct repl {
     struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched, behind;
     struct list seed_list;    /* struct seed */
     size_t seed_count;        /* partitions with a copy under way */
+    uint64_t seed_request;    /* number of the last one; begins anywhere, see repl_new */
     size_t seed_active;       /* those that have asked for a range ... */
     size_t seed_asked;        /* ... and for how many altogether */
     generation feeder;        /* the writer of this generation answers SEED_FEED */
@@ -444,7 +445,7 @@ bool seed_is_ahead(const struct partition *p, enum engine_space space, struct st
 bool seed_touch(struct partition *p, enum engine_space space, struct str key);
 void seed_drop_stale(struct partition *p, enum engine_space space, struct str key);
 void seed_note_uniques(struct partition *p, const struct engine_version *v);
-void seed_restart(struct partition *p);
+void seed_restart(struct partition *p, lsn at);
 void seed_forget(struct partition *p);
 void seed_load(struct partition *p); /* found under way in storage */
 void seed_free(struct partition *p); /* NULL accepted */

@@ -50,6 +50,7 @@ static struct seed *seed_new(struct partition *p)
     map_init(&s->touched);
     map_init(&s->uniques);
     s->touched_max = TOUCHED_PRUNE_MIN;
+    s->base = p->tail.lsn;
     s->began_us = p->repl->io.now(p->repl->io.ctx);
     list_init(&s->link);
     list_push_back(&p->repl->seed_list, &s->link);
@@ -111,10 +112,12 @@ void seed_forget(struct partition *p)
     seed_ranges_forget(p);
 }
 
-/* From the first key again; only while nothing of the partition is on its way to storage. */
-void seed_restart(struct partition *p)
+/* From the first key again, with a log that ends at `at`; only while nothing of the partition is on its
+ * way to storage. */
+void seed_restart(struct partition *p, lsn at)
 {
     struct seed *s = p->seed;
+    s->base = at;
     seed_ranges_forget(p);
     s->space = SPACE_ITEM;
     s->cursor_size = 0;
@@ -394,7 +397,7 @@ static void jump(struct partition *p)
         return;
     }
     set_on(p);
-    seed_restart(p);
+    seed_restart(p, s->at.lsn);
     clear_dirty(p);
     buf_clear(&p->held_docs);
     set_log_end(p, s->at, s->rows, s->row_count);
@@ -405,7 +408,7 @@ static void jump(struct partition *p)
  * left: the copy begins anew, from nothing but what the documents are. */
 static void reset(struct partition *p)
 {
-    seed_restart(p);
+    seed_restart(p, 0);
     clear_dirty(p);
     set_log_end(p, (struct place){0}, NULL, 0);
     p->durable = p->tail;
@@ -421,7 +424,7 @@ void seed_anew(struct partition *p)
     }
     p->seed->is_jump_due = false;
     set_on(p);
-    seed_restart(p);
+    seed_restart(p, 0);
     clear_dirty(p);
     buf_clear(&p->held_docs);
     set_log_end(p, (struct place){0}, NULL, 0);

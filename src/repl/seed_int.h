@@ -47,13 +47,14 @@ struct seed {
     size_t row_count;
     struct epoch_row rows[MSG_EPOCHS_MAX];
 
+    lsn base; /* what entries up to here have touched is not remembered: a snapshot must have them all */
     enum engine_space space; /* the cursor: keys below it are copied */
     char cursor[ENGINE_KEY_SIZE_MAX];
     size_t cursor_size;
 
     struct list questions; /* struct seed_question; the first one holds the cursor */
     size_t question_count;
-    uint64_t request;             /* number of the last one */
+    uint64_t request;             /* number of the last one, of no other copy */
     enum engine_space look_space; /* where the next one begins */
     char look[ENGINE_KEY_SIZE_MAX];
     size_t look_size;

@@ -3,7 +3,10 @@
  *
  * A piece belongs to the first range not yet copied and begins at the cursor, or it is dropped. So
  * whatever is lost or comes twice on the way shows as silence, and after a while everything from the
- * cursor on is asked for again.
+ * cursor on is asked for again. Links break while answers are on their way, and those to an earlier copy
+ * may come then: no two questions have the same number. Nor does a piece count whose snapshot lacks
+ * entries that our log had before it was remembered what entries touch (a writer sends what it has not
+ * stored yet).
  *
  * A writer of an older program skips SEED_FEED. When the first one stays unanswered, SEED_GET asks for
  * one range at a time, which older programs answer. */
@@ -173,7 +176,8 @@ static bool ask_next(struct partition *p)
     s->question_count++;
     p->repl->seed_asked++;
     arena_init(&q->arena);
-    q->t = ++s->request;
+    q->t = ++p->repl->seed_request;
+    s->request = q->t;
     q->space = s->look_space;
     if (!look_here(p, q)) {
         seed_ranges_forget(p);
@@ -205,8 +209,8 @@ static bool is_next(const struct seed *s, const struct msg *m)
 {
     const struct seed_question *q = first_question(s);
     struct str cursor = str_make(s->cursor, s->cursor_size);
-    if (q == NULL || m->t != q->t || m->space != q->space || q->space != s->space ||
-        m->kept.n != (q->key_count + 7) / 8 ||
+    if (q == NULL || m->t != q->t || m->place.lsn < s->base || m->space != q->space ||
+        q->space != s->space || m->kept.n != (q->key_count + 7) / 8 ||
         (m->type == MSG_SEED_PIECE && !str_eq(m->from, cursor))) {
         return false;
     }

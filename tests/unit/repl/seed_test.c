@@ -142,6 +142,22 @@ static void follow(void)
     repl_on_link(R, PEER, true);
 }
 
+static void hear_seed_at(struct place at)
+{
+    struct epoch_row row = {2, 1000, 1, 900};
+    hear(&(struct msg){.type = MSG_SEED_AT,
+                       .generation = 3,
+                       .pid = 1,
+                       .place = at,
+                       .durable = part->tail,
+                       .row_count = 1,
+                       .rows = &row});
+    store();
+    repl_on_tick(R); /* the old log goes */
+    store();
+    copy_place = at;
+}
+
 static void match(void)
 {
     is_asked = false;
@@ -164,18 +180,7 @@ static void begin_copy(const struct doc *docs, size_t n)
         write_doc(docs[i]);
     }
     follow();
-    copy_place = (struct place){.epoch = 2, .lsn = 2000, .ord = 2000, .chain = 5};
-    struct epoch_row row = {2, 1000, 1, 900};
-    hear(&(struct msg){.type = MSG_SEED_AT,
-                       .generation = 3,
-                       .pid = 1,
-                       .place = copy_place,
-                       .durable = part->tail,
-                       .row_count = 1,
-                       .rows = &row});
-    store();
-    repl_on_tick(R); /* the old log goes */
-    store();
+    hear_seed_at((struct place){.epoch = 2, .lsn = 2000, .ord = 2000, .chain = 5});
     match();
 }
 
@@ -281,6 +286,116 @@ T_TEST("a copy that was broken off goes on from what is there")
     t_eq_cstr(owner_of("u"), "x");
     t_eq_u64(part->item_count, 2);
     t_eq_u64(part->item_size, 10);
+    sound();
+    stage_end();
+}
+
+static void begin_anew(void)
+{
+    repl_free(R);
+    t_ok(open_repl(NULL));
+    part = repl_find(R, 1);
+    t_check(part != NULL && part->seed != NULL);
+    follow();
+    match();
+}
+
+/* The last piece of a copy: the conflict feed is empty there and here. */
+static void hear_no_conflicts(void)
+{
+    hear(&(struct msg){.type = MSG_SEED_PIECE,
+                       .generation = 3,
+                       .pid = 1,
+                       .place = copy_place,
+                       .t = question.t + 1,
+                       .space = SPACE_CONFLICT,
+                       .is_end = true,
+                       .sent = 1000});
+    store();
+    t_check(part->seed == NULL);
+}
+
+/* The writer's entry after ours: `d` in place of version `old`. */
+static void hear_entry(const struct doc *d, struct engine_version old)
+{
+    struct str unique;
+    struct msg_doc row = piece_doc(d, part->tail.lsn + 1, &unique);
+    struct entry_op op = {.space = SPACE_ITEM, .key = row.key.key, .old = old, .doc = row.doc};
+    struct entry e = {.kind = ENTRY_WRITE,
+                      .epoch = 2,
+                      .generation = 3,
+                      .lsn = part->tail.lsn + 1,
+                      .ord = part->tail.ord + 1,
+                      .prev_epoch = part->tail.epoch,
+                      .prev_lsn = part->tail.lsn,
+                      .origin = PEER,
+                      .op_count = 1,
+                      .ops = &op};
+    struct buf b;
+    buf_init(&b, ENGINE_ENTRY_SIZE_MAX);
+    entry_encode(&e, part->tail.chain, &b);
+    struct str bytes = buf_str(&b);
+    hear(&(struct msg){
+        .type = MSG_APPEND, .generation = 3, .pid = 1, .entry_count = 1, .entries = &bytes});
+    buf_done(&b);
+    t_eq_u64(part->tail.lsn, e.lsn);
+    store();
+}
+
+T_TEST("an answer to a question of an earlier copy says nothing")
+{
+    const struct doc had = {"y", "old y", NULL};
+    const struct doc new = {"y", "new y", NULL};
+    begin_copy(&had, 1);
+    uint64_t t = question.t;
+    begin_anew(); /* another process: it asks with other numbers */
+    uint64_t second_t = question.t;
+    question.t = t;
+    hear_piece("", "", 1 << 0, NULL, 0, 100);
+    t_check(part->seed->space == SPACE_ITEM);
+    question.t = second_t;
+    hear_piece("", "", 0, &new, 1, 200);
+    hear_no_conflicts();
+    t_eq_cstr(text_of("y"), "new y");
+    hear_seed_at((struct place){.epoch = 2, .lsn = 3000, .ord = 3000, .chain = 7});
+    match(); /* the next copy of the same process and of the same writer */
+    uint64_t third_t = question.t;
+    question.t = second_t;
+    hear_piece("", "", 1 << 0, NULL, 0, 200);
+    t_check(part->seed->space == SPACE_ITEM);
+    question.t = third_t;
+    hear_piece("", "", 0, NULL, 0, 300);
+    hear_no_conflicts();
+    t_eq_cstr(text_of("y"), "");
+    sound();
+    stage_end();
+}
+
+T_TEST("a piece that lacks what the log here had when the copy began is not put in")
+{
+    const struct doc had = {"y", "old y", NULL};
+    const struct doc older = {"y", "older y", NULL};
+    const struct doc new = {"y", "new y", NULL};
+    begin_copy(&had, 1);
+    struct place at = copy_place;
+    copy_place.lsn--; /* an entry that we have not seen lies between its snapshot and our log */
+    hear_piece("", "", 0, &older, 1, 100);
+    t_check(part->seed->space == SPACE_ITEM);
+    copy_place = at;
+    hear_entry(&new, (struct engine_version){.lsn = 1900});
+    copy_place = part->tail;
+    begin_anew(); /* what entries have decided about is forgotten */
+    copy_place = at;
+    hear_piece("", "", 0, &older, 1, 100);
+    t_check(part->seed->space == SPACE_ITEM);
+    t_eq_cstr(text_of("y"), "new y");
+    sound();
+    copy_place = part->tail;
+    hear_piece("", "", 1 << 0, NULL, 0, 200);
+    hear_no_conflicts();
+    t_eq_cstr(text_of("y"), "new y");
+    t_eq_u64(part->item_count, 1);
+    t_eq_u64(part->item_size, 5);
     sound();
     stage_end();
 }

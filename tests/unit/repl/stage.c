@@ -15,6 +15,7 @@ void (*stage_on_event)(enum region_event_kind kind, const char *text);
 static struct engine_batch *batches[64];
 static uint64_t tickets[64];
 static size_t batch_count;
+static uint64_t incarnation = 77;
 
 static usec io_now(void *ctx)
 {
@@ -127,7 +128,7 @@ enum err open_repl(struct errinfo *ei)
         .applied = io_acked,
         .committed = io_acked,
     };
-    return repl_new(engine, 1, 77, &timers, &io, &R, ei);
+    return repl_new(engine, 1, incarnation++, &timers, &io, &R, ei);
 }
 
 void stage_begin(bool is_strong, uint64_t mask, region_id last)
