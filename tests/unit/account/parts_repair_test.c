@@ -187,6 +187,50 @@ T_TEST("who wrote a partition last comes back while nobody can take it")
     old_holder(CONSISTENCY_STRONG);
 }
 
+static enum err move_to_north(struct account_record *rec, void *ctx)
+{
+    (void)ctx;
+    return account_plan_partition_failover(rec, 1, STR("north"), /* is_forced= */ false, NULL);
+}
+
+/* East was taken offline while the partition went to north. Neither north nor west can use it, and nobody
+ * but east can give them what they lack. */
+static void old_giver(enum consistency level)
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_level(w, &(struct level_request){.level = level});
+    world_run(w, 3000);
+    t_eq_int(world_record(w)->level, level);
+    put_some(w, 8);
+    world_run(w, 500);
+    damage(w, 2, 1);
+    damage(w, 3, 1);
+    world_plan(w, move_to_north, NULL);
+    world_offline(w, "east");
+    world_run(w, 2000);
+    const struct record_override *o = record_override(world_record(w), 1);
+    t_check(o != NULL);
+    t_eq_int(o->phase, PHASE_TRANSFER);
+    t_eq_u64(o->holder, 1);
+    t_check(world_record(w)->writer != 1);
+    world_online(w, "east");
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_plan(w, automatic, NULL);
+    for (unsigned i = 0; i < 6000 && !(is_readable(w, 2, 1) && is_readable(w, 3, 1)); i++) {
+        world_run(w, 5);
+    }
+    t_check(world_get(w, 2, 1, "h") != NULL);
+    t_check(world_get(w, 3, 1, "h") != NULL);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("who was giving a partition away comes back while the other region cannot take it")
+{
+    old_giver(CONSISTENCY_BOUNDED_STALENESS);
+    old_giver(CONSISTENCY_STRONG);
+}
+
 /* Nor is anything deleted that nobody else has. */
 T_TEST("nothing is deleted while the writer says that it cannot read the partition either")
 {
