@@ -7,8 +7,7 @@
 #include "base/rng.h"
 
 enum {
-    LSN_BLOCK = 1000000, /* lsns per epoch at first, and per extension */
-    HELD_MAX = 10000,    /* writes held during a graceful change */
+    HELD_MAX = 10000, /* writes held during a graceful change */
     WAITS_MAX = 65536,
     PENDING_SIZE_DEFAULT = 64 << 20,
     WRITE_OVERHEAD_SIZE = 512, /* counted per pending write */

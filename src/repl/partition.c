@@ -116,46 +116,61 @@ static void extra_encode(const struct partition *p, struct buf *out)
     }
 }
 
+enum err part_extra_open(struct part_extra *x, struct str extra, struct errinfo *ei)
+{
+    struct rd r = rd_of(extra);
+    *x = (struct part_extra){.version = rd_u8(&r)};
+    if (x->version > EXTRA_VERSION) {
+        return err_set(ei, ERR_FORMAT_NEWER, "a partition's meta of version %u", x->version);
+    }
+    x->trim_ord = rd_u64(&r);
+    x->trim_chain = rd_u64(&r);
+    x->hlc = rd_u64(&r);
+    x->flags = x->version >= 2 ? rd_u8(&r) : 0;
+    x->log_size = x->version >= 2 ? rd_u64(&r) : 0;
+    x->row_count = rd_u32(&r);
+    if (r.bad || (x->flags & ~(EXTRA_SEEDING | EXTRA_STALE_ROWS)) != 0 || x->version == 0 ||
+        x->row_count > EPOCH_ROWS_MAX || r.n != x->row_count * (size_t)32) {
+        return err_set(ei, ERR_CORRUPT, "a partition's meta is malformed");
+    }
+    x->rows = r;
+    return OK;
+}
+
+struct epoch_row part_extra_row(struct part_extra *x)
+{
+    struct epoch_row row = {.epoch = rd_u64(&x->rows)};
+    row.first_lsn = rd_u64(&x->rows);
+    row.prev_epoch = rd_u64(&x->rows);
+    row.prev_lsn = rd_u64(&x->rows);
+    return row;
+}
+
 static enum err extra_decode(struct partition *p, struct str extra, struct errinfo *ei)
 {
     if (extra.n == 0 && p->tail.lsn == 0) {
         return OK;
     }
-    struct rd r = rd_of(extra);
-    uint8_t version = rd_u8(&r);
-    if (version > EXTRA_VERSION) {
-        return err_set(ei, ERR_FORMAT_NEWER, "partition %llu: meta of version %u",
-                       (unsigned long long)p->pid, version);
-    }
-    p->trim.ord = rd_u64(&r);
-    p->trim.chain = rd_u64(&r);
-    uint64_t hlc = rd_u64(&r);
-    uint8_t flags = version >= 2 ? rd_u8(&r) : 0;
+    struct part_extra x;
+    TRY(part_extra_open(&x, extra, ei));
+    p->trim.ord = x.trim_ord;
+    p->trim.chain = x.trim_chain;
     uint64_t entries = p->tail.ord > p->trim.ord ? p->tail.ord - p->trim.ord : 0;
-    p->log_size = version >= 2 ? rd_u64(&r) : entries * ENTRY_SIZE_GUESS;
+    p->log_size = x.version >= 2 ? x.log_size : entries * ENTRY_SIZE_GUESS;
     p->repl->log_size += p->log_size;
-    uint32_t n = rd_u32(&r);
-    if (r.bad || (flags & ~(EXTRA_SEEDING | EXTRA_STALE_ROWS)) != 0 || version == 0 ||
-        n > EPOCH_ROWS_MAX || r.n != n * (size_t)32) {
-        return err_set(ei, ERR_CORRUPT, "partition %llu: meta is malformed",
-                       (unsigned long long)p->pid);
+    p->row_cap = x.row_count;
+    p->row_count = x.row_count;
+    p->rows = MEM_NEW_ARRAY(struct epoch_row, x.row_count + 1);
+    for (uint32_t i = 0; i < x.row_count; i++) {
+        p->rows[i] = part_extra_row(&x);
     }
-    p->row_cap = n;
-    p->row_count = n;
-    p->rows = MEM_NEW_ARRAY(struct epoch_row, n + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        p->rows[i].epoch = rd_u64(&r);
-        p->rows[i].first_lsn = rd_u64(&r);
-        p->rows[i].prev_epoch = rd_u64(&r);
-        p->rows[i].prev_lsn = rd_u64(&r);
+    if (x.hlc > p->repl->hlc) {
+        p->repl->hlc = x.hlc;
     }
-    if (hlc > p->repl->hlc) {
-        p->repl->hlc = hlc;
-    }
-    if ((flags & EXTRA_SEEDING) != 0) {
+    if ((x.flags & EXTRA_SEEDING) != 0) {
         seed_load(p);
     }
-    if ((flags & EXTRA_STALE_ROWS) != 0) {
+    if ((x.flags & EXTRA_STALE_ROWS) != 0) {
         p->has_stale_rows = true;
         p->repl->corrupt_count += !p->is_corrupt;
         p->is_corrupt = true;

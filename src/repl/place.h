@@ -1,9 +1,11 @@
-/* Places in a partition's log. */
+/* Places in a partition's log. Lsns are given out in blocks: each epoch begins a new one. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "base/types.h"
+
+enum { LSN_BLOCK = 1000000 }; /* lsns per epoch at first, and per extension */
 
 /* (epoch, lsn) names one entry for ever: an epoch has one writer process and an lsn is given out
  * once. `ord` counts entries, `chain` sums up all content up to here: two logs with the same place

@@ -335,6 +335,16 @@ struct slot *modes_slot(const struct repl *R,
                         pid id);            /* a partition's own mode; NULL: it has none */
 void modes_open_epoch(struct partition *p); /* its first entry, at the mode's start */
 
+/* ---- partition.c: what the engine keeps for us with each partition ---- */
+struct part_extra {
+    uint8_t version, flags;
+    uint64_t trim_ord, trim_chain, hlc, log_size;
+    uint32_t row_count;
+    struct rd rows; /* the next of them */
+};
+enum err part_extra_open(struct part_extra *x, struct str extra, struct errinfo *ei) MUST_CHECK;
+struct epoch_row part_extra_row(struct part_extra *x); /* row_count times, oldest first */
+
 /* ---- partition.c ---- */
 bool part_history_has(const struct partition *p, epoch e, lsn at);
 /* Last lsn of epoch e in this history; 0 = the epoch is not in it. */

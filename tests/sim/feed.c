@@ -1,8 +1,8 @@
 /* Readers of the change feed (latest versions), across regions and failovers.
  *
- * A continuation is a place (epoch, lsn, op). Asked for in a region whose log has gone on in a later
- * epoch, it is first taken back to what that epoch's branch left of it: the reader may then see
- * items again, but misses none. A region that is behind the continuation's epoch has nothing new.
+ * A continuation is a place (lsn, op). Asked for in a region whose history has not got the epoch that it is in,
+ * it begins anew (repl_resume): the reader may then see items again, but misses none. A region that is behind
+ * it has nothing new.
  * At the end the reader must have seen every item that is there in its final version. Excepted are
  * items that a lost suffix had changed or deleted: a reader of that suffix was rightly shown the
  * later state in place of the surviving one, which then lies below the branch point it resumes at. */
@@ -35,47 +35,6 @@ struct feed_reader *feed_reader_new(struct world *w, pid p, region_id home)
 void feed_reader_free(struct feed_reader *f)
 {
     mem_free(f);
-}
-
-static const struct record_branch *branch_of(const struct record_epoch *e, pid p)
-{
-    for (size_t i = 0; i < e->branch_count; i++) {
-        if (e->branches[i].pid == p) {
-            return &e->branches[i];
-        }
-    }
-    return NULL;
-}
-
-/* What a continuation is worth in the history of epoch `upto`, from the record alone. */
-static struct spot resume_at(const struct account_record *rec, pid p, struct spot at, epoch upto)
-{
-    struct spot start = at;
-    for (size_t i = 0; i < rec->epoch_count; i++) {
-        const struct record_epoch *e = &rec->epochs[i];
-        static const struct record_branch nowhere = {0};
-        const struct record_branch *b = branch_of(e, p);
-        if (e->epoch <= start.epoch || e->epoch > upto) {
-            continue;
-        }
-        if (b == NULL) {
-            b = &nowhere; /* the partition was empty where this epoch began */
-        }
-        if (b->epoch == at.epoch) {
-            at.lsn = b->lsn < at.lsn ? b->lsn : at.lsn;
-        } else if (b->epoch < at.epoch) {
-            /* The continuation's epoch was skipped altogether: where did it begin? */
-            struct spot own = {0, 0};
-            for (size_t k = 0; k < i; k++) {
-                const struct record_branch *ob = branch_of(&rec->epochs[k], p);
-                if (rec->epochs[k].epoch == at.epoch && ob != NULL) {
-                    own = (struct spot){ob->epoch, ob->lsn};
-                }
-            }
-            at = own.lsn < b->lsn ? own : (struct spot){b->epoch, b->lsn};
-        }
-    }
-    return at;
 }
 
 static bool take_row(struct feed_reader *f, struct engine *e, struct engine_snap *snap,
@@ -127,14 +86,16 @@ static void poll_region(struct feed_reader *f, region_id region)
     buf_init(&hold, ENGINE_DOC_SIZE_MAX);
     struct engine_part_meta m;
     bool has_part = engine_part_meta_get(e, snap, f->pid, &hold, &m, NULL) == OK;
-    if (has_part && m.tail_epoch >= f->at.epoch) {
-        if (m.tail_epoch > f->at.epoch && f->at.lsn != 0) {
-            struct spot back = resume_at(rec, f->pid, f->at, m.tail_epoch);
-            if (back.lsn != f->at.lsn) {
-                trace(f->w, "feed-back", region, f->pid, f->at.lsn, back.lsn);
-                f->at = back;
-                f->at_op = UINT16_MAX;
-            }
+    if (has_part) {
+        lsn from = 0;
+        if (repl_resume(m.extra, f->at.lsn, &from, NULL) != OK) {
+            world_fail(f->w, "feed", "partition %llu: its meta cannot be read",
+                       (unsigned long long)f->pid);
+        }
+        if (from != f->at.lsn) {
+            trace(f->w, "feed-back", region, f->pid, f->at.lsn, from);
+            f->at = (struct spot){0, from};
+            f->at_op = UINT16_MAX;
         }
         uint64_t commit = atomic_load(&view->commit_lsn);
         bool is_strong = record_read_level(rec) == CONSISTENCY_STRONG;
