@@ -381,8 +381,8 @@ static bool is_stuck(const struct region *r)
 
 /* The record's writer was restarted, or chosen by an operator, and its log is not whole: it may not claim
  * the role, and nobody else will while it beats. Below Strong what only it has becomes a suffix, as after
- * any failover. With nobody else online the last writer, once it is back, has everything: giving the role
- * back to it is no failover, and also done when those are not to come by themselves. */
+ * any failover. With nobody else online the role goes to the last writer, once that is back: it has
+ * everything, so that this is no failover and needs no automatic one. */
 static bool try_yield(struct region *r)
 {
     const struct account_record *rec = r->rec;
