@@ -266,7 +266,7 @@ enum err manage_plan_create(const struct json *body, struct str name, int64_t wa
     if (q.count == 0) {
         return err_set(ei, ERR_INVALID, "an account needs at least one region in locations");
     }
-    STATIC_ASSERT(HOSTED_REGIONS_MAX == REGIONS_MAX, "the list was read with this limit");
+    STATIC_ASSERT((int)HOSTED_REGIONS_MAX == (int)REGIONS_MAX, "the list was read with this limit");
     if (q.has_auto_failover && q.auto_failover && q.count == 1) {
         return err_set(ei, ERR_INVALID, "automatic failover needs two or more regions");
     }

@@ -245,7 +245,8 @@ void repl_open_epoch_part(struct partition *p)
 void repl_open_epoch(struct repl *R)
 {
     for (struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        if (p->slot == NULL) {
+        /* Opening the metadata can acknowledge a container: its partition comes to be open. */
+        if (p->slot == NULL && p->tail.epoch != R->mode.epoch) {
             repl_open_epoch_part(p);
         }
     }

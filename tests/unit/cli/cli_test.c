@@ -193,7 +193,9 @@ T_TEST("up refuses wrong options before it touches anything")
     fails("up --regions a,b,a", 2, "region 'a' is named twice", "");
     fails("up --regions East", 2, "bad region name 'East'", "lower-case");
     fails("up --regions a,,b", 2, "'a,,b' is not a list", "commas");
-    fails("up --regions a,b,c,d,e,f,g,h,i", 2, "must be 1 to 8", "commas");
+    fails("up --regions r1,r2,r3,r4,r5,r6,r7,r8,r9,r10,r11,r12,r13,r14,r15,r16"
+          ",r17,r18,r19,r20,r21,r22,r23,r24,r25,r26,r27,r28,r29,r30,r31,r32,r33",
+          2, "must be 1 to 32", "commas");
     fails("up --fault-proxy --regions a,b,c,d,e,f,g,h", 2, "7 regions at most", "");
     fails("up --account -a-", 2, "bad account name '-a-'", "hyphen");
     fails("up --account localhost", 2, "cannot be called localhost", "clients");
