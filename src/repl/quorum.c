@@ -59,7 +59,8 @@ static void release(struct partition *p)
 }
 
 /* Whom the log waits for: a region that must copy everything anyway only while it follows, and while
- * that costs no more than as much again. */
+ * that costs no more than as much again; but in any case one that is being admitted. The record may call it
+ * online already, unseen here, and whatever it lacks when it becomes the writer has to be in our log. */
 static uint64_t keep_mask(const struct partition *p)
 {
     const struct repl *R = p->repl;
@@ -69,7 +70,8 @@ static uint64_t keep_mask(const struct partition *p)
         const struct peer *peer = R->peers[i];
         uint64_t bit = UINT64_C(1) << peer->id;
         bool follows = peer->is_up && p->progress[i]->state == PROG_STREAM && !is_over;
-        if ((p->mode->copy_mask & bit) != 0 && !follows) {
+        bool is_admitted = (p->mode->online_mask & bit) != 0;
+        if ((p->mode->copy_mask & bit) != 0 && !follows && !is_admitted) {
             mask &= ~bit;
         }
     }
