@@ -277,6 +277,13 @@ static bool try_open(struct region *r, struct part_ctl *c)
     if (!repl_is_quiet_part(p)) {
         return false; /* what was pulled last is not durable yet */
     }
+    const struct record_override *o = parts_row(r, c);
+    if (record_epoch_top(r->rec) >= o->generation) {
+        /* The account has had so many epochs since the claim that the next one does not fit its generation
+         * any more: claimed once more. */
+        choose(r, c->pid, r->cfg.self, RULE_PART_CLAIM_OWN);
+        return true;
+    }
     struct arena a;
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
