@@ -140,14 +140,24 @@ static unsigned lease_ms_of(const struct region *r, const struct member *m)
     return m->lease_ms > r->cfg.timers.lease_ms ? m->lease_ms : r->cfg.timers.lease_ms;
 }
 
+bool coordio_lease_has_passed(const struct region *r, region_id id, usec since_us)
+{
+    return region_now(r) >= lease_expired_at(since_us, lease_ms_of(r, &r->members[id]),
+                                             r->cfg.timers.wait_margin_ms);
+}
+
 bool coordio_is_expired(const struct region *r, region_id id)
 {
     const struct member *m = &r->members[id];
-    if (!r->is_synced || m->seen_us == 0) {
-        return false; /* silence means nothing while we cannot hear */
-    }
-    return region_now(r) >=
-           lease_expired_at(m->seen_us, lease_ms_of(r, m), r->cfg.timers.wait_margin_ms);
+    /* Silence means nothing while we cannot hear. */
+    return r->is_synced && m->seen_us != 0 && coordio_lease_has_passed(r, id, m->seen_us);
+}
+
+bool coordio_has_ended(const struct region *r, region_id id, uint64_t incarnation)
+{
+    const struct member *m = &r->members[id];
+    return (m->stopped != 0 && m->stopped == incarnation) ||
+           (m->incarnation != 0 && m->incarnation != incarnation);
 }
 
 bool coordio_is_stopped(const struct region *r, region_id id)

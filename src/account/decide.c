@@ -44,14 +44,9 @@ uint32_t decide_clamp_ms(usec us)
 bool decide_has_stopped(const struct region *r, const struct record_epoch *reign)
 {
     const struct member *m = &r->members[reign->writer];
-    if (m->stopped != 0 && m->stopped == reign->incarnation) {
-        return true;
-    }
-    if (m->incarnation != 0 && m->incarnation != reign->incarnation) {
-        return true; /* another process runs there */
-    }
-    /* The record was taken from it: it has seen that, and stopped. */
-    return m->incarnation == reign->incarnation && m->generation > reign->generation;
+    /* Or the record was taken from it: it has seen that, and stopped. */
+    return coordio_has_ended(r, reign->writer, reign->incarnation) ||
+           (m->incarnation == reign->incarnation && m->generation > reign->generation);
 }
 
 bool decide_lease_is_over(const struct region *r)
@@ -76,10 +71,7 @@ bool decide_lease_is_over(const struct region *r)
         return coordio_is_expired(r, reign->writer);
     }
     /* The record was taken from it without its knowledge: it cannot renew any more. */
-    const struct member *m = &r->members[reign->writer];
-    unsigned lease = m->lease_ms > r->cfg.timers.lease_ms ? m->lease_ms : r->cfg.timers.lease_ms;
-    return r->reign_over_us != 0 &&
-           region_now(r) >= lease_expired_at(r->reign_over_us, lease, r->cfg.timers.wait_margin_ms);
+    return r->reign_over_us != 0 && coordio_lease_has_passed(r, reign->writer, r->reign_over_us);
 }
 
 /* ---- claiming the writer's role ---- */
@@ -97,29 +89,31 @@ static bool may_lack_writes(const struct region *r, region_id id)
     return false;
 }
 
-/* The writer of the newest epoch was put aside by a claim, and whoever claimed never opened: its
- * log still has everything that was ever acknowledged, whatever the record calls its state. That
- * is not so where another region wrote a partition meanwhile: at Strong it waits for that one. */
-static bool is_last_writer(const struct region *r)
+/* The writer of the newest epoch, when it was put aside by a claim, and whoever claimed never opened: its
+ * log still has everything that was ever acknowledged, whatever the record calls its state. That is not so
+ * where another region wrote a partition meanwhile: at Strong it waits for that one. 0 = none. */
+static region_id last_writer(const struct region *r)
 {
     const struct record_epoch *reign = region_reign(r);
-    return r->role == ROLE_RECOVERING && reign != NULL && reign->writer == r->cfg.self &&
-           r->rec->phase == PHASE_PROMOTING && r->rec->generation > reign->generation &&
-           !may_lack_writes(r, r->cfg.self);
+    bool is_aside = reign != NULL && r->rec->phase == PHASE_PROMOTING &&
+                    r->rec->generation > reign->generation && !may_lack_writes(r, reign->writer);
+    return is_aside ? reign->writer : 0;
 }
 
-/* Another region for which the above holds; 0 = none. */
+static bool is_last_writer(const struct region *r)
+{
+    return r->role == ROLE_RECOVERING && last_writer(r) == r->cfg.self;
+}
+
+/* The same, when it is another region that is there again; 0 = none. */
 static region_id last_writer_back(const struct region *r)
 {
-    const struct record_epoch *reign = region_reign(r);
-    if (reign == NULL || reign->writer == r->cfg.self || r->rec->phase != PHASE_PROMOTING ||
-        r->rec->generation <= reign->generation) {
-        return 0;
-    }
-    const struct record_region *g = record_region_const(r->rec, reign->writer);
-    bool is_back = g != NULL && g->state == REGION_RECOVERING && coordio_is_alive(r, g->id) &&
-                   r->members[g->id].is_whole && !may_lack_writes(r, g->id);
-    return is_back ? g->id : 0;
+    region_id id = last_writer(r);
+    const struct record_region *g =
+        id != 0 && id != r->cfg.self ? record_region_const(r->rec, id) : NULL;
+    bool is_back = g != NULL && g->state == REGION_RECOVERING && coordio_is_alive(r, id) &&
+                   r->members[id].is_whole;
+    return is_back ? id : 0;
 }
 
 /* Live candidates that go before us. */

@@ -81,10 +81,8 @@ bool parts_holder_is_over(const struct region *r, const struct part_ctl *c,
     if (o->holder == r->cfg.self || (o->phase == PHASE_PROMOTING && o->incarnation != 0)) {
         return true; /* we have stopped, or whoever claimed had waited */
     }
-    const struct member *m = &r->members[o->holder];
-    if ((m->stopped != 0 && m->stopped == o->holder_incarnation) ||
-        (m->incarnation != 0 && m->incarnation != o->holder_incarnation)) {
-        return true; /* its stop is confirmed, or another process runs there */
+    if (coordio_has_ended(r, o->holder, o->holder_incarnation)) {
+        return true;
     }
     const struct record_epoch *reign = region_reign(r);
     if (reign != NULL && reign->writer == o->holder && !vouch_is_over(r)) {
@@ -93,10 +91,10 @@ bool parts_holder_is_over(const struct region *r, const struct part_ctl *c,
     if (c->over_us == 0) {
         return coordio_is_expired(r, o->holder);
     }
+    const struct member *m = &r->members[o->holder];
     if (BUG(BUG_PART_NO_LEASE_WAIT) ||
         (m->incarnation == o->holder_incarnation && m->rec_rev >= c->over_rev)) {
         return true; /* it knows, and has stopped */
     }
-    unsigned lease = m->lease_ms > r->cfg.timers.lease_ms ? m->lease_ms : r->cfg.timers.lease_ms;
-    return region_now(r) >= lease_expired_at(c->over_us, lease, r->cfg.timers.wait_margin_ms);
+    return coordio_lease_has_passed(r, o->holder, c->over_us);
 }

@@ -323,7 +323,11 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev);
 /* Sends a change of the record; `next` must pass record_check once it is settled (record_settle). */
 void coordio_change(struct region *r, enum rule rule, struct account_record *next,
                     region_id compare_beat, bool puts_beat);
+/* The region's lease has certainly ended, if it was renewed at since_us for the last time. */
+bool coordio_lease_has_passed(const struct region *r, region_id id, usec since_us);
 bool coordio_is_expired(const struct region *r, region_id id);
+/* That process of the region's: its stop is confirmed, or another one runs there. */
+bool coordio_has_ended(const struct region *r, region_id id, uint64_t incarnation);
 bool coordio_is_stopped(const struct region *r, region_id id);
 bool coordio_is_alive(const struct region *r, region_id id);
 uint64_t coordio_alive_mask(const struct region *r); /* the other regions that are */
