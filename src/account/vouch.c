@@ -49,10 +49,10 @@ static bool is_silent(const struct region *r, usec heard_us)
 
 /* ---- the writer ---- */
 
-/* As of when all others have vouched for this reign; 0 = one has not. */
+/* As of when all others have vouched for this reign: now, where there are none; 0 = one has not. */
 static usec vouched_by_all(const struct region *r)
 {
-    usec first = UINT64_MAX;
+    usec first = region_now(r);
     for (size_t i = 0; i < r->rec->region_count; i++) {
         const struct member *m = &r->members[r->rec->regions[i].id];
         if (r->rec->regions[i].id == r->cfg.self) {
@@ -64,28 +64,34 @@ static usec vouched_by_all(const struct region *r)
     return first;
 }
 
+static void count_votes(struct region *r)
+{
+    usec all = vouched_by_all(r);
+    if (all > r->vouched_us) {
+        r->vouched_us = all;
+        region_publish_view(r);
+    }
+}
+
 void vouch_tick(struct region *r)
 {
-    if (r->role != ROLE_WRITER || r->lease_from_us == 0 || !is_silent(r, r->lease_from_us)) {
-        return;
-    }
-    usec now = region_now(r);
-    if (r->rec->region_count == 1) {
-        /* Nobody else can be chosen. */
-        r->vouched_us = r->cfg.keep_writing != KEEP_WRITING_NO ? now : 0;
-        region_publish_view(r);
+    bool is_wanted = r->cfg.keep_writing == KEEP_WRITING_YES ||
+                     (r->cfg.keep_writing == KEEP_WRITING_AUTO && r->rec->region_count == 1);
+    if (r->role != ROLE_WRITER || r->lease_from_us == 0 || !is_silent(r, r->lease_from_us) ||
+        !is_wanted) {
         return;
     }
     struct msg m = {.type = MSG_VOUCH,
                     .generation = r->rec->generation,
-                    .t = now,
+                    .t = region_now(r),
                     .record_rev = r->rec_rev,
                     .lease_ms = r->cfg.timers.lease_ms};
-    for (size_t i = 0; i < r->rec->region_count && r->cfg.keep_writing == KEEP_WRITING_YES; i++) {
+    for (size_t i = 0; i < r->rec->region_count; i++) {
         if (r->rec->regions[i].id != r->cfg.self) {
             repl_send(r->repl, r->rec->regions[i].id, &m);
         }
     }
+    count_votes(r); /* nobody has to be asked where nobody else can be chosen */
 }
 
 void vouch_on_answer(struct region *r, region_id from, const struct msg *m)
@@ -98,11 +104,7 @@ void vouch_on_answer(struct region *r, region_id from, const struct msg *m)
         peer->vouched_generation = m->generation;
         peer->vouched_us = m->t;
     }
-    usec all = vouched_by_all(r);
-    if (all > r->vouched_us) {
-        r->vouched_us = all;
-        region_publish_view(r);
-    }
+    count_votes(r);
 }
 
 /* ---- the others ---- */
