@@ -152,7 +152,12 @@ static enum err extra_decode(struct partition *p, struct str extra, struct errin
         return OK;
     }
     struct part_extra x;
-    TRY(part_extra_open(&x, extra, ei));
+    enum err err = part_extra_open(&x, extra, NULL);
+    if (err != OK) {
+        return err_set(ei, err, "partition %llu: meta of version %u is %s",
+                       (unsigned long long)p->pid, x.version,
+                       err == ERR_FORMAT_NEWER ? "newer" : "malformed");
+    }
     p->trim.ord = x.trim_ord;
     p->trim.chain = x.trim_chain;
     uint64_t entries = p->tail.ord > p->trim.ord ? p->tail.ord - p->trim.ord : 0;
