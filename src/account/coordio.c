@@ -60,6 +60,17 @@ static void beat_encode(struct region *r, struct buf *out)
         }
         json_out_array_end(&o);
     }
+    uint64_t followers = parts_promise(r);
+    if (followers != 0) {
+        json_out_key(&o, "followers");
+        json_out_array(&o);
+        for (region_id id = 1; id <= REGION_ID_MAX; id++) {
+            if ((followers & record_mask(id)) != 0) {
+                json_out_u64(&o, id);
+            }
+        }
+        json_out_array_end(&o);
+    }
     json_out_object_end(&o);
 }
 
@@ -77,17 +88,26 @@ static bool get_bool(const struct json *v, const char *key)
     return b;
 }
 
-static void get_unsound(struct member *m, const struct json *v)
+/* Numbers of a list, as many as there is room for. Absent: none. */
+static size_t get_list(const struct json *v, const char *key, uint64_t *to, size_t max)
 {
-    const struct json *list = json_get(v, STR("unsound"));
-    m->unsound_count = 0;
-    for (size_t i = 0;
-         list != NULL && list->type == JSON_ARRAY && i < list->count && i < UNSOUND_MAX; i++) {
+    const struct json *list = json_get(v, str_of(key));
+    size_t n = 0;
+    for (size_t i = 0; list != NULL && list->type == JSON_ARRAY && i < list->count && n < max;
+         i++) {
         const struct json *item = list->items[i];
-        uint64_t p = 0;
-        if (item->type == JSON_NUMBER && str_to_u64(item->src, &p)) {
-            m->unsound[m->unsound_count++] = p;
-        }
+        n += item->type == JSON_NUMBER && str_to_u64(item->src, &to[n]);
+    }
+    return n;
+}
+
+static void get_followers(struct member *m, const struct json *v)
+{
+    uint64_t ids[REGION_ID_MAX];
+    size_t n = get_list(v, "followers", ids, ARRAY_COUNT(ids));
+    m->followers = 0;
+    for (size_t i = 0; i < n; i++) {
+        m->followers |= ids[i] <= REGION_ID_MAX ? record_mask((region_id)ids[i]) : 0;
     }
 }
 
@@ -112,7 +132,8 @@ static int64_t beat_decode(struct member *m, struct str value)
         m->is_disk_slow = get_bool(v, "slow_disk");
         m->is_disk_low = get_bool(v, "low_disk");
         m->reads = formats_of_beat(v);
-        get_unsound(m, v);
+        m->unsound_count = get_list(v, "unsound", m->unsound, UNSOUND_MAX);
+        get_followers(m, v);
         uint64_t wall = get_u64(v, "wall_ms");
         wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     }

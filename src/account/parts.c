@@ -7,7 +7,7 @@
  * Everything about one partition here has its counterpart for the whole account in region.c and
  * decide.c, and rests on the same facts: a heartbeat that succeeds proves what the record was, and a
  * role is only ever taken from a record that was seen. Here: rows, roles, modes, rounds; leases and views
- * are in parts_lease.c, decisions in parts_decide.c. */
+ * are in parts_lease.c, decisions in parts_decide.c, admissions in parts_admit.c. */
 #include "account/parts_int.h"
 #include "base/contract.h"
 #include "base/fsm.h"
@@ -368,14 +368,17 @@ void parts_update(struct region *r, const struct repl_mode *common)
     for (size_t i = 0; i < r->part_ctl_count; i++) {
         step(r, r->part_ctls[i], common);
     }
-    if (r->part_ctl_count > 0) {
-        parts_update_masks(r, record_online_mask(r->rec) | r->joining, region_strong_mask(r));
-    }
+    parts_update_masks(r);
     parts_publish(r);
 }
 
-void parts_update_masks(struct region *r, uint64_t online_mask, uint64_t strong_mask)
+void parts_update_masks(struct region *r)
 {
+    if (r->part_ctl_count == 0) {
+        return;
+    }
+    uint64_t online_mask = record_online_mask(r->rec) | r->joining | parts_promised(r);
+    uint64_t strong_mask = region_strong_mask(r);
     for (size_t i = 0; i < r->part_ctl_count; i++) {
         struct part_ctl *c = r->part_ctls[i];
         const struct repl_mode *now = repl_part_mode(r->repl, c->pid);

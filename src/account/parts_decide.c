@@ -63,33 +63,6 @@ size_t parts_unsound(const struct region *r, pid out[UNSOUND_MAX])
     return n;
 }
 
-/* Nobody has acknowledged anything in the partition since the region's own process did, whose log it has:
- * the record would have another holder, and the admission is made on that very record. Whoever opens the
- * next epoch waits for the region like for all of Q. While the partition is being handed over, too: the
- * target may lack documents that only the region has, and taking it makes this admission fail. */
-static bool has_all_of(const struct region *r, const struct record_override *o, region_id id)
-{
-    return o->holder == id &&
-           (o->phase != PHASE_PROMOTING || !parts_says_unsound(&r->members[id], o->pid));
-}
-
-bool parts_block_admission(const struct region *r, region_id id)
-{
-    if (record_write_level(r->rec) < CONSISTENCY_BOUNDED_STALENESS &&
-        record_lease_level(r->rec) < CONSISTENCY_BOUNDED_STALENESS) {
-        return false;
-    }
-    for (size_t i = 0; i < r->rec->override_count; i++) {
-        const struct record_override *o = &r->rec->overrides[i];
-        bool is_ours = o->writer == r->cfg.self && o->phase == PHASE_OPEN &&
-                       o->incarnation == r->cfg.incarnation;
-        if (!is_ours && !has_all_of(r, o, id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- changes of the record ---- */
 
 static struct record_override *next_row(struct account_record *next, pid p)

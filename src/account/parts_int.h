@@ -1,4 +1,4 @@
-/* Inside of parts.c, parts_lease.c and parts_decide.c. */
+/* Inside of parts.c, parts_lease.c, parts_decide.c and parts_admit.c. */
 #pragma once
 
 #include "account/region_int.h"

@@ -450,9 +450,7 @@ void region_update_masks(struct region *r)
     if (region_acts_as_writer(r)) {
         repl_set_masks(r->repl, record_online_mask(r->rec) | r->joining, region_strong_mask(r));
     }
-    if (r->part_ctl_count > 0) {
-        parts_update_masks(r, record_online_mask(r->rec) | r->joining, region_strong_mask(r));
-    }
+    parts_update_masks(r);
 }
 
 /* Bounded staleness holds writes back, whether in force, about to be, or not yet left. Leaving it for

@@ -85,7 +85,8 @@ struct member {
     unsigned reads;       /* newest record format it reads; 0 = no heartbeat seen */
     size_t unsound_count; /* partitions that it cannot use, by the beat; UNSOUND_MAX: maybe more */
     pid unsound[UNSOUND_MAX];
-    uint64_t stopped; /* incarnation whose stop was confirmed; 0 = none */
+    uint64_t followers; /* regions to be admitted that follow all that it writes under rows */
+    uint64_t stopped;   /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec vouched_us;               /* its newest consent to writing on was asked for then ... */
     generation vouched_generation; /* ... under this generation */
@@ -96,6 +97,7 @@ struct member {
     coord_rev out_rev;             /* record revision that took it out of Q; 0 = it is in */
     usec lag_ok_since_us;          /* its lag has been small since; 0 = it is not */
     usec join_since_us;
+    usec promised_us;   /* our beat said last then that it follows (parts_promise); 0 = never */
     usec slow_until_us; /* it was left behind because it was slow: not admitted before */
 };
 
@@ -362,7 +364,7 @@ bool members_finish_removal(struct region *r);
 uint64_t members_token_version(struct region *r);
 bool members_spare_log(struct region *r);
 
-/* ---- parts.c, parts_lease.c, parts_decide.c: partitions with a writer of their own ---- */
+/* ---- parts.c, parts_lease.c, parts_decide.c, parts_admit.c: partitions with a writer of their own ---- */
 struct fsm;
 struct part_ctl *parts_ctl(const struct region *r, pid p); /* NULL: it follows the account */
 void parts_on_record(struct region *r, const struct account_record *old); /* before region_step */
@@ -371,7 +373,7 @@ void parts_on_record(struct region *r, const struct account_record *old); /* bef
 void parts_prepare(struct region *r);
 void parts_update(struct region *r, const struct repl_mode *common); /* after each mode */
 void parts_publish(struct region *r);
-void parts_update_masks(struct region *r, uint64_t online_mask, uint64_t strong_mask);
+void parts_update_masks(struct region *r);
 bool parts_writes_any(const struct region *r);
 /* A partition that this region writes still shows an older token version. */
 bool parts_await_version(const struct region *r, region_id id);
@@ -383,6 +385,10 @@ void parts_tick(struct region *r);
 bool parts_decide(struct region *r); /* true: a change of the record is under way */
 void parts_fold(struct region *r, struct account_record *next); /* with a new account epoch */
 bool parts_block_admission(const struct region *r, region_id id);
+/* For the heartbeat: those of the regions whose log may have a hole that follow all that this process writes
+ * under rows. From then on, for a minute, it trims nothing that they lack: they may be admitted unseen. */
+uint64_t parts_promise(struct region *r);
+uint64_t parts_promised(const struct region *r);
 size_t parts_unsound(const struct region *r, pid out[UNSOUND_MAX]);
 void parts_free(struct region *r);
 void parts_check(const struct region *r);

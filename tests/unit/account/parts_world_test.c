@@ -335,4 +335,61 @@ T_TEST("a partition is not opened where it was deleted to be copied")
     until_north_has_it(w);
 }
 
+/* ---- admission ---- */
+
+static enum err add_south(struct account_record *rec, void *ctx)
+{
+    UNUSED(ctx);
+    return account_plan_add(rec, STR("south"), -1, 1, NULL);
+}
+
+/* It would be online, sound, and take the partition over with nothing of it. */
+T_TEST("a new region is not admitted without a partition whose writer is away")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_no_auto(w);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_run(w, 300);
+    world_stop(w, 2, /* confirm= */ false);
+    region_id id = world_machine(w);
+    world_plan(w, add_south, NULL);
+    world_start(w, id);
+    world_run(w, 5000);
+    t_eq_int(record_region_const(world_record(w), id)->state, REGION_SEEDING);
+    world_start(w, 2);
+    world_until_state(w, id, REGION_ONLINE_READ);
+    t_check(world_get(w, id, 1, "b") != NULL);
+    world_check_same(w);
+    world_free(w);
+}
+
+static enum err must_copy(struct account_record *rec, void *ctx)
+{
+    UNUSED(ctx);
+    record_region(rec, 3)->needs_full_copy = true;
+    return OK;
+}
+
+/* Its copy of the partition may end below what the others have trimmed. */
+T_TEST("a region whose log is not kept is not admitted while a partition's writer cannot reach it")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    force(w, 2);
+    world_stop(w, 3, /* confirm= */ true);
+    world_until_state(w, 3, REGION_OFFLINE);
+    world_no_auto(w);
+    world_plan(w, must_copy, NULL);
+    world_stop(w, 2, /* confirm= */ false);
+    world_start(w, 3);
+    world_run(w, 5000);
+    t_check(record_region_const(world_record(w), 3)->needs_full_copy);
+    world_start(w, 2);
+    world_until_state(w, 3, REGION_ONLINE_READ);
+    t_check(!record_region_const(world_record(w), 3)->needs_full_copy);
+    world_check_same(w);
+    world_free(w);
+}
+
 T_MAIN()
