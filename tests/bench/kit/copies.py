@@ -1,8 +1,10 @@
 """How fast a region gets its data: by a full copy, by checksums when it has them already, by the log;
-and how long a rejoin takes that has writes to bring back."""
+what clients of the write region notice of a full copy; and how long a rejoin takes that has writes to bring back."""
 import os
 import re
 import signal
+import statistics
+import threading
 import time
 
 from kit.links import LinkedAccount, metric, operate, states, until
@@ -15,6 +17,8 @@ DELAYS = (0, 20, 80)
 ITEM_SIZE = 1024  # of the load generator's items, about
 DIVERGED = 10000
 PAUSE_S = 0.05  # between looks at what is being measured, which cost the same cores
+BUSY = {"create": 1000, "read": 4000}  # requests a second of clients beside a copy, far below what the machine does
+BUSY_S = 1.0
 COPIED = re.compile(r"full copy complete\\?\" copied=(\d+) kept=(\d+) took_ms=(\d+)")
 
 
@@ -38,6 +42,10 @@ class _Pair(LinkedAccount):
         """What west has said of each finished copy: (documents copied, kept, ms)."""
         with open(self.folder / "data" / "run" / "west.log", encoding="utf-8", errors="replace") as f:
             return [tuple(int(x) for x in m) for m in COPIED.findall(f.read())]
+
+    def begun(self):
+        with open(self.folder / "data" / "run" / "west.log", encoding="utf-8", errors="replace") as f:
+            return f.read().count("full copy begins")
 
     def leave(self):
         operate(self, "offline", "west", "--force")
@@ -109,6 +117,56 @@ def _diverged(account, count):
     return {"s": took, "records": int(records)}
 
 
+def _clients(account, count):
+    """What clients of the write region get while nothing else goes on: both loads at once, by work."""
+    samples = {}
+    threads = [threading.Thread(target=lambda work=work, rate=rate: samples.update({work: http_load(
+        account.writer_port, work, 8, BUSY_S, 0, "--rate", rate, "--ids", count, key=account.key)}))
+        for work, rate in BUSY.items()]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if len(samples) != len(BUSY):
+        raise BenchError(f"{account.name}: a load did not end well")
+    return samples
+
+
+def _busy(account, count):
+    """Clients without and beside a full copy of everything; the copy has to outlast them."""
+    ret = {"quiet": _clients(account, count)}
+    account.leave()
+    account.write("upsert", count)
+    until("the log is trimmed", lambda: metric(account, "east", "log_bytes") <=
+          metric(account, "east", "log_budget_bytes"), 60)
+    begun, done = account.begun(), len(account.copies())
+    back = threading.Thread(target=account.come_back, args=(0,))
+    back.start()
+    until("the copy begins", lambda: account.begun() > begun, 60, PAUSE_S / 5)
+    ret["copying"] = _clients(account, count)
+    ret["outlasted"] = len(account.copies()) == done
+    back.join()
+    if len(account.copies()) == done:
+        raise BenchError(f"{account.name}: west was not copied")
+    copied, kept, ms = max(account.copies()[done:], key=lambda c: c[0] + c[1])
+    ret["mb_s"] = (copied + kept) * ITEM_SIZE / 1e3 / max(ms, 1)
+    note(f"  beside a full copy ({ret['mb_s']:.1f} MB/s): " + ", ".join(
+        f"{w} p50 {ret['quiet'][w]['p50_us']} -> {ret['copying'][w]['p50_us']} us, "
+        f"p99 {ret['quiet'][w]['p99_us']} -> {ret['copying'][w]['p99_us']} us" for w in BUSY))
+    return ret
+
+
+def _busy_summary(rows):
+    ret = {"rounds": len(rows), "outlasted": sum(r["outlasted"] for r in rows),
+           "mb_s": spread([r["mb_s"] for r in rows]), "works": {}}
+    for work, rate in BUSY.items():
+        ret["works"][work] = {"rate": rate, "errors": sum(r[k][work]["errors"] for r in rows for k in ("quiet", "copying"))}
+        for when in ("quiet", "copying"):
+            ret["works"][work][when] = {key: statistics.median(r[when][work][key] for r in rows)
+                                        for key in ("p50_us", "p99_us", "p999_us")}
+    return ret
+
+
 def _series(what, rounds, delays, measure):
     ret = {str(d): [] for d in delays}
     for _ in range(rounds):
@@ -131,6 +189,15 @@ def copies(folder, options):
         some = max(count // 8, 12000)  # more than the log may keep
         ret["checked"] = _series("full copy of what is mostly there", options.rounds, DELAYS,
                                  lambda d: _copy(account, d, lambda: account.write("upsert", some)))
+    finally:
+        account.stop()
+        account.forget()
+    account = _Pair(folder, "busy", ["--log-budget", "4M"])
+    many = count * 4
+    try:
+        account.start()
+        account.write("create", many)
+        ret["busy"] = {**_busy_summary([_busy(account, many) for _ in range(options.rounds)]), "items": many}
     finally:
         account.stop()
         account.forget()

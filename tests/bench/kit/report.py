@@ -144,9 +144,17 @@ def _copies(p):
     rows = [[title, delay, band(c["mb_s"], 1), band(c["ms"], 0)]
             for key, title in titles.items() for delay, c in p[key].items()]
     d = p["diverged"]
+    b = p["busy"]
+    clients = [[w, number(c["rate"]), when, *(number(c[when][k]) for k in ("p50_us", "p99_us", "p999_us"))]
+               for w, c in b["works"].items() for when in ("quiet", "copying")]
     return (f"{number(p['items'])} items of 1 KiB in one partition; MB/s of items brought or checked, without the "
             "time until the region is admitted. Sender, receiver and disk are the same machine's.\n\n" +
             table(["way", "delay ms", "MB/s", "ms"], rows) +
+            f"\n\nClients of the write region, 8 connections for each work, both at once, without and beside a full copy "
+            f"of {number(b['items'])} items, which ran at {band(b['mb_s'], 0)} MB/s then and outlasted them in "
+            f"{b['outlasted']} of {b['rounds']} rounds; medians over rounds, errors: "
+            f"{sum(c['errors'] for c in b['works'].values())}.\n\n" +
+            table(["work", "a second", "when", "p50 us", "p99 us", "p99.9 us"], clients) +
             f"\n\nA region that was killed with {number(d['writes'])} writes that nobody else had was back, with all "
             f"of them in the conflict feed, after {band(d['s'], 1)} s.")
 
