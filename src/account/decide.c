@@ -763,6 +763,7 @@ static bool try_admit(struct region *r)
         if (!was_proposed &&
             (m->lag_ok_since_us == 0 || now - m->join_since_us >= ms(JOIN_TIMEOUT_MS))) {
             m->lag_ok_since_us = 0;
+            parts_tell_blocked(r, g->id);
             decide_drop_joining(r);
             continue;
         }

@@ -88,25 +88,46 @@ static bool has_all_of(const struct region *r, const struct record_override *o, 
            (o->phase != PHASE_PROMOTING || !parts_says_unsound(&r->members[id], o->pid));
 }
 
-bool parts_block_admission(const struct region *r, region_id id)
+/* The first row that keeps the region out; NULL = none does. */
+static const struct record_override *blocking_row(const struct region *r, region_id id)
 {
     bool may_lack = may_lack_log(record_region_const(r->rec, id));
     for (size_t i = 0; may_lack && i < r->part_ctl_count; i++) {
         if (!is_promised(r, r->part_ctls[i], id)) {
-            return true;
+            return parts_row(r, r->part_ctls[i]);
         }
     }
     if (record_write_level(r->rec) < CONSISTENCY_BOUNDED_STALENESS &&
         record_lease_level(r->rec) < CONSISTENCY_BOUNDED_STALENESS) {
-        return false;
+        return NULL;
     }
     for (size_t i = 0; i < r->rec->override_count; i++) {
         const struct record_override *o = &r->rec->overrides[i];
         bool is_ours = o->writer == r->cfg.self && o->phase == PHASE_OPEN &&
                        o->incarnation == r->cfg.incarnation;
         if (!is_ours && !has_all_of(r, o, id)) {
-            return true;
+            return o;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool parts_block_admission(const struct region *r, region_id id)
+{
+    return blocking_row(r, id) != NULL;
+}
+
+void parts_tell_blocked(struct region *r, region_id id)
+{
+    const struct record_override *o = blocking_row(r, id);
+    struct member *m = &r->members[id];
+    if (o == NULL || m->blocked_generation == o->generation) {
+        return; /* nothing to tell, or told */
+    }
+    m->blocked_generation = o->generation;
+    region_event(
+        r, EVENT_PARTITION, RULE_ADMIT,
+        "partition=%llu region=%s writer=%s what=\"not admitted before the writer says so\"",
+        (unsigned long long)o->pid, record_region_const(r->rec, id)->name,
+        record_region_const(r->rec, o->writer)->name);
 }

@@ -97,6 +97,7 @@ struct member {
     coord_rev out_rev;             /* record revision that took it out of Q; 0 = it is in */
     usec lag_ok_since_us;          /* its lag has been small since; 0 = it is not */
     usec join_since_us;
+    generation blocked_generation; /* of the row that last kept it from being admitted */
     usec promised_us;   /* our beat said last then that it follows (parts_promise); 0 = never */
     usec slow_until_us; /* it was left behind because it was slow: not admitted before */
 };
@@ -385,6 +386,8 @@ void parts_tick(struct region *r);
 bool parts_decide(struct region *r); /* true: a change of the record is under way */
 void parts_fold(struct region *r, struct account_record *next); /* with a new account epoch */
 bool parts_block_admission(const struct region *r, region_id id);
+void parts_tell_blocked(struct region *r,
+                        region_id id); /* an event, once for each reign of a partition */
 /* For the heartbeat: those of the regions whose log may have a hole that follow all that this process writes
  * under rows. From then on, for a minute, it trims nothing that they lack: they may be admitted unseen. */
 uint64_t parts_promise(struct region *r);

@@ -358,6 +358,7 @@ T_TEST("a new region is not admitted without a partition whose writer is away")
     world_start(w, id);
     world_run(w, 5000);
     t_eq_int(record_region_const(world_record(w), id)->state, REGION_SEEDING);
+    t_check(world_has_event(w, 1, EVENT_PARTITION));
     world_start(w, 2);
     world_until_state(w, id, REGION_ONLINE_READ);
     t_check(world_get(w, id, 1, "b") != NULL);
