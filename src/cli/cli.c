@@ -25,8 +25,8 @@ static const struct cli_command commands[] = {
     {"account",
      "[show | failover REGION | offline REGION | online REGION | "
      "regions add|remove REGION | regions priority A,B,C | partition "
-     "list|failover|return|automatic | consistency LEVEL | keys]",
-     "look at and steer the account's regions",
+     "list|failover|return|automatic | consistency LEVEL | keys | create NAME | delete NAME | list]",
+     "look at and steer the account's regions; create, list and delete accounts",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
      "  offline REGION    take REGION out; --force when writes would be lost\n"
@@ -48,7 +48,11 @@ static const struct cli_command commands[] = {
      "                    back to the account's write region, gracefully\n"
      "  partition automatic on|off\n"
      "                    whether a writer gives away a partition whose data it cannot read\n"
-     "  keys              print the keys; --regenerate WHICH makes a new one\n",
+     "  keys              print the keys; --regenerate WHICH makes a new one\n"
+     "  create NAME       another account beside the first one: --regions A,B,C (in priority order), "
+     "--consistency LEVEL\n"
+     "  delete NAME       end such an account and remove its data\n"
+     "  list              all accounts\n",
      cmd_account},
     {"conflicts", "[list | show --id ID | export --out FILE]",
      "writes that a failover could not keep in place",
@@ -102,7 +106,8 @@ static const struct cli_command commands[] = {
      cmd_assess},
     {"inspect", "[fsm [region | partition] | store | log | record] [OPTIONS]",
      "look inside tables and files",
-     "  fsm               the state machine that decides about failover, with its rule numbers\n"
+     "  fsm               the state machine that decides about failover; then the decisions: the "
+     "numbers of rules\n"
      "  fsm partition     the one of single partitions with a writer of their own\n"
      "  store --store F   partitions of a stopped region, and whether everything in it agrees\n"
      "  log --store F --partition N\n"

@@ -41,6 +41,21 @@ static const struct conf_row rows[I_ROW_COUNT] = {
                    "record: which one; all of them when not given"},
 };
 
+/* What is decided between two rows: events, epochs and reports name these numbers as well. */
+static void dump_rules(const struct fsm *fsm, struct buf *out)
+{
+    size_t n = 0;
+    const struct region_rule *rules = region_rules(&n);
+    buf_add_cstr(out, "decisions:\n");
+    for (size_t i = 0; i < n; i++) {
+        bool is_of_partitions = str_starts(str_of(rules[i].name), STR("partition_"));
+        if (is_of_partitions == (fsm == parts_fsm())) {
+            buf_printf(out, "    %-4" PRIu32 " %-22s %s\n", rules[i].no, rules[i].name,
+                       rules[i].text);
+        }
+    }
+}
+
 static enum err inspect_fsm(const struct conf *c, const struct fsm *fsm, struct errinfo *ei)
 {
     struct buf text;
@@ -48,6 +63,7 @@ static enum err inspect_fsm(const struct conf *c, const struct fsm *fsm, struct 
     enum err err = OK;
     if (strcmp(conf_cstr(c, I_FORMAT), "table") == 0) {
         fsm_dump_table(fsm, &text);
+        dump_rules(fsm, &text);
     } else if (strcmp(conf_cstr(c, I_FORMAT), "diagram") == 0) {
         fsm_dump_diagram(fsm, &text);
     } else if (strcmp(conf_cstr(c, I_FORMAT), "dot") == 0) {

@@ -342,6 +342,29 @@ T_TEST("the state machine is printed in each of its forms")
     prints("inspect fsm --format=dot", "digraph");
 }
 
+T_TEST("the numbers of decisions are explained beside those of the roles")
+{
+    prints("inspect fsm", "the writer's lease expired: taking over");
+    t_check(strstr(r.out, "\n    311 ") != NULL && strstr(r.out, "\n    298 ") != NULL);
+    t_check(strstr(r.out, "\n    350 ") == NULL); /* of single partitions */
+    prints("inspect fsm partition", "a partition's writer is gone: taking it");
+    t_check(strstr(r.out, "\n    353 ") != NULL && strstr(r.out, "\n    311 ") == NULL);
+}
+
+T_TEST("the help of account names every operation")
+{
+    static const char *const operations[] = {
+        "show",      "failover", "offline", "online", "regions add", "regions remove",
+        "partition", "create",   "list",    "delete", "consistency", "keys"};
+    run("account --help");
+    t_eq_int(r.status, 0);
+    for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "\n  %s ", operations[i]);
+        t_checkf(strstr(r.out, line) != NULL, "account --help does not name %s", operations[i]);
+    }
+}
+
 T_TEST("processes started by hand say what they need")
 {
     static const char *const roles[] = {"server", "front", "coordinator"};
