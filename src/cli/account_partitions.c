@@ -82,13 +82,17 @@ static const struct region_parts *lister(const struct parts_look *l)
     return best;
 }
 
+static const struct part_ref *find(const struct region_parts *r, uint64_t p)
+{
+    const struct part_ref key = {.pid = p};
+    return bsearch(&key, r->by_pid, r->list->count, sizeof(r->by_pid[0]), compare);
+}
+
 static bool is_sound_at(const struct region_parts *r, const struct json *part)
 {
     bool is_readable = false;
     bool is_whole = false;
-    const struct part_ref key = {.pid = pid_of(part)};
-    const struct part_ref *found =
-        bsearch(&key, r->by_pid, r->list->count, sizeof(r->by_pid[0]), compare);
+    const struct part_ref *found = find(r, pid_of(part));
     return found != NULL && json_get_bool(found->part, STR("readable"), &is_readable) &&
            is_readable && json_get_bool(found->part, STR("whole"), &is_whole) && is_whole;
 }
@@ -168,6 +172,23 @@ enum err account_partitions_list(const struct client_account *acc, bool prints_j
     if (err == OK) {
         ASSERT(from != NULL);
         (prints_json ? print_json : print_table)(&l, from);
+    }
+    arena_done(&l.arena);
+    return err;
+}
+
+enum err account_partitions_need(const struct client_account *acc, uint64_t p, struct errinfo *ei)
+{
+    struct parts_look l = {0};
+    arena_init(&l.arena);
+    enum err err = look_at(acc, &l, ei);
+    bool is_found = lister(&l) == NULL; /* nobody says: whoever decides will */
+    for (size_t i = 0; i < l.count; i++) {
+        is_found = is_found || (l.regions[i].list != NULL && find(&l.regions[i], p) != NULL);
+    }
+    if (err == OK && !is_found) {
+        err = err_set(ei, ERR_NOT_FOUND, "no region has a partition %" PRIu64, p);
+        err_hint(ei, "`holdfast account partition list` says which there are");
     }
     arena_done(&l.arena);
     return err;

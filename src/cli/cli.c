@@ -25,7 +25,8 @@ static const struct cli_command commands[] = {
     {"account",
      "[show | failover REGION | offline REGION | online REGION | "
      "regions add|remove REGION | regions priority A,B,C | partition "
-     "list|failover|return|automatic | consistency LEVEL | keys | create NAME | delete NAME | list]",
+     "list|failover|return|automatic | consistency LEVEL | keys | create NAME | delete NAME | "
+     "list]",
      "look at and steer the account's regions; create, list and delete accounts",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
@@ -49,7 +50,8 @@ static const struct cli_command commands[] = {
      "  partition automatic on|off\n"
      "                    whether a writer gives away a partition whose data it cannot read\n"
      "  keys              print the keys; --regenerate WHICH makes a new one\n"
-     "  create NAME       another account beside the first one: --regions A,B,C (in priority order), "
+     "  create NAME       another account beside the first one: --regions A,B,C (in priority "
+     "order), "
      "--consistency LEVEL\n"
      "  delete NAME       end such an account and remove its data\n"
      "  list              all accounts\n",

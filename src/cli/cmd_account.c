@@ -177,22 +177,35 @@ static bool is_ordered(const struct json *doc, struct str names)
     return rest.n == 0;
 }
 
-/* Is the partition ("7", or "7 west") where it was to go? No row: it follows the account. */
-static bool is_partition_there(const struct json *doc, const char *op, struct str what)
+/* The row of that partition in the account record; NULL = it follows the account. */
+static const struct json *partition_row(const struct json *doc, struct str what)
 {
     struct str id = what;
     struct str region = STR("");
     (void)str_split(what, ' ', &id, &region);
     uint64_t p = 0;
     (void)str_to_u64(id, &p);
-    bool is_return = strcmp(op, "partitions/return") == 0;
-    struct str want = is_return ? json_text(doc, "writer") : region;
     const struct json *list = json_get(doc, STR("partitions"));
     for (size_t i = 0; list && i < list->count; i++) {
         if (number_of(list->items[i], "partition") == p) {
-            return str_eq_nocase(json_text(list->items[i], "writer"), want) &&
-                   str_eq(json_text(list->items[i], "phase"), STR("OPEN"));
+            return list->items[i];
         }
+    }
+    return NULL;
+}
+
+/* Is the partition ("7", or "7 west") where it was to go? No row: it follows the account. */
+static bool is_partition_there(const struct json *doc, const char *op, struct str what)
+{
+    struct str id = what;
+    struct str region = STR("");
+    (void)str_split(what, ' ', &id, &region);
+    bool is_return = strcmp(op, "partitions/return") == 0;
+    struct str want = is_return ? json_text(doc, "writer") : region;
+    const struct json *row = partition_row(doc, what);
+    if (row != NULL) {
+        return str_eq_nocase(json_text(row, "writer"), want) &&
+               str_eq(json_text(row, "phase"), STR("OPEN"));
     }
     return is_return || str_eq_nocase(json_text(doc, "writer"), want);
 }
@@ -229,6 +242,18 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
         }
     }
     return is_removal;
+}
+
+/* What was asked for has not come true, and nothing is under way that would still do it: a hand-over
+ * that the other region did not take is rolled back. `doc` is newer than the request. */
+static bool is_rolled_back(const struct json *doc, const char *op, const char *what)
+{
+    if (strcmp(op, "partitions/failover") == 0 || strcmp(op, "partitions/return") == 0) {
+        const struct json *row = partition_row(doc, str_of(what));
+        return row == NULL || str_eq(json_text(row, "phase"), STR("OPEN"));
+    }
+    return (strcmp(op, "failover") == 0 || strcmp(op, "regions/priority") == 0) &&
+           str_eq(json_text(doc, "phase"), STR("OPEN"));
 }
 
 /* `name`: of the region, or of the level. */
@@ -317,6 +342,14 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
     uint64_t wait_us = conf_u64(c, A_WAIT) * 1000;
     bool is_shown = false;
     while (wait_us > 0 && !is_complete(doc, op, region)) {
+        if (is_rolled_back(doc, op, region)) {
+            err_set(
+                ei, ERR_PRECONDITION,
+                "%s of %s was rolled back: it was not taken over in time, and nothing was moved",
+                op, region);
+            err_hint(ei, "`holdfast status`: does that region answer, and is it close behind?");
+            return ERR_PRECONDITION;
+        }
         if (clock_boot_us() - start > wait_us) {
             err_set(ei, ERR_TIMEOUT,
                     "%s of %s was started but is not complete after %" PRIu64 " ms", op, region,
@@ -479,7 +512,13 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     if (strcmp(op, "partitions/list") == 0) {
         err = account_partitions_list(&acc, conf_bool(c, A_JSON), ei);
     } else if (needs_region || is_partition) {
-        err = operate(c, &acc, &a, op, is_partition ? what : argv[2], ei);
+        uint64_t id = 0;
+        if (is_partition && str_to_u64(str_of(argv[3]), &id) && id > 0) {
+            err = account_partitions_need(&acc, id, ei);
+        }
+        if (err == OK) {
+            err = operate(c, &acc, &a, op, is_partition ? what : argv[2], ei);
+        }
     } else if (strcmp(op, "keys") == 0) {
         err = keys(c, &acc, &a, ei);
     } else {

@@ -163,6 +163,25 @@ def _():
     assert load.gap() < 5, load.gap()
 
 
+@tap.test("a change to a region that does not answer is rolled back, and the operator is told at once")
+def _():
+    up.healthy()
+    writer = up.writer()
+    target = others(writer)[0]
+    pid = up.children()[f"server/{target}"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        code, out, err = up.cli("account", "failover", target, "--wait", "60s")
+        took = time.monotonic() - started
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert code == 1 and "rolled back" in err, (code, out, err)
+    assert took < 30, took
+    eq(up.writer(), writer, "writer")
+    up.healthy()
+
+
 @tap.test("an operator takes the writer offline by force, and back online")
 def _():
     c = container("forced")

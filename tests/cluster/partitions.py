@@ -214,9 +214,12 @@ def _():
 
 @tap.test("what cannot be asked for is refused with a sentence")
 def _():
+    c = up.make_container("refusals")
     for args, part in (
         (("failover", "0", "west"), "metadata partition"),
-        (("failover", "1", "mars"), "no region 'mars'"),
+        (("failover", str(id_of(c)), "mars"), "no region 'mars'"),
+        (("failover", "999999", "west"), "no region has a partition 999999"),
+        (("return", "999999"), "no region has a partition 999999"),
         (("failover", "x", "west"), "account partition"),
         (("automatic", "perhaps"), "account partition"),
     ):
