@@ -122,6 +122,40 @@ static void print_unsettled(const struct look *l)
     }
 }
 
+static bool has_successor(const struct look *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (str_eq(json_text(l->regions[i].in_account, "state"), STR("ONLINE_READ"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether writes are acknowledged now, and what the loss of the write region would mean. */
+static void print_outlook(const struct look *l, const struct json *writer_status)
+{
+    bool may_write = false;
+    bool is_automatic = true;
+    uint64_t loss = 0;
+    (void)json_get_bool(writer_status, STR("leaseFresh"), &may_write);
+    (void)json_get_bool(l->account, STR("automaticFailover"), &is_automatic);
+    if (!may_write) {
+        printf("no region may acknowledge writes now: the write region %s\n",
+               writer_status == NULL ? "does not answer" : "holds no lease");
+    }
+    if (!has_successor(l)) {
+        printf("if the write region were lost now: no other region is online to take over\n");
+    } else if (json_get_u64(writer_status, STR("lossIfWriterFailsNowOperations"), &loss)) {
+        printf("if the write region were lost now: %" PRIu64
+               " write%s would leave the data (they return to the conflict feed with it)\n",
+               loss, loss == 1 ? "" : "s");
+    }
+    if (!is_automatic) {
+        printf("automatic failover is off: another region takes over only when somebody says so\n");
+    }
+}
+
 static void print_table(const struct look *l)
 {
     struct str writer = json_text(l->account, "writer");
@@ -154,12 +188,7 @@ static void print_table(const struct look *l)
         print_lag(writer_status, name);
         printf("\n");
     }
-    uint64_t loss = 0;
-    if (json_get_u64(writer_status, STR("lossIfWriterFailsNowOperations"), &loss)) {
-        printf("if the write region were lost now: %" PRIu64
-               " write%s would leave the data (they return to the conflict feed with it)\n",
-               loss, loss == 1 ? "" : "s");
-    }
+    print_outlook(l, writer_status);
     print_unsettled(l);
     (void)fflush(stdout);
 }

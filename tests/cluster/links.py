@@ -238,6 +238,13 @@ def _():
     eq(up.call("POST", f"{c}/docs", body={"id": "1", "pk": "a"}, headers=pk("a")).status, 201, "create")
     code, _, err = up.cli("account", "failover", peer)
     assert code != 0 and err.strip(), "an offline region cannot become the writer"
+    code, out, err = up.cli("account", "offline", others(writer)[1])
+    eq(code, 0, out + err)
+    code, out, err = up.cli("status")
+    eq(code, 0, out + err)
+    assert "no other region is online to take over" in out and "would leave the data" not in out, out
+    code, out, err = up.cli("account", "online", others(writer)[1])
+    eq(code, 0, out + err)
     code, _, err = up.cli("account", "failover", "atlantis")
     assert code != 0 and err.strip(), err
     code, out, err = up.cli("account", "online", peer)

@@ -70,7 +70,10 @@ def _():
     with load.lock:
         last = max(load.acked.values())
     silent = time.monotonic() - last
+    status = up.cli("status")
     os.kill(pid, signal.SIGCONT)
+    eq(status[0], 0, status)
+    assert "no region may acknowledge writes now" in status[1], status
     assert silent > 0.8, f"a write was acknowledged {silent} s before the end of the freeze"
     load.more(50)
     load.end()
