@@ -93,8 +93,7 @@ static void strike(struct world *w, unsigned which, region_id a, region_id b)
 /* The container goes while its partition's row is in each phase, and somebody stops right then. */
 void container_removed(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -127,8 +126,7 @@ void container_removed(struct world *w, unsigned variant)
 void container_drop_crash(struct world *w, unsigned variant)
 {
     static const unsigned kinds[] = {IO_COMMIT, IO_COMMITTED};
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -156,8 +154,7 @@ void container_drop_crash(struct world *w, unsigned variant)
  * is back in time. Then the container is removed for certain. */
 void container_removal_lost(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -186,8 +183,7 @@ void container_removal_lost(struct world *w, unsigned variant)
  * also where an operator has given it a row already. */
 void container_making_lost(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -212,8 +208,7 @@ void container_making_lost(struct world *w, unsigned variant)
 /* A region that is away when the container goes finds its data, and perhaps its own row, when it is back. */
 void container_gone_away(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     region_id c = other_than(w, a, b);
     if (a == 0) {
@@ -252,8 +247,7 @@ void container_gone_away(struct world *w, unsigned variant)
  * metadata: nobody may follow it. Variants: when the frames were held up, and whether the region restarts. */
 void container_old_frames(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     region_id c = other_than(w, a, b);
     if (a == 0) {
@@ -293,13 +287,12 @@ void container_old_frames(struct world *w, unsigned variant)
 /* The container goes while a region that joins copies its partition, which another region may write. */
 void container_gone_copying(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
-    region_id newcomer = (region_id)w->cfg.region_count;
-    region_id b = other_than(w, a, newcomer);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
+    region_id newcomer = (region_id)w->cfg.region_count;
+    region_id b = other_than(w, a, newcomer);
     if (variant % 2 == 1) {
         move(w, b, true, PHASE_OPEN);
         pass(w, 300);

@@ -7,12 +7,12 @@
 void pause_writer(struct world *w, unsigned variant)
 {
     static const unsigned tenths[] = {8, 13, 60};
-    pass(w, 1500);
-    region_id a = writer(w);
-    struct trap t = trap_of(variant / 3, false, lease_ms(w) * tenths[variant % 3] / 10);
-    if (a != 0) {
-        node_set_trap(w->nodes[a], &t);
+    region_id a = begin(w);
+    if (a == 0) {
+        return;
     }
+    struct trap t = trap_of(variant / 3, false, lease_ms(w) * tenths[variant % 3] / 10);
+    node_set_trap(w->nodes[a], &t);
     pass(w, lease_ms(w) * 8);
 }
 
@@ -23,8 +23,7 @@ void cut_writer(struct world *w, unsigned variant)
         enum cut_direction direction;
     } cuts[] = {{1, CUT_BOTH}, {1, CUT_OUT},    {1, CUT_IN},    {~1u, CUT_BOTH}, {~1u, CUT_OUT},
                 {~1u, CUT_IN}, {~0u, CUT_BOTH}, {~0u, CUT_OUT}, {~0u, CUT_IN}};
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -44,19 +43,18 @@ void kill_unreplicated(struct world *w, unsigned variant)
 
 void quick_restart(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
-    if (a != 0) {
-        supervise(w, a, 20 + 150 * variant, variant % 2 == 1);
-        nemesis_crash(w, a);
+    region_id a = begin(w);
+    if (a == 0) {
+        return;
     }
+    supervise(w, a, 20 + 150 * variant, variant % 2 == 1);
+    nemesis_crash(w, a);
     pass(w, lease_ms(w) * 5);
 }
 
 void double_fault(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -75,8 +73,7 @@ void double_fault(struct world *w, unsigned variant)
 
 void coordinator_in_wait(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -120,8 +117,7 @@ static void expect_writes(struct world *w, bool are_wanted)
  * the last two they only seem not to hear, and take over as soon as their requests get through. */
 void coordinator_away(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     region_id c = other_than(w, a, b);
     if (a == 0) {
@@ -195,8 +191,7 @@ void coordinator_away(struct world *w, unsigned variant)
 
 void transfer_crash(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -307,10 +302,12 @@ void all_restart(struct world *w, unsigned variant)
 
 void evict_reader(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     region_id c = other_than(w, a, b);
+    if (a == 0) {
+        return;
+    }
     switch (variant % 4) {
     case 0: /* the reader hears the coordinator, not the writer */
         nemesis_cut(w, b, 1u << a, CUT_BOTH, true);
@@ -338,8 +335,7 @@ void evict_reader(struct world *w, unsigned variant)
  * before anything is acknowledged without it. */
 void evict_by_operator(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -365,8 +361,7 @@ void evict_by_operator(struct world *w, unsigned variant)
 
 void forced_offline(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -390,12 +385,12 @@ void forced_offline(struct world *w, unsigned variant)
 
 void bad_disk(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
-    region_id id = variant % 2 == 0 ? a : other_than(w, a, 0);
-    if (id == 0) {
+    region_id a = begin(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
         return;
     }
+    region_id id = variant % 2 == 0 ? a : b;
     supervise(w, id, 500, variant % 4 < 2);
     switch (variant / 4 % 3) {
     case 0:
@@ -415,8 +410,7 @@ void bad_disk(struct world *w, unsigned variant)
 
 void old_frames(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -457,8 +451,7 @@ void drained(struct world *w, unsigned variant)
 /* The writer is cut off while its wall clock goes back (or forth): its lease ends all the same. */
 void wall_clock(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }

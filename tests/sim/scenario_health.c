@@ -30,8 +30,7 @@ static epoch epoch_of(struct world *w)
 
 void slow_disk(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -66,8 +65,7 @@ void slow_disk(struct world *w, unsigned variant)
  * one does; both others do, so that it is no use to leave one behind; the writer does as well; bearably. */
 void slow_peer(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -101,8 +99,7 @@ void slow_peer(struct world *w, unsigned variant)
  * changes of metadata. It has to go, also as the last reader; so has one that is reached and not heard. */
 void deaf_reader(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;

@@ -87,6 +87,14 @@ static inline void clog_out(struct world *w, region_id id, bool is_clogged)
     }
 }
 
+/* How most stories begin: clients have written for a while. Who writes; 0 = nobody, and there is nothing
+ * to tell. */
+static inline region_id begin(struct world *w)
+{
+    pass(w, 1500);
+    return writer(w);
+}
+
 /* The writer gets a suffix that nobody else has, and dies. Returns who it was. */
 static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool confirms)
 {

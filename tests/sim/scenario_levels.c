@@ -11,13 +11,12 @@ static enum consistency other_level(const struct world *w)
  * for how long it does, and who is lost meanwhile. */
 void level_up(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
+    region_id c = other_than(w, a, b);
     if (a == 0) {
         return;
     }
-    region_id c = other_than(w, a, b);
     if (variant % 4 == 0) { /* it is slow to store what it gets, and talks to the writer */
         node_disk_slow(w->nodes[b], 500);
     } else {
@@ -55,8 +54,7 @@ void level_up(struct world *w, unsigned variant)
 /* A region that does not hear of it serves reads as before while the level becomes weaker. */
 void level_down(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -78,8 +76,7 @@ void level_down(struct world *w, unsigned variant)
  * no longer, and the region still has the read lease of before: it may not lack more than K of them. */
 void level_bounded(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;

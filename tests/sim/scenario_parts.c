@@ -44,8 +44,7 @@ static region_id await_part_writer(struct world *w, region_id want, region_id no
  * dies on the way. */
 void partition_unusable(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -72,8 +71,7 @@ void partition_unusable(struct world *w, unsigned variant)
  * else changes. In half of the stories somebody dies on the way: in a quarter the writer. */
 void partition_reader(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;
@@ -103,8 +101,7 @@ void partition_reader(struct world *w, unsigned variant)
  * before it has claimed: a third one gets it. Variants: how long it has for that. */
 void partition_passed_on(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -134,12 +131,11 @@ void partition_passed_on(struct world *w, unsigned variant)
  * level, and everything that was acknowledged is there. Variants: the level, and who is the account's writer. */
 void partition_nobody(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
-    region_id b = 0;
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
+    region_id b = 0;
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
         nemesis_cut(w, id, 1, CUT_OUT, id != a); /* nobody claims before it knows */
     }
@@ -201,8 +197,7 @@ void partition_gone(struct world *w, unsigned variant)
  * writer's frames are held up at all. */
 void partition_old_frames(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     region_id c = other_than(w, a, b);
     if (a == 0) {
@@ -242,12 +237,11 @@ void partition_often(struct world *w, unsigned variant)
  * right then: nobody else may acknowledge before the new one does. */
 void partition_moved(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
-    region_id b = a != 0 ? (region_id)(a % w->cfg.region_count + 1) : 0;
-    if (b == 0) {
+    region_id a = begin(w);
+    if (a == 0) {
         return;
     }
+    region_id b = (region_id)(a % w->cfg.region_count + 1);
     bool is_forced = variant % 2 == 0;
     switch (variant / 2 % 4) {
     case 0:
@@ -288,8 +282,7 @@ void partition_moved(struct world *w, unsigned variant)
  * acknowledges is lost twice over, and the partition's row, with the loss in it, goes at once. */
 void partition_forgotten(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
     if (a == 0) {
         return;

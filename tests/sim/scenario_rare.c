@@ -116,8 +116,7 @@ void coordinator_unknown(struct world *w, unsigned variant)
  * who comes back first, and the pause between them. */
 void unwhole_writer(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     if (a == 0) {
         return;
     }
@@ -256,8 +255,10 @@ void rejoin_called_off(struct world *w, unsigned variant)
  * one that told it so is gone before it has ended. */
 void suffix_called_off(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
+    if (a == 0) {
+        return;
+    }
     node_disk_slow(w->nodes[a], (unsigned)((4 + 4 * (variant % 3)) * SECOND / w->cfg.sync_us));
     nemesis_cut(w, a, UINT32_MAX, CUT_BOTH, true);
     region_id b = wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5);
@@ -281,9 +282,11 @@ void suffix_called_off(struct world *w, unsigned variant)
  * and the copy begins anew from the next writer. */
 void copy_lost(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
     region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
     region_id joins = (region_id)w->cfg.region_count;
     net_clog(w, a, b, true);
     pass(w, 100 + 50 * (usec)(variant / 4));
@@ -303,8 +306,10 @@ void copy_lost(struct world *w, unsigned variant)
  * from a program that knows no pieces; then both come. Variants: how much later. */
 void copy_asked_again(struct world *w, unsigned variant)
 {
-    pass(w, 1500);
-    region_id a = writer(w);
+    region_id a = begin(w);
+    if (a == 0) {
+        return;
+    }
     region_id joins = (region_id)w->cfg.region_count;
     (void)nemesis_add(w, joins); /* as above */
     struct region *r = node_region(w->nodes[joins]);
