@@ -135,8 +135,8 @@ void coordinator_away(struct world *w, unsigned variant)
         coordinator_pause(w, lease_ms(w) * 9 * MS);
     }
     if (story == 9) {
-        pass(w,
-             lease_ms(w) * 7 / 10 + variant * 7); /* they have vouched, and do not wait any more */
+        /* They have vouched, and do not wait any more. */
+        pass(w, lease_ms(w) * 7 / 10 + variant * 7);
     } else {
         pass(w, lease_ms(w) * 3 / 2 + variant * 37);
         expect_writes(w, true);
