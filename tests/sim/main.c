@@ -6,9 +6,10 @@
  *
  * Without arguments: every scenario in all variants and random seeds, by turns, until the time is over.
  * A night goes on with seeds that nobody has run before, says which, and demands that every row of the
- * core's tables fires (cover.h). --schedules runs every sequence of at most DEPTH steps (scenario_schedule.c). `--seed S` alone repeats one random run and tells its story when it fails. One run in
- * four is done twice and the two must have the same trace. A run that aborts (a failed assertion of the core)
- * takes its worker with it: the parent notes the run and starts another worker. */
+ * core's tables fires (cover.h). --schedules runs every sequence of at most DEPTH steps
+ * (scenario_schedule.c). `--seed S` alone repeats one random run and tells its story when it fails. One run
+ * in four is done twice and the two must have the same trace. A run that aborts (a failed assertion of the
+ * core) takes its worker with it: the parent notes the run and starts another worker. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,15 +33,16 @@ struct options {
     bool has_seed;
     uint64_t seeds; /* 0 = until the time is over */
     unsigned seconds;
-    const char *scenario;
-    unsigned depth; /* of scenario "schedules", 0 = the short form's */
-    int variant;    /* -1 = all */
-    int level;      /* -1 = all, or drawn */
+    const struct scenario *scenario; /* NULL = all, and random runs */
+    unsigned variants;               /* of `scenario`; 0 = those of the short form */
+    int variant;                     /* -1 = all */
+    int level;                       /* -1 = all, or drawn */
     unsigned jobs;
     bool is_verbose, only_random, stops_at_first, is_nightly;
     uint32_t fault_mask;
     const char *not_by; /* a check that is not asked; NULL = all are */
     bool is_planted;    /* a fault is: runs are not repeated */
+    size_t scripted;    /* count of scripted runs, before the random ones; by count_scripted */
 };
 
 struct failure {
@@ -95,88 +97,77 @@ static double seconds_now(void)
 
 /* ---- the list of runs: an index says which ---- */
 
-struct schedule {
-    size_t scripted; /* count of scripted runs, before the random ones */
-    bool has_random;
-};
-
 static size_t runs_of(const struct options *o, const struct scenario *s)
 {
-    if (o->scenario != NULL && strcmp(o->scenario, s->name) != 0) {
+    if (o->scenario != NULL && o->scenario != s) {
         return 0;
     }
-    size_t variants = o->depth > 0 ? schedule_count(o->depth) : s->variants;
+    size_t variants = o->variants > 0 ? o->variants : s->variants;
     return (o->variant >= 0 ? 1 : variants) * (o->level >= 0 ? 1 : (size_t)2);
 }
 
-static struct schedule schedule_of(const struct options *o)
+static size_t count_scripted(const struct options *o)
 {
-    struct schedule p = {.has_random = o->scenario == NULL};
     bool is_single = o->has_seed && o->seeds <= 1 && !o->is_nightly;
     if (o->only_random || (o->scenario == NULL && (is_single || o->seeds > 0))) {
-        return p;
+        return 0;
     }
+    size_t n = 0;
     for (size_t i = 0; i < scenario_count(); i++) {
-        p.scripted += runs_of(o, scenario_get(i));
+        n += runs_of(o, scenario_get(i));
     }
-    return p;
+    return n;
 }
 
-/* The idx-th scripted run: the first of each scenario, then the second of each, and so on, so that
- * a short time has seen a little of everything. Returns which scenario; SIZE_MAX = there are not so many. */
-static size_t scripted_place(const struct options *o, size_t idx, size_t *ret_round)
+/* The idx-th scripted run, idx < o->scripted: the first of each scenario, then the second of each, and so
+ * on, so that a short time has seen a little of everything. Returns which scenario; `ret_run`: which of its
+ * runs. */
+static size_t scripted_place(const struct options *o, size_t idx, size_t *ret_run)
 {
-    for (size_t round = o->scenario != NULL ? idx : 0;; round++) { /* one alone: all in a row */
-        bool is_any = false;
-        idx = o->scenario != NULL ? 0 : idx;
+    ASSERT(idx < o->scripted);
+    if (o->scenario != NULL) { /* the others have none */
+        *ret_run = idx;
+        return (size_t)(o->scenario - scenario_get(0));
+    }
+    size_t left = idx;
+    for (size_t round = 0;; round++) {
         for (size_t i = 0; i < scenario_count(); i++) {
-            if (round >= runs_of(o, scenario_get(i))) {
-                continue;
-            }
-            is_any = true;
-            if (idx-- == 0) {
-                *ret_round = round;
+            if (round < runs_of(o, scenario_get(i)) && left-- == 0) {
+                *ret_run = round;
                 return i;
             }
         }
-        if (!is_any) {
-            return SIZE_MAX;
-        }
     }
 }
 
-static bool scripted_run(const struct options *o, size_t idx, struct run_options *ret,
+static void scripted_run(const struct options *o, size_t idx, struct run_options *ret,
                          size_t *ret_scenario)
 {
     size_t levels = o->level >= 0 ? 1 : 2;
-    size_t round = 0;
-    size_t i = scripted_place(o, idx, &round);
-    if (i == SIZE_MAX) {
-        return false;
-    }
+    size_t run = 0;
+    size_t i = scripted_place(o, idx, &run);
     ret->scenario = scenario_get(i)->name;
-    ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(round / levels);
-    ret->level = o->level >= 0         ? o->level
-                 : round % levels == 0 ? (int)CONSISTENCY_SESSION
-                                       : (int)CONSISTENCY_STRONG;
+    ret->variant = o->variant >= 0 ? (unsigned)o->variant : (unsigned)(run / levels);
+    ret->level = o->level >= 0       ? o->level
+                 : run % levels == 0 ? (int)CONSISTENCY_SESSION
+                                     : (int)CONSISTENCY_STRONG;
     /* Another seed for each variant: one bad draw must not spare a fault in all of them. */
     ret->seed = o->variant >= 0 ? o->seed : o->seed + ret->variant;
     *ret_scenario = i;
-    return true;
 }
 
 /* A night mixes in the scenarios, each time with other seeds: one run in four. */
-static bool nightly_run(const struct options *o, uint64_t idx, size_t scripted,
-                        struct run_options *ret, size_t *ret_scenario)
+static void nightly_run(const struct options *o, uint64_t idx, struct run_options *ret,
+                        size_t *ret_scenario)
 {
     uint64_t no = idx / NIGHTLY_MIX;
     if (idx % NIGHTLY_MIX != 0) {
         ret->seed = o->seed + idx - no - 1;
-        return true;
+        return;
     }
     struct options later = *o;
     later.seed += 1 + no;
-    return scripted_run(&later, no % scripted, ret, ret_scenario);
+    scripted_run(&later, no % o->scripted, ret, ret_scenario);
 }
 
 /* The seed after those of the first `count` random runs of a night. */
@@ -189,10 +180,11 @@ static uint64_t nightly_seed(const struct options *o, uint64_t idx)
 }
 
 /* The short form takes turns, so that a slow machine has seen scenarios as well as seeds. */
-static uint64_t mixed(const struct options *o, uint64_t idx, size_t scripted)
+static uint64_t mixed(const struct options *o, uint64_t idx)
 {
     bool is_short = !o->is_nightly && o->seeds == 0 && !o->stops_at_first &&
-                    o->seconds <= SHORT_SECONDS_MAX && schedule_of(o).has_random;
+                    o->seconds <= SHORT_SECONDS_MAX && o->scenario == NULL;
+    uint64_t scripted = o->scripted;
     uint64_t pairs = scripted < SHORT_SEEDS ? scripted : SHORT_SEEDS;
     if (!is_short || idx >= scripted + SHORT_SEEDS) {
         return idx;
@@ -206,7 +198,6 @@ static uint64_t mixed(const struct options *o, uint64_t idx, size_t scripted)
 static bool run_of(const struct options *o, uint64_t idx, struct run_options *ret,
                    size_t *ret_scenario)
 {
-    struct schedule p = schedule_of(o);
     *ret = (struct run_options){.seed = o->seed,
                                 .level = o->level,
                                 .fault_mask = o->fault_mask,
@@ -214,16 +205,18 @@ static bool run_of(const struct options *o, uint64_t idx, struct run_options *re
                                 .print_last = PRINT_LAST,
                                 .wants_teeth = true};
     *ret_scenario = SIZE_MAX;
-    idx = mixed(o, idx, p.scripted);
-    if (idx < p.scripted) {
-        return scripted_run(o, idx, ret, ret_scenario);
+    idx = mixed(o, idx);
+    if (idx < o->scripted) {
+        scripted_run(o, idx, ret, ret_scenario);
+        return true;
     }
-    if (!p.has_random) {
+    if (o->scenario != NULL) {
         return false;
     }
-    idx -= p.scripted;
-    if (o->is_nightly && p.scripted > 0) {
-        return nightly_run(o, idx, p.scripted, ret, ret_scenario);
+    idx -= o->scripted;
+    if (o->is_nightly && o->scripted > 0) {
+        nightly_run(o, idx, ret, ret_scenario);
+        return true;
     }
     ret->seed = o->seed + idx;
     uint64_t limit = o->has_seed && o->seeds == 0 && !o->is_nightly ? 1 : o->seeds;
@@ -449,16 +442,16 @@ static void report_coverage(const struct options *o, const struct totals *t)
         tap(cover_missing(&c) == 0, title);
         tap(cover_surprises(&c) == 0, "no row has fired that is said not to be able to");
     }
-    if (o->is_nightly || t->runs >= schedule_of(o).scripted + SHORT_SEEDS) {
+    if (o->is_nightly || t->runs >= o->scripted + SHORT_SEEDS) {
         cover_print_wrong(&c);
     }
     cover_print(&c, o->is_nightly || o->scenario != NULL);
     if (o->is_nightly) {
         uint64_t count = atomic_load(&shared->next); /* the last ones were taken and not run */
-        size_t scripted = schedule_of(o).scripted;
         count -= count < o->jobs ? count : o->jobs;
+        count = count > o->scripted ? count - o->scripted : 0; /* of the random ones */
         (void)printf("# to go on: ./test sim --nightly --seed %llu\n",
-                     (unsigned long long)nightly_seed(o, count > scripted ? count - scripted : 0));
+                     (unsigned long long)nightly_seed(o, count));
     }
 }
 
@@ -482,7 +475,7 @@ static void report(const struct options *o)
         }
         print_failures(s->name);
     }
-    if (schedule_of(o).has_random) {
+    if (o->scenario == NULL) {
         char title[256];
         uint64_t random = t.runs;
         for (size_t i = 0; i < scenario_count(); i++) {
@@ -567,10 +560,10 @@ static bool set_option(struct options *o, const char *name, const char *value)
     } else if (strcmp(name, "--variant") == 0 && is_number) {
         o->variant = (int)v;
     } else if (strcmp(name, "--scenario") == 0 && scenario_find(value) != NULL) {
-        o->scenario = value;
+        o->scenario = scenario_find(value);
     } else if (strcmp(name, "--schedules") == 0 && is_number && v >= 1 && v <= SCHEDULE_DEPTH_MAX) {
-        o->scenario = "schedules";
-        o->depth = (unsigned)v;
+        o->scenario = scenario_find("schedules");
+        o->variants = schedule_count((unsigned)v);
     } else if (strcmp(name, "--not-by") == 0) {
         o->not_by = value;
     } else if (strcmp(name, "--faults") == 0) {
@@ -637,6 +630,7 @@ int main(int argc, char **argv)
     }
     o.seconds = o.seconds != 0 ? o.seconds : SHORT_SECONDS;
     o.jobs = o.jobs != 0 ? o.jobs : SHORT_JOBS;
+    o.scripted = count_scripted(&o);
     ASSERT(scenario_count() <= SCENARIOS_MAX);
     log_set_level(LOG_LEVEL_ERROR);
     started = seconds_now();
