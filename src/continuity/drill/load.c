@@ -54,17 +54,26 @@ struct load {
     struct location readers[LOCATIONS_MAX];
     size_t reader_count;
     size_t reader_idx; /* being asked now */
-    bool has_account, is_refreshing, is_stopping, is_reading;
+    bool has_account, is_refreshing, is_reading;
     unsigned in_flight;
     usec started_us;
     uint64_t started_writes;
     uint64_t last_acked; /* number to read back */
     bool has_acked;
     char writer_before[64]; /* at load_fault */
-    usec stopped_us;        /* no new requests since; with is_stopping */
-    usec fault_us, newest_fault_us, last_ack_us, last_read_us;
+    usec stopped_us;        /* no new requests since then; 0 = not stopped */
+    usec fault_us, newest_fault_us, last_read_us;
     struct load_times times;
 };
+
+/* Nothing came from `last_us`, or from the fault if that was later, until now. */
+static void note_gap(const struct load *l, usec last_us, usec now, usec *longest_us)
+{
+    usec from = last_us > l->fault_us ? last_us : l->fault_us;
+    if (l->fault_us != 0 && now > from && now - from > *longest_us) {
+        *longest_us = now - from;
+    }
+}
 
 /* ---- requests ---- */
 
@@ -153,7 +162,7 @@ static void on_account(void *ctx, const struct http_client_result *res)
 
 static void refresh(struct load *l)
 {
-    if (!l->is_refreshing && !l->is_stopping) {
+    if (!l->is_refreshing && l->stopped_us == 0) {
         l->is_refreshing = true;
         start_call(l, "GET", l->opts.account->endpoint, "/", NULL, 0, STR(""), ACCOUNT_TIMEOUT_MS,
                    on_account, l);
@@ -180,11 +189,8 @@ static void note_ack(struct load *l, const struct load_write *w)
     l->times.acked++;
     l->last_acked = w->number;
     l->has_acked = true;
+    note_gap(l, l->times.last_ack_us, now, &l->times.longest_write_gap_us);
     if (l->fault_us != 0) {
-        usec from = l->last_ack_us > l->fault_us ? l->last_ack_us : l->fault_us;
-        if (now - from > l->times.longest_write_gap_us) {
-            l->times.longest_write_gap_us = now - from;
-        }
         if (l->times.first_ack_us == 0 && w->sent_us >= l->newest_fault_us) {
             l->times.first_ack_us = now;
         }
@@ -193,7 +199,7 @@ static void note_ack(struct load *l, const struct load_write *w)
             (void)snprintf(l->times.new_writer, sizeof(l->times.new_writer), "%s", w->writer);
         }
     }
-    l->last_ack_us = now;
+    l->times.last_ack_us = now;
     if (l->opts.acked) {
         l->opts.acked(l->opts.acked_ctx);
     }
@@ -228,7 +234,7 @@ static void on_written(void *ctx, const struct http_client_result *res)
     if (res->err == OK && res->status == 201) {
         note_ack(l, w);
         write_end(w);
-    } else if (is_refused && !l->is_stopping && ++w->tries < WRITE_TRIES_MAX) {
+    } else if (is_refused && l->stopped_us == 0 && ++w->tries < WRITE_TRIES_MAX) {
         /* Certainly not applied: the same write goes to whoever is the writer now. */
         if (res->err == OK && res->status == 403) {
             take_detour(l, w);
@@ -279,7 +285,7 @@ static void on_tick(void *ctx)
         l->started_us = now;
     }
     uint64_t due = (now - l->started_us) * l->opts.writes_per_s / 1000000;
-    while (!l->is_stopping && l->started_writes < due) {
+    while (l->stopped_us == 0 && l->started_writes < due) {
         if (l->in_flight >= l->opts.connections) {
             l->started_writes = due; /* what could not start in its time is not made up for later */
             break;
@@ -306,10 +312,7 @@ static void on_read(void *ctx, const struct http_client_result *res)
     usec now = loop_now(l->loop);
     /* 404 is an answer too: a replica that has not this write yet, which its level allows. */
     if (res->err == OK && (res->status == 200 || res->status == 404)) {
-        usec from = l->last_read_us > l->fault_us ? l->last_read_us : l->fault_us;
-        if (l->fault_us != 0 && now - from > l->times.longest_read_gap_us) {
-            l->times.longest_read_gap_us = now - from;
-        }
+        note_gap(l, l->last_read_us, now, &l->times.longest_read_gap_us);
         l->last_read_us = now;
         return;
     }
@@ -324,7 +327,7 @@ static void on_read(void *ctx, const struct http_client_result *res)
 static void on_read_timer(void *ctx)
 {
     struct load *l = ctx;
-    if (l->is_reading || l->is_stopping || !l->has_acked || l->reader_count == 0) {
+    if (l->is_reading || l->stopped_us != 0 || !l->has_acked || l->reader_count == 0) {
         return;
     }
     char path[700];
@@ -373,25 +376,16 @@ void load_fault(struct load *l)
 
 bool load_stop(struct load *l)
 {
-    if (!l->is_stopping) {
-        l->is_stopping = true;
-        l->stopped_us = loop_now(l->loop);
-    }
+    l->stopped_us = l->stopped_us != 0 ? l->stopped_us : loop_now(l->loop);
     return l->in_flight == 0 && !l->is_reading && !l->is_refreshing;
 }
 
 void load_times(const struct load *l, struct load_times *ret)
 {
     *ret = l->times;
-    ret->last_ack_us = l->last_ack_us;
     /* A gap that is still open counts as long as it is already, or was when the load stopped. */
-    usec now = l->is_stopping ? l->stopped_us : loop_now(l->loop);
-    if (l->fault_us != 0) {
-        usec from = l->last_ack_us > l->fault_us ? l->last_ack_us : l->fault_us;
-        if (now > from && now - from > ret->longest_write_gap_us) {
-            ret->longest_write_gap_us = now - from;
-        }
-    }
+    usec now = l->stopped_us != 0 ? l->stopped_us : loop_now(l->loop);
+    note_gap(l, l->times.last_ack_us, now, &ret->longest_write_gap_us);
 }
 
 const char *load_writer(const struct load *l)
