@@ -115,10 +115,9 @@ enum err repeat_wait_settled(const struct drill_opts *o, struct look *ret, struc
 
 enum err repeat_wait_unheld(const struct drill_opts *o, const struct look *look, struct errinfo *ei)
 {
-    bool is_concerned = o->fault == DRILL_PAUSE || o->fault == DRILL_CUT ||
-                        o->fault == DRILL_BLACKHOLE || o->fault == DRILL_REFUSE;
+    bool is_unconfirmed = fault_kind(o->fault)->is_unconfirmed;
     uint64_t left_ms = 0;
-    for (size_t i = 0; i < look->count && is_concerned; i++) {
+    for (size_t i = 0; i < look->count && is_unconfirmed; i++) {
         uint64_t one_ms = 0;
         /* One that does not answer now says nothing: the account was healthy a moment ago. */
         if (ask_status(o, look->regions[i].endpoint, "failoverHoldLeftMs", NULL, &one_ms) &&

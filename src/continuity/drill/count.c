@@ -63,9 +63,8 @@ enum err repeat_count(struct repeat *r, struct errinfo *ei)
     load_times(r->load, &t);
     struct drill_result *res = r->res;
     (void)snprintf(res->new_writer, sizeof(res->new_writer), "%s", t.new_writer);
-    res->rto_ms = r->opts->fault == DRILL_DOUBLE
-                      ? ms_between(r->second_us, t.first_ack_us)
-                      : ms_between(r->fault_us, t.first_ack_elsewhere_us);
+    res->rto_ms = r->fault.kind->has_second ? ms_between(r->second_us, t.first_ack_us)
+                                            : ms_between(r->fault_us, t.first_ack_elsewhere_us);
     res->writer_changes = healthy.epoch > r->epoch_before ? healthy.epoch - r->epoch_before : 0;
     res->client_rto_ms = (int64_t)(t.longest_write_gap_us / 1000);
     res->read_rto_ms = (int64_t)(t.longest_read_gap_us / 1000);

@@ -18,47 +18,27 @@
 
 static const char database[] = "/dbs/holdfast-drill";
 
-static const struct {
-    const char *name;
-    unsigned hold_ms;
-} faults[DRILL_FAULT_COUNT] = {
-    [DRILL_KILL] = {"kill", 0},
-    [DRILL_PAUSE] = {"pause", 3000},
-    [DRILL_CUT] = {"cut", 3000},
-    [DRILL_GRACEFUL] = {"graceful", 0},
-    [DRILL_BLACKHOLE] = {"blackhole", 3000},
-    [DRILL_REFUSE] = {"refuse", 3000},
-    [DRILL_DISK_FULL] = {"disk-full", 3000},
-    [DRILL_SLOW_DISK] = {"slow-disk", 3000},
-    [DRILL_COORDINATOR_KILL] = {"coordinator-kill", 3000},
-    [DRILL_FLAP] = {"flap", 20000},
-    [DRILL_DOUBLE] = {"double", 0},
-    [DRILL_REGION_REMOVE] = {"region-remove", 0},
-    [DRILL_CORRUPT] = {"corrupt", 0},
-};
-
 unsigned drill_fault_hold_ms(enum drill_fault f)
 {
-    ASSERT(f < DRILL_FAULT_COUNT);
-    return faults[f].hold_ms;
+    return fault_kind(f)->hold_ms;
 }
 
 const char *drill_fault_name(enum drill_fault f)
 {
-    ASSERT(f < DRILL_FAULT_COUNT);
-    return faults[f].name;
+    return fault_kind(f)->name;
 }
 
 bool drill_fault_parse(struct str s, enum drill_fault *ret)
 {
     for (int i = 0; i < DRILL_FAULT_COUNT; i++) {
-        if (str_eq(s, str_of(faults[i].name))) {
+        if (str_eq(s, str_of(drill_fault_name((enum drill_fault)i)))) {
             *ret = (enum drill_fault)i;
             return true;
         }
     }
     return false;
 }
+
 /* ---- a repeat from end to end ---- */
 
 static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
@@ -68,13 +48,13 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     TRY(repeat_wait_unheld(o, &r->look, ei));
     TRY(repeat_wait_healthy(o, &r->look, ei));
     /* The write region, unless it is one that can be removed: the last of the others. */
+    const struct fault_kind *kind = r->fault.kind;
     const char *usual = r->look.writer;
-    for (size_t i = 0; i < r->look.count && o->fault == DRILL_REGION_REMOVE; i++) {
+    for (size_t i = 0; i < r->look.count && kind->removes_region; i++) {
         bool is_other = strcmp(r->look.regions[i].name, r->look.writer) != 0;
         usual = is_other ? r->look.regions[i].name : usual;
     }
     const char *region = o->region && o->region[0] ? o->region : usual;
-    r->fault.kind = o->fault;
     r->fault.account = &o->account;
     r->fault.disk_delay_ms = o->disk_delay_ms;
     r->fault.link_delay_ms = o->link_delay_ms;
@@ -88,11 +68,9 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     if (!look_endpoint(&r->look, region)) {
         return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
     }
-    bool needs_writer =
-        o->fault == DRILL_GRACEFUL || o->fault == DRILL_DOUBLE || o->fault == DRILL_CORRUPT;
-    if (needs_writer && strcmp(region, r->look.writer) != 0) {
+    if (kind->needs_writer && strcmp(region, r->look.writer) != 0) {
         return err_set(ei, ERR_INVALID, "fault %s starts at the write region, which is %s",
-                       drill_fault_name(o->fault), r->look.writer);
+                       kind->name, r->look.writer);
     }
     (void)snprintf(r->res->level, sizeof(r->res->level), "%s", r->look.level);
     (void)snprintf(r->res->region, sizeof(r->res->region), "%s", region);
@@ -108,7 +86,7 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     char colls[64];
     (void)snprintf(colls, sizeof(colls), "%s/colls", database);
     TRY(repeat_create(o, colls, str_of(body), ei));
-    return o->fault == DRILL_CORRUPT ? fault_find_partition(&r->fault, r->container, ei) : OK;
+    return kind->spoils_partition ? fault_find_partition(&r->fault, r->container, ei) : OK;
 }
 
 static void on_acked(void *ctx)
@@ -161,7 +139,7 @@ static enum err run_load(struct repeat *r, struct errinfo *ei)
         if (fault_end(&r->fault, &ignored) != OK) {
             repeat_say(o, "the fault could not be undone: %s", ignored.message);
         }
-        if (o->fault == DRILL_REGION_REMOVE && !look_endpoint(&r->look, r->fault.region)) {
+        if (r->fault.kind->removes_region && !look_endpoint(&r->look, r->fault.region)) {
             repeat_say(o, "region %s is not in the account now: `holdfast account regions add %s`",
                        r->fault.region, r->fault.region);
         }
@@ -199,6 +177,7 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
 {
     struct repeat *r = MEM_NEW(struct repeat);
     r->opts = o;
+    r->fault.kind = fault_kind(o->fault);
     r->res = res;
     r->loop = loop_new();
     r->ledger = ledger_new(DRILL_WRITES_MAX);
@@ -209,8 +188,7 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
     }
     enum err err = prepare(r, number, ei);
     if (err == OK) {
-        repeat_say(o, "repeat %u: %s of %s", number + 1, drill_fault_name(o->fault),
-                   r->fault.region);
+        repeat_say(o, "repeat %u: %s of %s", number + 1, r->fault.kind->name, r->fault.region);
         err = run_load(r, ei);
     }
     if (err == OK) {
@@ -218,7 +196,7 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
         err = repeat_count(r, ei);
         repeat_drop_container(r);
     }
-    if (err == OK && o->fault == DRILL_REGION_REMOVE && o->account.fault_proxy[0]) {
+    if (err == OK && r->fault.kind->removes_region && o->account.fault_proxy[0]) {
         repeat_say(o, "links of region %s go past the fault proxy now, until `up` is started again",
                    r->fault.region);
     }

@@ -175,37 +175,43 @@ static void begin_fault(struct repeat *r)
     load_fault(r->load);
     r->fault_us = loop_now(r->loop);
     r->epoch_before = r->look.epoch;
-    tell(r, TIMELINE_DRILL, r->fault.region, "fault: %s", drill_fault_name(r->opts->fault));
-    if (r->opts->fault == DRILL_GRACEFUL) {
-        const char *to = next_writer(&r->look);
-        operate(r, "/_holdfast/account/failover", to ? to : "");
-    } else if (r->opts->fault == DRILL_REGION_REMOVE) {
-        operate(r, "/_holdfast/account/regions/remove", r->fault.region);
+    const struct fault_kind *kind = r->fault.kind;
+    tell(r, TIMELINE_DRILL, r->fault.region, "fault: %s", kind->name);
+    if (kind->ask_begin != NULL) {
+        const char *to = kind->asks_for_next ? next_writer(&r->look) : r->fault.region;
+        operate(r, kind->ask_begin, to ? to : "");
     } else if (fault_begin(&r->fault, &r->failure) != OK) {
         stop(r);
     }
 }
 
-static enum err end_fault(struct repeat *r)
+static enum err end_fault(struct repeat *r, usec now)
 {
-    if (r->opts->fault == DRILL_REGION_REMOVE) {
-        operate(r, "/_holdfast/account/regions/add", r->fault.region);
-        return OK;
+    const struct fault_kind *kind = r->fault.kind;
+    if (kind->ask_end != NULL) {
+        operate(r, kind->ask_end, r->fault.region);
+    } else {
+        TRY(fault_end(&r->fault, &r->failure));
     }
-    return fault_end(&r->fault, &r->failure);
+    r->healed_us = kind->heals_itself ? r->fault_us : now;
+    if (kind->healed != NULL) {
+        tell(r, TIMELINE_DRILL, r->fault.region, "%s", kind->healed);
+    }
+    r->look.all_online = false; /* what was seen before the healing does not count */
+    return OK;
 }
 
 /* Writes go on without the region under fault, as far as that fault stops them at all. */
 static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
 {
-    enum drill_fault kind = r->opts->fault;
-    if (kind == DRILL_COORDINATOR_KILL || kind == DRILL_FLAP) {
-        return true; /* the hold time decides */
+    const struct fault_kind *kind = r->fault.kind;
+    if (kind->is_held) {
+        return true;
     }
-    if (kind == DRILL_REGION_REMOVE) {
+    if (kind->removes_region) {
         return r->look.is_known && look_endpoint(&r->look, r->fault.region) == NULL;
     }
-    if (kind == DRILL_DOUBLE) {
+    if (kind->has_second) {
         return r->is_second_done && t->first_ack_us != 0;
     }
     /* A read region lost: writes never stop, or pause for a moment: the hold time decides. */
@@ -218,7 +224,7 @@ static bool is_flowing_again(const struct repeat *r, const struct load_times *t)
  * is there and writes that came after are acknowledged. */
 static bool has_come_back(struct repeat *r, const struct load_times *t, usec now)
 {
-    if (r->opts->fault != DRILL_COORDINATOR_KILL) {
+    if (!r->fault.kind->takes_coordinator) {
         return true;
     }
     if (r->replaced_us == 0 && fault_is_replaced(&r->fault)) {
@@ -231,14 +237,14 @@ static bool has_come_back(struct repeat *r, const struct load_times *t, usec now
 static void keep_breaking(struct repeat *r, usec now)
 {
     enum err err = OK;
-    if (r->opts->fault == DRILL_DOUBLE && !r->is_second_done && r->look.is_known &&
+    if (r->fault.kind->has_second && !r->is_second_done && r->look.is_known &&
         strcmp(r->look.writer, r->fault.region) != 0) {
         r->is_second_done = true;
         tell(r, TIMELINE_DRILL, r->look.writer, "second fault: kill, while it takes over");
         load_fault(r->load);
         r->second_us = now;
         err = fault_second(&r->fault, r->look.writer, &r->failure);
-    } else if (r->opts->fault == DRILL_FLAP && now >= r->next_flap_us) {
+    } else if (r->fault.kind->is_repeated && now >= r->next_flap_us) {
         r->is_flapped_down = !r->is_flapped_down;
         r->next_flap_us = now + (usec)r->opts->flap_ms * 1000;
         tell(r, TIMELINE_DRILL, r->fault.region, "links %s", r->is_flapped_down ? "cut" : "healed");
@@ -272,19 +278,10 @@ void repeat_step(void *ctx)
         break;
     case PHASE_BROKEN:
         if ((is_flowing_again(r, &t) && now - r->fault_us >= (usec)o->hold_ms * 1000) || is_late) {
-            if (end_fault(r) != OK) {
+            if (end_fault(r, now) != OK) {
                 stop(r);
                 return;
             }
-            /* A killed server is started again by its supervisor at once. */
-            bool heals_itself = o->fault == DRILL_KILL || o->fault == DRILL_GRACEFUL ||
-                                o->fault == DRILL_DOUBLE || o->fault == DRILL_CORRUPT;
-            r->healed_us = heals_itself ? r->fault_us : now;
-            if (!heals_itself && o->fault != DRILL_COORDINATOR_KILL) {
-                bool is_added = o->fault == DRILL_REGION_REMOVE;
-                tell(r, TIMELINE_DRILL, r->fault.region, is_added ? "added again" : "healed");
-            }
-            r->look.all_online = false; /* what was seen before the healing does not count */
             r->phase = PHASE_RETURNING;
         } else {
             keep_breaking(r, now);
@@ -295,7 +292,7 @@ void repeat_step(void *ctx)
             break;
         }
         if ((r->look.all_online && look_is_online(&r->look, r->fault.region) &&
-             !(o->fault == DRILL_CORRUPT && r->look.has_moved_parts)) ||
+             !(r->fault.kind->spoils_partition && r->look.has_moved_parts)) ||
             is_late) {
             r->back_us = r->look.all_online ? now : 0;
             r->phase = PHASE_AFTER;

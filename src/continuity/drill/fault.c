@@ -257,7 +257,56 @@ static enum err set_delays(const struct fault *f, const char *mode, struct errin
     return err;
 }
 
-static enum err need_proxy(const struct fault *f, struct errinfo *ei)
+/* ---- how each begins and ends ---- */
+
+static enum err server_prepare(struct fault *f, struct errinfo *ei)
+{
+    return find_server(f, find_region(f, f->region), ei);
+}
+
+static enum err servers_prepare(struct fault *f, struct errinfo *ei)
+{
+    for (size_t i = 0; i < f->region_count; i++) {
+        TRY(find_server(f, &f->regions[i], ei));
+    }
+    return OK;
+}
+
+static enum err server_kill(struct fault *f, struct errinfo *ei)
+{
+    return signal_region(f, f->region, SIGKILL, ei);
+}
+
+static enum err server_pause(struct fault *f, struct errinfo *ei)
+{
+    return signal_region(f, f->region, SIGSTOP, ei);
+}
+
+static enum err server_wake(struct fault *f, struct errinfo *ei)
+{
+    /* The supervisor may have killed the frozen process meanwhile: then there is nothing to wake. */
+    struct errinfo ignored = {0};
+    UNUSED(ei);
+    enum err err = signal_region(f, f->region, SIGCONT, &ignored);
+    return err == ERR_NOT_FOUND || err == ERR_FORBIDDEN ? OK : err;
+}
+
+static enum err coordinator_prepare(struct fault *f, struct errinfo *ei)
+{
+    if (f->account->supervisor == 0) {
+        err_set(ei, ERR_PRECONDITION, "the account's coordinator is not known to be here");
+        err_hint(ei, "name the account with --dir, on the machine where it runs");
+        return ERR_PRECONDITION;
+    }
+    return process_child((pid_t)f->account->supervisor, "coordinator", &f->coordinator, ei);
+}
+
+static enum err coordinator_kill(struct fault *f, struct errinfo *ei)
+{
+    return process_signal(f->coordinator, SIGKILL, ei);
+}
+
+static enum err need_proxy(struct fault *f, struct errinfo *ei)
 {
     if (f->account->fault_proxy[0]) {
         return OK;
@@ -268,46 +317,81 @@ static enum err need_proxy(const struct fault *f, struct errinfo *ei)
     return ERR_PRECONDITION;
 }
 
+static enum err links_break(struct fault *f, struct errinfo *ei)
+{
+    return set_links(f, f->kind->mode, ei);
+}
+
+static enum err links_heal(struct fault *f, struct errinfo *ei)
+{
+    return set_links(f, NULL, ei);
+}
+
+static enum err disk_break(struct fault *f, struct errinfo *ei)
+{
+    return set_disk(f, f->kind->mode, ei);
+}
+
+static enum err disk_heal(struct fault *f, struct errinfo *ei)
+{
+    return set_disk(f, "sound", ei);
+}
+
+static enum err partition_prepare(struct fault *f, struct errinfo *ei)
+{
+    TRY(need_proxy(f, ei));
+    return set_automatic(f, true, ei);
+}
+
+static enum err partition_spoil(struct fault *f, struct errinfo *ei)
+{
+    return spoil(f, f->partition, ei);
+}
+
+/* ---- the table ---- */
+
+static const struct fault_kind kinds[DRILL_FAULT_COUNT] = {
+    [DRILL_KILL] = {"kill", .prepare = server_prepare, .begin = server_kill, .heals_itself = true},
+    [DRILL_PAUSE] = {"pause", 3000, server_prepare, server_pause, server_wake, .healed = "healed",
+                     .is_unconfirmed = true},
+    [DRILL_CUT] = {"cut", 3000, need_proxy, links_break, links_heal, "cut", .healed = "healed",
+                   .is_unconfirmed = true},
+    [DRILL_GRACEFUL] = {"graceful", .ask_begin = "/_holdfast/account/failover",
+                        .asks_for_next = true, .needs_writer = true, .heals_itself = true},
+    [DRILL_BLACKHOLE] = {"blackhole", 3000, need_proxy, links_break, links_heal, "blackhole",
+                         .healed = "healed", .is_unconfirmed = true},
+    [DRILL_REFUSE] = {"refuse", 3000, need_proxy, links_break, links_heal, "refuse",
+                      .healed = "healed", .is_unconfirmed = true},
+    [DRILL_DISK_FULL] = {"disk-full", 3000, need_proxy, disk_break, disk_heal, "full",
+                         .healed = "healed"},
+    [DRILL_SLOW_DISK] = {"slow-disk", 3000, need_proxy, disk_break, disk_heal, "slow",
+                         .healed = "healed"},
+    [DRILL_COORDINATOR_KILL] = {"coordinator-kill", 3000, coordinator_prepare, coordinator_kill,
+                                .is_held = true, .takes_coordinator = true},
+    [DRILL_FLAP] = {"flap", 20000, need_proxy, links_break, links_heal, "cut", .healed = "healed",
+                    .is_held = true, .is_repeated = true},
+    [DRILL_DOUBLE] = {"double", .prepare = servers_prepare, .begin = server_kill,
+                      .needs_writer = true, .heals_itself = true, .has_second = true},
+    [DRILL_REGION_REMOVE] = {"region-remove", .ask_begin = "/_holdfast/account/regions/remove",
+                             .ask_end = "/_holdfast/account/regions/add", .healed = "added again",
+                             .removes_region = true},
+    [DRILL_CORRUPT] = {"corrupt", .prepare = partition_prepare, .begin = partition_spoil,
+                       .needs_writer = true, .heals_itself = true, .spoils_partition = true},
+};
+
+const struct fault_kind *fault_kind(enum drill_fault f)
+{
+    ASSERT(f < DRILL_FAULT_COUNT);
+    return &kinds[f];
+}
+
 /* ---- public ---- */
 
 enum err fault_prepare(struct fault *f, struct errinfo *ei)
 {
-    struct fault_region *r = find_region(f, f->region);
-    ASSERT(r != NULL);
-    switch (f->kind) {
-    case DRILL_KILL:
-    case DRILL_PAUSE:
-        TRY(find_server(f, r, ei));
-        break;
-    case DRILL_DOUBLE:
-        for (size_t i = 0; i < f->region_count; i++) {
-            TRY(find_server(f, &f->regions[i], ei));
-        }
-        break;
-    case DRILL_COORDINATOR_KILL:
-        if (f->account->supervisor == 0) {
-            err_set(ei, ERR_PRECONDITION, "the account's coordinator is not known to be here");
-            err_hint(ei, "name the account with --dir, on the machine where it runs");
-            return ERR_PRECONDITION;
-        }
-        TRY(process_child((pid_t)f->account->supervisor, "coordinator", &f->coordinator, ei));
-        break;
-    case DRILL_CUT:
-    case DRILL_BLACKHOLE:
-    case DRILL_REFUSE:
-    case DRILL_FLAP:
-    case DRILL_DISK_FULL:
-    case DRILL_SLOW_DISK:
-        TRY(need_proxy(f, ei));
-        break;
-    case DRILL_CORRUPT:
-        TRY(need_proxy(f, ei));
-        TRY(set_automatic(f, true, ei));
-        break;
-    case DRILL_GRACEFUL:
-    case DRILL_REGION_REMOVE:
-    case DRILL_FAULT_COUNT:
-        break;
+    ASSERT(find_region(f, f->region) != NULL);
+    if (f->kind->prepare != NULL) {
+        TRY(f->kind->prepare(f, ei));
     }
     if (f->link_delay_ms > 0) {
         char mode[32];
@@ -320,68 +404,18 @@ enum err fault_prepare(struct fault *f, struct errinfo *ei)
 
 enum err fault_begin(struct fault *f, struct errinfo *ei)
 {
-    switch (f->kind) {
-    case DRILL_KILL:
-    case DRILL_DOUBLE:
-        return signal_region(f, f->region, SIGKILL, ei);
-    case DRILL_PAUSE:
-        return signal_region(f, f->region, SIGSTOP, ei);
-    case DRILL_CUT:
-    case DRILL_FLAP:
-        return set_links(f, "cut", ei);
-    case DRILL_BLACKHOLE:
-        return set_links(f, "blackhole", ei);
-    case DRILL_REFUSE:
-        return set_links(f, "refuse", ei);
-    case DRILL_DISK_FULL:
-        return set_disk(f, "full", ei);
-    case DRILL_SLOW_DISK:
-        return set_disk(f, "slow", ei);
-    case DRILL_CORRUPT:
-        return spoil(f, f->partition, ei);
-    case DRILL_COORDINATOR_KILL:
-        return process_signal(f->coordinator, SIGKILL, ei);
-    case DRILL_GRACEFUL:
-    case DRILL_REGION_REMOVE:
-    case DRILL_FAULT_COUNT:
-        break;
-    }
-    return OK;
+    return f->kind->begin != NULL ? f->kind->begin(f, ei) : OK;
 }
 
 enum err fault_end(struct fault *f, struct errinfo *ei)
 {
-    switch (f->kind) {
-    case DRILL_PAUSE: {
-        /* The supervisor may have killed the frozen process meanwhile: then there is nothing to wake. */
-        struct errinfo ignored = {0};
-        enum err err = signal_region(f, f->region, SIGCONT, &ignored);
-        return err == ERR_NOT_FOUND || err == ERR_FORBIDDEN ? OK : err;
-    }
-    case DRILL_CUT:
-    case DRILL_FLAP:
-    case DRILL_BLACKHOLE:
-    case DRILL_REFUSE:
-        return set_links(f, NULL, ei);
-    case DRILL_DISK_FULL:
-    case DRILL_SLOW_DISK:
-        return set_disk(f, "sound", ei);
-    case DRILL_KILL:
-    case DRILL_DOUBLE:
-    case DRILL_COORDINATOR_KILL:
-    case DRILL_GRACEFUL:
-    case DRILL_REGION_REMOVE:
-    case DRILL_CORRUPT: /* repaired by the account itself */
-    case DRILL_FAULT_COUNT:
-        break;
-    }
-    return OK;
+    return f->kind->end != NULL ? f->kind->end(f, ei) : OK;
 }
 
 bool fault_is_replaced(const struct fault *f)
 {
     pid_t now = 0;
-    return f->kind != DRILL_COORDINATOR_KILL ||
+    return !f->kind->takes_coordinator ||
            (process_child((pid_t)f->account->supervisor, "coordinator", &now, NULL) == OK &&
             now != f->coordinator);
 }

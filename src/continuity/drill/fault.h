@@ -9,6 +9,32 @@
 
 enum { FAULT_REGIONS_MAX = 32 };
 
+struct fault;
+typedef enum err fault_act(struct fault *f, struct errinfo *ei);
+
+/* What each fault is: how it is put on a region, and what a drill has to know of it. The table is in fault.c;
+ * nobody else in this folder asks which fault it is, but for what the report says of each. */
+struct fault_kind {
+    const char *name;
+    unsigned hold_ms;                 /* when nothing else is said */
+    fault_act *prepare, *begin, *end; /* NULL = nothing to do */
+    const char *mode;                 /* links and disks: what they are told */
+    /* What an operator asks the account for, in place of begin and end; NULL = nothing. */
+    const char *ask_begin, *ask_end;
+    bool asks_for_next;  /* ... for the region that is next to write, not for the one under fault */
+    const char *healed;  /* what is told when it ends; NULL = nothing */
+    bool heals_itself;   /* as a killed server, which its supervisor starts again at once */
+    bool needs_writer;   /* the region under fault has to be the writer */
+    bool is_held;        /* writes may go on all the while: the hold time decides */
+    bool is_unconfirmed; /* the writer may be replaced without a confirmed stop */
+    bool is_repeated;    /* flap: fault_flap, again and again */
+    bool has_second;     /* double: fault_second */
+    bool removes_region;
+    bool takes_coordinator;
+    bool spoils_partition; /* fault_find_partition before it begins */
+};
+const struct fault_kind *fault_kind(enum drill_fault f);
+
 struct fault_region {
     char name[64];
     char endpoint[256];
@@ -16,7 +42,7 @@ struct fault_region {
 };
 
 struct fault {
-    enum drill_fault kind;
+    const struct fault_kind *kind;
     const struct client_account *account;
     char region[64];
     unsigned disk_delay_ms; /* slow-disk */
@@ -34,7 +60,6 @@ enum err fault_prepare(struct fault *f, struct errinfo *ei) MUST_CHECK;
 /* corrupt: the container's first partition, as the region under fault names it. */
 enum err fault_find_partition(struct fault *f, const char *container,
                               struct errinfo *ei) MUST_CHECK;
-/* (Graceful is a request to the account, made by the drill.) */
 enum err fault_begin(struct fault *f, struct errinfo *ei) MUST_CHECK;
 /* What the fault took away for the account as a whole is there again: the coordinator's next process. */
 bool fault_is_replaced(const struct fault *f);

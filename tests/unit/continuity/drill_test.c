@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/contract.h"
+#include "continuity/drill/fault.h"
 #include "continuity/drill/look.h"
 
 #include "lib/t.h"
@@ -64,6 +65,19 @@ T_TEST("every fault has a name that is read back, and other words are none")
     t_check(!drill_fault_parse(STR(""), &f));
     t_check(!drill_fault_parse(STR("kil"), &f));
     t_check(!drill_fault_parse(STR("killed"), &f));
+}
+
+T_TEST("every fault begins in one way, and says that it has ended when somebody has to end it")
+{
+    for (unsigned i = 0; i < DRILL_FAULT_COUNT; i++) {
+        const struct fault_kind *kind = fault_kind((enum drill_fault)i);
+        t_note("%s", kind->name);
+        t_check((kind->ask_begin != NULL) != (kind->begin != NULL));
+        t_check(IMPLIES(kind->mode != NULL, kind->prepare != NULL && kind->end != NULL));
+        t_eq_bool(kind->healed != NULL, kind->end != NULL || kind->ask_end != NULL);
+        t_check(IMPLIES(kind->heals_itself, kind->end == NULL && kind->ask_end == NULL));
+        t_check(IMPLIES(kind->is_held, kind->hold_ms > 0));
+    }
 }
 
 T_MAIN()
