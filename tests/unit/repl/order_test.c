@@ -76,31 +76,6 @@ static enum err put_one(const char *key, const char *text, const char *unique, u
     return run(&s);
 }
 
-static const char *stored(const char *key)
-{
-    struct buf hold;
-    struct engine_doc d;
-    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
-    enum err e = engine_get(engine, NULL, 1, SPACE_ITEM, str_of(key), true, &hold, &d, NULL);
-    const char *text = e == OK ? arena_cstr(&arena, d.text) : NULL;
-    buf_done(&hold);
-    return text;
-}
-
-static void found(void *ctx, const char *finding)
-{
-    UNUSED(ctx);
-    t_fail_soft("%s", finding);
-}
-
-static void sound(void)
-{
-    uint64_t findings = 0;
-    store();
-    t_ok(engine_verify(engine, found, NULL, &findings, NULL));
-    t_eq_u64(findings, 0);
-}
-
 /* ---- tests ---- */
 
 T_TEST("operations of one write see the ones before, and all or nothing happens")

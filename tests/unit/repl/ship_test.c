@@ -6,45 +6,20 @@
 #include "lib/t.h"
 #include "stage.h"
 
-enum { PEER = 2 };
-
 /* What the peer was told last. */
 static struct place copy_at;   /* SEED_AT; zero = not since it was cleared */
 static struct place stream_at; /* the place that the first entry of an APPEND follows */
 
-static void on_send(region_id to, struct str frame)
+static void on_msg(const struct msg *m)
 {
-    t_eq_u64(to, PEER);
-    struct msg_reader r;
-    struct msg m;
-    t_ok(msg_frame_open(frame, &r, NULL));
-    while (msg_next(&r, &arena, &m, NULL) == OK) {
-        if (m.type == MSG_SEED_AT) {
-            copy_at = m.place;
-        } else if (m.type == MSG_APPEND && m.pid == 1) {
-            struct entry head = {0};
-            size_t total = 0;
-            t_ok(entry_peek(m.entries[0], &head, &total, NULL));
-            stream_at = (struct place){.epoch = head.prev_epoch, .lsn = head.prev_lsn};
-        }
+    if (m->type == MSG_SEED_AT) {
+        copy_at = m->place;
+    } else if (m->type == MSG_APPEND && m->pid == 1) {
+        struct entry head = {0};
+        size_t total = 0;
+        t_ok(entry_peek(m->entries[0], &head, &total, NULL));
+        stream_at = (struct place){.epoch = head.prev_epoch, .lsn = head.prev_lsn};
     }
-}
-
-static void on_event(enum region_event_kind kind, const char *text)
-{
-    t_checkf(kind == EVENT_SEED, "event %d: %s", (int)kind, text);
-}
-
-static void hear(const struct msg *m)
-{
-    struct buf b;
-    buf_init(&b, 1 << 20);
-    msg_frame_begin(&b, PEER, 1);
-    msg_encode(&b, m);
-    repl_on_frame(R, PEER, buf_str(&b));
-    buf_done(&b);
-    repl_flush(R);
-    repl_check(R);
 }
 
 static void hear_tail(struct place at)
@@ -85,8 +60,8 @@ static void put(const char *key)
 
 static void begin(void)
 {
-    stage_on_send = on_send;
-    stage_on_event = on_event;
+    stage_on_msg = on_msg;
+    stage_has_copies = true;
     stage_begin(/* is_strong= */ false, 1 << 1 | 1 << PEER, PEER);
     repl_flush(R);
     repl_on_link(R, PEER, true);

@@ -10,8 +10,8 @@ struct arena arena;
 usec now_us;
 int64_t wall;
 unsigned acked_count;
-void (*stage_on_send)(region_id to, struct str frame);
-void (*stage_on_event)(enum region_event_kind kind, const char *text);
+void (*stage_on_msg)(const struct msg *m);
+bool stage_has_copies;
 static struct engine_batch *batches[64];
 static uint64_t tickets[64];
 static size_t batch_count;
@@ -40,18 +40,22 @@ static void io_commit(void *ctx, struct engine_batch *b, uint64_t ticket)
 static void io_send(void *ctx, region_id to, struct str frame)
 {
     UNUSED(ctx);
-    if (stage_on_send != NULL) {
-        stage_on_send(to, frame);
+    if (stage_on_msg == NULL) {
+        return;
+    }
+    t_eq_u64(to, PEER);
+    struct msg_reader r;
+    struct msg m;
+    t_ok(msg_frame_open(frame, &r, NULL));
+    while (msg_next(&r, &arena, &m, NULL) == OK) {
+        stage_on_msg(&m);
     }
 }
 
 static void io_event(void *ctx, enum region_event_kind kind, const char *text)
 {
     UNUSED(ctx);
-    if (stage_on_event == NULL) {
-        t_fail("event %d: %s", (int)kind, text);
-    }
-    stage_on_event(kind, text);
+    t_checkf(stage_has_copies && kind == EVENT_SEED, "event %d: %s", (int)kind, text);
 }
 
 static void io_fatal(void *ctx, enum err err, const char *why)
@@ -78,6 +82,18 @@ static void io_nothing(void *ctx)
     UNUSED(ctx);
 }
 
+void hear(const struct msg *m)
+{
+    struct buf b;
+    buf_init(&b, MSG_FRAME_SIZE_MAX);
+    msg_frame_begin(&b, PEER, 1);
+    msg_encode(&b, m);
+    repl_on_frame(R, PEER, buf_str(&b));
+    buf_done(&b);
+    repl_flush(R);
+    repl_check(R);
+}
+
 void store(void)
 {
     repl_flush(R);
@@ -91,6 +107,31 @@ void store(void)
     batch_count = 0;
     repl_flush(R);
     repl_check(R);
+}
+
+const char *stored(const char *key)
+{
+    struct buf hold;
+    struct engine_doc d;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    enum err e = engine_get(engine, NULL, 1, SPACE_ITEM, str_of(key), true, &hold, &d, NULL);
+    const char *text = e == OK ? arena_cstr(&arena, d.text) : NULL;
+    buf_done(&hold);
+    return text;
+}
+
+static void found(void *ctx, const char *finding)
+{
+    UNUSED(ctx);
+    t_fail_soft("%s", finding);
+}
+
+void sound(void)
+{
+    uint64_t findings = 0;
+    store();
+    t_ok(engine_verify(engine, found, NULL, &findings, NULL));
+    t_eq_u64(findings, 0);
 }
 
 struct repl_mode writer_mode(bool is_strong, uint64_t mask)
