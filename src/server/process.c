@@ -61,8 +61,7 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
          "server: accept or reject session tokens that name what a failover cut off"},
     [PROC_KEEP_WRITING] = {"keep-writing-without-coordinator", CONF_STRING, "auto", 1, 16, 0,
                            "server: yes: a writer that does not hear the coordinator goes on while "
-                           "every other region "
-                           "agrees; no; auto: in accounts of one region only"},
+                           "every other region agrees; no; auto: in accounts of one region only"},
     [PROC_DRILL_FAULTS] = {"drill-faults", CONF_BOOL, "no", 0, 0, 0,
                            "server: let drills make the disk slow or full; loopback only"},
     [PROC_PEER_OVERRIDE] = {"peer-override", CONF_LIST, "", 0, 32, 0,
