@@ -201,14 +201,9 @@ static enum err write_conf(const struct account *acc, const char *path, struct e
                acc->wanted.account, dir, acc->wanted.port);
     buf_printf(&b, "coordinator-port = %u\nsecret-file = %s/run/coordinator.secret\nquiet = yes\n",
                h->opts.coord_port, h->opts.dir);
-    buf_printf(&b, "engine = %s\nprofile = %s\nlog-level = %s\n", own->engine, own->profile,
-               own->log_level);
-    buf_printf(&b, "disk-reserve = %" PRIu64 "\nwatchdog = %ums\nkill-frozen = %ums\n",
-               own->disk_reserve_size, own->watchdog_ms, own->kill_ms);
-    buf_printf(&b, "keep-writing-without-coordinator = %s\n", keep_writing_name(own->keep_writing));
-    buf_printf(&b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
-               own->slow_commit_ms, own->slow_for_ms, own->failover_hold_ms);
-    buf_printf(&b, "peer-tls = %s\n", own->peer_tls);
+    buf_printf(&b, "profile = %s\nlog-level = %s\nwatchdog = %ums\nkill-frozen = %ums\n",
+               own->profile, own->log_level, own->watchdog_ms, own->kill_ms);
+    up_conf_servers(own, &b);
     if (own->has_tls) {
         buf_printf(&b, "tls = yes\n");
     }

@@ -16,6 +16,7 @@
 
 #include "account/record.h"
 #include "account/region.h"
+#include "base/buf.h"
 #include "base/err.h"
 
 #define UP_DIR_DEFAULT "./holdfast-data"
@@ -68,5 +69,8 @@ struct up_opts {
 
 /* Runs until SIGTERM or SIGINT. */
 enum err up_run(const struct up_opts *opts, struct errinfo *ei) MUST_CHECK;
+/* What an account tells its servers, and the `up` of an account that it hosts, alike: lines of a
+ * configuration. */
+void up_conf_servers(const struct up_opts *opts, struct buf *b);
 /* The public key of the well-known emulator, for tests and samples on loopback. */
 extern const char up_well_known_key[];

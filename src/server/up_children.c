@@ -204,23 +204,26 @@ static enum err add_child(struct up *up, const char *role, const char *name, str
     return OK;
 }
 
+void up_conf_servers(const struct up_opts *o, struct buf *b)
+{
+    buf_printf(b, "engine = %s\ndisk-reserve = %" PRIu64 "\n", o->engine, o->disk_reserve_size);
+    buf_printf(b, "keep-writing-without-coordinator = %s\n", keep_writing_name(o->keep_writing));
+    buf_printf(b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n", o->slow_commit_ms,
+               o->slow_for_ms, o->failover_hold_ms);
+    buf_printf(b, "peer-tls = %s\n", o->peer_tls);
+}
+
 static void conf_server(struct up *up, size_t i, struct buf *b)
 {
     const struct up_region *r = &up->regions[i];
     const struct up_proxy *to_coord = find_proxy(up, i, TO_COORDINATOR);
     conf_common(up, b, to_coord ? to_coord->port : up->coord_port);
-    buf_printf(b, "region = %s\ndir = %s/regions/%s\nengine = %s\n", r->name, up->dir, r->name,
-               up->opts.engine);
-    buf_printf(b, "disk-reserve = %" PRIu64 "\nlog-budget = %" PRIu64 "\n",
-               up->opts.disk_reserve_size, up->opts.log_budget_size);
+    buf_printf(b, "region = %s\ndir = %s/regions/%s\n", r->name, up->dir, r->name);
+    buf_printf(b, "log-budget = %" PRIu64 "\n", up->opts.log_budget_size);
     buf_printf(b, "session-after-loss = %s\n",
                up->opts.rejects_lost_sessions ? "reject" : "accept");
-    buf_printf(b, "keep-writing-without-coordinator = %s\n",
-               keep_writing_name(up->opts.keep_writing));
-    buf_printf(b, "slow-commit = %ums\nslow-for = %ums\nfailover-hold = %ums\n",
-               up->opts.slow_commit_ms, up->opts.slow_for_ms, up->opts.failover_hold_ms);
     buf_printf(b, "drill-faults = %s\n", up->opts.has_fault_proxy ? "yes" : "no");
-    buf_printf(b, "peer-tls = %s\n", up->opts.peer_tls);
+    up_conf_servers(&up->opts, b);
     conf_tls(up, b);
     const char *sep = "peer-override = ";
     for (size_t to = 0; to < up->region_count; to++) {
