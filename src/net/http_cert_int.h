@@ -1,8 +1,8 @@
 /* What an HTTP server shows of itself in TLS handshakes, and its renewal while it serves.
  *
- * The files are looked at every HTTP_CERT_LOOK_MS, and when somebody asks, by a thread of our own: a
- * file system that hangs holds nobody else up. What can be used is shown to connections from then on;
- * what cannot leaves the former certificate in place, with an error in the log. */
+ * The files are looked at every HTTP_CERT_LOOK_MS, and when somebody asks (base/file_watch.h). What can
+ * be used is shown to connections from then on; what cannot leaves the former certificate in place, with
+ * an error in the log. */
 #pragma once
 
 #include <gnutls/abstract.h>
@@ -12,8 +12,6 @@
 
 enum {
     HTTP_CERT_LOOK_MS = 30 * 1000,
-    /* A change is believed when the files have not changed since the last look, so that nobody reads
-     * a certificate beside the key of the former one; asked to, we read at once. */
     HTTP_CERT_SETTLE_MS = 2 * 1000,
     HTTP_CERT_CHAIN_MAX = 16,
 };

@@ -120,39 +120,6 @@ T_TEST("files that did not change are not read again, unless somebody asks")
     http_certs_free(s);
 }
 
-T_TEST("a change is believed at the second look that finds it")
-{
-    fresh();
-    struct http_certs *s = open_certs();
-    struct http_cert *first = http_certs_current(s);
-    t_check(!look(s, false, true));
-    renew();
-    t_check(look(s, false, true));
-    t_check(s->current == first);
-    renew(); /* and again: still moving */
-    t_check(look(s, false, true));
-    t_check(s->current == first);
-    t_check(!look(s, false, true));
-    t_check(s->current != first);
-    t_check(!look(s, false, true));
-    http_cert_unref(first);
-    http_certs_free(s);
-}
-
-T_TEST("a refused state of the files is tried at each look and told once")
-{
-    fresh();
-    struct http_certs *s = open_certs();
-    replace(key_path, STR("no key"));
-    http_certs_look(s);
-    struct stamp told = s->refused;
-    struct stamp there = stamp_of(s);
-    t_check(is_same(&told, &there));
-    http_certs_look(s);
-    t_check(is_same(&s->refused, &told) && !is_same(&s->used, &there));
-    http_certs_free(s);
-}
-
 T_TEST("a chain has at most 16 certificates")
 {
     fresh();
@@ -274,13 +241,7 @@ static void until_shown(void)
 
 static void until_refused(void)
 {
-    struct http_certs *certs = w.server->certs;
-    bool is_refused = false;
-    while (!is_refused && sched_yield() == 0) {
-        (void)pthread_mutex_lock(&certs->reading);
-        struct stamp there = stamp_of(certs);
-        is_refused = is_same(&certs->refused, &there);
-        (void)pthread_mutex_unlock(&certs->reading);
+    while (!file_watch_is_refused(w.server->certs->watch) && sched_yield() == 0) {
     }
 }
 
