@@ -4,11 +4,16 @@
  * next url and is repeated, with a short wait once all have been tried, until the call's deadline. A try
  * that may have reached somebody is never repeated: the caller learns that it does not know.
  *
+ * Secrets: each try presents one, that which was taken last. One that is refused (401, or the key behind
+ * `https` is not that of the secret) has certainly had no effect, and the next try presents the other.
+ * New secrets come from the thread that follows their file and are picked up by the next request.
+ *
  * Watches: one long poll after another. The first after any trouble asks for everything (after = 0);
  * keys that were known and are no longer there are reported as deleted. The poll is short, so that a
  * coordinator that has been cut off is missed within two seconds. */
 #include "coord/coord_client.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +40,7 @@ enum {
     WATCH_RETRY_MIN_MS = 10,
     WATCH_RETRY_MAX_MS = 300,
     BLOCKING_MS = 10000,
+    FIRST_AGAIN_MS = 10000, /* after the first secret was refused it is tried again */
 };
 
 struct urls {
@@ -43,20 +49,41 @@ struct urls {
     size_t current; /* worked last, or the next to try */
 };
 
+/* What is made of secrets. */
+struct proofs {
+    size_t count;
+    struct {
+        char *token; /* "Bearer ..."; owned */
+        size_t token_size;
+        char pin[TLS_PIN_SIZE]; /* of the coordinator that has it, for https */
+    } list[COORD_SECRETS_MAX];
+};
+
 struct coord_client {
     struct loop *loop;
     struct http_client *http;
     struct urls urls;
-    char *token; /* "Bearer ..."; owned */
-    size_t token_size;
-    char pin[TLS_PIN_SIZE]; /* of the coordinator, for https */
-    struct list calls;      /* struct call.link */
-    struct list watches;    /* struct watch.link */
+    struct proofs *proofs;          /* owned; never NULL */
+    size_t proof_idx;               /* the one to present */
+    uint64_t proof_turn;            /* counts the changes of what is presented */
+    usec first_again_us;            /* with proof_idx > 0 */
+    _Atomic(struct proofs *) fresh; /* owned; from the thread of `file`, NULL: nothing new */
+    atomic_ulong secret_count, secret_change_count;
+    struct coord_secret_file *file; /* owned; NULL: the secrets stay */
+    struct coord_secrets given;     /* until `file` has them */
+    struct list calls;              /* struct call.link */
+    struct list watches;            /* struct watch.link */
     bool is_freeing;
 };
 
 typedef void txn_done(void *ctx, const struct coord_txn_result *res);
 typedef void read_done(void *ctx, enum err err, const struct coord_kv *kvs, size_t n);
+
+/* Which secret a try presents. */
+struct attempt {
+    uint64_t turn;          /* the client's, when it was made */
+    unsigned refused_count; /* secrets that were refused, in a row */
+};
 
 /* A transaction or a read. */
 struct call {
@@ -67,6 +94,7 @@ struct call {
     struct buf body;              /* of a transaction */
     usec deadline_us;
     size_t tried_count; /* urls tried without reaching anybody */
+    struct attempt attempt;
     txn_done *txn_done; /* exactly one of the two */
     read_done *read_done;
     void *ctx;
@@ -82,6 +110,7 @@ struct watch {
     coord_rev after;  /* 0: next answer is everything */
     bool is_synced;
     unsigned failure_count; /* in a row */
+    struct attempt attempt;
 };
 
 /* --- urls -------------------------------------------------------------------------------------------- */
@@ -120,14 +149,87 @@ static char *escape(struct str s)
     return buf_take(&b, NULL);
 }
 
-static struct http_call *send_request(struct coord_client *c, const char *method,
+/* --- secrets ------------------------------------------------------------------------------------------ */
+
+static struct proofs *proofs_new(const struct coord_secrets *secrets)
+{
+    ASSERT(secrets->count > 0);
+    struct proofs *p = MEM_NEW(struct proofs);
+    p->count = secrets->count;
+    for (size_t i = 0; i < p->count; i++) {
+        struct buf b;
+        buf_init(&b, HTTP_HEADERS_SIZE_MAX);
+        buf_add_str(&b, STR("Bearer "));
+        buf_add_str(&b, coord_secret(secrets, i));
+        ASSERT(buf_ok(&b));
+        p->list[i].token = buf_take(&b, &p->list[i].token_size);
+        tls_derive_pin(coord_secret(secrets, i), p->list[i].pin);
+    }
+    return p;
+}
+
+static void proofs_free(struct proofs *p)
+{
+    for (size_t i = 0; p != NULL && i < p->count; i++) {
+        mem_free_secret(p->list[i].token, p->list[i].token_size);
+    }
+    mem_free(p);
+}
+
+/* On the thread of the file. */
+static bool on_secrets_changed(void *ctx, const struct coord_secrets *now)
+{
+    struct coord_client *c = (struct coord_client *)ctx;
+    proofs_free(atomic_exchange(&c->fresh, proofs_new(now)));
+    atomic_store(&c->secret_count, now->count);
+    atomic_fetch_add(&c->secret_change_count, 1);
+    return true;
+}
+
+static void present(struct coord_client *c, size_t idx)
+{
+    c->proof_idx = idx;
+    c->proof_turn++;
+    c->first_again_us = clock_boot_us() + (usec)FIRST_AGAIN_MS * 1000;
+}
+
+static void look_for_secrets(struct coord_client *c)
+{
+    struct proofs *fresh = atomic_exchange(&c->fresh, NULL);
+    if (fresh != NULL) {
+        proofs_free(c->proofs);
+        c->proofs = fresh;
+        present(c, 0);
+    } else if (c->proof_idx > 0 && clock_boot_us() >= c->first_again_us) {
+        present(c, 0);
+    }
+}
+
+/* The try was refused for its secret. True: there is one that has not been, try again. */
+static bool try_other_secret(struct coord_client *c, struct attempt *a)
+{
+    if (c->file != NULL) {
+        coord_secret_file_look(c->file);
+    }
+    if (a->turn == c->proof_turn && c->proofs->count > 1) {
+        present(c, (c->proof_idx + 1) % c->proofs->count);
+        LOG_DEBUG("coord", "secret_refused", "now=%zu", c->proof_idx + 1);
+    }
+    return ++a->refused_count < c->proofs->count;
+}
+
+static struct http_call *send_request(struct coord_client *c, struct attempt *a, const char *method,
                                       const char *target, struct str body, unsigned timeout_ms,
                                       http_client_done *done, void *ctx)
 {
     char url[URL_SIZE_MAX + TARGET_SIZE_MAX];
     const char *base = c->urls.count == 0 ? "" : c->urls.list[c->urls.current];
     (void)snprintf(url, sizeof(url), "%s%s", base, target); /* fits */
-    struct http_header headers[] = {{STR("Authorization"), {c->token, c->token_size}},
+    look_for_secrets(c);
+    a->turn = c->proof_turn;
+    struct str token = {c->proofs->list[c->proof_idx].token,
+                        c->proofs->list[c->proof_idx].token_size};
+    struct http_header headers[] = {{STR("Authorization"), token},
                                     {STR("Content-Type"), STR("application/json")}};
     struct http_client_req req = {.method = method,
                                   .url = url,
@@ -137,8 +239,14 @@ static struct http_call *send_request(struct coord_client *c, const char *method
                                   .timeout_ms = timeout_ms,
                                   .connect_timeout_ms = timeout_ms < CONNECT_MS ? 0 : CONNECT_MS,
                                   .body_size_max = COORD_STATE_SIZE_MAX,
-                                  .pin = c->pin};
+                                  .pin = c->proofs->list[c->proof_idx].pin};
     return http_client_start(c->http, &req, done, ctx);
+}
+
+/* Refused for the secret: by the coordinator, or by us since it has another key. */
+static bool is_refusal(const struct http_client_result *res)
+{
+    return res->err == ERR_UNAUTHORIZED || (res->err == OK && res->status == 401);
 }
 
 /* --- transactions and reads ---------------------------------------------------------------------------- */
@@ -191,7 +299,9 @@ static void on_call_answered(void *ctx, const struct http_client_result *res)
 {
     struct call *k = (struct call *)ctx;
     struct coord_client *c = k->client;
-    if (res->err == OK && res->status == 200) {
+    if (!c->is_freeing && is_refusal(res) && try_other_secret(c, &k->attempt)) {
+        loop_timer_set(k->retry, 1, 0);
+    } else if (res->err == OK && res->status == 200) {
         call_succeed(k, res->body);
     } else if (res->err == OK) {
         call_fail(k, coord_wire_error_decode(res->status, res->body));
@@ -201,6 +311,7 @@ static void on_call_answered(void *ctx, const struct http_client_result *res)
         call_fail(k, res->err == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_NETWORK);
     } else {
         urls_next(&c->urls);
+        k->attempt.refused_count = 0; /* at the next url each secret may be tried again */
         k->tried_count++;
         bool is_round_over = c->urls.count == 0 || k->tried_count % c->urls.count == 0;
         loop_timer_set(k->retry, is_round_over ? RETRY_MS : 1, 0);
@@ -216,7 +327,7 @@ static void call_try(void *ctx)
         return;
     }
     unsigned left_ms = (unsigned)((k->deadline_us - now_us + 999) / 1000);
-    (void)send_request(k->client, k->txn_done != NULL ? "POST" : "GET", k->target,
+    (void)send_request(k->client, &k->attempt, k->txn_done != NULL ? "POST" : "GET", k->target,
                        buf_str(&k->body), left_ms, on_call_answered, k);
 }
 
@@ -374,6 +485,11 @@ static void on_watch_answered(void *ctx, const struct http_client_result *res)
     if (w->client->is_freeing) {
         return;
     }
+    if (is_refusal(res) && try_other_secret(w->client, &w->attempt)) {
+        watch_poll(w);
+        return;
+    }
+    w->attempt.refused_count = 0;
     if (res->err != OK) {
         watch_failed(w, res->detail);
         return;
@@ -401,7 +517,8 @@ static void watch_poll(void *ctx)
     char target[TARGET_SIZE_MAX];
     (void)snprintf(target, sizeof(target), "/v1/watch?prefix=%s&after=%lu&wait_ms=%d",
                    w->prefix_escaped, (unsigned long)w->after, WATCH_WAIT_MS); /* fits */
-    (void)send_request(w->client, "GET", target, STR_NONE, WATCH_TIMEOUT_MS, on_watch_answered, w);
+    (void)send_request(w->client, &w->attempt, "GET", target, STR_NONE, WATCH_TIMEOUT_MS,
+                       on_watch_answered, w);
 }
 
 void coord_client_watch(struct coord_client *c, struct str prefix, const struct coord_events *ev)
@@ -420,27 +537,41 @@ void coord_client_watch(struct coord_client *c, struct str prefix, const struct 
 
 /* --- life --------------------------------------------------------------------------------------------------- */
 
-static char *bearer_token(struct str secret, size_t *ret_size)
-{
-    struct buf b;
-    buf_init(&b, HTTP_HEADERS_SIZE_MAX);
-    buf_add_str(&b, STR("Bearer "));
-    buf_add_str(&b, secret);
-    ASSERT(buf_ok(&b));
-    return buf_take(&b, ret_size);
-}
-
-struct coord_client *coord_client_new(struct loop *loop, const char *urls, struct str secret)
+struct coord_client *coord_client_new(struct loop *loop, const char *urls,
+                                      const struct coord_secrets *secrets)
 {
     struct coord_client *c = MEM_NEW(struct coord_client);
     c->loop = loop;
     c->http = http_client_new(loop);
     urls_parse(&c->urls, urls);
-    c->token = bearer_token(secret, &c->token_size);
-    tls_derive_pin(secret, c->pin);
+    c->proofs = proofs_new(secrets);
+    c->given = *secrets;
+    atomic_init(&c->secret_count, secrets->count);
     list_init(&c->calls);
     list_init(&c->watches);
     return c;
+}
+
+enum err coord_client_follow(struct coord_client *c, const char *secret_file, struct errinfo *ei)
+{
+    ASSERT(c->file == NULL);
+    enum err err =
+        coord_secret_file_new(secret_file, &c->given, on_secrets_changed, c, &c->file, ei);
+    coord_secrets_done(&c->given);
+    return err;
+}
+
+void coord_client_reread(struct coord_client *c)
+{
+    if (c->file != NULL) {
+        coord_secret_file_reread(c->file);
+    }
+}
+
+struct coord_client_secrets coord_client_secrets_get(const struct coord_client *c)
+{
+    return (struct coord_client_secrets){.count = atomic_load(&c->secret_count),
+                                         .change_count = atomic_load(&c->secret_change_count)};
 }
 
 void coord_client_free(struct coord_client *c)
@@ -461,69 +592,82 @@ void coord_client_free(struct coord_client *c)
         mem_free(w->prefix_escaped);
         mem_free(w);
     }
-    mem_free_secret(c->token, c->token_size);
-    mem_free(c);
+    coord_secret_file_free(c->file);
+    proofs_free(c->proofs);
+    proofs_free(atomic_exchange(&c->fresh, NULL));
+    mem_free_secret(c, sizeof(*c));
 }
 
 /* --- blocking forms -------------------------------------------------------------------------------------------- */
 
+/* With each secret in turn until one is taken. */
+static enum err run_at(struct http_client_req *req, const struct proofs *proofs, int *ret_status,
+                       struct buf *ret_body, struct errinfo *ei)
+{
+    enum err ret = OK;
+    bool is_refused = true;
+    for (size_t i = 0; i < proofs->count && is_refused; i++) {
+        struct http_header headers[] = {
+            {STR("Authorization"), {proofs->list[i].token, proofs->list[i].token_size}},
+            {STR("Content-Type"), STR("application/json")}};
+        req->headers = headers;
+        req->header_count = ARRAY_COUNT(headers);
+        req->pin = proofs->list[i].pin;
+        *ei = (struct errinfo){0};
+        buf_clear(ret_body);
+        ret = http_client_run(req, ret_status, NULL, ret_body, ei);
+        is_refused = ret == ERR_UNAUTHORIZED || (ret == OK && *ret_status == 401);
+    }
+    return ret;
+}
+
 /* One request against each url in turn until one may have been reached. The body of a 200 goes to
  * `ret_body`. */
-static enum err run_blocking(const char *urls, struct str secret, const char *method,
-                             const char *target, struct str body, struct buf *ret_body,
-                             struct errinfo *ei)
+static enum err run_blocking(const char *urls, const struct coord_secrets *secrets,
+                             const char *method, const char *target, struct str body,
+                             struct buf *ret_body, struct errinfo *ei)
 {
     struct urls u;
     urls_parse(&u, urls);
     if (u.count == 0) {
         return err_set(ei, ERR_CONFIG, "no coordinator url in '%s'", urls);
     }
-    size_t token_size = 0;
-    char *token = bearer_token(secret, &token_size);
-    char pin[TLS_PIN_SIZE];
-    tls_derive_pin(secret, pin);
-    enum err ret = ERR_UNAVAILABLE;
+    struct proofs *proofs = proofs_new(secrets);
+    enum err ret = ERR_NETWORK;
     struct errinfo last = {0};
     int status = 0;
-    for (size_t i = 0; i < u.count && (ret == ERR_UNAVAILABLE || ret == ERR_NETWORK); i++) {
+    for (size_t i = 0; i < u.count && (ret == ERR_NETWORK || ret == ERR_UNAUTHORIZED); i++) {
         char url[URL_SIZE_MAX + TARGET_SIZE_MAX];
         (void)snprintf(url, sizeof(url), "%s%s", u.list[i], target); /* fits */
-        struct http_header headers[] = {{STR("Authorization"), {token, token_size}},
-                                        {STR("Content-Type"), STR("application/json")}};
         struct http_client_req req = {.method = method,
                                       .url = url,
-                                      .headers = headers,
-                                      .header_count = ARRAY_COUNT(headers),
                                       .body = body,
                                       .timeout_ms = BLOCKING_MS,
                                       .connect_timeout_ms = CONNECT_MS,
-                                      .body_size_max = COORD_STATE_SIZE_MAX,
-                                      .pin = pin};
-        last = (struct errinfo){0};
-        buf_clear(ret_body);
-        ret = http_client_run(&req, &status, NULL, ret_body, &last);
+                                      .body_size_max = COORD_STATE_SIZE_MAX};
+        ret = run_at(&req, proofs, &status, ret_body, &last);
     }
-    mem_free_secret(token, token_size);
+    proofs_free(proofs);
     if (ret == OK && status != 200) {
         ret = coord_wire_error_decode(status, buf_str(ret_body));
         return err_set(ei, ret, "the coordinator answered %d: %s", status, err_text(ret));
     }
-    if (ret == ERR_NETWORK || ret == ERR_TIMEOUT) {
+    if (ret == ERR_NETWORK || ret == ERR_TIMEOUT || ret == ERR_UNAUTHORIZED) {
         ret = ERR_UNAVAILABLE; /* http_client_run: certainly no effect */
     }
     return ret == OK ? OK : err_set(ei, ret, "%s", last.message);
 }
 
-enum err coord_read_blocking(const char *urls, struct str secret, struct str prefix,
-                             struct arena *a, struct coord_kv **ret, size_t *ret_n,
-                             struct errinfo *ei)
+enum err coord_read_blocking(const char *urls, const struct coord_secrets *secrets,
+                             struct str prefix, struct arena *a, struct coord_kv **ret,
+                             size_t *ret_n, struct errinfo *ei)
 {
     char target[TARGET_SIZE_MAX];
     struct buf body;
     buf_init(&body, COORD_STATE_SIZE_MAX);
     read_target(target, prefix);
     struct coord_state state = {0};
-    enum err e = run_blocking(urls, secret, "GET", target, STR_NONE, &body, ei);
+    enum err e = run_blocking(urls, secrets, "GET", target, STR_NONE, &body, ei);
     if (e == OK) {
         e = coord_wire_state_decode(a, arena_str(a, buf_str(&body)), &state, ei);
     }
@@ -539,8 +683,9 @@ enum err coord_read_blocking(const char *urls, struct str secret, struct str pre
     return e;
 }
 
-enum err coord_txn_blocking(const char *urls, struct str secret, const struct coord_txn *txn,
-                            struct arena *a, struct coord_txn_result *ret, struct errinfo *ei)
+enum err coord_txn_blocking(const char *urls, const struct coord_secrets *secrets,
+                            const struct coord_txn *txn, struct arena *a,
+                            struct coord_txn_result *ret, struct errinfo *ei)
 {
     struct buf request;
     struct buf body;
@@ -551,7 +696,7 @@ enum err coord_txn_blocking(const char *urls, struct str secret, const struct co
                                   : err_set(ei, ERR_LIMIT, "transaction over %d bytes of JSON",
                                             COORD_REQUEST_SIZE_MAX);
     if (e == OK) {
-        e = run_blocking(urls, secret, "POST", "/v1/txn", buf_str(&request), &body, ei);
+        e = run_blocking(urls, secrets, "POST", "/v1/txn", buf_str(&request), &body, ei);
     }
     if (e == OK) {
         e = coord_wire_result_decode(a, arena_str(a, buf_str(&body)), ret, ei);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "coord/coord.h"
+#include "coord/secret.h"
 #include "net/loop.h"
 
 struct coord_client;
@@ -17,8 +18,23 @@ struct coord_events {
     void (*lost)(void *ctx); /* contact lost; `synced` comes when it is back */
 };
 
-/* urls: one or more "http://host:port", tried in turn. secret: shared, sent as a bearer token. */
-struct coord_client *coord_client_new(struct loop *loop, const char *urls, struct str secret);
+/* urls: one or more "http://host:port" or "https://...", tried in turn. secrets: one or two, copied.
+ * A request presents the first; where that one is refused, the other (and the first again after a
+ * while). Over https a secret is sent only to who proves that very one: nobody who has learned the
+ * former secret gets the next one by it. */
+struct coord_client *coord_client_new(struct loop *loop, const char *urls,
+                                      const struct coord_secrets *secrets);
+/* Follows the file that the secrets were read of, from now on; once at most. It is looked at now and
+ * then, and at once when the coordinator has refused a secret. ERR_IO: no thread to be had. */
+enum err coord_client_follow(struct coord_client *c, const char *secret_file,
+                             struct errinfo *ei) MUST_CHECK;
+void coord_client_reread(struct coord_client *c); /* soon, changed or not; any thread */
+/* count: how many secrets it has now, 2 while they are being changed; change_count: how often the file
+ * had others. Any thread. */
+struct coord_client_secrets {
+    uint64_t count, change_count;
+};
+struct coord_client_secrets coord_client_secrets_get(const struct coord_client *c);
 /* Calls in flight end with ERR_CLOSED (outcome unknown); watches end silently. */
 void coord_client_free(struct coord_client *c);
 void coord_client_watch(struct coord_client *c, struct str prefix, const struct coord_events *ev);
@@ -34,9 +50,9 @@ void coord_client_read(struct coord_client *c, struct str prefix, unsigned timeo
                        void (*done)(void *ctx, enum err err, const struct coord_kv *kvs, size_t n),
                        void *ctx);
 /* Blocking forms for command-line tools. */
-enum err coord_read_blocking(const char *urls, struct str secret, struct str prefix,
-                             struct arena *a, struct coord_kv **ret, size_t *ret_n,
-                             struct errinfo *ei) MUST_CHECK;
-enum err coord_txn_blocking(const char *urls, struct str secret, const struct coord_txn *txn,
-                            struct arena *a, struct coord_txn_result *ret,
-                            struct errinfo *ei) MUST_CHECK;
+enum err coord_read_blocking(const char *urls, const struct coord_secrets *secrets,
+                             struct str prefix, struct arena *a, struct coord_kv **ret,
+                             size_t *ret_n, struct errinfo *ei) MUST_CHECK;
+enum err coord_txn_blocking(const char *urls, const struct coord_secrets *secrets,
+                            const struct coord_txn *txn, struct arena *a,
+                            struct coord_txn_result *ret, struct errinfo *ei) MUST_CHECK;

@@ -14,6 +14,7 @@
  * Watches are looked at once per round of events, after all transactions of the round. */
 #include "coord/server.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -70,8 +71,11 @@ struct coord_server {
     struct http_server *https; /* NULL: plain only */
     struct coord_store *store;
     struct journal *journal;
-    char *secret; /* owned */
-    size_t secret_size;
+    char *dir;                      /* owned */
+    struct coord_secret_file *file; /* owned; NULL: the secrets stay */
+    pthread_mutex_t secrets_lock;   /* guards `secrets`; nothing else is taken inside */
+    struct coord_secrets secrets;
+    bool is_key_due; /* the file's thread: the key of the first is still to be written */
     struct loop_timer *tick;
     struct list watches; /* struct call.link */
     size_t watch_count;
@@ -86,7 +90,10 @@ struct coord_server {
     bool is_changed;           /* watches are to be looked at in this round */
     atomic_ulong reported_seq; /* by the journal's thread, not yet taken */
     atomic_bool is_report_posted;
-    atomic_ulong txn_count; /* for /metrics; the rest is read on the loop */
+    atomic_ulong txn_count;                      /* for /metrics; the rest is read on the loop */
+    atomic_ulong secret_uses[COORD_SECRETS_MAX]; /* since the secrets are what they are */
+    atomic_ulong secret_change_count;            /* times the file had others */
+    atomic_ulong refused_count;                  /* requests with none of the secrets */
 };
 
 /* --- answering -------------------------------------------------------------------------------------- */
@@ -421,12 +428,23 @@ static void start_call(void *ctx)
     UNREACHABLE();
 }
 
-static bool is_authorized(const struct coord_server *s, const struct http_req *req)
+static bool is_authorized(struct coord_server *s, const struct http_req *req)
 {
     struct str given = http_header(req, STR("authorization"));
     struct str scheme = STR("Bearer ");
-    return str_starts(given, scheme) &&
-           str_eq_secret(str_slice(given, scheme.n, given.n), str_make(s->secret, s->secret_size));
+    size_t found = COORD_SECRETS_MAX;
+    if (str_starts(given, scheme)) {
+        (void)pthread_mutex_lock(&s->secrets_lock);
+        found = coord_secrets_find(&s->secrets, str_slice(given, scheme.n, given.n));
+        if (found < COORD_SECRETS_MAX) {
+            atomic_fetch_add(&s->secret_uses[found], 1);
+        }
+        (void)pthread_mutex_unlock(&s->secrets_lock);
+    }
+    if (found == COORD_SECRETS_MAX) {
+        atomic_fetch_add(&s->refused_count, 1);
+    }
+    return found < COORD_SECRETS_MAX;
 }
 
 static void respond_live(struct http_req *req)
@@ -442,6 +460,9 @@ static void respond_metrics(struct coord_server *s, struct http_req *req)
     buf_init(&b, 16 << 10);
     struct http_server_stats http;
     http_server_stats_get(s->http, &http);
+    (void)pthread_mutex_lock(&s->secrets_lock);
+    size_t secret_count = s->secrets.count;
+    (void)pthread_mutex_unlock(&s->secrets_lock);
     const struct {
         const char *name, *type, *help;
         uint64_t value;
@@ -453,6 +474,18 @@ static void respond_metrics(struct coord_server *s, struct http_req *req)
         {"syncs_total", "counter", "Groups of changes made durable.",
          journal_sync_count(s->journal)},
         {"transactions_total", "counter", "Transactions.", atomic_load(&s->txn_count)},
+        {"secrets", "gauge", "Secrets that are accepted: 2 while they are being changed.",
+         secret_count},
+        {"secret_changes_total", "counter", "Times that the secret's file had others.",
+         atomic_load(&s->secret_change_count)},
+        {"first_secret_requests_total", "counter",
+         "Requests with the first secret, since the file last changed.",
+         atomic_load(&s->secret_uses[0])},
+        {"second_secret_requests_total", "counter",
+         "Requests with the second secret, since the file last changed.",
+         atomic_load(&s->secret_uses[1])},
+        {"unauthorized_total", "counter", "Requests with none of the secrets.",
+         atomic_load(&s->refused_count)},
         {"http_requests_total", "counter", "Requests.", http.requests},
         {"http_refused_total", "counter", "Malformed or oversized requests.", http.refused},
         {"http_connections", "gauge", "Open connections.", http.connections},
@@ -549,6 +582,41 @@ static void refuse(void *ctx, int status, const char *why, struct buf *body)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
+/* The key of the first secret, for https. */
+static enum err write_key(const struct coord_server *s, const struct coord_secrets *secrets,
+                          struct errinfo *ei)
+{
+    int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
+    return tls_derive(coord_secret(secrets, 0), s->dir, "coordinator", now_s, ei);
+}
+
+/* On the thread of the file. New connections see the new key once it is read; a client that has both
+ * secrets takes either key. */
+static bool on_secrets_changed(void *ctx, const struct coord_secrets *now)
+{
+    struct coord_server *s = (struct coord_server *)ctx;
+    (void)pthread_mutex_lock(&s->secrets_lock);
+    s->is_key_due =
+        s->is_key_due || !str_eq_secret(coord_secret(&s->secrets, 0), coord_secret(now, 0));
+    s->secrets = *now;
+    for (size_t i = 0; i < COORD_SECRETS_MAX; i++) {
+        atomic_store(&s->secret_uses[i], 0);
+    }
+    (void)pthread_mutex_unlock(&s->secrets_lock);
+    struct errinfo ei = {0};
+    if (s->https != NULL && s->is_key_due && write_key(s, now, &ei) != OK) {
+        LOG_ERROR("coord", "key_not_written", "why=\"%s\" hint=%s", ei.message,
+                  "https goes on with the former secret's key; tried again");
+        return false;
+    }
+    if (s->https != NULL && s->is_key_due) {
+        http_server_reread_cert(s->https);
+    }
+    s->is_key_due = false;
+    atomic_fetch_add(&s->secret_change_count, 1);
+    return true;
+}
+
 static enum err start_http(struct coord_server *s, const struct coord_server_opts *opts,
                            struct errinfo *ei)
 {
@@ -566,8 +634,7 @@ static enum err start_http(struct coord_server *s, const struct coord_server_opt
     char key[4200];
     (void)snprintf(cert, sizeof(cert), "%.4096s/coordinator.pem", opts->dir);
     (void)snprintf(key, sizeof(key), "%.4096s/coordinator.key", opts->dir);
-    int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
-    TRY(tls_derive(opts->secret, opts->dir, "coordinator", now_s, ei));
+    TRY(write_key(s, opts->secrets, ei));
     http.tls_cert = cert;
     http.tls_key = key;
     TRY(http_server_new(&http, &s->https, ei));
@@ -577,7 +644,7 @@ static enum err start_http(struct coord_server *s, const struct coord_server_opt
 enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opts,
                           struct coord_server **ret, struct errinfo *ei)
 {
-    if (opts->secret.n == 0) {
+    if (opts->secrets == NULL || opts->secrets->count == 0) {
         (void)err_set(ei, ERR_CONFIG, "the coordinator has no secret");
         err_hint(ei, "give it a secret file; clients need the same one");
         return ERR_CONFIG;
@@ -585,8 +652,9 @@ enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opt
     struct coord_server *s = MEM_NEW(struct coord_server);
     s->loop = loop;
     s->store = coord_store_new();
-    s->secret = (char *)mem_dup(opts->secret.p, opts->secret.n);
-    s->secret_size = opts->secret.n;
+    s->dir = (char *)mem_dup(opts->dir, strlen(opts->dir) + 1);
+    (void)pthread_mutex_init(&s->secrets_lock, NULL); /* cannot fail */
+    s->secrets = *opts->secrets;
     list_init(&s->watches);
     list_init(&s->waiting);
     list_init(&s->touched);
@@ -600,6 +668,10 @@ enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opt
         loop_on_idle(loop, on_idle, s);
         e = start_http(s, opts, ei);
     }
+    if (e == OK && opts->secret_file != NULL) {
+        e = coord_secret_file_new(opts->secret_file, opts->secrets, on_secrets_changed, s, &s->file,
+                                  ei);
+    }
     if (e != OK) {
         coord_server_free(s);
         return e;
@@ -608,6 +680,13 @@ enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opt
              (unsigned long)coord_store_rev(s->store));
     *ret = s;
     return OK;
+}
+
+void coord_server_reread(struct coord_server *s)
+{
+    if (s->file != NULL) {
+        coord_secret_file_reread(s->file);
+    }
 }
 
 /* Runs what other threads have posted. */
@@ -638,6 +717,7 @@ void coord_server_free(struct coord_server *s)
         return;
     }
     s->is_stopping = true; /* calls that come from now on are refused */
+    coord_secret_file_free(s->file);
     bool is_serving = s->http != NULL;
     if (is_serving) {
         http_server_unlisten(s->http, LISTENER_NAME);
@@ -660,8 +740,9 @@ void coord_server_free(struct coord_server *s)
     loop_off_idle(s->loop, on_idle, s);
     loop_timer_free(s->tick);
     coord_store_free(s->store);
-    mem_free_secret(s->secret, s->secret_size);
-    mem_free(s);
+    (void)pthread_mutex_destroy(&s->secrets_lock);
+    mem_free(s->dir);
+    mem_free_secret(s, sizeof(*s));
 }
 
 static void on_stop_signal(void *ctx, int signum)

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "coord/secret.h"
 #include "net/loop.h"
 
 enum {
@@ -17,10 +18,13 @@ enum {
 
 struct coord_server_opts {
     const char *dir;
-    int listen_fd;         /* not closed */
-    struct str secret;     /* not empty; clients send it as bearer token */
+    int listen_fd; /* not closed */
+    /* Clients send one of them as bearer token; copied. secret_file: where they come from, followed
+     * while it runs; NULL: they stay. */
+    const struct coord_secrets *secrets;
+    const char *secret_file;
     unsigned http_threads; /* 0 = 2 */
-    /* A second socket, for https: with the key that tls_derive makes of the secret, in
+    /* A second socket, for https: with the key that tls_derive makes of the first secret, in
      * DIR/coordinator.pem and .key. Not closed. */
     bool has_tls;
     int tls_fd;
@@ -30,7 +34,8 @@ struct coord_server;
 /* On `loop`, which the caller runs. Errors of journal_open, or ERR_CONFIG. */
 enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opts,
                           struct coord_server **ret, struct errinfo *ei) MUST_CHECK;
-void coord_server_free(struct coord_server *s); /* when the loop no longer runs */
+void coord_server_reread(struct coord_server *s); /* the secret's file, soon; any thread */
+void coord_server_free(struct coord_server *s);   /* when the loop no longer runs */
 
 /* The whole process: loop, server, until SIGTERM or SIGINT. */
 enum err coord_server_run(const struct coord_server_opts *opts, struct errinfo *ei) MUST_CHECK;

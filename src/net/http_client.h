@@ -14,6 +14,7 @@ struct http_call; /* in flight */
 
 struct http_client_result {
     /* OK: a complete answer arrived, whatever its status. ERR_NETWORK, ERR_TIMEOUT: see was_sent.
+     * ERR_UNAUTHORIZED: the server has not the key of `pin`; nothing was sent to it.
      * ERR_LIMIT: the answer is over body_size_max. ERR_INVALID: the request cannot be sent (URL, line
      * breaks in a header). ERR_CLOSED: http_client_free. */
     enum err err;
@@ -53,7 +54,8 @@ void http_client_cancel(struct http_call *call); /* no callback after it */
 
 /* Blocking form for command-line tools. Not on a loop's thread. `ret_body` gets the answer,
  * `ret_headers` (may be NULL) its "Name: value" lines. ERR_UNKNOWN_OUTCOME: something other than GET
- * or HEAD was sent and no answer came; ERR_NETWORK or ERR_TIMEOUT: it certainly had no effect. */
+ * or HEAD was sent and no answer came; ERR_NETWORK, ERR_TIMEOUT or ERR_UNAUTHORIZED: it certainly had no
+ * effect. */
 enum err http_client_run(const struct http_client_req *req, int *ret_status,
                          struct buf *ret_headers, struct buf *ret_body,
                          struct errinfo *ei) MUST_CHECK;

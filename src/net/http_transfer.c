@@ -190,6 +190,9 @@ static enum err err_of(const struct http_transfer *t, CURLcode code)
     if (code == CURLE_OPERATION_TIMEDOUT) {
         return ERR_TIMEOUT;
     }
+    if (code == CURLE_SSL_PINNEDPUBKEYNOTMATCH) {
+        return ERR_UNAUTHORIZED;
+    }
     if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
         return ERR_INVALID;
     }

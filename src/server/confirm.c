@@ -111,7 +111,7 @@ static enum err find_id(const struct confirm_opts *o, struct arena *a, region_id
     (void)snprintf(key, sizeof(key), COORD_PREFIX "%s/record", o->account);
     struct coord_kv *kvs = NULL;
     size_t n = 0;
-    TRY(coord_read_blocking(o->coordinator, o->secret, str_of(key), a, &kvs, &n, ei));
+    TRY(coord_read_blocking(o->coordinator, o->secrets, str_of(key), a, &kvs, &n, ei));
     if (n != 1) {
         return err_set(ei, ERR_NOT_FOUND, "the coordinator knows no account %s", o->account);
     }
@@ -136,7 +136,7 @@ static enum err tell(const struct confirm_opts *o, struct arena *a, uint64_t inc
     (void)snprintf(value, sizeof(value), "{\"incarnation\":%" PRIu64 "}", incarnation);
     struct coord_txn txn = {.put_count = 1, .puts = {{.key = str_of(key), .value = str_of(value)}}};
     struct coord_txn_result res;
-    TRY(coord_txn_blocking(o->coordinator, o->secret, &txn, a, &res, ei));
+    TRY(coord_txn_blocking(o->coordinator, o->secrets, &txn, a, &res, ei));
     return OK;
 }
 

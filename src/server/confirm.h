@@ -27,7 +27,7 @@ enum err confirm_read(const char *dir, const char *region, uint64_t *ret_incarna
 
 struct confirm_opts {
     const char *account, *region, *dir, *coordinator;
-    struct str secret;
+    const struct coord_secrets *secrets;
 };
 /* Tells the coordinator. Blocks, for some seconds at most. OK as well when no server has run here.
  * ERR_IN_USE (one is running), ERR_NOT_FOUND (the account has no such region), ERR_UNAVAILABLE (no

@@ -770,6 +770,7 @@ static void on_hangup(void *ctx, int signum)
     UNUSED(signum);
     struct front *f = ctx;
     http_server_reread_cert(f->http);
+    coord_client_reread(f->coord);
 }
 
 /* No new work, what is held is refused, what is being forwarded gets a little time. */
@@ -855,7 +856,10 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     TRY(http_server_new(&ho, &f->http, ei));
     TRY(http_server_listen(f->http, f->opts->global_fd, "global", ei));
     f->client = http_client_new(f->loop);
-    f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secret);
+    f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secrets);
+    if (f->opts->secret_file != NULL) {
+        TRY(coord_client_follow(f->coord, f->opts->secret_file, ei));
+    }
     f->manage.coord = f->coord;
     if (f->opts->webhook) {
         TRY(webhook_new(f->loop, f->opts->webhook, f->opts->webhook_secret, &f->webhook, ei));

@@ -29,9 +29,10 @@ struct front_region {
 struct front_opts {
     const char *account;
     const char *coordinator;
-    struct str secret;
-    const char *webhook;       /* URL; NULL = none */
-    struct str webhook_secret; /* empty = not signed */
+    const struct coord_secrets *secrets; /* of the coordinator */
+    const char *secret_file;             /* where they come from; NULL: they stay */
+    const char *webhook;                 /* URL; NULL = none */
+    struct str webhook_secret;           /* empty = not signed */
     struct str
         management_token; /* opens the management interface (loopback only); empty = closed */
     unsigned http_threads;

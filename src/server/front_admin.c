@@ -230,11 +230,12 @@ static void answer_text(struct http_req *req, int status, const char *text, cons
 }
 
 static void metrics(struct http_req *req, const struct front_record *rec,
-                    const struct front_status *s)
+                    const struct coord_client *coord, const struct front_status *s)
 {
     struct buf b;
     buf_init(&b, 1 << 20);
     metric_process(&b);
+    metric_secrets(&b, coord);
     metric_u64(&b, "holdfast_front_forwarded_total", METRIC_COUNTER,
                "Answers of a region passed on.", s->forwarded);
     metric_u64(&b, "holdfast_front_retried_total", METRIC_COUNTER,
@@ -625,7 +626,7 @@ void front_admin(struct http_req *req, struct front_record *rec, struct cosmos_a
         return;
     }
     if (str_eq(path, STR("/metrics"))) {
-        metrics(req, rec, status);
+        metrics(req, rec, coord, status);
         return;
     }
     struct errinfo ei = {0};

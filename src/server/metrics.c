@@ -7,6 +7,7 @@
 
 #include "base/contract.h"
 #include "base/files.h"
+#include "coord/coord_client.h"
 
 static const uint64_t bounds_us[METRIC_BUCKET_COUNT] = {
     100,   250,    500,    1000,   2500,    5000,    10000,   25000,
@@ -97,6 +98,19 @@ static uint64_t resident_bytes(void)
     }
     buf_done(&text);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void metric_secrets(struct buf *b, const struct coord_client *coord)
+{
+    if (coord == NULL) {
+        return;
+    }
+    struct coord_client_secrets s = coord_client_secrets_get(coord);
+    metric_u64(b, "holdfast_coordinator_secrets", METRIC_GAUGE,
+               "Secrets of the coordinator that this process has: 2 while they are being changed.",
+               s.count);
+    metric_u64(b, "holdfast_coordinator_secret_changes_total", METRIC_COUNTER,
+               "Times that the secret's file had others.", s.change_count);
 }
 
 void metric_process(struct buf *b)

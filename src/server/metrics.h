@@ -8,6 +8,8 @@
 
 #include "base/buf.h"
 
+struct coord_client;
+
 #define METRIC_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 enum metric_kind {
@@ -30,6 +32,8 @@ void metric_u64(struct buf *b, const char *name, enum metric_kind kind, const ch
 
 /* Version, memory and open descriptors of this process. */
 void metric_process(struct buf *b);
+/* How far this process is with a change of the coordinator's secret. NULL: no client yet. */
+void metric_secrets(struct buf *b, const struct coord_client *coord);
 
 /* Latencies. Any thread may add. */
 enum { METRIC_BUCKET_COUNT = 16 };

@@ -30,8 +30,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
     [PROC_COORDINATOR] = {"coordinator", CONF_STRING, "http://127.0.0.1:8070", 1, 1024, 0,
                           "where the coordinator answers"},
-    [PROC_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
-                          "file with the coordinator's secret"},
+    [PROC_SECRET_FILE] =
+        {"secret-file", CONF_STRING, "", 0, 3000, 0,
+         "file with the coordinator's secret, or two of them, one a line, while it changes"},
     [PROC_LOG_LEVEL] = {"log-level", CONF_STRING, "info", 1, 16, 0, "error, warn, info or debug"},
     [PROC_PROFILE] = {"profile", CONF_STRING, "lan", 1, 16, 0,
                       "timers: lan or wan; the same in every process"},
@@ -216,9 +217,15 @@ static enum err check_tls(const struct process *p, struct errinfo *ei)
     return OK;
 }
 
+/* NULL: none was given. */
+static const char *secret_file(const struct process *p)
+{
+    return conf_str(p->conf, PROC_SECRET_FILE).n > 0 ? conf_cstr(p->conf, PROC_SECRET_FILE) : NULL;
+}
+
 static enum err need_secret(const struct process *p, struct errinfo *ei)
 {
-    if (p->secret_n > 0) {
+    if (p->secrets.count > 0) {
         return OK;
     }
     err_set(ei, ERR_CONFIG, "the coordinator's secret is missing");
@@ -243,7 +250,9 @@ enum err process_init(struct process *p, const struct conf *c, const char *role,
     (void)snprintf(name, sizeof(name), "%s%s" STR_FMT, role, region.n > 0 ? "/" : "",
                    STR_ARG(region));
     log_set_name(name);
-    TRY(read_secret(p, PROC_SECRET_FILE, p->secret, &p->secret_n, ei));
+    if (secret_file(p) != NULL) {
+        TRY(coord_secrets_read(secret_file(p), &p->secrets, ei));
+    }
     TRY(read_secret(p, PROC_WEBHOOK_SECRET_FILE, p->webhook_secret, &p->webhook_secret_n, ei));
     TRY(read_secret(p, PROC_MANAGEMENT_TOKEN_FILE, p->management_token, &p->management_token_n,
                     ei));
@@ -292,7 +301,7 @@ static enum err confirm_server_stop(const struct region_server_opts *o, struct e
                               .region = o->region,
                               .dir = o->dir,
                               .coordinator = o->coordinator,
-                              .secret = o->secret};
+                              .secrets = o->secrets};
     return confirm_stop(&co, ei);
 }
 
@@ -349,7 +358,8 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .engine = conf_cstr(c, PROC_ENGINE),
         .profile = conf_cstr(c, PROC_PROFILE),
         .coordinator = conf_cstr(c, PROC_COORDINATOR),
-        .secret = str_make(p->secret, p->secret_n),
+        .secrets = &p->secrets,
+        .secret_file = secret_file(p),
         .disk_reserve_size = conf_u64(c, PROC_DISK_RESERVE),
         .log_budget_size = conf_u64(c, PROC_LOG_BUDGET),
         .slow_commit_ms = (unsigned)conf_u64(c, PROC_SLOW_COMMIT),
@@ -412,7 +422,8 @@ enum err process_front(struct process *p, struct errinfo *ei)
     struct front_opts o = {
         .account = conf_cstr(c, PROC_ACCOUNT),
         .coordinator = conf_cstr(c, PROC_COORDINATOR),
-        .secret = str_make(p->secret, p->secret_n),
+        .secrets = &p->secrets,
+        .secret_file = secret_file(p),
         .webhook = conf_str(c, PROC_WEBHOOK).n > 0 ? conf_cstr(c, PROC_WEBHOOK) : NULL,
         .webhook_secret = str_make(p->webhook_secret, p->webhook_secret_n),
         .management_token = str_make(p->management_token, p->management_token_n),
@@ -449,10 +460,16 @@ static void on_loop_end(void *ctx, int signum)
     loop_stop(ctx);
 }
 
+static void on_hangup(void *ctx, int signum)
+{
+    (void)signum;
+    coord_server_reread(ctx);
+}
+
 enum err process_coordinator(struct process *p, struct errinfo *ei)
 {
-    struct coord_server_opts o = {.dir = conf_cstr(p->conf, PROC_DIR),
-                                  .secret = str_make(p->secret, p->secret_n)};
+    struct coord_server_opts o = {
+        .dir = conf_cstr(p->conf, PROC_DIR), .secrets = &p->secrets, .secret_file = secret_file(p)};
     TRY(need_secret(p, ei));
     TRY(process_socket(p, "coordinator", process_listen_addr(p, p->role), &o.listen_fd, ei));
     if (!sockets_is_loopback(o.listen_fd)) {
@@ -471,6 +488,7 @@ enum err process_coordinator(struct process *p, struct errinfo *ei)
     loop_on_signal(loop, SIGINT, on_loop_end, loop);
     enum err err = coord_server_new(loop, &o, &server, ei);
     if (err == OK) {
+        loop_on_signal(loop, SIGHUP, on_hangup, server);
         struct loop_timer *watchdog = notify_watchdog_start(loop);
         notify_send("READY=1"); /* the file was read, and requests are served */
         loop_run(loop);

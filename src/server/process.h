@@ -4,6 +4,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "coord/secret.h"
 #include "net/sockets.h"
 
 enum {
@@ -49,8 +50,7 @@ bool process_row_is_for(unsigned row, const char *role);
 struct process {
     const struct conf *conf;
     const char *role;
-    char secret[256];
-    size_t secret_n;
+    struct coord_secrets secrets; /* count 0: no file was named */
     char webhook_secret[256];
     size_t webhook_secret_n;
     char management_token[256];

@@ -285,6 +285,7 @@ static void on_hangup(void *ctx, int signum)
     if (s->http) {
         http_server_reread_cert(s->http);
     }
+    coord_client_reread(s->coord);
 }
 
 static void on_end_signal(void *ctx, int signum)
@@ -322,7 +323,10 @@ static enum err server_start(struct server *s, struct errinfo *ei)
     struct committer_cfg cc = {
         .engine = s->engine, .done = server_on_durable, .settled = server_on_settled, .ctx = s};
     s->committer = committer_new(&cc);
-    s->coord = coord_client_new(s->loop, o->coordinator, o->secret);
+    s->coord = coord_client_new(s->loop, o->coordinator, o->secrets);
+    if (o->secret_file != NULL) {
+        TRY(coord_client_follow(s->coord, o->secret_file, ei));
+    }
     struct coord_events ev = {
         .ctx = s, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
     coord_client_watch(s->coord, str_of(s->prefix), &ev);

@@ -12,6 +12,7 @@
 #include "account/region.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "coord/secret.h"
 #include "net/link.h"
 
 enum { SERVER_PEERS_MAX = 64 /* ids of regions, also of those that left */ };
@@ -29,10 +30,11 @@ struct region_server_opts {
     const char *account;
     const char *region;
     const char *dir;
-    const char *engine;      /* "rocksdb" or "mem" */
-    const char *profile;     /* "lan" or "wan" */
-    const char *coordinator; /* urls */
-    struct str secret;       /* of the coordinator */
+    const char *engine;                  /* "rocksdb" or "mem" */
+    const char *profile;                 /* "lan" or "wan" */
+    const char *coordinator;             /* urls */
+    const struct coord_secrets *secrets; /* of the coordinator */
+    const char *secret_file;             /* where they come from; NULL: they stay */
     unsigned http_threads;
     const char *tls_cert, *tls_key; /* PEM files; "" = plain HTTP */
     /* With less free space than this, writes are refused with 503 and a writer hands over; the rest

@@ -107,6 +107,7 @@ static void admin_arrived(void *ctx)
     struct admin_call *call = ctx;
     struct server *s = call->server;
     const struct server_admin admin = {.region = s->region,
+                                       .coord = s->coord,
                                        .engine = s->engine,
                                        .committer = s->committer,
                                        .http = s->http,

@@ -137,6 +137,7 @@ static void metrics(const struct server_admin *s, struct http_req *req)
     struct buf b;
     buf_init(&b, 8 << 20);
     metric_process(&b);
+    metric_secrets(&b, s->coord);
     if (s->region) {
         region_metrics(s->region, &b);
         wait_metrics(s->waits, &b);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "account/region.h"
+#include "coord/coord_client.h"
 #include "cosmos/auth.h"
 #include "cosmos/service.h"
 #include "engine/commit.h"
@@ -24,6 +25,7 @@ struct server_admin {
     struct engine *engine;
     struct committer *committer;
     const struct http_server *http;
+    const struct coord_client *coord;
     const struct http_metrics *http_metrics;
     bool is_disk_low;
     struct cosmos_service *cosmos; /* NULL before the region is there */

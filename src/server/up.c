@@ -275,7 +275,8 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     TRY(up_add_children(up, ei));
     char url[64];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", up->coord_port);
-    up->coord = coord_client_new(up->loop, url, str_of(up->coord_secret));
+    up->coord = coord_client_new(up->loop, url, &up->secrets);
+    TRY(coord_client_follow(up->coord, up->secret_path, ei));
     struct coord_events watch = {.ctx = up,
                                  .changed = up_record_changed,
                                  .synced = on_coord_contact,

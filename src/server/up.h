@@ -5,7 +5,8 @@
  *   LOCK              held while in use
  *   account.json      what tools need: endpoint, key, regions (mode 0600)
  *   tls/              authority and certificate, with --tls (mode 0600)
- *   run/              configuration written for the processes, secrets, logs
+ *   run/              configuration written for the processes, logs, and coordinator.secret, which
+ *                     operators change (coord/secret.h): it goes over account.json
  *   coordinator/      the coordinator's durable file
  *   management.token  opens the management interface (mode 0600)
  *   regions/NAME/     one region's store and its archive of diverged writes

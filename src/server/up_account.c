@@ -108,21 +108,31 @@ enum err up_check_kept(const struct up *up, const char *what, const char *option
     return ERR_CONFIG;
 }
 
-/* Of the coordinator that we are told to use. */
-static enum err read_secret(struct up *up, struct errinfo *ei)
+/* Of the coordinator: the file, which an operator may have changed, goes over account.json. */
+static enum err load_secrets(struct up *up, struct str kept, struct errinfo *ei)
 {
-    struct buf text;
-    buf_init(&text, sizeof(up->coord_secret) - 1);
-    enum err err = files_read(up->opts.secret_file, &text, ei);
-    struct str secret = str_trim(buf_str(&text));
-    if (err == OK && secret.n == 0) {
-        err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", up->opts.secret_file);
+    if (up->opts.secret_file) { /* of another `up` */
+        (void)snprintf(up->secret_path, PATH_SIZE, "%s", up->opts.secret_file);
+        return coord_secrets_read(up->secret_path, &up->secrets, ei);
     }
-    if (err == OK) {
-        memset(up->coord_secret, 0, sizeof(up->coord_secret));
-        memcpy(up->coord_secret, secret.p, secret.n);
+    (void)snprintf(up->secret_path, PATH_SIZE, "%s/run/coordinator.secret", up->dir);
+    struct errinfo why = {0};
+    enum err err = coord_secrets_read(up->secret_path, &up->secrets, &why);
+    if (err != ERR_NOT_FOUND) {
+        if (err != OK) {
+            (void)err_set(ei, err, "%s", why.message);
+            err_hint(ei, "%s", why.hint[0] ? why.hint : "without the file the last one is used");
+        }
+        return err;
     }
-    buf_done(&text);
+    char made[64];
+    if (kept.n == 0 || kept.n > COORD_SECRET_SIZE_MAX) {
+        up_random_base64(made, sizeof(made), SECRET_BYTES);
+        kept = str_of(made);
+    }
+    up->secrets = coord_secrets_of(kept);
+    err = files_write_durable(up->secret_path, kept, 0600, ei);
+    explicit_bzero(made, sizeof(made));
     return err;
 }
 
@@ -181,6 +191,7 @@ enum err up_load_account(struct up *up, struct errinfo *ei)
     buf_init(&text, 64 << 10);
     arena_init(&arena);
     const struct json *doc = NULL;
+    struct str secret = STR_NONE;
     enum err ret = OK;
     up->is_kept = files_read(path, &text, NULL) == OK;
     if (up->is_kept) {
@@ -206,9 +217,7 @@ enum err up_load_account(struct up *up, struct errinfo *ei)
                      out);
             up->opts.engine = mem_strdup(arena_cstr(&arena, s));
         }
-        if (json_get_str(doc, STR("coordinatorSecret"), &s) && s.n < sizeof(up->coord_secret)) {
-            memcpy(up->coord_secret, s.p, s.n);
-        }
+        (void)json_get_str(doc, STR("coordinatorSecret"), &secret); /* else a new one is made */
         if (json_get_str(doc, STR("key"), &s) && s.n < sizeof(up->key)) {
             memcpy(up->key, s.p, s.n);
         }
@@ -242,11 +251,7 @@ enum err up_load_account(struct up *up, struct errinfo *ei)
     } else if (!up->key[0]) {
         up_random_base64(up->key, sizeof(up->key), KEY_BYTES);
     }
-    if (up->opts.secret_file) {
-        TRY_GOTO(read_secret(up, ei), out);
-    } else if (!up->coord_secret[0]) {
-        up_random_base64(up->coord_secret, sizeof(up->coord_secret), SECRET_BYTES);
-    }
+    TRY_GOTO(load_secrets(up, secret, ei), out);
     (void)snprintf(up->prefix, sizeof(up->prefix), COORD_PREFIX "%s/", up->opts.account);
 out:
     arena_done(&arena);
@@ -330,7 +335,7 @@ enum err up_save_account(struct up *up, struct errinfo *ei)
     (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", up->coord_port);
     json_out_cstr(&o, endpoint);
     json_out_key(&o, "coordinatorSecret");
-    json_out_cstr(&o, up->coord_secret);
+    json_out_str(&o, coord_secret(&up->secrets, 0));
     json_out_key(&o, "faultProxy");
     if (up->opts.has_fault_proxy) {
         (void)snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", up->control_port);

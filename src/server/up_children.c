@@ -166,7 +166,7 @@ static void conf_common(struct up *up, struct buf *b, unsigned coord_port)
 {
     buf_printf(b, "# Written by holdfast up at each start.\naccount = %s\n", up->opts.account);
     buf_printf(b, "coordinator = http://127.0.0.1:%u\n", coord_port);
-    buf_printf(b, "secret-file = %s/run/coordinator.secret\n", up->dir);
+    buf_printf(b, "secret-file = %s\n", up->secret_path);
     buf_printf(b, "log-level = %s\nprofile = %s\n", up->opts.log_level, up->opts.profile);
 }
 
@@ -309,16 +309,12 @@ static enum err add_servers(struct up *up, struct errinfo *ei)
 
 enum err up_add_children(struct up *up, struct errinfo *ei)
 {
-    char path[PATH_SIZE];
-    (void)snprintf(path, sizeof(path), "%s/run/coordinator.secret", up->dir);
-    TRY(files_write_durable(path, str_of(up->coord_secret), 0600, ei));
-
     struct buf b;
     buf_init(&b, 64 << 10);
     enum err ret = OK;
     if (up->opts.coordinator_port == 0) {
-        buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir, path,
-                   up->opts.log_level);
+        buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir,
+                   up->secret_path, up->opts.log_level);
         struct sup_fd coord_fd = {up->coord_fd, "coordinator"};
         TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL,
                            &up->coordinator, ei),

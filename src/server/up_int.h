@@ -59,9 +59,10 @@ struct up {
     struct coord_client *coord;
     int coord_fd, global_fd, control_fd;
     unsigned coord_port, control_port;
-    char key[96]; /* as in the account record */
-    char coord_secret[64];
-    size_t region_count; /* also of those that were members once */
+    char key[96];                 /* as in the account record */
+    struct coord_secrets secrets; /* of the coordinator, as the start found them */
+    char secret_path[PATH_SIZE];  /* their file, which every process follows */
+    size_t region_count;          /* also of those that were members once */
     struct up_region regions[UP_NAMES_MAX];
     struct up_proxy proxies[PROXIES_MAX];
     size_t proxy_count;

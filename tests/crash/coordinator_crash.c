@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../unit/coord/secret_of.h"
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/log.h"
@@ -53,7 +54,7 @@ static struct {
 
 static int serve(const char *dir, const char *fd_text)
 {
-    struct coord_server_opts opts = {.dir = dir, .secret = STR("s")};
+    struct coord_server_opts opts = {.dir = dir, .secrets = secret_of(STR("s"))};
     struct errinfo ei = {0};
     log_set_level(LOG_LEVEL_WARN);
     opts.listen_fd = (int)strtol(fd_text, NULL, 10);
@@ -155,7 +156,7 @@ static void verify(struct arena *a)
     struct coord_kv *kvs = NULL;
     size_t n = 0;
     usec deadline_us = clock_boot_us() + (usec)RESTART_TIMEOUT_MS * 1000;
-    while (coord_read_blocking(w.url, STR("s"), STR(""), a, &kvs, &n, NULL) != OK) {
+    while (coord_read_blocking(w.url, secret_of(STR("s")), STR(""), a, &kvs, &n, NULL) != OK) {
         t_check(clock_boot_us() < deadline_us);
     }
     for (size_t k = 0; k < KEYS; k++) {
@@ -196,7 +197,7 @@ T_TEST("no acknowledged change is lost and no revision is used twice, however of
     (void)snprintf(w.url, sizeof(w.url), "http://127.0.0.1:%u", port);
     (void)snprintf(w.dir, sizeof(w.dir), "%s/coordinator", t_tmp_dir());
     w.loop = loop_new();
-    w.client = coord_client_new(w.loop, w.url, STR("s"));
+    w.client = coord_client_new(w.loop, w.url, secret_of(STR("s")));
     uint64_t answered = 0;
     for (int round = 0; round < KILLS; round++) {
         start_server();

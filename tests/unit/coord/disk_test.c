@@ -19,6 +19,7 @@ static int gate_fallocate(int fd, int mode, off_t from, off_t size);
 #include "coord/coord_client.h"
 #include "coord/server.h"
 #include "net/sockets.h"
+#include "secret_of.h"
 
 static struct {
     pthread_mutex_t lock;
@@ -102,9 +103,9 @@ static void setup(void)
     (void)snprintf(dir, sizeof(dir), "%s/disk%d", t_tmp_dir(), count++);
     t_ok(sockets_listen("127.0.0.1:0", &w.fd, &port, NULL));
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
-    struct coord_server_opts opts = {.dir = dir, .listen_fd = w.fd, .secret = STR("s")};
+    struct coord_server_opts opts = {.dir = dir, .listen_fd = w.fd, .secrets = secret_of(STR("s"))};
     t_ok(coord_server_new(w.loop, &opts, &w.server, NULL));
-    w.client = coord_client_new(w.loop, url, STR("s"));
+    w.client = coord_client_new(w.loop, url, secret_of(STR("s")));
 }
 
 static void teardown(void)

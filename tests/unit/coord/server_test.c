@@ -12,6 +12,7 @@
 #include "coord/coord_client.h"
 #include "net/http_client.h"
 #include "net/sockets.h"
+#include "secret_of.h"
 
 struct seen {
     char key[64];
@@ -46,7 +47,8 @@ static struct {
 
 static void start_server(void)
 {
-    struct coord_server_opts opts = {.dir = w.dir, .listen_fd = w.fd, .secret = STR("s3cret")};
+    struct coord_server_opts opts = {
+        .dir = w.dir, .listen_fd = w.fd, .secrets = secret_of(STR("s3cret"))};
     struct errinfo ei = {0};
     t_ok_info(coord_server_new(w.loop, &opts, &w.server, &ei), &ei);
 }
@@ -61,7 +63,7 @@ static void setup(void)
     t_ok(sockets_listen("127.0.0.1:0", &w.fd, &w.port, NULL));
     (void)snprintf(w.url, sizeof(w.url), "http://127.0.0.1:%u/", w.port);
     start_server();
-    w.client = coord_client_new(w.loop, w.url, STR("s3cret"));
+    w.client = coord_client_new(w.loop, w.url, secret_of(STR("s3cret")));
 }
 
 static void teardown(void)
@@ -305,7 +307,7 @@ T_TEST("the second url is tried when the first refuses")
     char urls[256];
     (void)snprintf(urls, sizeof(urls), "http://127.0.0.1:%u, %s", dead_port, w.url);
     coord_client_free(w.client);
-    w.client = coord_client_new(w.loop, urls, STR("s3cret"));
+    w.client = coord_client_new(w.loop, urls, secret_of(STR("s3cret")));
     (void)put("k", "v", false);
     start_watch("k");
     wait_seen(1, 1, 0);
@@ -316,7 +318,7 @@ T_TEST("another secret is refused, for transactions, reads and watches")
 {
     setup();
     coord_client_free(w.client);
-    w.client = coord_client_new(w.loop, w.url, STR("S3cret"));
+    w.client = coord_client_new(w.loop, w.url, secret_of(STR("S3cret")));
     struct coord_txn t = {.put_count = 1, .puts = {{.key = STR("k"), .value = STR("v")}}};
     t_err(run_txn(&t, 1000)->err, ERR_UNAUTHORIZED);
     coord_client_read(w.client, STR("k"), 1000, on_read, NULL);
@@ -426,15 +428,17 @@ T_TEST("the blocking forms work against a coordinator in another thread's loop")
     arena_init(&a);
     struct coord_txn t = {.put_count = 1, .puts = {{.key = STR("k"), .value = STR("v")}}};
     struct coord_txn_result r;
-    t_ok_info(coord_txn_blocking(w.url, STR("s3cret"), &t, &a, &r, &ei), &ei);
+    t_ok_info(coord_txn_blocking(w.url, secret_of(STR("s3cret")), &t, &a, &r, &ei), &ei);
     t_check(r.succeeded);
     struct coord_kv *kvs = NULL;
     size_t n = 0;
-    t_ok_info(coord_read_blocking(w.url, STR("s3cret"), STR(""), &a, &kvs, &n, &ei), &ei);
+    t_ok_info(coord_read_blocking(w.url, secret_of(STR("s3cret")), STR(""), &a, &kvs, &n, &ei),
+              &ei);
     t_eq_u64(n, 1);
     t_eq_lit(kvs[0].value, "v");
-    t_err(coord_txn_blocking(w.url, STR("x"), &t, &a, &r, NULL), ERR_UNAUTHORIZED);
-    t_err(coord_txn_blocking("http://127.0.0.1:1", STR("x"), &t, &a, &r, NULL), ERR_UNAVAILABLE);
+    t_err(coord_txn_blocking(w.url, secret_of(STR("x")), &t, &a, &r, NULL), ERR_UNAUTHORIZED);
+    t_err(coord_txn_blocking("http://127.0.0.1:1", secret_of(STR("x")), &t, &a, &r, NULL),
+          ERR_UNAVAILABLE);
     arena_done(&a);
     loop_stop(w.loop);
     t_check(pthread_join(thread, NULL) == 0);
@@ -448,21 +452,24 @@ T_TEST("over https the coordinator is whoever has the key of the secret; nobody 
     int fd = -1;
     uint16_t port = 0;
     t_ok(sockets_listen("127.0.0.1:0", &fd, &port, NULL));
-    struct coord_server_opts opts = {
-        .dir = w.dir, .listen_fd = w.fd, .secret = STR("s3cret"), .has_tls = true, .tls_fd = fd};
+    struct coord_server_opts opts = {.dir = w.dir,
+                                     .listen_fd = w.fd,
+                                     .secrets = secret_of(STR("s3cret")),
+                                     .has_tls = true,
+                                     .tls_fd = fd};
     t_ok(coord_server_new(w.loop, &opts, &w.server, NULL));
     coord_client_free(w.client);
     (void)snprintf(w.url, sizeof(w.url), "https://127.0.0.1:%u", port);
-    w.client = coord_client_new(w.loop, w.url, STR("s3cret"));
+    w.client = coord_client_new(w.loop, w.url, secret_of(STR("s3cret")));
     coord_rev first = put("a", "1", false);
     t_check(put("a", "2", false) > first);
     coord_client_free(w.client);
-    w.client = coord_client_new(w.loop, w.url, STR("another"));
+    w.client = coord_client_new(w.loop, w.url, secret_of(STR("another")));
     struct coord_txn t = {.put_count = 1, .puts = {{.key = STR("a"), .value = STR("3")}}};
     t_check(run_txn(&t, 300)->err != OK);
     coord_client_free(w.client);
     (void)snprintf(w.url, sizeof(w.url), "http://127.0.0.1:%u", w.port);
-    w.client = coord_client_new(w.loop, w.url, STR("s3cret")); /* plain, beside it */
+    w.client = coord_client_new(w.loop, w.url, secret_of(STR("s3cret"))); /* plain, beside it */
     t_check(put("a", "4", false) > first);
     teardown();
     t_check(close(fd) == 0);

@@ -283,7 +283,7 @@ T_TEST("who expects a key talks to its holder alone, whatever the certificate sa
     struct http_server_stats before;
     struct http_server_stats after;
     http_server_stats_get(server, &before);
-    t_err(post_pinned(url, pin, &body), ERR_NETWORK);
+    t_err(post_pinned(url, pin, &body), ERR_UNAUTHORIZED);
     http_server_stats_get(server, &after);
     t_eq_u64(after.requests, before.requests); /* it was told nothing */
     buf_done(&body);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../coord/secret_of.h"
 #include "base/contract.h"
 #include "base/files.h"
 #include "engine/dir.h"
@@ -81,7 +82,7 @@ T_TEST("nothing is told of a server that never ran, nor of one that runs")
                              .region = "east",
                              .dir = dir,
                              .coordinator = "http://127.0.0.1:1",
-                             .secret = STR("secret")};
+                             .secrets = secret_of(STR("secret"))};
     memset(&ei, 0, sizeof(ei));
     t_ok(confirm_stop(&o, &ei));
     t_eq_int(ei.code, OK);

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../coord/secret_of.h"
 #include "../net/raw_http.h"
 #include "account/record.h"
 #include "account/region.h"
@@ -190,14 +191,15 @@ static int child_main(char **argv)
     log_set_level(LOG_LEVEL_WARN);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test does not end what it started */
     if (strcmp(argv[1], "--coordinator") == 0) {
-        struct coord_server_opts o = {
-            .dir = argv[2], .listen_fd = (int)strtol(argv[3], NULL, 10), .secret = STR(secret)};
+        struct coord_server_opts o = {.dir = argv[2],
+                                      .listen_fd = (int)strtol(argv[3], NULL, 10),
+                                      .secrets = secret_of(STR(secret))};
         err = coord_server_run(&o, &ei);
     } else {
         struct front_opts o = {
             .account = "shop",
             .coordinator = argv[2],
-            .secret = STR(secret),
+            .secrets = secret_of(STR(secret)),
             .http_threads = 2,
             .global_fd = (int)strtol(argv[3], NULL, 10),
             .control_fd = (int)strtol(argv[4], NULL, 10),
@@ -247,7 +249,7 @@ static void put_value(struct arena *a, struct str name, struct str value)
     t->puts[0] = (struct coord_put){.key = name, .value = value};
     struct coord_txn_result res;
     struct errinfo ei = {0};
-    t_ok_info(coord_txn_blocking(w.url, STR(secret), t, a, &res, &ei), &ei);
+    t_ok_info(coord_txn_blocking(w.url, secret_of(STR(secret)), t, a, &res, &ei), &ei);
     t_check(res.succeeded);
 }
 
@@ -868,7 +870,7 @@ T_TEST("a front that cannot start says why, and ends what it had begun")
     struct front_opts o = {
         .account = "shop",
         .coordinator = "http://127.0.0.1:1/",
-        .secret = STR(secret),
+        .secrets = secret_of(STR(secret)),
         .http_threads = 1,
         .control_fd = -1,
         .webhook = "ftp://example.org/hook",

@@ -53,7 +53,8 @@ T_TEST("the secret is the file's text without blanks around it")
                    secret_file("secret", " s3cret\n\n"));
     struct conf *c = configured(text);
     t_ok(process_init(&p, c, "front", &ei));
-    t_eq_str(str_make(p.secret, p.secret_n), STR("s3cret"));
+    t_eq_u64(p.secrets.count, 1);
+    t_eq_str(coord_secret(&p.secrets, 0), STR("s3cret"));
     t_eq_u64(p.socket_count, 0);
     conf_free(c);
 }
