@@ -601,8 +601,8 @@ void coord_client_free(struct coord_client *c)
 /* --- blocking forms -------------------------------------------------------------------------------------------- */
 
 /* With each secret in turn until one is taken. */
-static enum err run_at(struct http_client_req *req, const struct proofs *proofs, int *ret_status,
-                       struct buf *ret_body, struct errinfo *ei)
+static enum err run_at(const struct http_client_req *req, const struct proofs *proofs,
+                       int *ret_status, struct buf *ret_body, struct errinfo *ei)
 {
     enum err ret = OK;
     bool is_refused = true;
@@ -610,12 +610,13 @@ static enum err run_at(struct http_client_req *req, const struct proofs *proofs,
         struct http_header headers[] = {
             {STR("Authorization"), {proofs->list[i].token, proofs->list[i].token_size}},
             {STR("Content-Type"), STR("application/json")}};
-        req->headers = headers;
-        req->header_count = ARRAY_COUNT(headers);
-        req->pin = proofs->list[i].pin;
+        struct http_client_req try = *req;
+        try.headers = headers;
+        try.header_count = ARRAY_COUNT(headers);
+        try.pin = proofs->list[i].pin;
         *ei = (struct errinfo){0};
         buf_clear(ret_body);
-        ret = http_client_run(req, ret_status, NULL, ret_body, ei);
+        ret = http_client_run(&try, ret_status, NULL, ret_body, ei);
         is_refused = ret == ERR_UNAUTHORIZED || (ret == OK && *ret_status == 401);
     }
     return ret;
