@@ -260,10 +260,9 @@ T_TEST("old, old new, new old, new: every write is taken, the watch stays, the o
 
 T_TEST("changed with no step between, over https too: a client that is refused looks at its file")
 {
-    coord_secret_look_ms = 3600 * 1000; /* not by itself */
     for (int has_tls = 0; has_tls < 2; has_tls++) {
+        coord_secret_look_ms = 3600 * 1000; /* not by itself */
         setup("old", has_tls);
-        coord_secret_look_ms = 3600 * 1000;
         new_client("old");
         t_ok(coord_client_follow(w.client, w.secret_path, NULL));
         t_ok(put(5000));
@@ -281,8 +280,8 @@ T_TEST("changed with no step between, over https too: a client that is refused l
 
 T_TEST("a file that cannot be used changes nothing")
 {
-    setup("old", false);
     coord_secret_look_ms = coord_secret_settle_ms = 2;
+    setup("old", false);
     new_client("old");
     t_ok(coord_client_follow(w.client, w.secret_path, NULL));
     put_secrets("a\nb\nc");
