@@ -1,6 +1,7 @@
 """Secrets changed under load: every process goes along, no write waits for it, the former one is dead."""
 import json
 import os
+import pathlib
 import re
 import secrets
 import signal
@@ -100,6 +101,37 @@ def _():
         eq(up.call("POST", f"{container}/docs", body={"id": "1", "pk": "a"}, headers=pk("a")).status, 201, "a write")
         eq(up.children(), children, "processes")
         replace(path, kept)
+
+
+def servers_below(directory):
+    """Of hosted accounts, too; not those that `up` is."""
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            args = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+        except OSError:
+            continue
+        if len(args) > 3 and args[1] in (b"server", b"front", b"coordinator") and str(directory).encode() in args[3]:
+            yield int(entry.name)
+
+
+@tap.test("an account that is hosted beside it follows the same file")
+def _():
+    with Up(regions=["east"]) as up:
+        eq(up.cli("account", "create", "beside", "--regions", "east")[0], 0, "account create")
+        directory = next((up.data / "accounts").iterdir())
+        endpoint = json.loads((directory / "account.json").read_text())["endpoint"]
+        path = up.data / "run/coordinator.secret"
+        old, new = path.read_text().strip(), secrets.token_urlsafe(32)
+        coordinator = json.loads((up.data / "account.json").read_text())["coordinator"]
+        until("it serves", lambda: changes(endpoint) == 0, 20)
+        for step, text in enumerate(STEPS, 1):
+            replace(path, text.format(old=old, new=new))
+            for pid in servers_below(up.data):
+                os.kill(pid, signal.SIGHUP)
+            for place in (coordinator, endpoint):
+                until(f"{place} has step {step}", lambda e=place, n=step: changes(e) == n, 20)
+        until("in touch with the new one", lambda: metric(endpoint, "holdfast_front_coordinator_synced") == 1)
+        assert not (directory / "run/coordinator.secret").exists(), "a copy of the secret"
 
 
 class Alone:
