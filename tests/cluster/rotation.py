@@ -178,7 +178,8 @@ def _():
         load = Writers(up, container, threads=2)
         load.more(20)
         old, new = alone.secrets["front"].read_text().strip(), secrets.token_urlsafe(32)
-        orders = (("server", "coordinator", "front"), ("coordinator", "front", "server"), ("front", "server", "coordinator"))
+        orders = (("server", "coordinator", "front"), ("coordinator", "front", "server"),
+                  ("front", "server", "coordinator"))
         for step, (text, order) in enumerate(zip(STEPS, orders), 1):
             for role in order:
                 replace(alone.secrets[role], text.format(old=old, new=new))
@@ -189,7 +190,8 @@ def _():
         load.end()
         eq(load.check(allow_feed=False), 0, "in the feed")
         eq((load.unknown, load.refused), (set(), set()), "writes without a good answer")
-        comment(f"{metric(alone.coordinator, 'holdfast_coordinator_unauthorized_total')} requests were refused on the way")
+        refused = metric(alone.coordinator, "holdfast_coordinator_unauthorized_total")
+        comment(f"{refused} requests were refused on the way")
         eq(status_of(alone.coordinator, old), 401, "the old one")
         no_secret_in([up.dir / f"{r}.log" for r in alone.secrets], (old, new))
         eq(alone.end(), [0, 0, 0], "exit codes")

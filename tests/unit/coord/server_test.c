@@ -437,6 +437,12 @@ T_TEST("the blocking forms work against a coordinator in another thread's loop")
     t_eq_u64(n, 1);
     t_eq_lit(kvs[0].value, "v");
     t_err(coord_txn_blocking(w.url, secret_of(STR("x")), &t, &a, &r, NULL), ERR_UNAUTHORIZED);
+    struct coord_secrets two;
+    t_ok(coord_secrets_parse(STR("x\ns3cret"), &two, NULL)); /* while it changes */
+    t_ok_info(coord_txn_blocking(w.url, &two, &t, &a, &r, &ei), &ei);
+    t_check(r.succeeded);
+    t_ok(coord_secrets_parse(STR("x\ny"), &two, NULL));
+    t_err(coord_txn_blocking(w.url, &two, &t, &a, &r, NULL), ERR_UNAUTHORIZED);
     t_err(coord_txn_blocking("http://127.0.0.1:1", secret_of(STR("x")), &t, &a, &r, NULL),
           ERR_UNAVAILABLE);
     arena_done(&a);
