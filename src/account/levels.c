@@ -191,10 +191,12 @@ static usec age_limit(const struct region *r)
     return t > kept ? t - kept : 0;
 }
 
-/* Everything that is written here is written under a lease that holds. */
+/* Everything that is written here is written under a lease that holds, and nobody may have opened it
+ * elsewhere: whoever takes it over counts read leases of others from when it opens. */
 static bool leases_hold(const struct region *r)
 {
-    if (region_acts_as_writer(r) && !region_lease_is_fresh(r)) {
+    bool may_be_taken = r->role == ROLE_HOLDING && r->end_sent_us != 0;
+    if (region_acts_as_writer(r) && (may_be_taken || !region_lease_is_fresh(r))) {
         return false;
     }
     return parts_writes_any(r) ? parts_may_lease(r) : region_acts_as_writer(r);

@@ -48,7 +48,8 @@ bool parts_may_lease(const struct region *r)
         const struct part_ctl *c = r->part_ctls[i];
         if (parts_acts_as_writer(c)) {
             is_writer = true;
-            if (!parts_lease_is_fresh(r, c)) {
+            bool may_be_taken = c->role == PROLE_HOLDING && c->end_sent_us != 0;
+            if (may_be_taken || !parts_lease_is_fresh(r, c)) {
                 return false;
             }
         }

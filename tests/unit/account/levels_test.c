@@ -247,6 +247,54 @@ T_TEST("Strong: a region that is cut from the writer alone holds writes up for a
     world_free(w);
 }
 
+/* The next one counts leases of others from when it opens, which may be any time after it was told what it
+ * must have; the old one may not hear of that. */
+T_TEST("Strong: who hands over gives no read lease once the next writer may open")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    t_err(put(w, 1, "a"), OK);
+    world_run(w, 500);
+    world_hold_changes(w, 2, true);
+    world_failover(w, "west");
+    world_until_role(w, 1, ROLE_HOLDING);
+    world_run(w, 100);
+    t_check(may_read(w, 3)); /* by a lease from before */
+    world_run(w, region_timers_lan.read_lease_ms);
+    t_eq_int(region_role(world_region(w, 1)), ROLE_HOLDING);
+    t_check(!may_read(w, 3));
+    world_hold_changes(w, 2, false);
+    world_until_role(w, 2, ROLE_WRITER);
+    world_run(w, 500);
+    t_check(may_read(w, 3));
+    world_free(w);
+}
+
+static enum err move_to_west(struct account_record *rec, void *ctx)
+{
+    return account_plan_partition_failover(rec, 1, STR("west"), false, (struct errinfo *)ctx);
+}
+
+static bool may_read_part(struct world *w, region_id id)
+{
+    return atomic_load(&region_part(world_region(w, id), 1)->fresh_until_us) > w->now;
+}
+
+T_TEST("Strong: so who hands over one partition")
+{
+    struct world *w = world_new(3, CONSISTENCY_STRONG);
+    t_err(put(w, 1, "a"), OK);
+    world_run(w, 500);
+    world_hold_changes(w, 2, true);
+    world_plan(w, move_to_west, NULL);
+    world_run(w, region_timers_lan.read_lease_ms);
+    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_TRANSFER);
+    t_check(!may_read_part(w, 3));
+    world_hold_changes(w, 2, false);
+    world_run(w, 1000);
+    t_check(may_read_part(w, 3));
+    world_free(w);
+}
+
 /* ---- bounded staleness ---- */
 
 static struct world *bounded(size_t regions, uint64_t ops, uint64_t seconds)
