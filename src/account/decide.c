@@ -394,6 +394,11 @@ static bool try_yield(struct region *r)
     return true;
 }
 
+bool decide_may_have_left(const struct region *r, uint64_t incarnation, uint64_t token_version)
+{
+    return incarnation != r->cfg.incarnation && token_version != r->rec->token_version;
+}
+
 static bool try_open(struct region *r)
 {
     /* Whoever claimed had waited, and we have to keep what we promised ourselves. */
@@ -425,10 +430,11 @@ static bool try_open(struct region *r)
     const struct record_epoch *reign = region_reign(r);
     /* After a restart a reader can have what our disk has not: entries are shipped before they are
      * durable here. Only when every region was asked, also one that is offline now and may have shown
-     * them before, is nothing lost. */
+     * them before, is nothing lost; and none may have left the account since then. */
     uint64_t others = repl_mode(r->repl)->all_mask & ~record_mask(r->cfg.self);
     bool is_lossy =
-        reign != NULL && (reign->writer != r->cfg.self || !repl_pull_complete(r->repl, others));
+        reign != NULL && (reign->writer != r->cfg.self || !repl_pull_complete(r->repl, others) ||
+                          decide_may_have_left(r, reign->incarnation, reign->token_version));
     enum rule why = r->claim_rule != 0 ? r->claim_rule : RULE_OPEN;
     begin_epoch(r, &a, next, why, is_lossy);
     coordio_change(r, RULE_OPEN, next, 0, /* puts_beat= */ true);

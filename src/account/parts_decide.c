@@ -264,7 +264,8 @@ static bool try_open(struct region *r, struct part_ctl *c)
     enum rule why = c->claim_rule != 0 ? c->claim_rule : RULE_PART_OPEN;
     /* A log that another process wrote may be further than ours, or part from ours where a peer that
      * was pulled could not tell. */
-    bool is_lossy = parts_row(r, c)->holder != r->cfg.self || !repl_pull_complete_part(p, others);
+    bool is_lossy = o->holder != r->cfg.self || !repl_pull_complete_part(p, others) ||
+                    decide_may_have_left(r, o->holder_incarnation, o->token_version);
     begin_epoch(r, c, next, why, is_lossy);
     coordio_change(r, RULE_PART_OPEN, next, 0, /* puts_beat= */ true);
     arena_done(&a);

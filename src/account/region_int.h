@@ -343,7 +343,10 @@ void decide_drop_joining(struct region *r);
 struct account_record *decide_next_record(const struct region *r, struct arena *a);
 const char *decide_rule_text(enum rule rule); /* for people: reasons in the record */
 void decide_copy_text(char *out, size_t size, const char *text); /* cut to fit, zeros behind */
-uint32_t decide_clamp_ms(usec us);                               /* as the record holds it */
+/* Since that process opened the epoch with this token version, it has ended, and a region may have been
+ * removed that had shown what the end cost: nobody can ask it any more. */
+bool decide_may_have_left(const struct region *r, uint64_t incarnation, uint64_t token_version);
+uint32_t decide_clamp_ms(usec us); /* as the record holds it */
 bool decide_may_evict(const struct region *r, region_id id);
 /* Every region of the account is known to read records of that format: a decision that would raise
  * the record's asks first, and does without when it may not. */

@@ -464,4 +464,30 @@ T_TEST("a region that leaves is gone once it knows, and comes back with its data
     world_free(w);
 }
 
+/* North has shown a write that never became durable at the writer, and is gone when that one starts again. */
+T_TEST("a writer that starts again after a region has left counts as one that lost something")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    static char name[] = "north";
+    fill(w, 1, "k", 3);
+    world_no_auto(w);
+    world_run(w, 300);
+    world_cut_peers(w, 2, true);
+    world_hold_commits(w, 1, true);
+    (void)world_put(w, 1, 1, "shown", "{}");
+    world_run(w, 50);
+    t_check(world_get(w, 3, 1, "shown") != NULL);
+    world_plan(w, drop, name);
+    until_gone(w, name);
+    uint64_t before = world_record(w)->token_version;
+    world_stop(w, 1, /* confirm= */ true);
+    world_hold_commits(w, 1, false);
+    world_cut_peers(w, 2, false);
+    world_start(w, 1);
+    world_until_role(w, 1, ROLE_WRITER);
+    t_check(world_get(w, 1, 1, "shown") == NULL);
+    t_eq_u64(world_record(w)->token_version, before + 1);
+    world_free(w);
+}
+
 T_MAIN()
