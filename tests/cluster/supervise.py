@@ -87,7 +87,7 @@ def _():
     with Up(args=["--kill-frozen", "0", "--watchdog", "0", "--keep-writing-without-coordinator", "yes"]) as alone:
         load = Writers(alone, alone.make_container("agreed"), threads=3)
         load.more(30)
-        before = alone.show()
+        before = alone.beating()
         stopped = [alone.children()["coordinator"]]
         os.kill(stopped[0], signal.SIGSTOP)
         frozen_at = time.monotonic()

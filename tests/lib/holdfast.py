@@ -369,6 +369,18 @@ class Up:
             return doc if doc["phase"] == "OPEN" and all(r["state"].startswith("ONLINE") for r in doc["regions"]) else None
         return until("all regions are online", look, seconds, 0.05)
 
+    def beating(self, seconds=30.0):
+        """As healthy(), and every region has beaten and heard all others: a region that was just started takes over
+        from nobody and agrees to nothing before."""
+        doc = self.healthy(seconds)
+
+        def look():
+            return all(r.get("heartbeatFresh", True) for name in self.region_names
+                       for r in self.call("GET", "/_holdfast/status", region=name).doc["regions"])
+        until("every region hears all others beat", look, seconds, 0.05)
+        time.sleep(0.5)  # two more beats: the answers to the first ones are here
+        return doc
+
     def settled(self, seconds=30.0):
         """Nothing is under way that a change of writer began: only now is the conflict feed complete. A region
         that was no writer may have a suffix to hand in as well, and is online all the while."""
