@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "base/contract.h"
 #include "base/mem.h"
 
@@ -74,26 +74,14 @@ static bool look(struct file_watch *w, bool is_forced, bool waits_for_rest)
     return is_moving;
 }
 
-static struct timespec after_ms(unsigned ms)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-    uint64_t ns = (uint64_t)t.tv_nsec + (uint64_t)(ms % 1000) * 1000000;
-    t.tv_sec += (time_t)(ms / 1000) + (time_t)(ns / 1000000000);
-    t.tv_nsec = (long)(ns % 1000000000);
-    return t;
-}
-
 static void *watch(void *ctx)
 {
     struct file_watch *w = (struct file_watch *)ctx;
     unsigned wait_ms = *w->opts.look_ms;
     (void)pthread_mutex_lock(&w->lock);
     while (!w->is_ending) {
-        struct timespec until = after_ms(wait_ms);
-        int rc = 0;
-        while (!w->is_ending && !w->is_asked && rc == 0) {
-            rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+        struct timespec deadline = cond_after_ms(wait_ms);
+        while (!w->is_ending && !w->is_asked && cond_wait_until(&w->changed, &w->lock, &deadline)) {
         }
         bool is_asked = w->is_asked;
         bool is_forced = is_asked && w->asked == FILE_WATCH_ALWAYS;
@@ -115,15 +103,11 @@ struct file_watch *file_watch_new(const struct file_watch_opts *opts)
     struct file_watch *w = MEM_NEW(struct file_watch);
     w->opts = *opts;
     for (int i = 0; i < FILE_WATCH_MAX && opts->paths[i] != NULL; i++) {
-        w->opts.paths[i] = (const char *)mem_dup(opts->paths[i], strlen(opts->paths[i]) + 1);
+        w->opts.paths[i] = mem_strdup(opts->paths[i]);
     }
     (void)pthread_mutex_init(&w->reading, NULL); /* cannot fail, nor what follows */
     (void)pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&w->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&w->changed);
     w->seen = w->used = stamp_of(w);
     return w;
 }

@@ -9,9 +9,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/contract.h"
 #include "base/mem.h"
 
@@ -183,16 +183,6 @@ static void take_queue(struct committer *c)
     c->is_applying = true;
 }
 
-static struct timespec after_us(usec us)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-    t.tv_nsec += (long)us * 1000;
-    t.tv_sec += t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    return t;
-}
-
 static bool is_worth_gathering(const struct committer *c)
 {
     return c->is_gathering && c->crowd >= COMMITTER_GATHER_ENTRIES_MIN &&
@@ -204,12 +194,11 @@ static void gather(struct committer *c)
 {
     usec half_us = c->group_us / 2;
     struct timespec deadline =
-        after_us(half_us < c->cfg.gather_us_max ? half_us : c->cfg.gather_us_max);
-    int rc = 0;
+        cond_after_us(half_us < c->cfg.gather_us_max ? half_us : c->cfg.gather_us_max);
     c->wanted = c->crowd;
     c->is_sleeping = true;
-    while (c->queue.entries < c->wanted && !c->is_stopping && rc == 0) {
-        rc = pthread_cond_timedwait(&c->wake, &c->lock, &deadline);
+    while (c->queue.entries < c->wanted && !c->is_stopping &&
+           cond_wait_until(&c->wake, &c->lock, &deadline)) {
     }
     bool is_there = c->queue.entries >= c->wanted;
     add(is_there ? &c->gathered : &c->missed, 1);
@@ -276,12 +265,7 @@ struct committer *committer_new(const struct committer_cfg *cfg)
     }
     int rc = pthread_mutex_init(&c->lock, NULL);
     ASSERT(rc == 0);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr); /* these three cannot fail */
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    rc = pthread_cond_init(&c->wake, &attr);
-    ASSERT(rc == 0);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&c->wake);
     /* Signals are the main thread's. */
     sigset_t all;
     sigset_t before;

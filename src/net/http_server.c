@@ -16,10 +16,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/cond.h"
 #include "base/contract.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -111,11 +110,7 @@ static struct http_listener *listener_new(struct http_server *s, const char *nam
     list_init(&l->link);
     list_init(&l->conns);
     (void)pthread_mutex_init(&l->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&l->emptied, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&l->emptied);
     return l;
 }
 
@@ -265,25 +260,10 @@ void http_server_unlisten(struct http_server *s, const char *name)
     reap_retired(s);
 }
 
-static struct timespec monotonic_after_ms(unsigned ms)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-    t.tv_sec += (time_t)(ms / 1000);
-    t.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
-}
-
 static bool wait_empty(struct http_listener *l, struct timespec deadline)
 {
     (void)pthread_mutex_lock(&l->lock);
-    int rc = 0;
-    while (l->conn_count > 0 && rc == 0) {
-        rc = pthread_cond_timedwait(&l->emptied, &l->lock, &deadline);
+    while (l->conn_count > 0 && cond_wait_until(&l->emptied, &l->lock, &deadline)) {
     }
     bool is_empty = l->conn_count == 0;
     (void)pthread_mutex_unlock(&l->lock);
@@ -318,13 +298,13 @@ static void listener_end(struct http_listener *l, struct timespec deadline)
     bool is_empty = wait_empty(l, deadline);
     for (int round = 0; !is_empty && round < 5; round++) {
         abandon_parked(l);
-        is_empty = wait_empty(l, monotonic_after_ms(ABANDON_WAIT_MS));
+        is_empty = wait_empty(l, cond_after_ms(ABANDON_WAIT_MS));
     }
     /* libmicrohttpd must not be stopped with a connection suspended. Whoever parked one is between
      * two instructions of http_respond or has been abandoned, so this ends. */
     while (atomic_load(&l->parked_count) > 0) {
         abandon_parked(l);
-        (void)wait_empty(l, monotonic_after_ms(1)); /* a pause that may end early */
+        (void)wait_empty(l, cond_after_ms(1)); /* a pause that may end early */
     }
     MHD_stop_daemon(l->daemon); /* breaks what connections are left */
     listener_free(l);
@@ -335,7 +315,7 @@ void http_server_free(struct http_server *s, unsigned grace_ms)
     if (s == NULL) {
         return;
     }
-    struct timespec deadline = monotonic_after_ms(grace_ms);
+    struct timespec deadline = cond_after_ms(grace_ms);
     struct list all;
     list_init(&all);
     (void)pthread_mutex_lock(&s->lock);

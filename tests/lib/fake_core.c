@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
+#include "base/cond.h"
 #include "base/contract.h"
 #include "base/crypto.h"
 #include "base/mem.h"
@@ -483,12 +483,10 @@ void fake_header(struct fake *f, const char *name, const char *value)
 
 static void wait_answer(struct fake_pending *p)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ANSWER_SECONDS;
+    struct timespec deadline = cond_after_ms(ANSWER_SECONDS * 1000);
     pthread_mutex_lock(&p->lock);
     while (!p->is_answered) {
-        if (pthread_cond_timedwait(&p->answered, &p->lock, &until) != 0) {
+        if (!cond_wait_until(&p->answered, &p->lock, &deadline)) {
             t_fail("no answer within %d seconds", ANSWER_SECONDS);
         }
     }
@@ -546,7 +544,7 @@ void fake_send_str(struct fake *f, const char *method, const char *target, struc
     req.headers = headers;
     arena_init(&req.arena);
     pthread_mutex_init(&p.lock, NULL);
-    pthread_cond_init(&p.answered, NULL);
+    cond_init(&p.answered);
     cosmos_handle(f->cosmos, &req);
     wait_answer(&p);
     pthread_mutex_destroy(&p.lock);
