@@ -33,6 +33,7 @@ enum {
     URLS_MAX = 8,
     URL_SIZE_MAX = 512,
     TARGET_SIZE_MAX = 4096,
+    REQUEST_HEADERS = 2, /* the secret and the type of the body */
     CONNECT_MS = 1000,
     RETRY_MS = 20,        /* between rounds over all urls */
     WATCH_WAIT_MS = 1000, /* the coordinator answers an idle poll after it */
@@ -218,6 +219,24 @@ static bool try_other_secret(struct coord_client *c, struct attempt *a)
     return ++a->refused_count < c->proofs->count;
 }
 
+/* Shows secret `idx`. `headers` are the request's until it has been given away. */
+static void show_proof(const struct proofs *p, size_t idx,
+                       struct http_header headers[REQUEST_HEADERS], struct http_client_req *ret)
+{
+    headers[0] =
+        (struct http_header){STR("Authorization"), {p->list[idx].token, p->list[idx].token_size}};
+    headers[1] = (struct http_header){STR("Content-Type"), STR("application/json")};
+    ret->headers = headers;
+    ret->header_count = REQUEST_HEADERS;
+    ret->pin = p->list[idx].pin;
+}
+
+/* Refused for the secret: by the coordinator, or by us since it has another key. */
+static bool is_refusal(enum err err, int status)
+{
+    return err == ERR_UNAUTHORIZED || (err == OK && status == 401);
+}
+
 static struct http_call *send_request(struct coord_client *c, struct attempt *a, const char *method,
                                       const char *target, struct str body, unsigned timeout_ms,
                                       http_client_done *done, void *ctx)
@@ -227,26 +246,15 @@ static struct http_call *send_request(struct coord_client *c, struct attempt *a,
     (void)snprintf(url, sizeof(url), "%s%s", base, target); /* fits */
     look_for_secrets(c);
     a->turn = c->proof_turn;
-    struct str token = {c->proofs->list[c->proof_idx].token,
-                        c->proofs->list[c->proof_idx].token_size};
-    struct http_header headers[] = {{STR("Authorization"), token},
-                                    {STR("Content-Type"), STR("application/json")}};
+    struct http_header headers[REQUEST_HEADERS];
     struct http_client_req req = {.method = method,
                                   .url = url,
-                                  .headers = headers,
-                                  .header_count = ARRAY_COUNT(headers),
                                   .body = body,
                                   .timeout_ms = timeout_ms,
                                   .connect_timeout_ms = timeout_ms < CONNECT_MS ? 0 : CONNECT_MS,
-                                  .body_size_max = COORD_STATE_SIZE_MAX,
-                                  .pin = c->proofs->list[c->proof_idx].pin};
+                                  .body_size_max = COORD_STATE_SIZE_MAX};
+    show_proof(c->proofs, c->proof_idx, headers, &req);
     return http_client_start(c->http, &req, done, ctx);
-}
-
-/* Refused for the secret: by the coordinator, or by us since it has another key. */
-static bool is_refusal(const struct http_client_result *res)
-{
-    return res->err == ERR_UNAUTHORIZED || (res->err == OK && res->status == 401);
 }
 
 /* --- transactions and reads ---------------------------------------------------------------------------- */
@@ -299,7 +307,7 @@ static void on_call_answered(void *ctx, const struct http_client_result *res)
 {
     struct call *k = (struct call *)ctx;
     struct coord_client *c = k->client;
-    if (!c->is_freeing && is_refusal(res) && try_other_secret(c, &k->attempt)) {
+    if (!c->is_freeing && is_refusal(res->err, res->status) && try_other_secret(c, &k->attempt)) {
         loop_timer_set(k->retry, 1, 0);
     } else if (res->err == OK && res->status == 200) {
         call_succeed(k, res->body);
@@ -485,7 +493,7 @@ static void on_watch_answered(void *ctx, const struct http_client_result *res)
     if (w->client->is_freeing) {
         return;
     }
-    if (is_refusal(res) && try_other_secret(w->client, &w->attempt)) {
+    if (is_refusal(res->err, res->status) && try_other_secret(w->client, &w->attempt)) {
         watch_poll(w);
         return;
     }
@@ -607,17 +615,13 @@ static enum err run_at(const struct http_client_req *req, const struct proofs *p
     enum err ret = OK;
     bool is_refused = true;
     for (size_t i = 0; i < proofs->count && is_refused; i++) {
-        struct http_header headers[] = {
-            {STR("Authorization"), {proofs->list[i].token, proofs->list[i].token_size}},
-            {STR("Content-Type"), STR("application/json")}};
+        struct http_header headers[REQUEST_HEADERS];
         struct http_client_req try = *req;
-        try.headers = headers;
-        try.header_count = ARRAY_COUNT(headers);
-        try.pin = proofs->list[i].pin;
+        show_proof(proofs, i, headers, &try);
         *ei = (struct errinfo){0};
         buf_clear(ret_body);
         ret = http_client_run(&try, ret_status, NULL, ret_body, ei);
-        is_refused = ret == ERR_UNAUTHORIZED || (ret == OK && *ret_status == 401);
+        is_refused = is_refusal(ret, *ret_status);
     }
     return ret;
 }

@@ -161,7 +161,7 @@ enum err coord_secret_file_new(const char *path, const struct coord_secrets *kno
                                struct coord_secret_file **ret, struct errinfo *ei)
 {
     struct coord_secret_file *f = MEM_NEW(struct coord_secret_file);
-    f->path = (char *)mem_dup(path, strlen(path) + 1);
+    f->path = mem_strdup(path);
     f->known = *known;
     f->changed = changed;
     f->ctx = ctx;

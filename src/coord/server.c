@@ -75,7 +75,7 @@ struct coord_server {
     struct coord_secret_file *file; /* owned; NULL: the secrets stay */
     pthread_mutex_t secrets_lock;   /* guards `secrets`; nothing else is taken inside */
     struct coord_secrets secrets;
-    bool is_key_due; /* the file's thread: the key of the first is still to be written */
+    bool is_key_due; /* the file's thread: https still needs the key of the first */
     struct loop_timer *tick;
     struct list watches; /* struct call.link */
     size_t watch_count;
@@ -596,23 +596,23 @@ static bool on_secrets_changed(void *ctx, const struct coord_secrets *now)
 {
     struct coord_server *s = (struct coord_server *)ctx;
     (void)pthread_mutex_lock(&s->secrets_lock);
-    s->is_key_due =
-        s->is_key_due || !str_eq_secret(coord_secret(&s->secrets, 0), coord_secret(now, 0));
+    bool is_same_first = str_eq_secret(coord_secret(&s->secrets, 0), coord_secret(now, 0));
+    s->is_key_due = s->https != NULL && (s->is_key_due || !is_same_first);
     s->secrets = *now;
     for (size_t i = 0; i < COORD_SECRETS_MAX; i++) {
         atomic_store(&s->secret_uses[i], 0);
     }
     (void)pthread_mutex_unlock(&s->secrets_lock);
-    struct errinfo ei = {0};
-    if (s->https != NULL && s->is_key_due && write_key(s, now, &ei) != OK) {
-        LOG_ERROR("coord", "key_not_written", "why=\"%s\" hint=%s", ei.message,
-                  "https goes on with the former secret's key; tried again");
-        return false;
-    }
-    if (s->https != NULL && s->is_key_due) {
+    if (s->is_key_due) {
+        struct errinfo ei = {0};
+        if (write_key(s, now, &ei) != OK) {
+            LOG_ERROR("coord", "key_not_written", "why=\"%s\" hint=%s", ei.message,
+                      "https goes on with the former secret's key; tried again");
+            return false;
+        }
         http_server_reread_cert(s->https);
+        s->is_key_due = false;
     }
-    s->is_key_due = false;
     atomic_fetch_add(&s->secret_change_count, 1);
     return true;
 }
@@ -652,7 +652,7 @@ enum err coord_server_new(struct loop *loop, const struct coord_server_opts *opt
     struct coord_server *s = MEM_NEW(struct coord_server);
     s->loop = loop;
     s->store = coord_store_new();
-    s->dir = (char *)mem_dup(opts->dir, strlen(opts->dir) + 1);
+    s->dir = mem_strdup(opts->dir);
     (void)pthread_mutex_init(&s->secrets_lock, NULL); /* cannot fail */
     s->secrets = *opts->secrets;
     list_init(&s->watches);

@@ -143,8 +143,8 @@ enum err http_certs_new(const char *cert_path, const char *key_path, struct http
                         struct errinfo *ei)
 {
     struct http_certs *s = MEM_NEW(struct http_certs);
-    s->cert_path = (char *)mem_dup(cert_path, strlen(cert_path) + 1);
-    s->key_path = (char *)mem_dup(key_path, strlen(key_path) + 1);
+    s->cert_path = mem_strdup(cert_path);
+    s->key_path = mem_strdup(key_path);
     (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail */
     struct file_watch_opts opts = {.paths = {cert_path, key_path},
                                    .look_ms = &http_cert_look_ms,
