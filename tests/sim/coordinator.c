@@ -146,6 +146,17 @@ static void tell_history(struct world *w, size_t upto)
     c->told = upto > c->told ? upto : c->told;
 }
 
+/* How much of the log is on disk. */
+static size_t count_durable(const struct world *w)
+{
+    const struct coord_node *c = w->coord;
+    size_t n = c->log_count;
+    while (n > 0 && c->log[n - 1].at > w->now) {
+        n--;
+    }
+    return n;
+}
+
 static void show(struct world *w, void *ctx, uint64_t boot);
 
 /* Rules about what may follow a record (geo-semantics 2.2 I4, 5): ids stay with their names, and a
@@ -348,10 +359,10 @@ static void show(struct world *w, void *ctx, uint64_t boot)
         world_at(w, c->paused_until, show, NULL, boot);
         return;
     }
+    tell_history(w, count_durable(w));
     if (c->durable_at > w->now) {
-        return; /* shown with the later one */
+        return; /* shown with the later one; who asked for this one has its answer now */
     }
-    tell_history(w, c->log_count);
     c->shown = coord_store_rev(c->store);
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
         if (c->watches[id].is_connected) {
@@ -588,10 +599,7 @@ void coordinator_crash(struct world *w, usec down_us)
         return;
     }
     /* What was being written may have reached the disk, in order. */
-    size_t safe = 0;
-    while (safe < c->log_count && c->log[safe].at <= w->now) {
-        safe++;
-    }
+    size_t safe = count_durable(w);
     size_t kept = safe + rng_below(&w->nemesis_rng, c->log_count - safe + 1);
     trace(w, "coord-crash", 0, c->log_count, kept, coord_store_rev(c->store));
     while (c->log_count > kept) {
