@@ -1,8 +1,12 @@
 /* A partition that could not be read here, and that another region writes: its rows are deleted and
  * all of it is copied from the writer.
  *
- *   corrupt --matched: all of it is in the writer's history----------------> wiping --> copy (seed.c)
+ *   corrupt --matched, and the writer has in storage all that it has sent---> wiping --> copy (seed.c)
  *           --has a suffix: sent to the conflict feed and archived (conflict.c)--^
+ *
+ * The writer is asked as by who has nothing (SEED_ASK): it answers with a place in its storage that is no
+ * lower than anything it has sent here. Entries come before they are durable there, and a writer that ends
+ * would lose those that were deleted here.
  *
  * Nothing is deleted before that, nor while the writer cannot be asked for the copy. A log that cannot be
  * read may hide a suffix: then nothing is done, and an operator decides (the region can be removed and
@@ -45,9 +49,28 @@ static bool is_ready(const struct partition *p)
            repl_link_is_up(p->repl, p->mode->writer);
 }
 
-static bool may_begin(const struct partition *p)
+/* Asked again, too, when entries came after the answer. */
+static void ask(struct partition *p)
 {
-    return repair_is_possible(p) && is_ready(p);
+    struct repl *R = p->repl;
+    usec now = R->io.now(R->io.ctx);
+    if (p->tail_sent_us != 0 && now - p->tail_sent_us < R->timers.retry_ms * UINT64_C(1000)) {
+        return;
+    }
+    p->tail_sent_us = now;
+    struct msg m = {.type = MSG_SEED_ASK, .generation = p->mode->generation, .pid = p->pid};
+    repl_send(R, p->mode->writer, &m);
+}
+
+bool repair_on_at(struct partition *p, const struct msg *m)
+{
+    bool has_all = apply_is_matched(p) && m->place.lsn >= p->tail.lsn;
+    if (!repair_is_possible(p) || p->div.state != DIV_NONE ||
+        (!has_all && !place_same(m->durable, p->tail))) {
+        return false;
+    }
+    repair_begin(p);
+    return true;
 }
 
 bool repl_needs_row(const struct partition *p)
@@ -95,8 +118,8 @@ void repair_tick(struct repl *R)
         return;
     }
     for (struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
-        if (may_begin(p)) {
-            repair_begin(p);
+        if (repair_is_possible(p) && is_ready(p)) {
+            ask(p);
         }
         if (p->is_wiping && !part_is_nobodys(p)) {
             wipe_slice(p);

@@ -507,8 +507,10 @@ void conflict_fetch(struct partition *p);
 /* ---- repair.c ---- */
 void repair_tick(struct repl *R);
 bool repair_is_possible(const struct partition *p); /* once its suffix, if any, is safe */
-/* Its own suffix, if any, is safe, and all the rest is the writer's: begin anew. */
+/* Its own suffix, if any, is safe, and all the rest the writer has in storage: begin anew. */
 void repair_begin(struct partition *p);
+/* The writer has said what it has in storage (SEED_AT). true: that was all of it, and it is begun anew. */
+bool repair_on_at(struct partition *p, const struct msg *m);
 
 /* ---- pull.c ---- */
 void pull_forget(struct partition *p);

@@ -285,9 +285,7 @@ void seed_prune_touched(struct partition *p)
 void seed_on_at(struct repl *R, region_id from, const struct msg *m)
 {
     struct partition *p = repl_find(R, m->pid);
-    if (p != NULL && apply_is_from_writer(R, from, m) && repair_is_possible(p) &&
-        p->div.state == DIV_NONE && place_same(m->durable, p->tail)) {
-        repair_begin(p); /* all of it is in the writer's history */
+    if (p != NULL && apply_is_from_writer(R, from, m) && repair_on_at(p, m)) {
         return;
     }
     if (p == NULL || !apply_is_from_writer(R, from, m) || p->div.state != DIV_NONE ||

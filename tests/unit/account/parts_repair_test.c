@@ -248,6 +248,35 @@ T_TEST("nothing is deleted while the writer says that it cannot read the partiti
     world_free(w);
 }
 
+/* Entries are shipped before they are durable at the writer, which ends and has lost one of them. */
+T_TEST("nothing is deleted before the writer has all of it in storage")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    world_plan(w, automatic, NULL);
+    put_some(w, 2);
+    world_run(w, 300);
+    world_hold_commits(w, 1, true);
+    (void)world_put(w, 1, 1, "shown", "{}");
+    world_run(w, 100);
+    t_check(world_get(w, 2, 1, "shown") != NULL);
+    damage(w, 2, 1);
+    world_run(w, 1500);
+    t_check(repl_has_log(repl_find(world_region(w, 2)->repl, 1)));
+    world_stop(w, 1, /* confirm= */ true);
+    world_hold_commits(w, 1, false);
+    world_start(w, 1);
+    world_until_role(w, 1, ROLE_WRITER);
+    for (unsigned i = 0; i < 4000 && !is_readable(w, 2, 1); i++) {
+        world_run(w, 5);
+    }
+    t_check(is_readable(w, 2, 1));
+    t_check(world_get(w, 1, 1, "shown") == NULL);
+    t_eq_u64(world_conflicts(w, 1, 1), 1);
+    world_run(w, 2000);
+    world_check_same(w);
+    world_free(w);
+}
+
 /* The writer dies for good when the copy has just begun: the region takes the account over all the same,
  * and waits for what it lacks. */
 T_TEST("a region that is being repaired takes the account over without the partition")
