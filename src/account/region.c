@@ -689,8 +689,9 @@ void region_step(struct region *r, enum region_event_no ev)
                      region_role_name((enum region_role)r->role),
                      (unsigned long long)(r->rec != NULL ? r->rec->generation : 0), row->text);
     }
-    /* Also of the last row, which may have gone with its partition while it held writes. */
-    if (r->part_ctl_count > 0 || (r->held_count > 0 && r->role != ROLE_HOLDING)) {
+    /* Also of the last row, which may have gone with its partition while writes of it waited. */
+    if (r->part_ctl_count > 0 || (r->held_count > 0 && r->role != ROLE_HOLDING) ||
+        (r->delayed_count > 0 && r->role != ROLE_WRITER)) {
         write_recheck_held(r);
     }
     region_publish_view(r);

@@ -216,6 +216,30 @@ T_TEST("the container of a partition that was moved can be deleted")
     world_free(w);
 }
 
+/* West waits with a write for north, which is near the bound, and sees in the record that the row is gone
+ * before its own metadata say why. */
+T_TEST("a write that is delayed in a moved partition is refused when its container is deleted")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_no_auto(w);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    world_level(w, &(struct level_request){CONSISTENCY_BOUNDED_STALENESS, 10, 60});
+    world_run(w, 1000);
+    t_eq_int(world_record(w)->level, CONSISTENCY_BOUNDED_STALENESS);
+    force(w, 2);
+    world_run(w, 500);
+    world_hold_commits(w, 3, true);
+    for (unsigned i = 0; i < 9; i++) {
+        t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    }
+    struct world_write *x = world_put(w, 2, 1, "late", "{}");
+    region_drop_part(world_region(w, 1), 1);
+    t_err(world_answer(w, x), ERR_NOT_WRITER);
+    t_eq_int(region_role(world_region(w, 2)), ROLE_READER);
+    world_hold_commits(w, 3, false);
+    world_free(w);
+}
+
 /* North was away when the container was deleted, and sees the record before the metadata. Until that, the
  * partition obeys the account's reign, whose generation is below what storage knows. */
 T_TEST("a region that was away leaves the data of a deleted container alone")

@@ -285,6 +285,7 @@ static void step(struct world *w)
         if (n->region != NULL) {
             deliver(n);
             watch(n);
+            region_check(n->region);
             region_on_tick(n->region);
             region_flush(n->region);
             region_check(n->region);
