@@ -2,9 +2,8 @@
 the wall clock; `_ts` of a document never falls; nothing expires early."""
 import threading
 import time
-import urllib.request
 
-from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, pk, until
+from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, metric, pk, until
 
 HOUR_MS = 3600 * 1000
 tap = Tap()
@@ -28,11 +27,8 @@ def drifts(region):
     return [("off=true" in e["text"]) for e in events(region, "clock_drift")]
 
 
-def metric(region, name):
-    host = up.region(region)["endpoint"].split("/")[2]
-    with urllib.request.urlopen(f"http://{host}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return next(float(l.split()[-1]) for l in text.splitlines() if l.startswith(name + "{"))
+def is_off(region):
+    return metric(up.region(region)["endpoint"], "holdfast_clock_drift") == 1
 
 
 class Replacer(threading.Thread):
@@ -88,11 +84,11 @@ def disturb(region, settings, container, title):
     load.more(20)
     for ahead_ms, drift_ppm in settings:
         clock(region, ahead_ms, drift_ppm)
-        until(f"{region} tells that its clock is off", lambda: metric(region, "holdfast_clock_drift") == 1, 40, 0.1)
+        until(f"{region} tells that its clock is off", lambda: is_off(region), 40, 0.1)
         load.more(40)
         lives_on(container, "hours", region)
     clock(region)
-    until(f"{region} tells that its clock is right", lambda: metric(region, "holdfast_clock_drift") == 0, 40, 0.1)
+    until(f"{region} tells that its clock is right", lambda: not is_off(region), 40, 0.1)
     load.more(20)
     load.end()
     same.end()

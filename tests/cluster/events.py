@@ -9,10 +9,9 @@ import pathlib
 import signal
 import tempfile
 import threading
-import urllib.request
 
 import prometheus
-from holdfast import Client, Tap, Up, eq, until
+from holdfast import Client, Tap, Up, eq, metrics_text, until
 
 tap = Tap()
 SECRET = "a secret that nobody else knows"
@@ -82,8 +81,7 @@ def _():
 
 @tap.test("the webhook's metrics are there")
 def _():
-    with urllib.request.urlopen(up.endpoint + "metrics", timeout=5) as answer:
-        _, values = prometheus.check(answer.read().decode())
+    _, values = prometheus.check(metrics_text(up.endpoint))
     assert prometheus.value(values, "holdfast_webhook_delivered_total") >= 1, values
     eq(prometheus.value(values, "holdfast_webhook_failed_attempts_total"), 2, "refusals")
     eq(prometheus.value(values, "holdfast_webhook_dropped_total"), 0, "dropped")

@@ -2,9 +2,8 @@
 import os
 import signal
 import time
-import urllib.request
 
-from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, pk, until
+from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, metric, pk, until
 
 tap = Tap()
 up = Up(fault_proxy=True, args=["--kill-frozen", "0"], spare_ports=1)
@@ -255,9 +254,7 @@ def _():
 
 def links_of(account, region):
     """{"encrypted": n, "plain": n} of links that came up at that region since its process started."""
-    with urllib.request.urlopen(account.region(region)["endpoint"].rstrip("/") + "/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return {kind: next(int(l.split()[-1]) for l in lines if l.startswith(f"holdfast_links_{kind}_total"))
+    return {kind: metric(account.region(region)["endpoint"], f"holdfast_links_{kind}_total")
             for kind in ("encrypted", "plain")}
 
 

@@ -2,14 +2,13 @@
 import json
 import os
 import pathlib
-import re
 import secrets
 import signal
-import subprocess
 import urllib.error
 import urllib.request
 
-from holdfast import PROGRAM, Client, Tap, Up, Writers, comment, eq, free_ports, pk, until
+from by_hand import Roles
+from holdfast import Tap, Up, Writers, comment, eq, free_ports, metric, pk, until
 
 tap = Tap()
 STEPS = ("{old}\n{new}\n", "{new}\n{old}\n", "{new}\n")  # each everywhere before the next
@@ -18,13 +17,6 @@ STEPS = ("{old}\n{new}\n", "{new}\n{old}\n", "{new}\n")  # each everywhere befor
 def replace(path, text):
     path.with_suffix(".next").write_text(text)
     path.with_suffix(".next").rename(path)
-
-
-def metric(endpoint, name):
-    with urllib.request.urlopen(f"{endpoint.rstrip('/')}/metrics", timeout=5) as answer:
-        found = re.search(rf"^{name} (\d+)$", answer.read().decode(), re.M)
-    assert found, f"{name} at {endpoint}"
-    return int(found.group(1))
 
 
 def changes(endpoint):
@@ -134,71 +126,49 @@ def _():
         assert not (directory / "run/coordinator.secret").exists(), "a copy of the secret"
 
 
-class Alone:
-    """Coordinator, server and front by themselves, each with a secret file of its own, over TLS."""
-
-    def __init__(self, up):
-        self.up, self.secrets, self.processes = up, {}, []
-        run = up.data / "run"
-        plain, tls = (f"127.0.0.1:{free_ports(1)}" for _ in range(2))
-        self.coordinator = f"http://{plain}"
-        first = (run / "coordinator.secret").read_text()
-        listen = up.region("east")["endpoint"].split("/")[2]
-        over_tls = ("--coordinator", f"https://{tls}")
-        for role, conf, args in (
-                ("coordinator", "coordinator", ("--listen", plain, "--listen-tls", tls)),
-                ("server", "east", ("--listen", listen, "--listen-peer", "127.0.0.1:0", *over_tls)),
-                ("front", "front", ("--listen", up.endpoint.split("/")[2], *over_tls))):
-            self.secrets[role] = up.dir / f"{role}.secret"
-            self.secrets[role].write_text(first)
-            log = open(up.dir / f"{role}.log", "ab")
-            self.processes.append(subprocess.Popen(
-                [PROGRAM, role, "--config", str(run / f"{conf}.conf"), "--secret-file", str(self.secrets[role]), *args],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-            log.close()
-        self.endpoints = {"coordinator": self.coordinator, "server": up.region("east")["endpoint"],
-                          "front": up.endpoint}
-
-    def end(self):
-        for p in reversed(self.processes):
-            p.terminate()
-        return [p.wait(20) for p in self.processes]
-
-
 @tap.test("over TLS the pinned key changes with it, in whatever order the files arrive")
 def _():
-    up = Up(regions=["east"])
-    container = up.make_container()
-    eq(up.stop(), 0, "exit code of up")
-    alone = Alone(up)
-    try:
-        client = Client(up.endpoint, up.key, timeout=3)
-        until("writes are taken", lambda: client.call("POST", f"{container}/docs", body={"id": "1", "pk": "a"},
-                                                      headers=pk("a")).status in (201, 409), 15)
-        load = Writers(up, container, threads=2)
-        load.more(20)
-        old, new = alone.secrets["front"].read_text().strip(), secrets.token_urlsafe(32)
-        orders = (("server", "coordinator", "front"), ("coordinator", "front", "server"),
-                  ("front", "server", "coordinator"))
-        for step, (text, order) in enumerate(zip(STEPS, orders), 1):
-            for role in order:
-                replace(alone.secrets[role], text.format(old=old, new=new))
-                alone.processes[list(alone.secrets).index(role)].send_signal(signal.SIGHUP)
-                until(f"{role} has step {step}", lambda r=role, n=step: changes(alone.endpoints[r]) == n, 20)
-                load.more(30)
-        eq(metric(alone.coordinator, "holdfast_coordinator_second_secret_requests_total"), 0, "uses of the old one")
-        load.end()
-        eq(load.check(allow_feed=False), 0, "in the feed")
-        eq((load.unknown, load.refused), (set(), set()), "writes without a good answer")
-        refused = metric(alone.coordinator, "holdfast_coordinator_unauthorized_total")
-        comment(f"{refused} requests were refused on the way")
-        eq(status_of(alone.coordinator, old), 401, "the old one")
-        no_secret_in([up.dir / f"{r}.log" for r in alone.secrets], (old, new))
-        eq(alone.end(), [0, 0, 0], "exit codes")
-    finally:
-        for p in alone.processes:
-            p.kill()
-        up.end()
+    with Up(regions=["east"]) as up:
+        container = up.make_container()
+        with Roles(up) as roles:
+            rotate_by_hand(up, roles, container)
+
+
+def rotate_by_hand(up, roles, container):
+    """Coordinator, server and front with a secret file of their own each."""
+    old, new = (roles.run / "coordinator.secret").read_text().strip(), secrets.token_urlsafe(32)
+    files = {name: up.dir / f"{name}.secret" for name in ("coordinator", "east", "front")}
+    for path in files.values():
+        path.write_text(old)
+    tls = f"127.0.0.1:{free_ports(1)}"
+
+    def options(name):
+        return ("--secret-file", str(files[name]), "--coordinator", f"https://{tls}")
+
+    roles.coordinator("--listen-tls", tls, *options("coordinator")[:2])
+    roles.server("east", *options("east"))
+    roles.front(*options("front"))
+    coordinator = f"http://{roles.coordinator_host}"
+    endpoints = {"coordinator": coordinator, "east": up.region("east")["endpoint"], "front": up.endpoint}
+    until("writes are taken", lambda: up.call("POST", f"{container}/docs", body={"id": "1", "pk": "a"},
+                                              headers=pk("a")).status in (201, 409), 15)
+    load = Writers(up, container, threads=2)
+    load.more(20)
+    orders = (("east", "coordinator", "front"), ("coordinator", "front", "east"), ("front", "east", "coordinator"))
+    for step, (text, order) in enumerate(zip(STEPS, orders), 1):
+        for name in order:
+            replace(files[name], text.format(old=old, new=new))
+            roles.running[name].send_signal(signal.SIGHUP)
+            until(f"{name} has step {step}", lambda e=endpoints[name], n=step: changes(e) == n, 20)
+            load.more(30)
+    eq(metric(coordinator, "holdfast_coordinator_second_secret_requests_total"), 0, "uses of the old one")
+    load.end()
+    eq(load.check(allow_feed=False), 0, "in the feed")
+    eq((load.unknown, load.refused), (set(), set()), "writes without a good answer")
+    comment(f"{metric(coordinator, 'holdfast_coordinator_unauthorized_total'):.0f} requests were refused on the way")
+    eq(status_of(coordinator, old), 401, "the old one")
+    no_secret_in(map(roles.log, files), (old, new))
+    roles.stop()
 
 
 tap.run()

@@ -9,10 +9,9 @@ import os
 import pathlib
 import re
 import time
-import urllib.request
 
 import prometheus
-from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, pk, until
+from holdfast import NO_ANSWER, Tap, Up, Writers, comment, eq, metrics_text, pk, until
 
 tap = Tap()
 MIB = 1 << 20
@@ -194,8 +193,7 @@ def _():
         assert sorted(reads)[10] < 0.05, reads
         after = up.show()
         eq((after["writer"], after["epoch"]), (before["writer"], before["epoch"]), "the writer")
-        with urllib.request.urlopen(up.region("east")["endpoint"] + "metrics", timeout=5) as answer:
-            _, values = prometheus.check(answer.read().decode())
+        _, values = prometheus.check(metrics_text(up.region("east")["endpoint"]))
         p50 = prometheus.value(values, "holdfast_commit_seconds", quantile="0.5")
         assert p50 >= 0.05, p50
         groups = prometheus.value(values, "holdfast_commit_groups_total")

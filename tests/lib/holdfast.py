@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ import threading
 import time
 import traceback
 import urllib.parse
+import urllib.request
 from email.utils import formatdate
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -191,6 +193,19 @@ def query_headers(**extra):
 
 
 NO_ANSWER = (OSError, http.client.HTTPException)
+
+
+def metrics_text(endpoint):
+    """What the process at that address tells Prometheus."""
+    with urllib.request.urlopen(f"{endpoint.rstrip('/')}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def metric(endpoint, name):
+    """The value of its one row."""
+    rows = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", metrics_text(endpoint), re.M)
+    eq(len(rows), 1, f"rows of {name} at {endpoint}")
+    return float(rows[0])
 
 
 # ---- an account ----
