@@ -424,7 +424,7 @@ static void pull_tick(struct region *r, struct part_ctl *c, usec now)
 {
     struct partition *p = parts_part(r, c);
     if (c->role != PROLE_PROMOTING || c->is_opening || p == NULL || !repl_is_sealed_part(p) ||
-        !repl_has_log(p)) {
+        !repl_has_docs(p)) {
         return;
     }
     if (c->pull_from_us == 0) {

@@ -235,9 +235,9 @@ static bool try_pass_on(struct region *r, struct part_ctl *c, const struct recor
 static bool try_open(struct region *r, struct part_ctl *c)
 {
     struct partition *p = parts_part(r, c);
-    if (c->role != PROLE_PROMOTING || p == NULL || !repl_is_sealed_part(p) || !repl_has_log(p) ||
+    if (c->role != PROLE_PROMOTING || p == NULL || !repl_is_sealed_part(p) || !repl_has_docs(p) ||
         !lsn_block_is_left(r)) {
-        return false; /* without its log: passed on as soon as there is somebody */
+        return false; /* without its documents: passed on as soon as there is somebody */
     }
     if (!c->is_opening) {
         bool is_late = c->pull_from_us != 0 && region_now(r) - c->pull_from_us >= ms(PULL_MS);

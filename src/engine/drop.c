@@ -13,21 +13,21 @@
 
 enum { SLICE_ROWS_MAX = 1000 };
 
-/* Everything of a partition but its meta. */
+/* Everything of a partition but its meta; the log last. */
 static const struct {
     enum kv_table table;
     int prefix;
 } ranges[] = {
-    {KV_MAIN, PREFIX_DIRTY},   {KV_MAIN, PREFIX_DOC},     {KV_LOG, RECORD_NO_PREFIX},
-    {KV_INDEX, PREFIX_CHANGE}, {KV_INDEX, PREFIX_EXPIRY}, {KV_INDEX, PREFIX_UNIQUE},
+    {KV_MAIN, PREFIX_DIRTY},   {KV_MAIN, PREFIX_DOC},     {KV_INDEX, PREFIX_CHANGE},
+    {KV_INDEX, PREFIX_EXPIRY}, {KV_INDEX, PREFIX_UNIQUE}, {KV_LOG, RECORD_NO_PREFIX},
 };
 
-enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, size_t max,
-                            bool *ret_more, struct errinfo *ei)
+static enum err clear(struct engine_batch *b, struct engine *e, pid p, size_t range_count,
+                      size_t max, bool *ret_more, struct errinfo *ei)
 {
     size_t n = 0;
     enum err ret = OK;
-    for (size_t i = 0; i < ARRAY_COUNT(ranges) && ret == OK && n < max; i++) {
+    for (size_t i = 0; i < range_count && ret == OK && n < max; i++) {
         struct record_key lo;
         struct record_key hi;
         record_key_begin(&lo, ranges[i].prefix, p);
@@ -52,6 +52,18 @@ enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, siz
         e->spoiled = 0;
     }
     return ret;
+}
+
+enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, size_t max,
+                            bool *ret_more, struct errinfo *ei)
+{
+    return clear(b, e, p, ARRAY_COUNT(ranges), max, ret_more, ei);
+}
+
+enum err engine_batch_clear_docs(struct engine_batch *b, struct engine *e, pid p, size_t max,
+                                 bool *ret_more, struct errinfo *ei)
+{
+    return clear(b, e, p, ARRAY_COUNT(ranges) - 1, max, ret_more, ei);
 }
 
 enum err engine_drop_partition(struct engine *e, pid p, struct errinfo *ei)

@@ -141,6 +141,9 @@ void engine_batch_meta(struct engine_batch *b, pid p, const struct engine_part_m
  * there are others, to be deleted once this batch was applied. Reads the store. */
 enum err engine_batch_clear(struct engine_batch *b, struct engine *e, pid p, size_t max,
                             bool *ret_more, struct errinfo *ei) MUST_CHECK;
+/* The same, but for its log. */
+enum err engine_batch_clear_docs(struct engine_batch *b, struct engine *e, pid p, size_t max,
+                                 bool *ret_more, struct errinfo *ei) MUST_CHECK;
 /* The partition is gone from here on: its meta is deleted, and a mark says that its rows are left over.
  * They go by engine_batch_clear; with the last of them, engine_batch_drop_done takes the mark away. Every
  * batch that wrote to the partition must have been applied before the first clear. */
@@ -229,7 +232,7 @@ void engine_stats_get(struct engine *e, struct engine_stats *ret);
  * (UINT64_MAX: as many as there really are). Any thread. */
 void engine_disturb(struct engine *e, uint64_t slow_ms, uint64_t free_size);
 /* For tests and drills: documents of this partition (0 = of none) cannot be read, ERR_CORRUPT, until
- * they have been cleared away (engine_batch_clear). */
+ * they have been cleared away (engine_batch_clear, engine_batch_clear_docs). */
 #define ENGINE_SPOIL_METADATA UINT64_MAX /* stands for partition 0 */
 void engine_spoil(struct engine *e, pid p);
 pid engine_spoiled(const struct engine *e);

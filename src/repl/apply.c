@@ -139,6 +139,18 @@ bool apply_is_matched(const struct partition *p)
     return p->matched == p->mode->generation && p->matched != 0;
 }
 
+void apply_unmatch(struct partition *p)
+{
+    p->matched = 0;
+    p->tail_sent_us = 0;
+    p->ack_sent_lsn = 0;
+    if (p->mode->kind == REPL_READER && list_is_empty(&p->unmatched)) {
+        list_push_back(&p->repl->unmatched, &p->unmatched);
+    } else if (p->mode->kind != REPL_READER) {
+        list_remove(&p->unmatched);
+    }
+}
+
 /* The writer lacks the whole partition. That is believed only once our metadata is the writer's:
  * else it may be a partition that was dropped there, or one that we know before it does. */
 static bool metadata_is_current(const struct repl *R)

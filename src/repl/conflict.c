@@ -104,6 +104,9 @@ static enum err undo_key(struct partition *p, const struct entry_op *op, bool is
                          struct buf *hold, struct errinfo *ei)
 {
     struct repl *R = p->repl;
+    if (p->is_wiping) {
+        return OK; /* all go */
+    }
     if (seed_is_on(p)) {
         if (!is_trial) {
             (void)seed_touch(p, op->space, op->key); /* the copy brings what is right */
@@ -238,8 +241,8 @@ static void start_sending(struct partition *p)
     send_lost(p);
 }
 
-/* The suffix is safe. Where it cannot be undone, nothing here is needed any more if the partition may be
- * copied anew; else it stays as it is, and its region goes on with the others. */
+/* The suffix is safe. Where it cannot be undone, all documents go if the partition may be copied anew; else
+ * it stays as it is, and its region goes on with the others. */
 static void finish_sending(struct partition *p)
 {
     struct errinfo ei = {0};
@@ -251,10 +254,8 @@ static void finish_sending(struct partition *p)
         part_corrupt(p, "suffix", &ei);
     }
     if (repair_is_possible(p)) {
-        p->div = (struct diverge){0};
-        ASSERT(p->repl->diverged_count > 0);
-        p->repl->diverged_count--;
         repair_begin(p);
+        cut(p);
     }
 }
 

@@ -72,20 +72,12 @@ const struct repl_mode *repl_mode(const struct repl *R)
 /* A reader under a new writer or generation: nothing learned from the one before counts. */
 static void forget_match(struct partition *p)
 {
-    struct repl *R = p->repl;
-    p->matched = 0;
-    p->tail_sent_us = 0;
+    apply_unmatch(p);
     p->fetch_sent_us = 0;
-    p->ack_sent_lsn = 0;
     buf_clear(&p->held_docs);
     conflict_reset(p);
     seed_forget(p);
     pull_forget(p);
-    if (p->mode->kind == REPL_READER && list_is_empty(&p->unmatched)) {
-        list_push_back(&R->unmatched, &p->unmatched);
-    } else if (p->mode->kind != REPL_READER) {
-        list_remove(&p->unmatched);
-    }
 }
 
 /* Has it not reached its writer's epoch yet? */
@@ -326,7 +318,7 @@ bool repl_is_sound(const struct partition *p)
            !p->repl->is_stale;
 }
 
-bool repl_has_log(const struct partition *p)
+bool repl_has_docs(const struct partition *p)
 {
     return !seed_is_on(p) && !p->is_wiping;
 }

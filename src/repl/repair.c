@@ -1,19 +1,21 @@
-/* A partition that could not be read here, and that another region writes: its rows are deleted and
- * all of it is copied from the writer.
+/* A partition that could not be read here, and that another region writes: its documents are deleted, with
+ * all that is made of them, and copied from the writer. Its log stays.
  *
- *   corrupt --matched, and the writer has in storage all that it has sent---> wiping --> copy (seed.c)
- *           --has a suffix: sent to the conflict feed and archived (conflict.c)--^
+ *   corrupt --matched, and the writer has in storage all that it has sent-----> wiping --> copy (seed.c)
+ *           --has a suffix: sent to the conflict feed, archived, cut (conflict.c)--^
  *
  * The writer is asked as by who has nothing (SEED_ASK): it answers with a place in its storage that is no
  * lower than anything it has sent here. Entries come before they are durable there, and a writer that ends
- * would lose those that were deleted here.
+ * would lose those whose documents were deleted here.
  *
  * Nothing is deleted before that, nor while the writer cannot be asked for the copy. A log that cannot be
  * read may hide a suffix: then nothing is done, and an operator decides (the region can be removed and
- * added again). The first deletion goes in one batch with the mark of a copy that has not begun, so that
- * a crash in between is found when the partition is loaded. Only a partition with a row is wiped: a region
- * that lacks one of the others could be chosen as the account's writer all the same. The region asks for
- * a row (src/account/parts_repair.c). Metadata has none: the catalog would be empty.
+ * added again). The log stays, since others may need it: a region that was away all the time may take the
+ * partition over, and what it lacks then comes from a log, or goes to the conflict feed from one. The marks
+ * of a copy under way and of rows that are not right go with the first deletion, so that a crash in
+ * between is found when the partition is loaded. Only a partition with a row is wiped: a region that lacks
+ * one of the others could be chosen as the account's writer all the same. The region asks for a row
+ * (src/account/parts_repair.c). Metadata has none: the catalog would be empty.
  *
  * A partition that is being copied anyway is wiped whether it has a row or not: it does not count
  * as complete until the copy's end. */
@@ -25,10 +27,11 @@ enum { WIPE_SLICE_MAX = 1000 };
 void repair_begin(struct partition *p)
 {
     ASSERT(p->is_corrupt && p->pid != 0);
-    ASSERT(p->div.state == DIV_NONE);
     repl_event(p->repl, EVENT_CORRUPT, "partition=%llu what=\"to be copied anew\" had_lsn=%llu",
                (unsigned long long)p->pid, (unsigned long long)p->tail.lsn);
     p->is_wiping = true;
+    p->has_stale_rows = true; /* until the last slice */
+    seed_refill(p);
 }
 
 static bool can_be_wiped(const struct partition *p)
@@ -78,38 +81,42 @@ bool repl_needs_row(const struct partition *p)
     return p->slot == NULL && p->repl->may_repair && can_be_wiped(p) && is_ready(p);
 }
 
+/* Nothing is left in storage either, which is what the copy begins with. */
+static void end_wiping(struct partition *p)
+{
+    p->is_wiping = false;
+    p->is_corrupt = false;
+    p->repl->corrupt_count--;
+    apply_unmatch(p); /* entries have not been taken meanwhile */
+    part_set_flags(p);
+}
+
 static void wipe_slice(struct partition *p)
 {
     struct repl *R = p->repl;
     if (p->inflight_count != 0 || !list_is_empty(&p->touched)) {
         return; /* the slice before is not in storage yet */
     }
+    if (!p->has_stale_rows) {
+        end_wiping(p);
+        return;
+    }
     struct errinfo ei = {0};
     bool more = false;
-    enum err e = engine_batch_clear(repl_batch(R), R->engine, p->pid, WIPE_SLICE_MAX, &more, &ei);
+    enum err e =
+        engine_batch_clear_docs(repl_batch(R), R->engine, p->pid, WIPE_SLICE_MAX, &more, &ei);
     if (e != OK) {
         p->is_log_bad = true; /* not even the keys can be listed */
         p->is_wiping = false;
         part_corrupt(p, "keys", &ei);
         return;
     }
-    if (p->tail.lsn != 0 || !seed_is_on(p)) {
-        seed_anew(p); /* with the first slice */
-    }
-    /* Also where a copy from nothing was under way. */
     p->item_count = 0;
     p->item_size = 0;
     p->conflict_count = 0;
-    p->has_stale_rows = p->has_stale_rows && more;
+    p->has_stale_rows = more;
     part_touch(p);
     repl_submit(R);
-    if (!more) {
-        p->is_wiping = false;
-        p->is_corrupt = false;
-        R->corrupt_count--;
-        p->tail_sent_us = 0; /* asks for the copy */
-        part_set_flags(p);
-    }
 }
 
 void repair_tick(struct repl *R)

@@ -204,9 +204,8 @@ bool repl_equals_part(const struct partition *p, const struct place *at);
  * partitions without a mode of their own, of one. */
 bool repl_is_whole(const struct repl *R);
 bool repl_is_sound(const struct partition *p);
-/* false: it is being deleted or copied, and its log does not say what there was. Whoever opened it as the
- * writer would take all of it back. */
-bool repl_has_log(const struct partition *p);
+/* false: its documents are being deleted or copied. Whoever opened it as the writer would take them back. */
+bool repl_has_docs(const struct partition *p);
 bool repl_is_corrupt(const struct partition *p); /* something of it could not be read */
 /* It could not be read, and is copied anew as soon as the record has a row for it. */
 bool repl_needs_row(const struct partition *p);

@@ -179,10 +179,10 @@ struct partition {
     bool is_dropped;
     bool is_corrupt; /* a row of it could not be read: not served any more */
     bool is_log_bad; /* ... one of the log: what it has alone cannot be saved */
-    bool
-        has_stale_rows; /* ... one that was overwritten: index rows of it are left; stored with it */
-    bool is_wiping;     /* its rows are being deleted: takes nothing until then */
-    struct list link;   /* in repl.parts, in order of creation */
+    /* ... one that was overwritten: index rows of it are left. So while documents are being deleted. Stored. */
+    bool has_stale_rows;
+    bool is_wiping;   /* its documents are being deleted: takes nothing until then */
+    struct list link; /* in repl.parts, in order of creation */
 
     struct place tail;                              /* last entry ordered or applied */
     struct place durable;                           /* last entry known to be in storage */
@@ -420,6 +420,7 @@ void apply_tick(struct repl *R);
 bool part_is_nobodys(const struct partition *p);
 bool apply_is_from_writer(const struct repl *R, region_id from, const struct msg *m);
 bool apply_is_matched(const struct partition *p);
+void apply_unmatch(struct partition *p); /* the writer has to be asked again */
 /* Checks one entry against the tail and adds it. OK, ERR_NOT_FOUND (does not follow the tail),
  * or the decoder's error. */
 enum err apply_entry(struct partition *p, struct str bytes, struct errinfo *ei) MUST_CHECK;
@@ -457,9 +458,9 @@ void seed_drop_stale(struct partition *p, enum engine_space space, struct str ke
 void seed_note_uniques(struct partition *p, const struct engine_version *v);
 void seed_restart(struct partition *p, lsn at);
 void seed_forget(struct partition *p);
-void seed_load(struct partition *p); /* found under way in storage */
-void seed_free(struct partition *p); /* NULL accepted */
-void seed_anew(struct partition *p); /* a copy from nothing: no log, no documents */
+void seed_load(struct partition *p);   /* found under way in storage */
+void seed_free(struct partition *p);   /* NULL accepted */
+void seed_refill(struct partition *p); /* a copy of all documents; the log is right */
 void seed_step(struct partition *p);
 void seed_tick(struct repl *R);
 bool seed_ask(struct partition *p);  /* instead of a TAIL, when the copy must begin anew */
@@ -507,7 +508,7 @@ void conflict_fetch(struct partition *p);
 /* ---- repair.c ---- */
 void repair_tick(struct repl *R);
 bool repair_is_possible(const struct partition *p); /* once its suffix, if any, is safe */
-/* Its own suffix, if any, is safe, and all the rest the writer has in storage: begin anew. */
+/* Its own suffix, if any, is safe and about to be cut, and all the rest the writer has in storage: begin anew. */
 void repair_begin(struct partition *p);
 /* The writer has said what it has in storage (SEED_AT). true: that was all of it, and it is begun anew. */
 bool repair_on_at(struct partition *p, const struct msg *m);

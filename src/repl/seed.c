@@ -88,6 +88,7 @@ void seed_load(struct partition *p)
     if (p->tail.lsn == 0 && p->pid != 0) {
         p->is_corrupt = true; /* rows may be left of what is to be copied anew: see repair.c */
         p->is_wiping = true;
+        p->has_stale_rows = true;
         p->repl->corrupt_count++;
     }
 }
@@ -376,12 +377,7 @@ static void set_log_end(struct partition *p, struct place at, const struct epoch
     if (n > 0) {
         memcpy(p->rows, rows, n * sizeof(rows[0]));
     }
-    p->ack_sent_lsn = 0;
-    p->matched = 0;
-    p->tail_sent_us = 0;
-    if (list_is_empty(&p->unmatched)) {
-        list_push_back(&R->unmatched, &p->unmatched);
-    }
+    apply_unmatch(p);
     (void)repl_batch(R);
     part_touch(p);
 }
@@ -415,24 +411,16 @@ static void reset(struct partition *p)
     repl_submit(p->repl);
 }
 
-void seed_anew(struct partition *p)
+void seed_refill(struct partition *p)
 {
     if (p->seed == NULL) {
         (void)seed_new(p);
     }
     p->seed->is_jump_due = false;
     set_on(p);
-    seed_restart(p, 0);
+    seed_restart(p, p->tail.lsn);
     clear_dirty(p);
     buf_clear(&p->held_docs);
-    set_log_end(p, (struct place){0}, NULL, 0);
-    if (p->mode->kind != REPL_READER) {
-        list_remove(&p->unmatched);
-    }
-    p->durable = p->tail;
-    p->commit_lsn = 0;
-    p->all_lsn = 0;
-    ring_clear(p);
 }
 
 /* The writer's history and ours part below S. What we were sent of the lost one goes to it like any

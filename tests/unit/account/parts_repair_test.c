@@ -261,7 +261,7 @@ T_TEST("nothing is deleted before the writer has all of it in storage")
     t_check(world_get(w, 2, 1, "shown") != NULL);
     damage(w, 2, 1);
     world_run(w, 1500);
-    t_check(repl_has_log(repl_find(world_region(w, 2)->repl, 1)));
+    t_check(repl_has_docs(repl_find(world_region(w, 2)->repl, 1)));
     world_stop(w, 1, /* confirm= */ true);
     world_hold_commits(w, 1, false);
     world_start(w, 1);
@@ -290,10 +290,10 @@ T_TEST("a region that is being repaired takes the account over without the parti
     put_some(w, 8);
     world_run(w, 300);
     damage(w, 2, 1);
-    for (unsigned i = 0; i < 4000 && repl_has_log(repl_find(world_region(w, 2)->repl, 1)); i++) {
+    for (unsigned i = 0; i < 4000 && repl_has_docs(repl_find(world_region(w, 2)->repl, 1)); i++) {
         world_run(w, 5);
     }
-    t_check(!repl_has_log(repl_find(world_region(w, 2)->repl, 1)));
+    t_check(!repl_has_docs(repl_find(world_region(w, 2)->repl, 1)));
     world_cut_peers(w, 2, true);
     world_stop(w, 1, /* confirm= */ true);
     world_until_role(w, 2, ROLE_WRITER);

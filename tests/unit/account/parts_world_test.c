@@ -359,6 +359,95 @@ T_TEST("a partition is not opened where it was deleted to be copied")
     until_north_has_it(w);
 }
 
+/* ---- the log stays where documents are copied anew ---- */
+
+static void damage(struct world *w, region_id id)
+{
+    engine_spoil(world_engine(w, id), 1);
+    region_part_unreadable(world_region(w, id), 1, &(struct errinfo){.message = "by the test"});
+    world_run(w, 500);
+    t_eq_u64(engine_spoiled(world_engine(w, id)), 0);
+    t_check((atomic_load(&region_part(world_region(w, id), 1)->flags) & PART_READABLE) != 0);
+}
+
+/* Both that have all of the partition were damaged, one after the other; then one that was away all the time
+ * takes it over, while the last writer is down. */
+static struct world *both_repaired(void)
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_plan(w, automatic, NULL);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "a", "{}")), OK);
+    world_run(w, 500);
+    world_stop(w, 3, /* confirm= */ true);
+    world_until_state(w, 3, REGION_OFFLINE);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_run(w, 300);
+    damage(w, 1);
+    force(w, 1);
+    damage(w, 2);
+    force(w, 2);
+    world_no_auto(w);
+    world_stop(w, 2, /* confirm= */ false);
+    world_start(w, 3);
+    return w;
+}
+
+T_TEST("what two damaged regions had is not lost when a third one takes the partition over")
+{
+    struct world *w = both_repaired();
+    world_until_state(w, 3, REGION_ONLINE_READ);
+    t_check(world_get(w, 3, 1, "b") == NULL);
+    force(w, 3);
+    t_check(world_get(w, 3, 1, "b") != NULL);
+    world_start(w, 2);
+    world_run(w, 3000);
+    t_eq_u64(world_conflicts(w, 3, 1), 0);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST(
+    "what two damaged regions had is in the feed when a third one takes the partition over alone")
+{
+    struct world *w = both_repaired();
+    world_until_state(w, 3, REGION_ONLINE_READ);
+    world_cut_peers(w, 1, true);
+    force(w, 3);
+    t_check(world_get(w, 3, 1, "b") == NULL);
+    world_cut_peers(w, 1, false);
+    world_run(w, 1000);
+    t_eq_u64(world_conflicts(w, 3, 1), 1);
+    world_start(w, 2);
+    world_run(w, 3000);
+    t_eq_u64(world_conflicts(w, 3, 1), 1);
+    world_check_same(w);
+    world_free(w);
+}
+
+/* A suffix in a region whose documents cannot be read. */
+T_TEST("a damaged region's suffix is in the feed and is cut, before all is copied anew")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_plan(w, automatic, NULL);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "a", "{}")), OK);
+    world_run(w, 500);
+    world_cut_peers(w, 2, true);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    force(w, 3);
+    t_err(world_answer(w, world_put(w, 3, 1, "c", "{}")), OK);
+    engine_spoil(world_engine(w, 2), 1);
+    region_part_unreadable(world_region(w, 2), 1, &(struct errinfo){.message = "by the test"});
+    world_cut_peers(w, 2, false);
+    world_run(w, 3000);
+    t_eq_u64(world_conflicts(w, 3, 1), 1);
+    t_check(world_get(w, 2, 1, "b") == NULL);
+    t_check(world_get(w, 2, 1, "c") != NULL);
+    world_check_same(w);
+    world_free(w);
+}
+
 /* ---- admission ---- */
 
 static enum err add_south(struct account_record *rec, void *ctx)
