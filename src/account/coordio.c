@@ -317,6 +317,19 @@ static void note_reign(struct region *r, const struct account_record *old)
     }
 }
 
+/* A region that has claimed something may write other things, and gives leases for those: it does not know
+ * yet what others lack of the one, and need not have what they have shown. Its leases count for that from the
+ * next question on, once it has opened it. */
+static void note_open(struct region *r, const struct account_record *old)
+{
+    if (old == NULL || old->generation != r->rec->generation || r->rec->phase == PHASE_PROMOTING) {
+        r->read_from_us = 0;
+    }
+    if (r->rec->phase != PHASE_PROMOTING && r->read_from_us == 0) {
+        r->read_from_us = region_next_question(r);
+    }
+}
+
 void coordio_on_record(struct region *r, struct str value, coord_rev rev)
 {
     if (rev <= r->rec_rev || r->role == ROLE_FENCED) {
@@ -351,6 +364,7 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev)
     }
     note_members(r);
     note_reign(r, old);
+    note_open(r, old);
     parts_on_record(r, old);
     health_on_record(r, old == NULL);
     tell_changes(r, old);

@@ -191,10 +191,19 @@ static usec age_limit(const struct region *r)
     return t > kept ? t - kept : 0;
 }
 
+/* Opened, perhaps, and not known here yet: others would take a lease of ours for that as well. */
+static bool may_have_opened(const struct region *r)
+{
+    return (r->role == ROLE_PROMOTING && r->is_opening) || parts_may_have_opened(r);
+}
+
 /* Everything that is written here is written under a lease that holds, and nobody may have opened it
  * elsewhere: whoever takes it over counts read leases of others from when it opens. */
 static bool leases_hold(const struct region *r)
 {
+    if (may_have_opened(r)) {
+        return false;
+    }
     bool may_be_taken = r->role == ROLE_HOLDING && r->end_sent_us != 0;
     if (region_acts_as_writer(r) && (may_be_taken || !region_lease_is_fresh(r))) {
         return false;

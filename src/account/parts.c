@@ -205,6 +205,12 @@ void parts_on_record(struct region *r, const struct account_record *old)
             c->since_rev = o->generation == rec->generation ? r->reign_rev : r->rec_rev;
             c->claim_ready_us = 0;
             c->take_generation = 0;
+            c->lease_from_us = 0;
+        }
+        if (o->phase == PHASE_PROMOTING) {
+            c->lease_from_us = 0;
+        } else if (c->lease_from_us == 0) {
+            c->lease_from_us = region_next_question(r);
         }
         note_over(r, c, o);
     }

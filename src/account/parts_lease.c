@@ -57,6 +57,28 @@ bool parts_may_lease(const struct region *r)
     return is_writer;
 }
 
+bool parts_may_have_opened(const struct region *r)
+{
+    for (size_t i = 0; i < r->part_ctl_count; i++) {
+        if (r->part_ctls[i]->role == PROLE_PROMOTING && r->part_ctls[i]->is_opening) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the process that writes the partition has granted since it has opened it. */
+static usec read_until(const struct region *r, const struct part_ctl *c)
+{
+    const struct region_timers *t = &r->cfg.timers;
+    const struct record_override *o = parts_row(r, c);
+    usec until = r->part_read_until_us[o->writer];
+    bool counts = c->lease_from_us != 0 &&
+                  until >= lease_until(c->lease_from_us, t->read_lease_ms, t->stop_margin_ms) &&
+                  !coordio_has_ended(r, o->writer, o->incarnation);
+    return counts ? until : 0;
+}
+
 void parts_publish(struct region *r)
 {
     atomic_store_explicit(&r->view.writes_parts, parts_writes_any(r), memory_order_relaxed);
@@ -70,7 +92,7 @@ void parts_publish(struct region *r)
         if (parts_acts_as_writer(c)) {
             until = r->good_rev >= c->since_rev ? lease_end(r) : 0;
         } else if (c->role == PROLE_FOLLOWING || c->role == PROLE_TAKING) {
-            until = r->part_read_until_us[parts_row(r, c)->writer];
+            until = read_until(r, c);
         }
         atomic_store_explicit(&repl_part_view(p)->fresh_until_us, until, memory_order_release);
     }

@@ -209,7 +209,9 @@ static void on_pong(struct region *r, region_id from, const struct msg *m)
         r->part_read_until_us[from] = until;
         parts_publish(r);
     }
-    if (from == r->rec->writer && (r->role == ROLE_READER || r->role == ROLE_TAKING) &&
+    bool has_opened = from == r->rec->writer && r->read_from_us != 0 && m->t >= r->read_from_us &&
+                      !coordio_has_ended(r, from, r->rec->writer_incarnation);
+    if (has_opened && (r->role == ROLE_READER || r->role == ROLE_TAKING) &&
         until > r->read_until_us) {
         r->read_until_us = until;
         region_publish_view(r);

@@ -157,6 +157,7 @@ struct part_ctl {
     usec over_us; /* when it was first seen that the holder's reign is over; 0 = it is not */
     coord_rev over_rev;
     uint64_t token_shown;
+    usec lease_from_us; /* its writer's answers to questions from then on count; 0 = not open */
     usec claim_ready_us, claim_us; /* promotion */
     enum rule claim_rule;
     region_id claim_from;
@@ -237,7 +238,9 @@ struct region {
     bool is_report_done;
 
     /* Strong reads. */
-    usec read_until_us;                         /* reader: read lease */
+    usec read_until_us; /* reader: read lease */
+    usec
+        read_from_us; /* the writer's answers to questions from then on count; 0 = it has not opened */
     usec part_read_until_us[REGION_ID_MAX + 1]; /* the same, by writer of partitions */
     usec next_ping_us;
     uint64_t evicting, joining; /* writer */
@@ -309,6 +312,12 @@ const struct record_region *region_self(const struct region *r);
 const struct record_epoch *region_reign(const struct region *r); /* newest epoch; NULL = none */
 bool region_lease_is_fresh(const struct region *r);
 usec region_lease_until(const struct region *r);
+
+/* When the next question for read leases (PING) may be sent at the earliest: none from before is so young. */
+static inline usec region_next_question(const struct region *r)
+{
+    return r->next_ping_us != 0 ? r->next_ping_us : 1;
+}
 
 /* ---- fsm.c: actions are in region.c ---- */
 void act_fence(void *ctx, const void *event);
@@ -383,6 +392,8 @@ bool parts_writes_any(const struct region *r);
 bool parts_await_version(const struct region *r, region_id id);
 bool parts_lease_is_fresh(const struct region *r, const struct part_ctl *c);
 bool parts_may_lease(const struct region *r); /* our own leases hold: read leases may be given */
+/* The record may say that this process has opened a partition, which does not know it yet. */
+bool parts_may_have_opened(const struct region *r);
 /* false: it is not about a partition with a row. One that leaves the account's writer has its generation. */
 bool parts_on_transfer_end(struct region *r, region_id from, const struct msg *m);
 void parts_tick(struct region *r);
