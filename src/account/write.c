@@ -127,10 +127,11 @@ static void admit(struct region *r, struct region_write *w)
     contract_trace("throttle", (unsigned)v, w->throttle.is_by_ops);
     if (v == THROTTLE_GO) {
         order(r, w);
-    } else if (v == THROTTLE_REFUSE || r->delayed_count >= HELD_MAX ||
-               region_now(r) >= w->deadline_us) {
+    } else if (v == THROTTLE_REFUSE || r->delayed_count >= HELD_MAX) {
         throttle_tell(r, w);
         finish(r, w, ERR_STALENESS_LIMIT);
+    } else if (region_now(r) >= w->deadline_us) {
+        finish(r, w, ERR_UNAVAILABLE); /* as a held one: the bound is not reached */
     } else {
         r->writes_delayed += is_first;
         list_push_back(&r->delayed, &w->link);

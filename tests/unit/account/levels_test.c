@@ -339,6 +339,22 @@ T_TEST("bounded: writes go on until a region lacks K of them, then are refused")
     world_free(w);
 }
 
+T_TEST(
+    "bounded: a write that is only delayed is not told at its deadline that the bound is reached")
+{
+    struct world *w = bounded(2, 10, 60);
+    world_hold_commits(w, 2, true);
+    for (unsigned i = 0; i < 9; i++) {
+        t_err(put(w, 1, "k"), OK);
+    }
+    struct world_write *x = world_put(w, 1, 1, "late", "{}");
+    t_eq_u64(x->w.throttle.ops, 9);
+    x->w.deadline_us = w->now;
+    t_err(world_answer(w, x), ERR_UNAVAILABLE);
+    t_check(world_get(w, 1, 1, "late") == NULL);
+    world_free(w);
+}
+
 T_TEST("bounded: K = 1 lets one write at a time be on its way")
 {
     struct world *w = bounded(2, 1, 60);
