@@ -602,6 +602,9 @@ void coordinator_crash(struct world *w, usec down_us)
     size_t safe = count_durable(w);
     size_t kept = safe + rng_below(&w->nemesis_rng, c->log_count - safe + 1);
     trace(w, "coord-crash", 0, c->log_count, kept, coord_store_rev(c->store));
+    for (size_t i = safe; i < kept; i++) {
+        c->log[i].at = w->now; /* it has: the next crash finds it there */
+    }
     while (c->log_count > kept) {
         c->log_count--;
         mem_free(c->log[c->log_count].p);
