@@ -13,15 +13,15 @@ static const struct region *of(const void *ctx)
 
 /* ---- guards: pure, on the newest record ---- */
 
-/* Storage knows a higher generation of a partition. What is left of rows that are gone is at most the
- * floor. */
+/* Storage knows a higher generation of a partition. What is left of rows that are gone is at most the floor,
+ * and a record with that floor is newer, whatever it says of the partition: an operator may have asked for
+ * a row of one whose container is just gone. */
 static bool is_above_record(const void *ctx, pid p, generation g)
 {
     const struct account_record *rec = (const struct account_record *)ctx;
     struct record_reign reign;
     record_reign(rec, p, &reign);
-    bool has_row = record_override(rec, p) != NULL;
-    return g > reign.generation && (has_row || g > rec->generation_floor);
+    return g > reign.generation && g > rec->generation_floor;
 }
 
 static bool record_is_stale(const void *ctx, const void *event)

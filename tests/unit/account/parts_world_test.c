@@ -240,6 +240,37 @@ T_TEST("a write that is delayed in a moved partition is refused when its contain
     world_free(w);
 }
 
+static enum err ask_to(struct account_record *rec, void *ctx)
+{
+    return account_plan_partition_failover(rec, 1, str_of((const char *)ctx), false, NULL);
+}
+
+/* The others have not heard yet that it is gone, and storage knows the generation of its row, which went. */
+T_TEST("a partition whose container was just deleted can be asked to move, and nothing comes of it")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_run(w, 300);
+    region_drop_part(world_region(w, 1), 1);
+    world_run(w, 300);
+    t_eq_u64(world_record(w)->override_count, 0);
+    static char west[] = "west";
+    world_plan(w, ask_to, west);
+    t_eq_u64(world_record(w)->override_count, 1);
+    world_run(w, 1000);
+    t_eq_u64(world_record(w)->override_count, 0);
+    t_eq_int(region_role(world_region(w, 2)), ROLE_READER);
+    t_eq_int(region_role(world_region(w, 3)), ROLE_READER);
+    region_drop_part(world_region(w, 2), 1);
+    region_drop_part(world_region(w, 3), 1);
+    world_run(w, 1000);
+    t_eq_int(region_role(world_region(w, 2)), ROLE_READER);
+    t_eq_int(region_role(world_region(w, 3)), ROLE_READER);
+    world_free(w);
+}
+
 /* North was away when the container was deleted, and sees the record before the metadata. Until that, the
  * partition obeys the account's reign, whose generation is below what storage knows. */
 T_TEST("a region that was away leaves the data of a deleted container alone")
