@@ -36,6 +36,8 @@ static void beat_encode(struct region *r, struct buf *out)
     json_out_cstr(&o, region_role_name((enum region_role)r->role));
     json_out_key(&o, "is_whole");
     json_out_bool(&o, repl_is_whole(r->repl));
+    json_out_key(&o, "could_open");
+    json_out_bool(&o, repl_could_open(r->repl));
     json_out_key(&o, "wants_online");
     json_out_bool(&o,
                   r->role == ROLE_RECOVERING && repl_is_whole(r->repl) && repl_is_matched(r->repl));
@@ -131,7 +133,8 @@ static int64_t beat_decode(struct member *m, struct str value)
         m->wants_online = get_bool(v, "wants_online");
         m->is_disk_slow = get_bool(v, "slow_disk");
         m->is_disk_low = get_bool(v, "low_disk");
-        m->reads = formats_of_beat(v);
+        m->reads = beat_reads(v);
+        m->could_open = beat_could_open(v);
         m->unsound_count = get_list(v, "unsound", m->unsound, UNSOUND_MAX);
         get_followers(m, v);
         uint64_t wall = get_u64(v, "wall_ms");

@@ -116,37 +116,55 @@ static region_id last_writer_back(const struct region *r)
     return is_back ? id : 0;
 }
 
-/* Live candidates that go before us. */
+/* The record names this region as the writer although it is not in Q: an operator has accepted that what it
+ * lacks is lost (account_plan_offline). Q has it again once it has opened, so that a restart on the way
+ * does not forget why. */
+static bool is_loss_accepted(const struct region *r)
+{
+    const struct record_epoch *reign = region_reign(r);
+    return r->rec->phase == PHASE_PROMOTING && r->rec->writer == r->cfg.self && reign != NULL &&
+           reign->writer != r->cfg.self && (r->rec->q_mask & record_mask(r->cfg.self)) == 0;
+}
+
+/* Live candidates that go before us: of those that are as good the ones of better priority; everyone goes
+ * before one that was put aside, and who has followed the last writer before who was still handing in. */
 static unsigned better_candidates(const struct region *r)
 {
     const struct account_record *rec = r->rec;
+    bool is_whole = repl_is_whole(r->repl);
+    bool is_last = is_last_writer(r) || !is_whole;
     unsigned n = 0;
-    for (size_t i = 0; i < rec->region_count; i++) {
+    bool is_before = true;
+    for (size_t i = 0; i < rec->region_count && (is_before || is_last); i++) {
         const struct record_region *g = &rec->regions[i];
-        if (g->id == r->cfg.self) {
-            if (is_last_writer(r)) {
-                continue; /* everyone goes before one that was put aside */
-            }
-            return n;
-        }
+        const struct member *m = &r->members[g->id];
         bool in_q = (rec->q_mask & record_mask(g->id)) != 0;
-        if (g->state == REGION_ONLINE_READ && g->id != rec->writer &&
-            (rec->level != CONSISTENCY_STRONG || in_q) && coordio_is_alive(r, g->id) &&
-            r->members[g->id].is_whole) {
+        bool is_fit = m->is_whole || (!is_whole && is_before && m->could_open);
+        if (g->id == r->cfg.self) {
+            is_before = false;
+        } else if (g->state == REGION_ONLINE_READ && g->id != rec->writer &&
+                   (rec->level != CONSISTENCY_STRONG || in_q) && coordio_is_alive(r, g->id) &&
+                   is_fit) {
             n++;
         }
     }
     return n;
 }
 
+/* An online region that still hands in a suffix lacks what the last writer, now gone, accepted: as any
+ * region may after a failover, and what was acknowledged under the rule of Strong it cannot lack. Its suffix
+ * becomes history again. */
 static bool may_claim(const struct region *r)
 {
     const struct record_region *self = region_self(r);
     if (is_last_writer(r)) {
         return r->is_synced && repl_is_whole(r->repl);
     }
+    if (is_loss_accepted(r)) {
+        return r->is_synced && repl_could_open(r->repl);
+    }
     if ((r->role != ROLE_READER && r->role != ROLE_TAKING) || self == NULL || !r->is_synced ||
-        !repl_is_whole(r->repl)) {
+        !repl_could_open(r->repl)) {
         return false;
     }
     if (self->state != REGION_ONLINE_READ && self->state != REGION_ONLINE_WRITE) {
@@ -161,6 +179,9 @@ static enum rule claim_rule(struct region *r)
     const struct account_record *rec = r->rec;
     if (!may_claim(r) || !decide_lease_is_over(r)) {
         return (enum rule)0;
+    }
+    if (is_loss_accepted(r)) {
+        return RULE_CLAIM_ACCEPTED;
     }
     if (rec->writer == r->cfg.self) {
         const struct record_epoch *reign = region_reign(r);
@@ -203,7 +224,7 @@ static void claim(struct region *r, enum rule rule)
     next->phase = PHASE_PROMOTING;
     next->transfer_to = 0;
     record_set_state(next, r->cfg.self, REGION_ONLINE_READ, wall);
-    next->q_mask |= record_mask(r->cfg.self);
+    next->q_mask |= rule != RULE_CLAIM_ACCEPTED ? record_mask(r->cfg.self) : 0;
     const struct member *m = &r->members[old];
     usec now = region_now(r);
     r->claim_rule = rule;
@@ -226,7 +247,7 @@ static bool try_claim(struct region *r)
     if (r->claim_ready_us == 0) {
         r->claim_ready_us = now;
     }
-    bool is_ours = rule == RULE_CLAIM_RESTART || rule == RULE_CLAIM_CHOSEN;
+    bool is_ours = r->rec->writer == r->cfg.self;
     usec turn = is_ours ? 0 : better_candidates(r) * UINT64_C(2) * ms(r->cfg.timers.beat_ms);
     if (now - r->claim_ready_us < turn) {
         return false;
@@ -309,6 +330,9 @@ static void begin_epoch(struct region *r, struct arena *a, struct account_record
     }
     record_set_state(next, r->cfg.self, REGION_ONLINE_WRITE, wall);
     next->q_mask |= record_mask(r->cfg.self);
+    struct record_region *self = record_region(next, r->cfg.self);
+    self->needs_full_copy = false; /* what it has is what there is */
+    self->unsent_ops = 0;
 }
 
 static bool lsn_block_is_left(struct region *r)

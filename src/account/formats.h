@@ -6,35 +6,21 @@
  * does not say is one of a program that reads RECORD_FORMAT_UNSAID; a region that has no heartbeat
  * has said nothing, which is not enough either, since it may come back at any time.
  *
- * The coordinator keeps the last heartbeat of a region that is away, until it restarts itself. A
- * region that is put back to an older program afterwards is refused by record_decode: nothing is
+ * The coordinator keeps the heartbeat of a region that is away: one that is put back to an older program afterwards is refused by record_decode: nothing is
  * destroyed. */
 #pragma once
 
-#include <stddef.h>
-
+#include "account/beats.h"
 #include "account/record.h"
 #include "base/err.h"
-#include "base/str.h"
-#include "coord/coord.h"
-#include "json/json.h"
 
-struct account_formats {
-    unsigned reads[REGION_ID_MAX + 1]; /* by region id; 0 = it has not said anything */
-};
-
-/* What the process reads whose heartbeat this is. */
-unsigned formats_of_beat(const struct json *beat);
-/* From the keys of an account as the coordinator has them; others are passed over. */
-void formats_read(struct account_formats *f, struct str account, const struct coord_kv *kvs,
-                  size_t n);
 /* Has every region of the account said what it reads? */
-bool formats_are_said(const struct account_formats *f, const struct account_record *rec);
+bool formats_are_said(const struct account_beats *b, const struct account_record *rec);
 /* May `to` be put in the place of `from`? ERR_PRECONDITION names the region that could not read it. */
-enum err formats_check(const struct account_formats *f, const struct account_record *from,
+enum err formats_check(const struct account_beats *b, const struct account_record *from,
                        const struct account_record *to, struct errinfo *ei) MUST_CHECK;
 /* Would formats_check look at the regions at all? */
 bool formats_rise(const struct account_record *from, const struct account_record *to);
 /* The rule itself, for a format given as a number. */
-enum err formats_need(const struct account_formats *f, const struct account_record *rec,
+enum err formats_need(const struct account_beats *b, const struct account_record *rec,
                       unsigned format, struct errinfo *ei) MUST_CHECK;

@@ -182,6 +182,7 @@ static const struct region_rule rules[] = {
     {RULE_CLAIM_RESTART, "claim_restart",
      "this region's process was restarted as writer: new generation"},
     {RULE_CLAIM_CHOSEN, "claim_chosen", "named as writer by the record: taking over"},
+    {RULE_CLAIM_ACCEPTED, "claim_accepted", "an operator accepts what it lacks: taking over"},
     {RULE_PASS_ON, "pass_on",
      "chosen as writer but the log is not whole, or storage does not answer: passed on"},
     {RULE_OPEN, "open", "log sealed and branch points fixed: opening a new epoch"},

@@ -83,7 +83,7 @@ enum err account_add_region(struct account_record *rec, const char *name, const 
     return OK;
 }
 
-static enum err no_region(const struct account_record *rec, struct str name, struct errinfo *ei)
+enum err plan_no_region(const struct account_record *rec, struct str name, struct errinfo *ei)
 {
     return err_set(ei, ERR_INVALID, "no region '" STR_FMT "' in account %s", STR_ARG(name),
                    rec->name);
@@ -103,7 +103,7 @@ enum err account_plan_failover(struct account_record *rec, struct str to, int64_
 {
     const struct record_region *target = record_region_by_name(rec, to);
     if (target == NULL) {
-        return no_region(rec, to, ei);
+        return plan_no_region(rec, to, ei);
     }
     TRY(account_need_idle(rec, 0, ei));
     if (target->id == rec->writer) {
@@ -148,62 +148,12 @@ region_id account_best_candidate(const struct account_record *rec, uint64_t but_
     return 0;
 }
 
-/* The record's writer is taken away: the best other region is chosen in the same change. Its
- * process claims the role later (writer_incarnation 0 says that nobody has yet). */
-static enum err replace_writer(struct account_record *rec, const struct record_region *gone,
-                               struct errinfo *ei)
-{
-    region_id best = account_best_candidate(rec, record_mask(gone->id));
-    if (best == 0) {
-        enum err e = err_set(ei, ERR_PRECONDITION,
-                             "region %s is the only one with all acknowledged data", gone->name);
-        err_hint(ei, "bring another region online first");
-        return e;
-    }
-    rec->phase = PHASE_PROMOTING;
-    rec->transfer_to = 0;
-    rec->writer = best;
-    rec->writer_incarnation = 0;
-    rec->generation = record_generation_top(rec) + 1;
-    record_settle(rec);
-    return OK;
-}
-
-enum err account_plan_offline(struct account_record *rec, struct str region, bool force,
-                              int64_t wall_ms, struct errinfo *ei)
-{
-    struct record_region *g = record_region_by_name(rec, region);
-    if (g == NULL) {
-        return no_region(rec, region, ei);
-    }
-    if (g->is_forced_offline || g->state == REGION_DRAINING) {
-        return OK; /* so it is already, or on its way out for good */
-    }
-    bool is_last = (record_online_mask(rec) & ~record_mask(g->id)) == 0;
-    if (is_last && g->id != rec->writer && !force) {
-        return err_set(ei, ERR_PRECONDITION, "region %s is the last one online", g->name);
-    }
-    if (g->id == rec->writer) {
-        TRY(replace_writer(rec, g, ei));
-    } else if (g->id == rec->transfer_to) {
-        /* The present writer is asked to open again: half a hand-over must not stay. */
-        rec->phase = PHASE_PROMOTING;
-        rec->transfer_to = 0;
-        rec->writer_incarnation = 0;
-        rec->generation = record_generation_top(rec) + 1;
-        record_set_state(rec, rec->writer, REGION_ONLINE_READ, wall_ms);
-    }
-    record_set_state(rec, g->id, REGION_OFFLINE, wall_ms);
-    g->is_forced_offline = true;
-    return OK;
-}
-
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
                              struct errinfo *ei)
 {
     struct record_region *g = record_region_by_name(rec, region);
     if (g == NULL) {
-        return no_region(rec, region, ei);
+        return plan_no_region(rec, region, ei);
     }
     if (g->state != REGION_OFFLINE) {
         return OK; /* "no effect" on a healthy region */
@@ -285,7 +235,7 @@ enum err account_plan_partition_failover(struct account_record *rec, pid p, stru
 {
     const struct record_region *target = record_region_by_name(rec, to);
     if (target == NULL) {
-        return no_region(rec, to, ei);
+        return plan_no_region(rec, to, ei);
     }
     TRY(partition_check(rec, p, ei));
     struct record_reign reign;

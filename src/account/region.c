@@ -463,6 +463,17 @@ static bool has_bounds(const struct account_record *rec)
            (rec->is_level_changing && rec->level_to == CONSISTENCY_BOUNDED_STALENESS);
 }
 
+/* What was acknowledged before an operator accepted a loss may be missing, whatever the level was. */
+static epoch strong_since(const struct account_record *rec)
+{
+    epoch since = rec->strong_since;
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        bool is_accepted = rec->epochs[i].opened.rule == RULE_CLAIM_ACCEPTED;
+        since = is_accepted && rec->epochs[i].epoch > since ? rec->epochs[i].epoch : since;
+    }
+    return since;
+}
+
 void region_update_mode(struct region *r)
 {
     const struct account_record *rec = r->rec;
@@ -475,7 +486,7 @@ void region_update_mode(struct region *r)
         .record_epoch = rec->epoch,
         .start_lsn = reign != NULL ? reign->start_lsn : 0,
         .is_strong = record_write_level(rec) == CONSISTENCY_STRONG,
-        .strong_since = rec->level == CONSISTENCY_STRONG ? rec->strong_since : UINT64_MAX,
+        .strong_since = rec->level == CONSISTENCY_STRONG ? strong_since(rec) : UINT64_MAX,
         .online_mask = record_online_mask(rec) | r->joining,
         .token_version = members_token_version(r),
         .lsn_limit = rec->lsn_limit,

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "account/beats.h"
 #include "account/record.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -262,8 +263,19 @@ void region_set_disk_low(struct region *r, bool is_low);
  * sentence (ERR_PRECONDITION 409 unhealthy, ERR_CONFLICTING_OPERATION 412, ERR_INVALID 400). */
 enum err account_plan_failover(struct account_record *rec, struct str to, int64_t wall_ms,
                                struct errinfo *ei) MUST_CHECK;
-enum err account_plan_offline(struct account_record *rec, struct str region, bool force,
-                              int64_t wall_ms, struct errinfo *ei) MUST_CHECK;
+/* A region is taken out, in whatever state it is. Where it is the writer another one is chosen: one that has
+ * all that must not be lost, or else, when the loss is accepted, the one that is heard and lacks least (by
+ * the heartbeats), or the one that is named. 409 without such a region, and for the last one online
+ * unless the loss is accepted; 400 for an unknown name. Not chosen: a region that is being copied to, or
+ * whose documents are fetched after a cut, since what it has was never there at any time. */
+struct offline_request {
+    bool accepts_loss;
+    struct str to; /* empty: whichever lacks least; else only with accepts_loss */
+    const struct account_beats *beats; /* NULL: nothing is known of them */
+};
+enum err account_plan_offline(struct account_record *rec, struct str region,
+                              const struct offline_request *q, int64_t wall_ms,
+                              struct errinfo *ei) MUST_CHECK;
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
                              struct errinfo *ei) MUST_CHECK;
 /* ERR_LIMIT where one region more, whose name is new or not, would be too many: REGIONS_MAX at a time,

@@ -63,6 +63,7 @@ enum rule {
     RULE_CLAIM_CHOSEN = 313,
     RULE_PASS_ON = 314,
     RULE_OPEN = 315,
+    RULE_CLAIM_ACCEPTED = 316,
     RULE_TAKE = 320,
     RULE_ROLLBACK = 321,
     RULE_DISK_SLOW = 330,
@@ -80,7 +81,7 @@ struct member {
     coord_rev rec_rev;     /* revision of the record it knows */
     unsigned lease_ms;
     uint64_t parts, ord;
-    bool is_whole, wants_online;
+    bool is_whole, could_open, wants_online;
     bool is_disk_slow, is_disk_low;
     unsigned reads;       /* newest record format it reads; 0 = no heartbeat seen */
     size_t unsound_count; /* partitions that it cannot use, by the beat; UNSOUND_MAX: maybe more */
@@ -360,6 +361,10 @@ bool decide_may_evict(const struct region *r, region_id id);
 /* Every region of the account is known to read records of that format: a decision that would raise
  * the record's asks first, and does without when it may not. */
 bool decide_may_write(const struct region *r, unsigned format);
+
+/* ---- plan.c ---- */
+/* ERR_INVALID: the account has no region of that name. */
+enum err plan_no_region(const struct account_record *rec, struct str name, struct errinfo *ei);
 
 /* What the record's newest writer was doing is certainly over: it died, or has seen a newer record. */
 bool decide_has_stopped(const struct region *r, const struct record_epoch *reign);

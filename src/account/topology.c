@@ -12,7 +12,7 @@
  * being compared (struct part_view, token_base). */
 #include <string.h>
 
-#include "account/region.h"
+#include "account/region_int.h"
 #include "base/bug.h"
 #include "base/contract.h"
 
@@ -65,12 +65,6 @@ static enum err need_healthy(const struct account_record *rec, region_id but, co
         }
     }
     return OK;
-}
-
-static enum err no_region(const struct account_record *rec, struct str name, struct errinfo *ei)
-{
-    return err_set(ei, ERR_INVALID, "no region '" STR_FMT "' in account %s", STR_ARG(name),
-                   rec->name);
 }
 
 /* ---- add ---- */
@@ -157,7 +151,7 @@ enum err account_plan_remove(struct account_record *rec, struct str name, bool f
 {
     struct record_region *g = record_region_by_name(rec, name);
     if (g == NULL) {
-        return no_region(rec, name, ei);
+        return plan_no_region(rec, name, ei);
     }
     if (g->state == REGION_DRAINING) {
         return OK; /* as asked for */
@@ -209,7 +203,7 @@ enum err account_plan_priorities(struct account_record *rec, const struct str *n
     for (size_t i = 0; i < n; i++) {
         const struct record_region *g = record_region_by_name(rec, names[i]);
         if (g == NULL) {
-            return no_region(rec, names[i], ei);
+            return plan_no_region(rec, names[i], ei);
         }
         if ((seen & record_mask(g->id)) != 0) {
             return err_set(ei, ERR_INVALID, "region %s is named twice", g->name);

@@ -30,7 +30,8 @@ static const struct cli_command commands[] = {
      "look at and steer the account's regions; create, list and delete accounts",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
-     "  offline REGION    take REGION out; --force when writes would be lost\n"
+     "  offline REGION    take REGION out; --force gives up what no other region has (the refusal\n"
+     "                    without it says how much), --to NAME says who is to write then\n"
      "  online REGION     let it back in; it catches up first\n"
      "  regions add NAME  a new region: all data are copied there, then it takes part; --priority "
      "N\n"

@@ -19,6 +19,7 @@ enum {
     A_CA,
     A_JSON,
     A_FORCE,
+    A_TO,
     A_WAIT,
     A_REGENERATE,
     A_OPS,
@@ -39,6 +40,8 @@ static const struct conf_row rows[A_ROW_COUNT] = {
     [A_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON"},
     [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0,
                  "offline, regions remove: accept the loss that is printed"},
+    [A_TO] = {"to", CONF_STRING, "", 0, RECORD_NAME_MAX - 1, 0,
+              "offline --force: the region that is to write, instead of the one that lacks least"},
     [A_WAIT] = {"wait", CONF_DURATION, "30s", 0, 3600000, 0,
                 "wait this long for the change to be complete; 0 = do not wait"},
     [A_REGENERATE] = {"regenerate", CONF_STRING, "", 0, 32, 0,
@@ -291,6 +294,10 @@ static void make_body(const struct conf *c, const char *op, const char *name, st
         if (strcmp(op, "regions/add") == 0 && conf_u64(c, A_PRIORITY) > 0) {
             buf_printf(out, ",\"priority\":%" PRIu64, conf_u64(c, A_PRIORITY));
         }
+        if (strcmp(op, "offline") == 0) {
+            buf_add_cstr(out, ",\"to\":");
+            json_write_string(out, conf_str(c, A_TO));
+        }
         buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
         return;
     }
@@ -488,6 +495,9 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
         needs_region || is_partition || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
     if (is_about_all(op)) {
         return manage(c, op, argc, argv, ei);
+    }
+    if (conf_str(c, A_TO).n > 0 && strcmp(op, "offline") != 0) {
+        return err_set(ei, ERR_USAGE, "--to goes with account offline REGION --force");
     }
     if (!is_partition && (!is_known || argc > 3 || needs_region != (argc == 3))) {
         err_set(ei, ERR_USAGE,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "account/formats.h"
 #include "base/contract.h"
 #include "manage/change.h"
 #include "manage/doc.h"
@@ -83,7 +84,7 @@ static enum err change(struct arena *a, const struct manage_call *c, struct mana
                        struct account_record *planned, int status, struct manage_answer *ret,
                        struct errinfo *ei)
 {
-    TRY(formats_check(&acc->formats, acc->rec, planned, ei));
+    TRY(formats_check(acc->beats, acc->rec, planned, ei));
     name_account(&ret->op, acc);
     ret->op.start_wall_ms = c->wall_ms;
     ret->status = status;
@@ -222,7 +223,7 @@ static enum err act(struct arena *a, const struct manage_call *c, struct manage_
         return OK;
     }
     struct account_record *rec = copy_of(a, acc);
-    TRY(manage_plan_action(action, c->body, rec, c->wall_ms, &ret->op, ei));
+    TRY(manage_plan_action(action, c->body, acc->beats, rec, c->wall_ms, &ret->op, ei));
     return change(a, c, acc, rec, 202, ret, ei);
 }
 

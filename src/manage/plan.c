@@ -426,7 +426,25 @@ enum err manage_plan_update(const struct json *body, struct account_record *rec,
 
 /* ---- actions ---- */
 
-static enum err plan_region(struct str action, const struct json *body, struct account_record *rec,
+static enum err plan_offline(const struct json *body, struct str region,
+                             const struct account_beats *beats, struct account_record *rec,
+                             int64_t wall_ms, struct errinfo *ei)
+{
+    const struct json *force = json_get(body, STR("force"));
+    struct str word = STR_NONE;
+    struct offline_request q = {.beats = beats};
+    if (!is_absent(force)) {
+        q.accepts_loss = json_get_str(body, STR("force"), &word) &&
+                         str_eq_nocase(word, STR("data-loss-accepted"));
+        if (!q.accepts_loss) {
+            return err_set(ei, ERR_INVALID, "\"force\" is not \"data-loss-accepted\"");
+        }
+    }
+    return account_plan_offline(rec, region, &q, wall_ms, ei);
+}
+
+static enum err plan_region(struct str action, const struct json *body,
+                            const struct account_beats *beats, struct account_record *rec,
                             int64_t wall_ms, struct manage_op *op, struct errinfo *ei)
 {
     struct str given = STR_NONE;
@@ -436,11 +454,12 @@ static enum err plan_region(struct str action, const struct json *body, struct a
     }
     TRY(hosted_region_name(given, op->arg, ei));
     op->kind = is_offline ? OP_OFFLINE : OP_ONLINE;
-    return is_offline ? account_plan_offline(rec, given, /* force= */ false, wall_ms, ei)
+    return is_offline ? plan_offline(body, given, beats, rec, wall_ms, ei)
                       : account_plan_online(rec, given, wall_ms, ei);
 }
 
-enum err manage_plan_action(struct str action, const struct json *body, struct account_record *rec,
+enum err manage_plan_action(struct str action, const struct json *body,
+                            const struct account_beats *beats, struct account_record *rec,
                             int64_t wall_ms, struct manage_op *op, struct errinfo *ei)
 {
     if (str_eq_nocase(action, STR("failoverPriorityChange"))) {
@@ -453,7 +472,7 @@ enum err manage_plan_action(struct str action, const struct json *body, struct a
         return plan_order(rec, &q, wall_ms, op, ei);
     }
     if (str_eq_nocase(action, STR("offlineRegion")) || str_eq_nocase(action, STR("onlineRegion"))) {
-        return plan_region(action, body, rec, wall_ms, op, ei);
+        return plan_region(action, body, beats, rec, wall_ms, op, ei);
     }
     if (str_eq_nocase(action, STR("regenerateKey"))) {
         struct str kind = STR_NONE;

@@ -5,6 +5,7 @@
  * not have, and what the plans say. */
 #pragma once
 
+#include "account/beats.h"
 #include "account/record.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -20,6 +21,7 @@ enum err manage_plan_create(const struct json *body, struct str name, int64_t wa
 enum err manage_plan_update(const struct json *body, struct account_record *rec, int64_t wall_ms,
                             struct manage_op *op, struct errinfo *ei) MUST_CHECK;
 /* POST {account}/{action}, those that change something: failoverPriorityChange, offlineRegion,
- * onlineRegion, regenerateKey. ERR_NOT_FOUND: no such action. */
-enum err manage_plan_action(struct str action, const struct json *body, struct account_record *rec,
+ * onlineRegion, regenerateKey. `beats` are those of the account. ERR_NOT_FOUND: no such action. */
+enum err manage_plan_action(struct str action, const struct json *body,
+                            const struct account_beats *beats, struct account_record *rec,
                             int64_t wall_ms, struct manage_op *op, struct errinfo *ei) MUST_CHECK;

@@ -70,7 +70,8 @@ enum err manage_world_make(struct arena *a, const struct coord_kv *kvs, size_t n
                 acc->rec = ARENA_NEW(a, struct account_record);
                 acc->rev = kvs[i].rev;
                 TRY(record_decode(a, arena_str(a, kvs[i].value), acc->rec, ei));
-                formats_read(&acc->formats, acc->name, kvs, n);
+                acc->beats = ARENA_NEW(a, struct account_beats);
+                beats_read(acc->beats, acc->name, kvs, n);
             }
         }
     }

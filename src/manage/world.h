@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "account/formats.h"
+#include "account/beats.h"
 #include "account/record.h"
 #include "base/arena.h"
 #include "base/err.h"
@@ -21,7 +21,7 @@ struct manage_account {
     struct str name;
     struct account_record *rec; /* NULL = none yet, or none any more */
     coord_rev rev;
-    struct account_formats formats; /* that its regions read */
+    struct account_beats *beats; /* of its regions; NULL = no record */
     /* NULL = the one that this `up` was started with; not both NULL: one of them named it. */
     struct hosted *hosted;
     coord_rev hosted_rev;

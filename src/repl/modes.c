@@ -323,24 +323,36 @@ bool repl_has_docs(const struct partition *p)
     return !seed_is_on(p) && !p->is_wiping;
 }
 
-bool repl_is_whole(const struct repl *R)
+/* Of all partitions that follow the region. A suffix counts as long as its cut has not begun. */
+static bool has_all(const struct repl *R, bool may_have_suffix)
 {
     if (R->is_stale) {
         return false;
     }
     bool has_counts = R->dirty_count > 0 || R->diverged_count > 0 || R->seed_count > 0;
-    if (has_counts && R->slot_count == 0) {
+    if (has_counts && R->slot_count == 0 && !may_have_suffix) {
         return false;
     }
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         /* One that cannot be read is given to another region once the account is open. */
         bool is_given_away = p->is_corrupt && !p->is_wiping && R->may_repair && p->pid != 0;
-        bool has_all = p->dirty.count == 0 && p->div.state == DIV_NONE && !seed_is_on(p);
-        if (p->slot == NULL && ((has_counts && !has_all) || (p->is_corrupt && !is_given_away))) {
+        bool is_cut = may_have_suffix ? p->div.state == DIV_CUT : p->div.state != DIV_NONE;
+        bool lacks = p->dirty.count > 0 || is_cut || seed_is_on(p);
+        if (p->slot == NULL && ((has_counts && lacks) || (p->is_corrupt && !is_given_away))) {
             return false;
         }
     }
     return true;
+}
+
+bool repl_is_whole(const struct repl *R)
+{
+    return has_all(R, /* may_have_suffix= */ false);
+}
+
+bool repl_could_open(const struct repl *R)
+{
+    return has_all(R, /* may_have_suffix= */ true);
 }
 
 bool repl_is_matched(const struct repl *R)

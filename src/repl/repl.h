@@ -203,6 +203,9 @@ bool repl_equals_part(const struct partition *p, const struct place *at);
 /* No diverged suffix, no dirty marks, no copy under way, nothing that could not be read: of all
  * partitions without a mode of their own, of one. */
 bool repl_is_whole(const struct repl *R);
+/* The same, but for suffixes that are not cut yet: what is here is all there was at some time, and a writer
+ * that opened with it would lose what came later, and nothing else. */
+bool repl_could_open(const struct repl *R);
 bool repl_is_sound(const struct partition *p);
 /* false: its documents are being deleted or copied. Whoever opened it as the writer would take them back. */
 bool repl_has_docs(const struct partition *p);

@@ -340,8 +340,8 @@ static void wait_until_seen(struct change *c, coord_rev rev)
     answer_seen(c->known, c->known->rev);
 }
 
-static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
-                     struct errinfo *ei);
+static enum err plan(struct http_req *req, struct str op, const struct account_beats *beats,
+                     struct account_record *rec, struct errinfo *ei);
 static void try_change(struct change *c);
 
 static void refuse(struct change *c, const struct errinfo *ei)
@@ -405,11 +405,11 @@ static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, 
     TRY(record_decode(a, arena_str(a, found->value), from, ei));
     c->rec = ARENA_NEW(a, struct account_record);
     record_copy(a, from, c->rec);
-    TRY(plan(c->req, c->op, c->rec, ei));
-    struct account_formats formats;
-    formats_read(&formats, c->account, kvs, n);
-    c->is_unsaid = formats_rise(from, c->rec) && !formats_are_said(&formats, from);
-    TRY(formats_check(&formats, from, c->rec, ei));
+    struct account_beats *beats = ARENA_NEW(a, struct account_beats);
+    beats_read(beats, c->account, kvs, n);
+    TRY(plan(c->req, c->op, beats, c->rec, ei));
+    c->is_unsaid = formats_rise(from, c->rec) && !formats_are_said(beats, from);
+    TRY(formats_check(beats, from, c->rec, ei));
     *ret_rev = found->rev;
     return OK;
 }
@@ -556,8 +556,8 @@ static enum err plan_partitions(const struct json *body, struct str op, struct s
     return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
 }
 
-static enum err plan(struct http_req *req, struct str op, struct account_record *rec,
-                     struct errinfo *ei)
+static enum err plan(struct http_req *req, struct str op, const struct account_beats *beats,
+                     struct account_record *rec, struct errinfo *ei)
 {
     const struct json *body = NULL;
     struct str region = STR_NONE;
@@ -572,7 +572,9 @@ static enum err plan(struct http_req *req, struct str op, struct account_record 
         return account_plan_failover(rec, region, now, ei);
     }
     if (str_eq(op, STR("offline"))) {
-        return account_plan_offline(rec, region, is_forced, now, ei);
+        struct offline_request q = {.accepts_loss = is_forced, .to = STR(""), .beats = beats};
+        (void)json_get_str(body, STR("to"), &q.to);
+        return account_plan_offline(rec, region, &q, now, ei);
     }
     if (str_eq(op, STR("online"))) {
         return account_plan_online(rec, region, now, ei);

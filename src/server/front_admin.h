@@ -2,7 +2,7 @@
  *
  *   GET  /_holdfast/account                   the record without secrets
  *   POST /_holdfast/account/failover          {"region":"west"}: graceful change of write region
- *   POST /_holdfast/account/offline           {"region":"east","force":false}
+ *   POST /_holdfast/account/offline           {"region":"east","force":false,"to":""}
  *   POST /_holdfast/account/online            {"region":"east"}
  *   POST /_holdfast/account/consistency       {"level":"BoundedStaleness","maxStalenessOperations":N,
  *                                              "maxStalenessSeconds":N}: the last two may be absent

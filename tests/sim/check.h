@@ -90,6 +90,7 @@ struct feed_record {
 struct final_state {
     enum consistency level; /* if it was the same all the time: see has_level_changed */
     bool has_level_changed;
+    bool is_loss_accepted;  /* by an operator: no level's promise of what is kept is judged */
     uint64_t staleness_ops; /* BoundedStaleness: a failover may lose so many per partition */
     bool is_everyone_back;  /* every region that has a log takes part */
     struct spot tails[SIM_PARTS_MAX];

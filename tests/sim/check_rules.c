@@ -237,7 +237,7 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
     const struct hist_reign *by = history_loser(h, op->pid, op->at);
     bool is_strong = f->has_level_changed ? by != NULL && by->level == CONSISTENCY_STRONG
                                           : f->level == CONSISTENCY_STRONG;
-    if (is_strong || op->pid == 0) {
+    if ((is_strong || op->pid == 0) && !f->is_loss_accepted) {
         (void)snprintf(why, 256,
                        "operation %llu, acknowledged %s at %llu/%llu of partition %llu, "
                        "is lost",
@@ -245,7 +245,8 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
                        U(op->at.lsn), U(op->pid));
         return false;
     }
-    return !f->is_everyone_back || is_gone(f, op->pid) || in_feed_once(f, op->pid, e, true, why);
+    bool has_feed = op->pid != 0 && !is_gone(f, op->pid); /* metadata has none */
+    return !f->is_everyone_back || !has_feed || in_feed_once(f, op->pid, e, true, why);
 }
 
 static bool record_ok(const struct history *h, const struct final_state *f,
@@ -264,7 +265,8 @@ static bool record_ok(const struct history *h, const struct final_state *f,
                        U(rec->id.pid), U(at.epoch), U(at.lsn));
         return false;
     }
-    if (f->level == CONSISTENCY_STRONG && !f->has_level_changed && rec->was_acknowledged) {
+    bool is_strong = f->level == CONSISTENCY_STRONG && !f->has_level_changed;
+    if (is_strong && !f->is_loss_accepted && rec->was_acknowledged) {
         (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu says acknowledged at Strong",
                        U(rec->id.pid), U(at.epoch), U(at.lsn));
         return false;
@@ -312,7 +314,7 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
             return false;
         }
     }
-    if (!bounded_loss_ok(l, h, f, why)) {
+    if (!f->is_loss_accepted && !bounded_loss_ok(l, h, f, why)) {
         return false;
     }
     if (!f->is_everyone_back) {

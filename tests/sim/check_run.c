@@ -445,6 +445,7 @@ static void check_losses(struct world *w)
     struct feed_record *feed = MEM_NEW_ARRAY(struct feed_record, FEED_MAX);
     struct final_state f = {.level = w->cfg.level,
                             .has_level_changed = w->has_level_changed,
+                            .is_loss_accepted = w->has_accepted_loss,
                             .staleness_ops = w->cfg.staleness_ops,
                             .is_everyone_back =
                                 w->dead_mask == 0 && w->wiped_mask == 0 && has_all_members(w),
@@ -452,7 +453,8 @@ static void check_losses(struct world *w)
     f.feed_count = read_feed(w, n, feed);
     final_tails(w, f.tails);
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
-        f.gone_mask |= is_removed(w, p) ? 1u << p : 0;
+        bool was_lost = w->has_accepted_loss && container_of(w, node_id(n), p) != CONTAINER_THERE;
+        f.gone_mask |= is_removed(w, p) || was_lost ? 1u << p : 0;
     }
     char why[256];
     if (!loss_ok(w->ledger, w->history, &f, why)) {
@@ -579,7 +581,7 @@ void check_final(struct world *w)
     check_losses(w);
     /* Twice: clocks drift, and requests are on their way. */
     usec lease_us = (usec)w->cfg.timers.lease_ms * 2000;
-    if (!gone_ok(w->ledger, w->history, lease_us, why)) {
+    if (!w->has_accepted_loss && !gone_ok(w->ledger, w->history, lease_us, why)) {
         world_fail(w, "gone", "%s", why);
     }
     if (bounded_reads(w, CONSISTENCY_BOUNDED_STALENESS, why) > 0) {
@@ -588,7 +590,7 @@ void check_final(struct world *w)
     if (!throttle_ok(w->ledger, w->history, w->cfg.staleness_ops, why)) {
         world_fail(w, "throttle", "%s", why);
     }
-    if (w->cfg.level == CONSISTENCY_STRONG || w->has_level_changed) {
+    if ((w->cfg.level == CONSISTENCY_STRONG || w->has_level_changed) && !w->has_accepted_loss) {
         (void)linear_items(w, CONSISTENCY_STRONG, true);
     }
 }

@@ -707,6 +707,13 @@ bool coordinator_record(struct world *w, struct arena *a, struct account_record 
     return false;
 }
 
+void coordinator_beats(struct world *w, struct arena *a, struct account_beats *ret)
+{
+    const struct coord_kv *kvs = NULL;
+    size_t n = coord_store_read(w->coord->store, account_prefix(), a, &kvs);
+    beats_read(ret, STR("sim"), kvs, n);
+}
+
 static bool put_one(struct world *w, const char *tail, struct str value, bool has_compare,
                     coord_rev rev)
 {

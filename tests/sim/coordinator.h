@@ -5,6 +5,7 @@
  * request that met a cut may be executed long after its sender stopped waiting. */
 #pragma once
 
+#include "account/beats.h"
 #include "coord/coord.h"
 #include "sim/world.h"
 
@@ -34,6 +35,8 @@ bool coordinator_is_up(const struct world *w);
  * coordinator does not answer. */
 bool coordinator_record(struct world *w, struct arena *a, struct account_record *ret,
                         coord_rev *ret_rev);
+/* The regions' newest heartbeats. Only while the record can be had. */
+void coordinator_beats(struct world *w, struct arena *a, struct account_beats *ret);
 /* Compare-and-set by an operator, at once. false: not done. */
 bool coordinator_put_record(struct world *w, const struct account_record *rec, coord_rev rev);
 /* The parent that reaped a process puts a confirmed stop. false: cannot be reached. */

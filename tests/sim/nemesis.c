@@ -4,6 +4,7 @@
  * seed finds more than everything at once). Each fault gets its own end. */
 #include "sim/nemesis.h"
 
+#include "account/region_int.h"
 #include "base/contract.h"
 #include "base/mem.h"
 #include "sim/client.h"
@@ -183,13 +184,22 @@ static bool operate(struct world *w, enum plan plan, region_id id)
         struct str name = plan != PLAN_LEVEL ? str_of(node_region_name(id)) : STR_NONE;
         int64_t wall_ms = INT64_C(1700000000000) + (int64_t)(w->now / 1000);
         enum err err = ERR_INTERNAL;
+        struct account_beats beats;
+        struct offline_request offline = {0};
         switch (plan) {
         case PLAN_FAILOVER:
             err = account_plan_failover(rec, name, wall_ms, NULL);
             break;
         case PLAN_OFFLINE:
         case PLAN_OFFLINE_FORCED:
-            err = account_plan_offline(rec, name, plan == PLAN_OFFLINE_FORCED, wall_ms, NULL);
+            offline.accepts_loss = plan == PLAN_OFFLINE_FORCED;
+            err = account_plan_offline(rec, name, &offline, wall_ms, NULL);
+            break;
+        case PLAN_OFFLINE_LOSING:
+            coordinator_beats(w, &a, &beats);
+            offline = (struct offline_request){.accepts_loss = true, .beats = &beats};
+            err = account_plan_offline(rec, name, &offline, wall_ms, NULL);
+            w->has_accepted_loss = w->has_accepted_loss || err == OK;
             break;
         case PLAN_ONLINE:
             err = account_plan_online(rec, name, wall_ms, NULL);
@@ -254,6 +264,11 @@ bool nemesis_failover(struct world *w, region_id to)
 bool nemesis_offline(struct world *w, region_id id, bool force)
 {
     return operate(w, force ? PLAN_OFFLINE_FORCED : PLAN_OFFLINE, id);
+}
+
+bool nemesis_offline_losing(struct world *w, region_id id)
+{
+    return operate(w, PLAN_OFFLINE_LOSING, id);
 }
 
 bool nemesis_online(struct world *w, region_id id)
@@ -763,8 +778,8 @@ void nemesis_start(struct world *w)
 
 /* ---- healing ---- */
 
-/* Would the others get on without `id`? It must not be the one that has a partition; only where automatic failover may act, and when one of the
- * others either writes already or is whole and may be promoted. */
+/* Would the others get on without `id`? It must not be the one that has a partition; only where automatic
+ * failover may act, and when one of the others either writes already or may be promoted. */
 static bool is_expendable(struct world *w, region_id id)
 {
     struct arena a;
@@ -781,8 +796,9 @@ static bool is_expendable(struct world *w, region_id id)
             continue;
         }
         bool in_q = (rec->q_mask & record_mask(g->id)) != 0;
-        bool is_whole = region_role(r) == ROLE_WRITER || region_role(r) == ROLE_READER;
-        has_heir |= is_whole && (in_q || rec->level != CONSISTENCY_STRONG) &&
+        bool can_write = (region_role(r) == ROLE_WRITER || region_role(r) == ROLE_READER) &&
+                         repl_could_open(r->repl);
+        has_heir |= can_write && (in_q || rec->level != CONSISTENCY_STRONG) &&
                     (g->state == REGION_ONLINE_READ || g->state == REGION_ONLINE_WRITE);
     }
     arena_done(&a);

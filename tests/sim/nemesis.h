@@ -32,6 +32,8 @@ void nemesis_crash(struct world *w, region_id id);
 /* Operators; false: refused, or the coordinator did not answer. */
 bool nemesis_failover(struct world *w, region_id to);
 bool nemesis_offline(struct world *w, region_id id, bool force);
+/* Whatever that loses; what must not be lost at the level is not judged from here on. */
+bool nemesis_offline_losing(struct world *w, region_id id);
 bool nemesis_online(struct world *w, region_id id);
 bool nemesis_level(struct world *w, enum consistency level);
 bool nemesis_add(struct world *w, region_id id);

@@ -383,6 +383,70 @@ void forced_offline(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 5);
 }
 
+/* The writer goes on alone, and is gone when the others come back: nobody takes over before an operator
+ * accepts what that loses. In the end the writer comes back, too, and hands in what only it had. */
+void loss_accepted(struct world *w, unsigned variant)
+{
+    pass(w, 1500);
+    region_id b = variant >= 24 ? kill_with_suffix(w, 0, variant % 2 == 0) : 0;
+    region_id a = wait_role(w, ROLE_WRITER, b, lease_ms(w) * 8);
+    if (a == 0) {
+        return;
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, 0, variant % 2 == 0);
+    }
+    if (b == 0) {
+        b = other_than(w, a, 0);
+        nemesis_crash(w, b);
+    }
+    region_id c = other_than(w, a, b);
+    pass(w, (usec)(variant / 6) * 200);
+    nemesis_crash(w, c);
+    pass(w, lease_ms(w) * 4);
+    if (variant % 3 == 0) {
+        nemesis_cut(w, a, ~0u, CUT_BOTH, true);
+    } else {
+        nemesis_crash(w, a);
+    }
+    restart_now(w, b);
+    if (variant % 4 < 2) {
+        restart_now(w, c);
+    }
+    pass(w, lease_ms(w) * 4);
+    if (nemesis_offline(w, a, false)) {
+        world_fail(w, "accepted-loss", "an operator was not asked to accept a loss");
+        return;
+    }
+    if (!nemesis_offline_losing(w, a)) {
+        world_fail(w, "accepted-loss", "region %u cannot be taken out", a);
+        return;
+    }
+    if (variant % 3 == 2) { /* who was chosen dies on the way; the other one or itself goes on */
+        pass(w, 5);
+        region_id chosen = nemesis_writer(w);
+        if (chosen != 0 && node_is_up(w->nodes[chosen])) {
+            nemesis_crash(w, chosen);
+        }
+        restart_now(w, b);
+        restart_now(w, c);
+    }
+    region_id now = wait_role(w, ROLE_WRITER, a, lease_ms(w) * 8);
+    if (now == 0) {
+        world_fail(w, "accepted-loss", "nobody writes although the loss was accepted");
+        return;
+    }
+    for (pid p = 1; p < SIM_PARTS_MAX; p++) { /* containers may be among what was lost */
+        bool is_lost = w->part_states[p] == PART_OPEN && !node_has_part(w->nodes[now], p);
+        w->part_states[p] = is_lost ? PART_BURNT : w->part_states[p];
+    }
+    pass(w, lease_ms(w) * (1 + variant % 5));
+    nemesis_cut(w, a, ~0u, CUT_BOTH, false);
+    restart_now(w, a);
+    (void)nemesis_online(w, a);
+    pass(w, lease_ms(w) * 4);
+}
+
 void bad_disk(struct world *w, unsigned variant)
 {
     region_id a = begin(w);

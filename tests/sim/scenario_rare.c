@@ -386,3 +386,41 @@ void copy_unreadable(struct world *w, unsigned variant)
     engine_spoil(node_engine(w->nodes[a]), 0);
     pass(w, lease_ms(w) * 8);
 }
+
+/* The first writer's last entries are with one reader; the other one takes over without them, and is gone
+ * before it has taken them in. */
+void handing_in(struct world *w, unsigned variant)
+{
+    region_id a = begin(w);
+    region_id b = other_than(w, a, 0); /* goes before c */
+    region_id c = other_than(w, a, b);
+    if (a == 0) {
+        return;
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, 0, variant % 2 == 0);
+    }
+    nemesis_cut(w, b, 1u << a | 1u << c, CUT_BOTH, true);
+    pass(w, 100);
+    nemesis_crash(w, a);
+    if (wait_role(w, ROLE_WRITER, a, lease_ms(w) * 8) != b) {
+        return;
+    }
+    pass(w, (usec)(variant / 2) * 30);
+    nemesis_cut(w, b, 1u << a | 1u << c, CUT_BOTH, false);
+    struct region *r = node_region(w->nodes[c]);
+    for (unsigned i = 0; i < 1000 && !w->has_failed && repl_diverged_count(r->repl) == 0; i++) {
+        world_run(w, w->now + MS / 20, NULL);
+    }
+    if (repl_diverged_count(r->repl) == 0) {
+        return; /* what it had was taken over in time */
+    }
+    nemesis_crash(w, b);
+    if (wait_role(w, ROLE_WRITER, b, lease_ms(w) * 10) != c) {
+        world_fail(w, "handing-in", "region %u does not take over", c);
+        return;
+    }
+    pass(w, lease_ms(w) * 2);
+    restart_now(w, b);
+    pass(w, lease_ms(w) * 2);
+}

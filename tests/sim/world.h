@@ -67,6 +67,7 @@ enum plan {
     PLAN_FAILOVER,
     PLAN_OFFLINE,
     PLAN_OFFLINE_FORCED,
+    PLAN_OFFLINE_LOSING,
     PLAN_ONLINE,
     PLAN_LEVEL,
     PLAN_ADD,
@@ -196,8 +197,9 @@ struct world {
     } follow_track[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
     uint32_t dead_mask; /* regions that are not healed for the liveness phase */
     bool has_level_changed;
-    unsigned coord_slow;   /* factor of the coordinator's delays; 0 = 1 */
-    uint32_t member_mask;  /* regions of the account, by the newest record put */
+    bool has_accepted_loss; /* an operator has, of writes that the level would have kept */
+    unsigned coord_slow;    /* factor of the coordinator's delays; 0 = 1 */
+    uint32_t member_mask;   /* regions of the account, by the newest record put */
     uint32_t wiped_mask;   /* machines whose disk was replaced while they were out of the account */
     bool wants_all_back;   /* liveness: operators add back what they removed */
     bool wants_doubt_over; /* ... and remove again what may be removed */

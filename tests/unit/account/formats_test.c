@@ -30,10 +30,10 @@ static struct coord_kv beat(unsigned id, const char *text)
 
 static unsigned read_of(const char *text)
 {
-    struct account_formats f;
+    struct account_beats b;
     struct coord_kv kv = beat(2, text);
-    formats_read(&f, STR("shop"), &kv, 1);
-    return f.reads[2];
+    beats_read(&b, STR("shop"), &kv, 1);
+    return b.of[2].reads;
 }
 
 T_TEST("a heartbeat says what its process reads; one that does not is of the programs before")
@@ -50,7 +50,7 @@ T_TEST("a heartbeat says what its process reads; one that does not is of the pro
 
 T_TEST("only heartbeats of that account's regions count")
 {
-    struct account_formats f;
+    struct account_beats b;
     struct coord_kv kvs[] = {
         {.key = STR(COORD_PREFIX "shop/record"), .value = STR("{\"record_format\":9}")},
         {.key = STR(COORD_PREFIX "shop/stopped/1"), .value = STR("{\"record_format\":9}")},
@@ -61,30 +61,30 @@ T_TEST("only heartbeats of that account's regions count")
         {.key = STR(COORD_PREFIX "shop/beat/2"), .is_deleted = true},
         beat(3, "{\"record_format\":8}"),
     };
-    formats_read(&f, STR("shop"), kvs, ARRAY_COUNT(kvs));
-    for (size_t i = 0; i < ARRAY_COUNT(f.reads); i++) {
-        t_eq_u64(f.reads[i], i == 3 ? 8 : 0);
+    beats_read(&b, STR("shop"), kvs, ARRAY_COUNT(kvs));
+    for (size_t i = 0; i < ARRAY_COUNT(b.of); i++) {
+        t_eq_u64(b.of[i].reads, i == 3 ? 8 : 0);
     }
 }
 
 T_TEST("a format is written once every region reads it, and the refusal names the region")
 {
     struct account_record r = account(3);
-    struct account_formats f = {.reads = {[1] = 9, [2] = 9, [3] = 8}};
+    struct account_beats b = {.of = {[1] = {.reads = 9}, [2] = {.reads = 9}, [3] = {.reads = 8}}};
     struct errinfo ei = {0};
-    t_ok(formats_need(&f, &r, 8, &ei));
-    t_err(formats_need(&f, &r, 9, &ei), ERR_PRECONDITION);
+    t_ok(formats_need(&b, &r, 8, &ei));
+    t_err(formats_need(&b, &r, 9, &ei), ERR_PRECONDITION);
     t_eq_cstr(ei.message, "region north runs a version that cannot read this: it reads account "
                           "records up to format 8, this needs format 9");
     ei = (struct errinfo){0};
-    f.reads[3] = 9;
-    t_ok(formats_need(&f, &r, 9, &ei));
-    f.reads[1] = 0;
-    t_err(formats_need(&f, &r, 9, &ei), ERR_PRECONDITION);
+    b.of[3].reads = 9;
+    t_ok(formats_need(&b, &r, 9, &ei));
+    b.of[1].reads = 0;
+    t_err(formats_need(&b, &r, 9, &ei), ERR_PRECONDITION);
     t_eq_cstr(ei.message, "region east has not said which account records it can read, and this "
                           "needs format 9");
     t_check(ei.hint[0] != 0);
-    struct account_formats nothing = {0};
+    struct account_beats nothing = {0};
     t_ok(formats_need(&nothing, &r, RECORD_FORMAT_UNSAID, &ei)); /* everybody reads that */
 }
 
@@ -92,7 +92,7 @@ T_TEST("changes within the formats that everybody reads ask nobody")
 {
     struct account_record from = account(2);
     struct account_record to = from;
-    struct account_formats nothing = {0};
+    struct account_beats nothing = {0};
     t_eq_u64(record_format(&from), 1);
     to.strong_since = 1;
     t_eq_u64(record_format(&to), 2);

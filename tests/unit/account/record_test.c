@@ -167,7 +167,7 @@ T_TEST("a graceful change needs a healthy account and no other operation")
 T_TEST("taking the writer offline chooses another in the same change")
 {
     struct account_record r = sample();
-    t_ok(account_plan_offline(&r, STR("east"), false, 77, NULL));
+    t_ok(account_plan_offline(&r, STR("east"), &(struct offline_request){0}, 77, NULL));
     must_check(&r);
     t_eq_int(r.phase, PHASE_PROMOTING);
     t_eq_u64(r.writer, 2);
@@ -178,10 +178,12 @@ T_TEST("taking the writer offline chooses another in the same change")
     t_eq_i64(r.regions[0].since_wall_ms, 77);
     t_eq_u64(r.q_mask, record_mask(2) | record_mask(3));
     /* First in line: it may interrupt the failover it started itself. */
-    t_ok(account_plan_offline(&r, STR("west us"), false, 78, NULL));
+    t_ok(account_plan_offline(&r, STR("west us"), &(struct offline_request){0}, 78, NULL));
     must_check(&r);
     t_eq_u64(r.writer, 3);
-    t_err(account_plan_offline(&r, STR("north"), true, 79, NULL), ERR_PRECONDITION);
+    t_err(account_plan_offline(&r, STR("north"), &(struct offline_request){.accepts_loss = true},
+                               79, NULL),
+          ERR_PRECONDITION);
     must_check(&r);
 }
 
@@ -189,7 +191,7 @@ T_TEST("taking the target of a change offline asks the writer to open again")
 {
     struct account_record r = sample();
     t_ok(account_plan_failover(&r, STR("north"), 1, NULL));
-    t_ok(account_plan_offline(&r, STR("north"), false, 2, NULL));
+    t_ok(account_plan_offline(&r, STR("north"), &(struct offline_request){0}, 2, NULL));
     must_check(&r);
     t_eq_u64(r.writer, 1);
     t_eq_int(r.phase, PHASE_PROMOTING);
@@ -200,13 +202,13 @@ T_TEST("bringing a region online only lifts the order")
 {
     struct account_record r = sample();
     t_ok(account_plan_online(&r, STR("north"), 1, NULL)); /* no effect */
-    t_ok(account_plan_offline(&r, STR("north"), false, 2, NULL));
+    t_ok(account_plan_offline(&r, STR("north"), &(struct offline_request){0}, 2, NULL));
     must_check(&r);
     t_ok(account_plan_online(&r, STR("north"), 3, NULL));
     must_check(&r);
     t_eq_int(r.regions[2].state, REGION_OFFLINE);
     t_check(!r.regions[2].is_forced_offline);
-    t_ok(account_plan_offline(&r, STR("east"), false, 4, NULL));
+    t_ok(account_plan_offline(&r, STR("east"), &(struct offline_request){0}, 4, NULL));
     t_eq_int(r.phase, PHASE_PROMOTING); /* a failover that may never end, for want of this region */
     t_ok(account_plan_online(&r, STR("east"), 5, NULL));
     must_check(&r);

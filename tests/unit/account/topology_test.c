@@ -182,13 +182,14 @@ T_TEST("taking a region offline goes before any other operation")
 {
     struct account_record r = open_account();
     t_ok(account_plan_add(&r, STR("south"), -1, 1, NULL));
-    t_ok(account_plan_offline(&r, STR("north"), false, 2, NULL));
-    t_ok(account_plan_offline(&r, STR("east"), false, 2, NULL)); /* the writer */
+    t_ok(account_plan_offline(&r, STR("north"), &(struct offline_request){0}, 2, NULL));
+    t_ok(account_plan_offline(&r, STR("east"), &(struct offline_request){0}, 2,
+                              NULL)); /* the writer */
     t_eq_int(r.phase, PHASE_PROMOTING);
     t_eq_u64(r.writer, 2);
     struct account_record moving = open_account();
     t_ok(account_plan_failover(&moving, STR("north"), 1, NULL));
-    t_ok(account_plan_offline(&moving, STR("north"), false, 2, NULL));
+    t_ok(account_plan_offline(&moving, STR("north"), &(struct offline_request){0}, 2, NULL));
     t_eq_int(moving.phase, PHASE_PROMOTING);
     char why[256];
     t_check(record_check(&r, why) && record_check(&moving, why));

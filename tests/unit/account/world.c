@@ -555,7 +555,7 @@ void world_offline(struct world *w, const char *region)
 {
     coord_rev rev = 0;
     struct account_record *rec = read_record(w, &rev);
-    t_ok(account_plan_offline(rec, str_of(region), false, 1, NULL));
+    t_ok(account_plan_offline(rec, str_of(region), &(struct offline_request){0}, 1, NULL));
     put_record(w, rec, rev);
 }
 

@@ -168,8 +168,8 @@ T_TEST("what each account's regions can read is known from their heartbeats")
     buf_add_cstr(&beat, "{\"record_format\":7}");
     put(COORD_PREFIX "shop/beat/1", &beat);
     t_ok(ask("GET", A("/shop"), NULL));
-    t_eq_u64(manage_world_find(&t.world, STR("shop"))->formats.reads[1], 7);
-    t_eq_u64(manage_world_find(&t.world, STR("first"))->formats.reads[1], 0); /* "x" is none */
+    t_eq_u64(manage_world_find(&t.world, STR("shop"))->beats->of[1].reads, 7);
+    t_eq_u64(manage_world_find(&t.world, STR("first"))->beats->of[1].reads, 0); /* "x" is none */
     forget();
 }
 

@@ -88,7 +88,7 @@ T_TEST("failover: running while it moves, then done, or failed when the writer s
 T_TEST("offline is done when another region writes; online when it has caught up")
 {
     made(&rec, "shop", 3);
-    t_ok(account_plan_offline(&rec, STR("east"), false, 10, NULL));
+    t_ok(account_plan_offline(&rec, STR("east"), &(struct offline_request){0}, 10, NULL));
     t_eq_int(state_of(OP_OFFLINE, "east"), OP_RUNNING); /* being promoted */
     rec.phase = PHASE_OPEN;
     t_eq_int(state_of(OP_OFFLINE, "east"), OP_SUCCEEDED);
