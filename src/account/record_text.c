@@ -39,7 +39,7 @@ static bool has_topology(const struct account_record *r)
 {
     bool has = r->former_count > 0;
     for (size_t i = 0; i < r->region_count; i++) {
-        has = has || r->regions[i].needs_full_copy;
+        has = has || r->regions[i].needs_full_copy || r->regions[i].unsent_ops != 0;
     }
     uint64_t version = r->token_version;
     for (size_t i = r->epoch_count; i-- > 0;) {

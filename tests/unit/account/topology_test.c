@@ -236,6 +236,15 @@ T_TEST("another order of the regions; another first one is a change of the write
          "is running");
 }
 
+T_TEST("what a region could not send is kept, also where no region ever left")
+{
+    struct account_record r = open_account();
+    r.regions[2].unsent_ops = 7;
+    struct account_record back = through_text(&r);
+    t_eq_u64(back.regions[2].unsent_ops, 7);
+    t_eq_u64(record_format(&back), 3);
+}
+
 T_TEST("a record about regions that is damaged is refused")
 {
     struct account_record r = open_account();
