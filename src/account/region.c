@@ -873,6 +873,11 @@ void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void
     }
 }
 
+uint64_t region_parts_made(const struct region *r)
+{
+    return repl_parts_made(r->repl);
+}
+
 void region_drain(struct region *r)
 {
     r->is_draining = true;

@@ -244,6 +244,8 @@ void region_drop_part(struct region *r, pid p);
 void region_part_unreadable(struct region *r, pid p, const struct errinfo *ei);
 /* Every partition that is here, in order of creation; fn must neither make nor drop one. */
 void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void *ctx);
+/* Grows with each partition that comes to be here, also when the writer has told of it. */
+uint64_t region_parts_made(const struct region *r);
 struct region_view *region_view(struct region *r);
 
 enum region_role region_role(const struct region *r);

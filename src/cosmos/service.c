@@ -98,6 +98,7 @@ static void note_orphan(void *ctx, pid p)
  * later than our metadata reaches) is left alone. */
 static void note_orphans(struct cosmos_service *s)
 {
+    s->parts_seen = region_parts_made(s->region);
     region_each_part(s->region, note_orphan, s);
 }
 
@@ -150,6 +151,18 @@ static void catalog_failed(struct cosmos_service *s, const struct errinfo *ei)
     s->catalog_next_us = clock_boot_us() + CATALOG_RETRY_US;
 }
 
+/* Who writes the metadata may tell us of a partition when they say here already that it is gone: nobody would
+ * look before they change again, and the region could not agree with the writer, which drops it. */
+static void look_for_orphans(struct cosmos_service *s)
+{
+    unsigned flags = atomic_load(&s->metadata->flags);
+    bool is_current = (flags & PART_WHOLE) != 0 && (flags & PART_WRITABLE) == 0;
+    if (is_current && !atomic_load(&s->is_catalog_old) &&
+        region_parts_made(s->region) != s->parts_seen) {
+        note_orphans(s);
+    }
+}
+
 void cosmos_tick(struct cosmos_service *s)
 {
     struct errinfo ei = {0};
@@ -157,6 +170,7 @@ void cosmos_tick(struct cosmos_service *s)
         cosmos_catalog_load(s, &ei) != OK) {
         catalog_failed(s, &ei);
     }
+    look_for_orphans(s);
     if (s->drop_count > 0) {
         do_drops(s);
     }

@@ -48,6 +48,7 @@ struct cosmos_service {
         lsn gone_at;
     } * drops; /* owned */
     size_t drop_count, drop_cap;
+    uint64_t parts_seen; /* region_parts_made when orphans were looked for */
 };
 
 /* One request. Lives in req->arena: gone with http_respond. */

@@ -63,6 +63,7 @@ static struct partition *part_new(struct repl *R, pid id)
     buf_init(&p->held_docs, MSG_FRAME_SIZE_MAX);
     list_push_back(&R->parts, &p->link);
     R->part_count++;
+    R->parts_made++;
     (void)map_put(&R->part_map, pid_key(&p->pid), p);
     (void)map_remove(&R->dropped, pid_key(&p->pid));
     if (drop_is_pending(R, id)) {
@@ -187,6 +188,11 @@ struct place repl_durable(const struct partition *p)
 size_t repl_part_count(const struct repl *R)
 {
     return R->part_count;
+}
+
+uint64_t repl_parts_made(const struct repl *R)
+{
+    return R->parts_made;
 }
 
 struct partition *repl_next_part(const struct repl *R, const struct partition *prev)

@@ -272,6 +272,7 @@ struct repl {
     struct map part_map; /* pid bytes -> struct partition, those not dropped */
     struct list parts;
     size_t part_count;
+    uint64_t parts_made;
     struct map dropped;   /* pid bytes: dropped in this process's life */
     struct list drops;    /* struct drop: what storage still has of them */
     uint64_t drop_ticket; /* the next slice waits for this batch */

@@ -76,6 +76,11 @@ void region_each_part(const struct region *r, void (*fn)(void *ctx, pid p), void
     }
 }
 
+uint64_t region_parts_made(const struct region *r)
+{
+    return r->fake->parts->count;
+}
+
 struct region_view *region_view(struct region *r)
 {
     return r->fake->view;

@@ -62,6 +62,7 @@ struct node {
     uint32_t parts;             /* bit per partition of its catalog */
     lsn made_at[SIM_PARTS_MAX]; /* in the metadata log */
     lsn gone_at[SIM_PARTS_MAX]; /* its container is gone since; 0 = it is not */
+    uint64_t parts_seen;        /* region_parts_made when orphans were looked for */
     struct list ops;            /* client operations inside the process */
     struct trap trap;
 };

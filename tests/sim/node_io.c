@@ -240,6 +240,12 @@ static void note_orphan(void *ctx, pid p)
     }
 }
 
+static void note_orphans(struct node *n)
+{
+    n->parts_seen = region_parts_made(n->r);
+    region_each_part(n->r, note_orphan, n);
+}
+
 /* As the server does: new containers' partitions are made known to the core; those of containers
  * that are gone (removed, or their making was lost in a failover) are noted, to be dropped once that
  * cannot be taken back. */
@@ -255,14 +261,18 @@ void node_reload_catalog(struct node *n, lsn upto)
             note_gone(n, p, upto);
         }
     }
-    region_each_part(n->r, note_orphan, n);
+    note_orphans(n);
 }
 
 void node_drop_partitions(struct node *n)
 {
     lsn commit = atomic_load(&region_part(n->r, 0)->commit_lsn);
-    if ((atomic_load(&region_part(n->r, 0)->flags) & PART_WHOLE) == 0) {
+    unsigned flags = atomic_load(&region_part(n->r, 0)->flags);
+    if ((flags & PART_WHOLE) == 0) {
         return; /* a definition may be missing for an instant */
+    }
+    if ((flags & PART_WRITABLE) == 0 && region_parts_made(n->r) != n->parts_seen) {
+        note_orphans(n);
     }
     for (pid p = 1; p < SIM_PARTS_MAX; p++) {
         if ((n->parts & (1u << p)) != 0) {

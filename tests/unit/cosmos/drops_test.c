@@ -185,4 +185,29 @@ T_TEST("a partition whose container never came to be is dropped once the metadat
     served_end();
 }
 
+/* Our metadata had the removal before the writer had dropped the partition, and told us of it: it has no
+ * container, and no change of the metadata will make anybody look. */
+T_TEST("a partition that appears after its container's removal was seen is dropped")
+{
+    pid p = begin();
+    lsn tail = atomic_load(&f->metadata->applied_lsn);
+    pid gone = catalog_first_pid(tail - 1); /* where the database was made */
+    pid later = catalog_first_pid(tail + 10);
+    (void)region_part(f->cosmos->region, gone);
+    (void)region_part(f->cosmos->region, later);
+    stored_partition(gone);
+    stored_partition(later);
+    cosmos_tick(f->cosmos); /* who writes the metadata makes the partitions */
+    t_check(is_kept(gone));
+    atomic_store(&f->metadata->flags, PART_READABLE);
+    cosmos_tick(f->cosmos);
+    t_check(is_kept(gone));
+    atomic_store(&f->metadata->flags, PART_WHOLE);
+    cosmos_tick(f->cosmos);
+    t_check(!is_kept(gone));
+    t_check(is_kept(later));
+    t_check(is_kept(p));
+    served_end();
+}
+
 T_MAIN()
