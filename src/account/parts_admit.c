@@ -12,6 +12,16 @@ static bool may_lack_log(const struct record_region *g)
     return g->state == REGION_SEEDING || g->needs_full_copy;
 }
 
+/* Nobody has acknowledged anything in the partition since the region's own process did, whose log it has:
+ * the record would have another holder, and the admission is made on that very record. Whoever opens the
+ * next epoch waits for the region like for all of Q. While the partition is being handed over, too: the
+ * target may lack documents that only the region has, and taking it makes this admission fail. */
+static bool has_all_of(const struct region *r, const struct record_override *o, region_id id)
+{
+    return o->holder == id &&
+           (o->phase != PHASE_PROMOTING || !parts_says_unsound(&r->members[id], o->pid));
+}
+
 /* ---- the partition's writer says who follows it ---- */
 
 static bool follows_us(const struct region *r, region_id id)
@@ -19,7 +29,8 @@ static bool follows_us(const struct region *r, region_id id)
     for (size_t i = 0; i < r->part_ctl_count; i++) {
         const struct part_ctl *c = r->part_ctls[i];
         const struct partition *p = parts_part(r, c);
-        if (parts_row(r, c)->writer != r->cfg.self) {
+        const struct record_override *o = parts_row(r, c);
+        if (o->writer != r->cfg.self || has_all_of(r, o, id)) {
             continue;
         }
         if (!parts_acts_as_writer(c) ||
@@ -67,7 +78,7 @@ static bool is_promised(const struct region *r, const struct part_ctl *c, region
 {
     const struct record_override *o = parts_row(r, c);
     const struct member *m = &r->members[o->writer];
-    if (o->writer == id) {
+    if (o->writer == id || has_all_of(r, o, id)) {
         return true; /* nobody has trimmed what it wrote */
     }
     if (o->writer == r->cfg.self) {
@@ -76,16 +87,6 @@ static bool is_promised(const struct region *r, const struct part_ctl *c, region
     return coordio_is_alive(r, o->writer) && m->incarnation == o->incarnation &&
            m->rec_rev >= c->since_rev && m->rec_rev >= c->row_rev &&
            (m->followers & record_mask(id)) != 0;
-}
-
-/* Nobody has acknowledged anything in the partition since the region's own process did, whose log it has:
- * the record would have another holder, and the admission is made on that very record. Whoever opens the
- * next epoch waits for the region like for all of Q. While the partition is being handed over, too: the
- * target may lack documents that only the region has, and taking it makes this admission fail. */
-static bool has_all_of(const struct region *r, const struct record_override *o, region_id id)
-{
-    return o->holder == id &&
-           (o->phase != PHASE_PROMOTING || !parts_says_unsound(&r->members[id], o->pid));
 }
 
 /* The first row that keeps the region out; NULL = none does. */

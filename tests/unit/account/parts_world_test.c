@@ -512,8 +512,7 @@ T_TEST("a new region is not admitted without a partition whose writer is away")
 
 static enum err must_copy(struct account_record *rec, void *ctx)
 {
-    UNUSED(ctx);
-    record_region(rec, 3)->needs_full_copy = true;
+    record_region(rec, *(region_id *)ctx)->needs_full_copy = true;
     return OK;
 }
 
@@ -525,7 +524,8 @@ T_TEST("a region whose log is not kept is not admitted while a partition's write
     world_stop(w, 3, /* confirm= */ true);
     world_until_state(w, 3, REGION_OFFLINE);
     world_no_auto(w);
-    world_plan(w, must_copy, NULL);
+    region_id north = 3;
+    world_plan(w, must_copy, &north);
     world_stop(w, 2, /* confirm= */ false);
     world_start(w, 3);
     world_run(w, 5000);
@@ -534,6 +534,42 @@ T_TEST("a region whose log is not kept is not admitted while a partition's write
     world_until_state(w, 3, REGION_ONLINE_READ);
     t_check(!record_region_const(world_record(w), 3)->needs_full_copy);
     world_check_same(w);
+    world_free(w);
+}
+
+/* Another partition has a row, too: east's own. */
+static enum err keep_second(struct account_record *rec, void *ctx)
+{
+    UNUSED(ctx);
+    t_check(record_override_make(rec, 2) != NULL);
+    return OK;
+}
+
+/* East was made the partition's writer, and cannot use what it has of it. */
+T_TEST("a region whose log is not kept is admitted when it alone has all of a partition")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    for (region_id id = 1; id <= 2; id++) {
+        (void)region_part(world_region(w, id), 2);
+    }
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    force(w, 2);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_plan(w, keep_second, NULL);
+    world_run(w, 300);
+    region_part_unreadable(world_region(w, 1), 1, &(struct errinfo){.message = "by the test"});
+    world_stop(w, 2, /* confirm= */ true);
+    world_until_state(w, 2, REGION_OFFLINE);
+    region_id west = 2;
+    world_plan(w, must_copy, &west);
+    static char east[] = "east";
+    world_plan(w, force_to, east);
+    world_run(w, 1000);
+    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_PROMOTING);
+    world_start(w, 2);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    until_part_writer(w, 2);
+    t_check(world_get(w, 2, 1, "b") != NULL);
     world_free(w);
 }
 
