@@ -163,15 +163,11 @@ static struct spot branch_of(const struct hist_reign *r, pid p)
     return (struct spot){0, 0}; /* not named: the partition was empty there */
 }
 
-/* A row's writer orders on while it opens an epoch of the account, whose record then names an earlier end. */
-static bool is_own_row(const struct history *h, const struct hist_reign *by, pid p, epoch e)
+/* A row's writer orders on while it opens an epoch of the account, whose record then names an earlier end. The
+ * row may be of an epoch that was once the account's. */
+static bool is_own_row(const struct hist_reign *by, pid p, epoch e)
 {
-    bool is_own = false;
-    for (size_t i = 0; i < h->reign_count; i++) {
-        const struct hist_reign *r = &h->reigns[i];
-        is_own = is_own || (r->epoch == e && r->spares == ~(1u << p) && r->writer == by->writer);
-    }
-    return is_own && e < by->epoch;
+    return e != 0 && by->folds[p] == e;
 }
 
 /* Is the spot in the history that a reign goes on from? Where it ends in an entry that nobody has stored yet,
@@ -201,7 +197,7 @@ bool history_allows(const struct history *h, pid p, generation g, struct spot at
             continue;
         }
         is_open = true;
-        if (at.epoch == r->epoch || is_own_row(h, r, p, at.epoch) ||
+        if (at.epoch == r->epoch || is_own_row(r, p, at.epoch) ||
             (at.epoch < r->epoch && goes_on_from(h, r, p, at))) {
             return true;
         }

@@ -73,6 +73,8 @@ struct hist_reign {
     region_id writer;
     uint32_t
         spares; /* bit per partition that it has nothing to do with: another region writes it */
+    epoch folds
+        [SIM_PARTS_MAX]; /* epoch of a row that its writer had, and that went with its opening */
     size_t branch_count;
     struct record_branch branches[SIM_PARTS_MAX];
 };
@@ -82,7 +84,11 @@ struct history {
     struct hist_reign reigns[HIST_EPOCHS_MAX]; /* ascending epochs */
     size_t reign_count;
     uint64_t version; /* newest token version in any record */
-    struct {          /* tail that was last read from a region's engine */
+    struct {          /* rows of the newest record */
+        region_id writer;
+        epoch epoch; /* 0 = none */
+    } rows[SIM_PARTS_MAX];
+    struct { /* tail that was last read from a region's engine */
         struct spot at;
         uint64_t chain;
     } seen[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];

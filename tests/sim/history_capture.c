@@ -9,6 +9,27 @@
 
 /* ---- records ---- */
 
+static void note_folds(const struct history *h, const struct account_record *rec,
+                       struct hist_reign *r)
+{
+    for (pid p = 0; p < SIM_PARTS_MAX; p++) {
+        bool is_folded = h->rows[p].writer == r->writer && record_override(rec, p) == NULL;
+        r->folds[p] = is_folded ? h->rows[p].epoch : 0;
+    }
+}
+
+static void note_rows(struct history *h, const struct account_record *rec)
+{
+    memset(h->rows, 0, sizeof(h->rows));
+    for (size_t i = 0; i < rec->override_count; i++) {
+        const struct record_override *o = &rec->overrides[i];
+        if (o->pid < SIM_PARTS_MAX) {
+            h->rows[o->pid].writer = o->writer;
+            h->rows[o->pid].epoch = o->epoch;
+        }
+    }
+}
+
 void history_record(struct world *w, struct str text)
 {
     struct history *h = w->history;
@@ -40,8 +61,10 @@ void history_record(struct world *w, struct str text)
         for (size_t k = 0; k < rec->override_count; k++) {
             r.spares |= rec->overrides[k].pid < SIM_PARTS_MAX ? 1u << rec->overrides[k].pid : 0;
         }
+        note_folds(h, rec, &r);
         history_add_reign(h, &r);
     }
+    note_rows(h, rec);
     for (size_t i = 0; i < rec->override_count; i++) {
         const struct record_override *o = &rec->overrides[i];
         newest = h->reign_count > 0 ? h->reigns[h->reign_count - 1].epoch : 0;

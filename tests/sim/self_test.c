@@ -395,6 +395,10 @@ T_TEST("follow: a log may end in its writer's history or epoch, and nowhere else
                                               .branches = {{.pid = 1, .epoch = 2, .lsn = 150}}});
     t_check(follow_ok(h, 1, 6, (struct spot){1, 2}, why));
     t_check(!follow_ok(h, 1, 6, (struct spot){1, 3}, why));
+    /* The epoch's writer had ordered on under a row, after what its record names. */
+    h->reigns[h->reign_count - 1].folds[1] = 1;
+    t_check(follow_ok(h, 1, 6, (struct spot){1, 3}, why));
+    t_check(!follow_ok(h, 1, 6, (struct spot){3, 200}, why));
     h->reigns[1].spares = 1u << 1;
     t_check(follow_ok(h, 1, 5, (struct spot){1, 3}, why)); /* another region writes this one */
     history_free(h);
