@@ -781,6 +781,18 @@ static void bootstrap_answered(struct world *w, struct op *op)
     world_after(w, op->outcome == OUT_OK ? 1000 : 50000, bootstrap_step, NULL, 0);
 }
 
+/* The first region, unless its disk is so slow that it has given the role away already. */
+static region_id bootstrap_region(const struct world *w)
+{
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        const struct region *r = node_region(w->nodes[id]);
+        if (r != NULL && region_role(r) == ROLE_WRITER) {
+            return id;
+        }
+    }
+    return 1;
+}
+
 static void bootstrap_step(struct world *w, void *ctx, uint64_t arg)
 {
     UNUSED(ctx);
@@ -794,7 +806,7 @@ static void bootstrap_step(struct world *w, void *ctx, uint64_t arg)
     if (have < want && next_part(w) != 0) {
         struct op *op = container_op(w, 0, next_part(w));
         op->answered = bootstrap_answered;
-        op->region = 1;
+        op->region = bootstrap_region(w);
         world_after(w, 500, arrive, op, 0);
         return;
     }
