@@ -41,13 +41,19 @@ void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec r
         d->cap = d->cap > 0 ? d->cap * 2 : 64;
         d->items = mem_realloc(d->items, d->cap * sizeof(struct disk_item));
     }
-    d->items[d->count++] = (struct disk_item){.batch = b, .ticket = ticket, .ready_at = ready_at};
     struct world *w = node_world(d->node);
+    d->items[d->count++] =
+        (struct disk_item){.batch = b, .ticket = ticket, .since = w->now, .ready_at = ready_at};
     if (ready_at > w->now) {
         world_at(w, ready_at, kick_later, d, 0);
     } else {
         disk_kick(d);
     }
+}
+
+usec disk_owes(const struct disk *d)
+{
+    return d->count > 0 ? node_world(d->node)->now - d->items[0].since : 0;
 }
 
 /* Applies items [0, n) to the engine; errors of guards per item. */

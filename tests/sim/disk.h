@@ -9,6 +9,7 @@
 struct disk_item {
     struct engine_batch *batch; /* owned; NULL: an archive file */
     uint64_t ticket;
+    usec since;
     usec ready_at; /* submitted by a process that was then paused until here */
 };
 
@@ -28,6 +29,8 @@ struct disk {
 void disk_init(struct disk *d, struct node *n);
 void disk_done(struct disk *d);
 void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at);
+/* For how long the oldest of what was submitted has not been stored; 0 = all is. */
+usec disk_owes(const struct disk *d);
 void disk_kick(struct disk *d);   /* start the next group if none is on its way */
 void disk_hurry(struct disk *d);  /* as fast as ever again, also for the group that is on its way */
 void disk_resume(struct disk *d); /* the process goes on after a pause */

@@ -335,6 +335,11 @@ void node_disk_heal(struct node *n)
     n->disk.is_full = false;
 }
 
+usec node_disk_owes(const struct node *n)
+{
+    return disk_owes(&n->disk);
+}
+
 bool node_disk_was_bad(const struct node *n)
 {
     return n->disk.was_bad;

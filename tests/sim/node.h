@@ -89,6 +89,7 @@ void node_disk_slow(struct node *n, unsigned factor);
 void node_disk_fail_next(struct node *n);
 void node_disk_set_full(struct node *n, bool is_full);
 void node_disk_heal(struct node *n);
+usec node_disk_owes(const struct node *n);    /* for how long something has waited to be stored */
 bool node_disk_was_bad(const struct node *n); /* a fault was injected in this process's life */
 /* Suffixes saved by io->archive, durable ones only. */
 size_t node_archive_count(const struct node *n);
