@@ -23,12 +23,18 @@ enum {
 
 /* ---- disk ---- */
 
+static void begin_probe(struct disk_health *d, uint64_t ticket, usec now)
+{
+    d->has_probe = true;
+    d->probe = ticket;
+    d->probe_us = now;
+}
+
 void disk_health_submit(struct disk_health *d, uint64_t ticket, usec now)
 {
+    d->last = ticket;
     if (!d->has_probe) {
-        d->has_probe = true;
-        d->probe = ticket;
-        d->probe_us = now;
+        begin_probe(d, ticket, now);
     }
 }
 
@@ -51,6 +57,9 @@ void disk_health_done(struct disk_health *d, uint64_t ticket, usec now, unsigned
         note_slow(d, now);
     } else if (++d->fast_run >= DISK_FAST_RUN) {
         d->slow_since_us = d->slow_last_us = 0;
+    }
+    if (d->last > ticket) {
+        begin_probe(d, d->last, now);
     }
 }
 

@@ -1,7 +1,8 @@
 /* Health that is not death: a disk that got slow, losses of the writer that come too often, a clock
  * that runs away from its peers'. Pure bookkeeping, told the time by its caller; decide.c asks it.
  *
- *   slow disk    one batch at a time is timed from hand-over to durable. Slow is a disk on which
+ *   slow disk    one batch at a time is timed from hand-over to durable; when it is done, the last one that is
+ *                out, since nobody may hand over another before that is durable. Slow is a disk on which
  *                batches take longer than `slow_commit_ms`, until a hundred in a row were faster
  *                (p99) or nothing slow was seen for half as long again (one hiccup on an idle account
  *                is no slow disk)
@@ -26,8 +27,9 @@ enum {
 
 struct disk_health {
     bool has_probe;
-    uint64_t probe; /* ticket of the batch that is timed */
-    usec probe_us;
+    uint64_t probe;                   /* ticket of the batch that is timed */
+    usec probe_us;                    /* since it was handed over, or since it is timed */
+    uint64_t last;                    /* newest ticket that was handed over */
     usec slow_since_us, slow_last_us; /* 0 = not slow */
     unsigned fast_run;
 };

@@ -84,6 +84,20 @@ T_TEST("a batch that is out says how long it has waited, one that is done does n
     t_check(!disk_health_waits(&d, 9000, 500));
 }
 
+/* Whoever waits for it hands nothing over that could be timed instead. */
+T_TEST("a batch that was handed over while another was timed is timed from then on")
+{
+    struct disk_health d = {0};
+    disk_health_submit(&d, 1, 1000 * MS);
+    disk_health_submit(&d, 2, 1100 * MS);
+    disk_health_submit(&d, 3, 1200 * MS);
+    disk_health_done(&d, 1, 1500 * MS, SLOW_MS);
+    t_check(disk_health_waits(&d, 2600 * MS, 1000 * MS));
+    t_eq_u64(disk_health_slow_since(&d, 6501 * MS, SLOW_MS), 6501 * MS);
+    disk_health_done(&d, 3, 7000 * MS, SLOW_MS);
+    t_check(!disk_health_waits(&d, 99000 * MS, 1000 * MS));
+}
+
 T_TEST("a peer's clock is known after four heartbeats, and lateness does not count as drift")
 {
     struct clock_watch c = {0};
