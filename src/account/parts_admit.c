@@ -1,6 +1,7 @@
 /* Partitions with a writer of their own: what another region must have of them before the record calls it
  * online. The account's writer admits, and sees nothing of what other regions write. See parts.c. */
 #include "account/parts_int.h"
+#include "base/bug.h"
 #include "base/contract.h"
 
 enum { PROMISE_MS = 60000 }; /* far longer than an admission that was decided can be under way */
@@ -64,7 +65,7 @@ uint64_t parts_promised(const struct region *r)
 {
     uint64_t mask = 0;
     usec now = region_now(r);
-    for (size_t i = 0; i < r->rec->region_count; i++) {
+    for (size_t i = 0; i < r->rec->region_count && !BUG(BUG_FOLLOWER_DROPPED); i++) {
         region_id id = r->rec->regions[i].id;
         usec at = r->members[id].promised_us;
         mask |= at != 0 && now - at < ms(PROMISE_MS) ? record_mask(id) : 0;
@@ -92,7 +93,7 @@ static bool is_promised(const struct region *r, const struct part_ctl *c, region
 /* The first row that keeps the region out; NULL = none does. */
 static const struct record_override *blocking_row(const struct region *r, region_id id)
 {
-    bool may_lack = may_lack_log(record_region_const(r->rec, id));
+    bool may_lack = may_lack_log(record_region_const(r->rec, id)) && !BUG(BUG_ADMIT_UNFOLLOWED);
     for (size_t i = 0; may_lack && i < r->part_ctl_count; i++) {
         if (!is_promised(r, r->part_ctls[i], id)) {
             return parts_row(r, r->part_ctls[i]);

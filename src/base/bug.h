@@ -29,6 +29,8 @@ enum bug {
     BUG_DROP_FENCED,        /* the fence of a moved partition holds for the batch that drops it */
     BUG_DROP_UNFINISHED,    /* a start does not finish what it finds marked as dropped */
     BUG_PART_ROW_STAYS,     /* the row of a removed partition is not taken out */
+    BUG_ADMIT_UNFOLLOWED, /* a region is admitted that a partition's writer does not know to follow it */
+    BUG_FOLLOWER_DROPPED, /* a partition's writer trims what a region lacks that it said follows it */
     BUG_COUNT,
 };
 

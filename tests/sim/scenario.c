@@ -110,6 +110,8 @@ static const struct scenario scenarios[] = {
     {"partition-gone", "the row of a partition that is nowhere goes", 4, 3, false, partition_gone},
     {"partition-forgotten", "what a partition lost is known after its row has gone", 24, 3, true,
      partition_forgotten},
+    {"partition-joiner", "who joins takes no partition over of which it lacks a part", 8, 3, false,
+     partition_joiner},
     {"partition-often", "a partition that goes round all the time loses nothing", 8, 3, false,
      partition_often},
     {"schedules", "every sequence of faults and orders ends well", 181, 3, false, every_schedule},
@@ -198,6 +200,12 @@ void scenario_configure(struct sim_cfg *c)
         s->run == container_gone_copying) {
         c->first_count--;
         c->timers.retain_ms = c->variant % 2 == 0 ? 100 : retain_ms;
+    }
+    if (s->run == partition_joiner) {
+        bool is_new = c->variant % 2 == 0;
+        c->first_count -= is_new;
+        c->timers.retain_ms = 100;
+        c->log_size_max = is_new ? 0 : 6000;
     }
     if (s->run == region_back) {
         c->timers.retain_ms = 100;

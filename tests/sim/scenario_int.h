@@ -113,7 +113,9 @@ static inline region_id kill_with_suffix(struct world *w, usec restart_ms, bool 
 /* ---- scenario_schedule.c ---- */
 void every_schedule(struct world *w, unsigned variant);
 
-bool await_trimmed(struct world *w, region_id away); /* scenario_regions.c */
+/* ---- scenario_regions.c ---- */
+bool await_trimmed(struct world *w, region_id away);
+bool add_region(struct world *w, region_id id); /* tries until it is not refused */
 
 /* ---- scenario_failover.c ---- */
 void pause_writer(struct world *w, unsigned variant);
@@ -169,6 +171,7 @@ void partition_gone(struct world *w, unsigned variant);
 void partition_forgotten(struct world *w, unsigned variant);
 void partition_often(struct world *w, unsigned variant);
 void partition_moved(struct world *w, unsigned variant);
+void partition_joiner(struct world *w, unsigned variant);
 
 /* ---- scenario_containers.c ---- */
 void container_removed(struct world *w, unsigned variant);

@@ -296,3 +296,61 @@ void partition_forgotten(struct world *w, unsigned variant)
     nemesis_cut(w, a, 1, CUT_BOTH, false);
     pass(w, lease_ms(w) * 2);
 }
+
+static void cut_from_joiner(struct world *w, region_id id, bool is_cut)
+{
+    nemesis_cut(w, id, 1u | 1u << w->cfg.region_count, CUT_BOTH, is_cut);
+}
+
+static void await_role(struct world *w, region_id id, enum region_role role, unsigned max_ms)
+{
+    for (unsigned i = 0; i < max_ms * 10 && !w->has_failed; i++) {
+        struct region *r = node_region(w->nodes[id]);
+        if (r != NULL && region_role(r) == role) {
+            return;
+        }
+        world_run(w, w->now + MS / 10, NULL);
+    }
+}
+
+/* A region joins for which the log was not kept, and the others cannot reach the coordinator any more: it
+ * alone can take the account over, and the partition, whose log the others have trimmed. Variants: a new
+ * region, which the partition's writer cannot reach; one that comes back to be copied, whom it loses in the
+ * moment of an admission that it does not hear of; when, and how long it all lasts. */
+void partition_joiner(struct world *w, unsigned variant)
+{
+    region_id a = begin(w);
+    region_id c = (region_id)w->cfg.region_count;
+    region_id b = other_than(w, a, c);
+    (void)nemesis_partition(w, 1, b, true);
+    if (a == 0 || a == c || await_part_writer(w, b, 0, 5000) == 0) {
+        return;
+    }
+    if (variant % 2 == 0) {
+        pass(w, 2500); /* the log is trimmed */
+        nemesis_cut(w, c, 1u << b, CUT_BOTH, true);
+        if (!add_region(w, c)) {
+            return;
+        }
+        await_role(w, c, ROLE_READER, 4000); /* without a planted fault it does not come to that */
+    } else {
+        supervise(w, c, 0, true);
+        nemesis_crash(w, c);
+        if (!await_trimmed(w, c)) {
+            return;
+        }
+        restart_now(w, c);
+        supervise(w, c, 300, true);
+        await_role(w, c, ROLE_RECOVERING, 5000);
+        pass(w, 200 + 50 * (usec)(variant / 2));
+        nemesis_cut(w, b, 1, CUT_IN, true); /* its heartbeats go on */
+        await_role(w, c, ROLE_READER, 15000);
+    }
+    cut_from_joiner(w, a, true);
+    cut_from_joiner(w, b, true);
+    pass(w, lease_ms(w) * (3 + variant / 4));
+    cut_from_joiner(w, a, false);
+    cut_from_joiner(w, b, false);
+    nemesis_cut(w, c, 1u << b, CUT_BOTH, false);
+    pass(w, lease_ms(w) * 5);
+}

@@ -49,13 +49,21 @@ static bool remove_forced(struct world *w, region_id id)
     return nemesis_remove(w, id, true);
 }
 
+bool add_region(struct world *w, region_id id)
+{
+    bool is_done = try_for(w, nemesis_add, id);
+    if (!is_done) {
+        world_fail(w, "regions", "region %u cannot be added", id);
+    }
+    return is_done;
+}
+
 /* Variants: the new region, its source, or nobody stops on the way; with and without room for log. */
 void region_added(struct world *w, unsigned variant)
 {
     region_id id = (region_id)w->cfg.region_count;
     pass(w, 1500); /* enough that the log is trimmed */
-    if (!try_for(w, nemesis_add, id)) {
-        world_fail(w, "regions", "region %u cannot be added", id);
+    if (!add_region(w, id)) {
         return;
     }
     struct trap t = trap_of(variant / 3, true, 0);
