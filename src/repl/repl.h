@@ -161,8 +161,8 @@ pid repl_part_id(const struct partition *p);
 struct place repl_tail(const struct partition *p);
 struct place repl_durable(const struct partition *p);
 size_t repl_part_count(const struct repl *R);
-uint64_t
-repl_parts_made(const struct repl *R); /* in this process's life, found in storage or new */
+/* In this process's life, found in storage or new. */
+uint64_t repl_parts_made(const struct repl *R);
 /* In order of creation; NULL at the end. */
 struct partition *repl_next_part(const struct repl *R, const struct partition *prev);
 

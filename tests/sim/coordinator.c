@@ -212,6 +212,27 @@ static void check_change(struct world *w, struct arena *a, const struct account_
     }
 }
 
+static bool puts_record(const struct coord_txn *t)
+{
+    for (size_t i = 0; i < t->put_count; i++) {
+        if (is_key(t->puts[i].key, "record")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool coordinator_may_hear(const struct world *w, region_id id)
+{
+    LIST_FOR(l, &w->coord->requests) {
+        const struct request *r = LIST_ENTRY(l, struct request, link);
+        if (r->from == id && !r->is_done && puts_record(&r->txn)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Executes now; returns when the answer may leave. */
 static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
                     struct coord_txn_result *ret)
@@ -222,11 +243,7 @@ static usec execute(struct world *w, const struct coord_txn *t, struct arena *a,
     buf_init(&bytes, 4 << 20);
     *ret = (struct coord_txn_result){0};
     struct account_record *old = ARENA_NEW(a, struct account_record);
-    bool puts_record = false;
-    for (size_t i = 0; i < t->put_count; i++) {
-        puts_record = puts_record || is_key(t->puts[i].key, "record");
-    }
-    bool has_old = puts_record && stored_record(w, a, old);
+    bool has_old = puts_record(t) && stored_record(w, a, old);
     coord_store_txn(c->store, t, a, ret, &bytes);
     ASSERT(buf_ok(&bytes));
     if (bytes.n > 0) {

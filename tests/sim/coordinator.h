@@ -37,6 +37,8 @@ bool coordinator_record(struct world *w, struct arena *a, struct account_record 
                         coord_rev *ret_rev);
 /* The regions' newest heartbeats. Only while the record can be had. */
 void coordinator_beats(struct world *w, struct arena *a, struct account_beats *ret);
+/* A change of the record that the region asked for is still on its way. */
+bool coordinator_may_hear(const struct world *w, region_id id);
 /* Compare-and-set by an operator, at once. false: not done. */
 bool coordinator_put_record(struct world *w, const struct account_record *rec, coord_rev rev);
 /* The parent that reaped a process puts a confirmed stop. false: cannot be reached. */

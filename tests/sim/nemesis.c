@@ -787,7 +787,8 @@ static bool is_expendable(struct world *w, region_id id)
     struct account_record *rec = ARENA_NEW(&a, struct account_record);
     coord_rev rev = 0;
     bool is_ok = coordinator_record(w, &a, rec, &rev) && rec->auto_failover &&
-                 rec->region_count >= 2 && !record_overrides_name(rec, id);
+                 rec->region_count >= 2 && !record_overrides_name(rec, id) &&
+                 !coordinator_may_hear(w, id); /* it could take the heir offline, and be gone */
     bool has_heir = false;
     for (size_t i = 0; is_ok && i < rec->region_count; i++) {
         const struct record_region *g = &rec->regions[i];
