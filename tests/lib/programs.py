@@ -1,9 +1,8 @@
-"""Runs test programs that print TAP, some at a time, for tests/lib/run-kinds. Used by the `run` of
-kinds whose programs are scripts rather than Meson tests."""
+"""Runs test programs that print TAP, some at a time, for tests/lib/run-kinds: by the `run` of kinds whose
+programs are scripts, and by run-suite for Meson tests."""
 import concurrent.futures
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -19,35 +18,28 @@ def jobs(default=2):
     return int(os.environ.get("HF_JOBS", 0)) or default
 
 
+def contained(command, limit_s=0):
+    """The command so that nothing which it started outlives it, its limit (0: none), or us (contain.c)."""
+    build = pathlib.Path(os.environ.get("HF_BUILD", ROOT / "build"))
+    return [str(ROOT / build / "tests/lib/contain"), str(limit_s), *command]
+
+
 class Program:
-    def __init__(self, name, command, env=None, limit_s=150):
+    def __init__(self, name, command, env=None, limit_s=150, cwd=ROOT):
         self.name = name
         self.command = command
-        self.env = env or {}
-        self.limit_s = limit_s * (6 if is_long() else 1)
+        self.env = {**os.environ, **(env or {})}
+        self.limit_s = limit_s * (10 if is_long() else 1)
+        self.cwd = cwd
 
     def run(self):
-        """Its TAP, exit code and seconds. Over the limit it is asked to end, then made to."""
+        """Its TAP, exit code and seconds."""
         started = time.monotonic()
-        process = subprocess.Popen(self.command, cwd=ROOT, env={**os.environ, **self.env},
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            output, _ = process.communicate(timeout=self.limit_s)
-        except subprocess.TimeoutExpired:
-            for signum in (signal.SIGTERM, signal.SIGKILL):  # our own child and what it started
-                try:
-                    os.killpg(process.pid, signum)
-                    output, _ = process.communicate(timeout=10)
-                    break
-                except ProcessLookupError:
-                    output, _ = process.communicate()
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            output += f"\nBail out! stopped after {self.limit_s} s\n".encode()
-        text = output.decode("utf-8", "replace")
-        if not text.endswith("\n"):
+        process = subprocess.run(contained(self.command, self.limit_s), cwd=self.cwd, env=self.env,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 check=False)
+        text = process.stdout.decode("utf-8", "replace")
+        if text and not text.endswith("\n"):
             text += "\n"
         return text, process.returncode, time.monotonic() - started
 
