@@ -23,6 +23,12 @@ void buf_done(struct buf *b)
     *b = (struct buf){.max = b->max};
 }
 
+void buf_done_secret(struct buf *b)
+{
+    mem_free_secret(b->p, b->cap);
+    *b = (struct buf){.max = b->max};
+}
+
 void buf_clear(struct buf *b)
 {
     b->n = 0;

@@ -18,7 +18,8 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b);
-void buf_clear(struct buf *b); /* keeps memory, clears overflow */
+void buf_done_secret(struct buf *b); /* zeroes first */
+void buf_clear(struct buf *b);       /* keeps memory, clears overflow */
 bool buf_ok(const struct buf *b);
 struct str buf_str(const struct buf *b); /* valid until the next change */
 /* Gives the memory away (NUL after the end); b is empty then. ret_n may be NULL. */

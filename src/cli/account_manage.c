@@ -40,11 +40,10 @@ static enum err session_open(struct session *s, const char *dir, struct errinfo 
     if (err == OK) {
         struct str token = str_trim(buf_str(&text));
         memcpy(s->token, token.p, token.n);
-        explicit_bzero(text.p, text.n);
     } else {
         err_hint(ei, "accounts are managed in the directory of the first one");
     }
-    buf_done(&text);
+    buf_done_secret(&text);
     return err;
 }
 

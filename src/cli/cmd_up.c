@@ -173,10 +173,7 @@ static enum err check_key(const char *key, struct errinfo *ei)
     buf_init(&raw, 256);
     bool is_base64 = codec_unbase64(&raw, str_of(key)) && buf_ok(&raw);
     size_t size = raw.n;
-    if (raw.p) {
-        explicit_bzero(raw.p, raw.n);
-    }
-    buf_done(&raw);
+    buf_done_secret(&raw);
     if (is_base64 && size == UP_KEY_BYTES) {
         return OK;
     }
@@ -235,10 +232,7 @@ static enum err check_webhook(const struct up_opts *o, struct errinfo *ei)
     buf_init(&text, 256);
     enum err err = o->webhook_secret_file ? files_read(o->webhook_secret_file, &text, ei) : OK;
     bool is_short = o->webhook_secret_file && str_trim(buf_str(&text)).n < WEBHOOK_SECRET_SIZE_MIN;
-    if (text.p) {
-        explicit_bzero(text.p, text.n);
-    }
-    buf_done(&text);
+    buf_done_secret(&text);
     if (err == OK && is_short) {
         err = err_set(ei, ERR_USAGE, "the secret in %s is shorter than %d bytes",
                       o->webhook_secret_file, WEBHOOK_SECRET_SIZE_MIN);

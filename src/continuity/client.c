@@ -53,10 +53,7 @@ struct client_signer *client_signer_new(const char *key_base64, struct errinfo *
         err_set(ei, ERR_INVALID, "the key is not base64");
         err_hint(ei, "`holdfast account keys` prints the keys of an account");
     }
-    if (key.p) {
-        explicit_bzero(key.p, key.n);
-    }
-    buf_done(&key);
+    buf_done_secret(&key);
     return s;
 }
 

@@ -87,10 +87,7 @@ enum err coord_secrets_read(const char *path, struct coord_secrets *ret, struct 
             }
         }
     }
-    if (text.p != NULL) {
-        explicit_bzero(text.p, text.n);
-    }
-    buf_done(&text);
+    buf_done_secret(&text);
     return err;
 }
 

@@ -1,7 +1,6 @@
 #include "cosmos/auth.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
@@ -25,10 +24,7 @@ struct cosmos_auth *cosmos_auth_new(const char *const keys[4])
         if (keys[i] && keys[i][0] && codec_unbase64(&raw, str_of(keys[i])) && raw.n > 0) {
             a->key[i] = crypto_hmac_new(buf_str(&raw));
         }
-        if (raw.p) {
-            explicit_bzero(raw.p, raw.n);
-        }
-        buf_done(&raw);
+        buf_done_secret(&raw);
     }
     return a;
 }

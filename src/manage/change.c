@@ -33,8 +33,7 @@ enum err change_key(struct account_record *rec, struct str which, struct errinfo
         memset(rec->key[i], 0, sizeof(rec->key[i]));
         memcpy(rec->key[i], text.p, text.n);
         explicit_bzero(raw, sizeof(raw));
-        explicit_bzero(text.p, text.n);
-        buf_done(&text);
+        buf_done_secret(&text);
         return OK;
     }
     return err_set(ei, ERR_INVALID,

@@ -71,10 +71,8 @@ static bool is_same(const struct account_record *x, const struct account_record 
     record_encode(x, &a);
     record_encode(y, &b);
     bool same = str_eq(buf_str(&a), buf_str(&b));
-    explicit_bzero(a.p, a.n);
-    explicit_bzero(b.p, b.n);
-    buf_done(&a);
-    buf_done(&b);
+    buf_done_secret(&a);
+    buf_done_secret(&b);
     return same;
 }
 

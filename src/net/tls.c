@@ -54,10 +54,7 @@ static char *read_text(const char *path, enum err *ret_err, struct errinfo *ei)
             memcpy(ret, text.p, text.n);
         }
     }
-    if (text.p != NULL) {
-        explicit_bzero(text.p, text.n);
-    }
-    buf_done(&text);
+    buf_done_secret(&text);
     return ret;
 }
 

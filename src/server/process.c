@@ -193,10 +193,7 @@ static enum err read_secret(const struct process *p, unsigned row, char ret[SECR
         memcpy(ret, secret.p, secret.n);
         *ret_n = secret.n;
     }
-    if (text.p) {
-        explicit_bzero(text.p, text.n);
-    }
-    buf_done(&text);
+    buf_done_secret(&text);
     return err;
 }
 

@@ -92,7 +92,7 @@ void up_random_base64(char *ret, size_t size, size_t bytes)
     ASSERT(buf_ok(&text) && text.n < size);
     memcpy(ret, text.p, text.n);
     ret[text.n] = '\0';
-    buf_done(&text);
+    buf_done_secret(&text);
     explicit_bzero(raw, sizeof(raw));
 }
 
@@ -255,7 +255,7 @@ enum err up_load_account(struct up *up, struct errinfo *ei)
     (void)snprintf(up->prefix, sizeof(up->prefix), COORD_PREFIX "%s/", up->opts.account);
 out:
     arena_done(&arena);
-    buf_done(&text);
+    buf_done_secret(&text);
     return ret;
 }
 
@@ -354,7 +354,7 @@ enum err up_save_account(struct up *up, struct errinfo *ei)
     char path[PATH_SIZE];
     (void)snprintf(path, sizeof(path), "%s/account.json", up->dir);
     enum err err = files_write_durable(path, buf_str(&text), 0600, ei);
-    buf_done(&text);
+    buf_done_secret(&text);
     return err;
 }
 
@@ -377,6 +377,6 @@ enum err up_write_ready_file(struct up *up, struct errinfo *ei)
     json_out_object_end(&o);
     buf_add_char(&text, '\n');
     enum err err = files_write_durable(up->opts.ready_file, buf_str(&text), 0600, ei);
-    buf_done(&text);
+    buf_done_secret(&text);
     return err;
 }

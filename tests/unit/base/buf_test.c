@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include "base/mem.h"
+#include "base/mem_probe.h"
 #include "lib/t.h"
 
 T_TEST("a buffer takes exactly its cap and then says overflow for good")
@@ -21,6 +22,23 @@ T_TEST("a buffer takes exactly its cap and then says overflow for good")
     buf_add_char(&b, 'x'); /* would fit, but a hole in the text is worse than no text */
     t_eq_u64(b.n, 0);
     buf_done(&b);
+}
+
+T_TEST("what held a secret is empty afterwards and may be used again, all its memory given back")
+{
+    struct buf b;
+    mem_probe_start();
+    buf_init(&b, 100);
+    buf_done_secret(&b); /* nothing was in it */
+    for (int i = 0; i < 2; i++) {
+        buf_add_cstr(&b, "hush");
+        buf_clear(&b); /* what is zeroed is more than what is in it now */
+        buf_add_char(&b, 'h');
+        buf_done_secret(&b);
+        t_check(b.p == NULL && b.n == 0 && b.cap == 0);
+    }
+    t_eq_i64(mem_live_count(), 0);
+    mem_probe_stop();
 }
 
 T_TEST("printf grows the buffer and obeys the cap")
