@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum err {
@@ -56,6 +57,15 @@ static inline enum err err_second(enum err first, enum err second)
 {
     (void)first;
     return second;
+}
+/* `code`, with what `from` has of it: message, hint and place. As with err_set the first is kept. */
+static inline enum err err_pass(struct errinfo *ei, enum err code, const struct errinfo *from)
+{
+    if (ei != NULL && ei->code == OK) {
+        *ei = *from;
+        ei->code = code;
+    }
+    return code;
 }
 /* Adds the sentence that says what to do. */
 void err_hint(struct errinfo *ei, const char *fmt, ...) PRINTF_LIKE(2, 3);

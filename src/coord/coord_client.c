@@ -660,7 +660,7 @@ static enum err run_blocking(const char *urls, const struct coord_secrets *secre
     if (ret == ERR_NETWORK || ret == ERR_TIMEOUT || ret == ERR_UNAUTHORIZED) {
         ret = ERR_UNAVAILABLE; /* http_client_run: certainly no effect */
     }
-    return ret == OK ? OK : err_set(ei, ret, "%s", last.message);
+    return ret == OK ? OK : err_pass(ei, ret, &last);
 }
 
 enum err coord_read_blocking(const char *urls, const struct coord_secrets *secrets,

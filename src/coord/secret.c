@@ -82,9 +82,7 @@ enum err coord_secrets_read(const char *path, struct coord_secrets *ret, struct 
         err = coord_secrets_parse(buf_str(&text), ret, &why);
         if (err != OK) {
             (void)err_set(ei, err, "the secret file %s: %s", path, why.message);
-            if (why.hint[0]) {
-                err_hint(ei, "%s", why.hint);
-            }
+            err_hint(ei, "%s", why.hint); /* may be none */
         }
     }
     buf_done_secret(&text);

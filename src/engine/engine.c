@@ -239,7 +239,7 @@ enum err engine_write(struct engine *e, const struct str *spans, size_t span_cou
     enum err ret = write_once(e, spans, span_count, count, size, sync, &why);
     if (ret != OK) {
         latch_failure(e, ret, &why);
-        return err_set(ei, ret, "%s", why.message);
+        return err_pass(ei, ret, &why);
     }
     e->bytes_written += size;
     e->syncs += sync ? 1 : 0;

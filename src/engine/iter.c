@@ -221,10 +221,7 @@ bool engine_iter_next(struct engine_iter *it, struct engine_row *ret_row)
 
 enum err engine_iter_err(const struct engine_iter *it, struct errinfo *ei)
 {
-    if (it->err != OK) {
-        return err_set(ei, it->err, "%s", it->ei.message);
-    }
-    return OK;
+    return it->err == OK ? OK : err_pass(ei, it->err, &it->ei);
 }
 
 void engine_iter_free(struct engine_iter *it)

@@ -135,7 +135,7 @@ static enum err expect_row(struct verify *v, const struct record_key *k, enum re
         return OK;
     }
     if (ret != OK) {
-        return err_set(ei, ret, "%s", local.message);
+        return err_pass(ei, ret, &local);
     }
     struct str payload;
     const char *why = "";
@@ -300,8 +300,7 @@ static enum err index_row(struct verify *v, struct str row_key, struct str value
     if (ret != OK) {
         bad_row(v, KV_INDEX, row_key,
                 ret == ERR_NOT_FOUND ? "its document does not exist" : local.message);
-        return ret == ERR_NOT_FOUND || ret == ERR_CORRUPT ? OK
-                                                          : err_set(ei, ret, "%s", local.message);
+        return ret == ERR_NOT_FOUND || ret == ERR_CORRUPT ? OK : err_pass(ei, ret, &local);
     }
     struct str uniques[ENGINE_UNIQUE_MAX];
     struct engine_doc doc;
@@ -341,7 +340,7 @@ static enum err sweep(struct verify *v, enum kv_table t, row_fn *fn, struct erri
         finding(v, "after %s: %s: the rest of the table was not checked",
                 last.n > 0 ? place : "the start", why.message);
     } else if (it_err != OK && ret == OK) {
-        ret = err_set(ei, it_err, "%s", why.message);
+        ret = err_pass(ei, it_err, &why);
     }
     return ret;
 }

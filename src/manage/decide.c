@@ -245,7 +245,7 @@ static enum err follow(const struct manage_call *c, struct manage_world *w,
     if (ret->is_running) {
         ret->status = 202;
     } else if (state != OP_SUCCEEDED) {
-        return err_set(ei, why.code, "%s", why.message);
+        return err_pass(ei, why.code, &why);
     } else if (acc == NULL) {
         ret->status = 204;
     } else {

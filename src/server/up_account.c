@@ -118,12 +118,12 @@ static enum err load_secrets(struct up *up, struct str kept, struct errinfo *ei)
     (void)snprintf(up->secret_path, PATH_SIZE, "%s/run/coordinator.secret", up->dir);
     struct errinfo why = {0};
     enum err err = coord_secrets_read(up->secret_path, &up->secrets, &why);
+    if (err == OK) {
+        return OK;
+    }
     if (err != ERR_NOT_FOUND) {
-        if (err != OK) {
-            (void)err_set(ei, err, "%s", why.message);
-            err_hint(ei, "%s", why.hint[0] ? why.hint : "without the file the last one is used");
-        }
-        return err;
+        err_hint(&why, "without the file the last one is used"); /* unless there is a better one */
+        return err_pass(ei, err, &why);
     }
     char made[64];
     if (kept.n == 0 || kept.n > COORD_SECRET_SIZE_MAX) {

@@ -316,7 +316,7 @@ static enum err write_group(struct kv *kv, const struct str *spans, size_t span_
                             uint32_t count, struct errinfo *ei)
 {
     if (kv->flush_failed.code != OK) {
-        return err_set(ei, kv->flush_failed.code, "%s", kv->flush_failed.message);
+        return err_pass(ei, kv->flush_failed.code, &kv->flush_failed);
     }
     struct str batch;
     uint64_t segment = rocks_journal_segment(kv->journal);

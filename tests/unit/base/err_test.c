@@ -37,6 +37,22 @@ T_TEST("the first failure's detail is kept, later ones only pass their code on")
     t_contains(str_of(ei.file), "err_test.c");
 }
 
+T_TEST("what is passed on keeps its message, hint and place, and is no news after another failure")
+{
+    struct errinfo from = {0};
+    struct errinfo ei = {0};
+    (void)err_set(&from, ERR_IO, "disk 3");
+    err_hint(&from, "replace it");
+    t_err(err_pass(&ei, ERR_CORRUPT, &from), ERR_CORRUPT);
+    t_eq_int(ei.code, ERR_CORRUPT);
+    t_eq_cstr(ei.message, "disk 3");
+    t_eq_cstr(ei.hint, "replace it");
+    t_eq_int(ei.line, from.line);
+    t_err(err_pass(&ei, ERR_BUSY, &(struct errinfo){.code = ERR_BUSY}), ERR_BUSY);
+    t_eq_cstr(ei.message, "disk 3");
+    t_err(err_pass(NULL, ERR_IO, &from), ERR_IO);
+}
+
 T_TEST("no errinfo is fine, a long message is cut inside its field")
 {
     t_err(err_set(NULL, ERR_IO, "x"), ERR_IO);
