@@ -18,6 +18,7 @@ static int gate_fallocate(int fd, int mode, off_t from, off_t size);
 #include "../net/loop_until.h"
 #include "coord/coord_client.h"
 #include "coord/server.h"
+#include "heard.h"
 #include "net/sockets.h"
 #include "secret_of.h"
 
@@ -85,10 +86,7 @@ static struct {
     } answers[ANSWERS_MAX];
     size_t answer_count;
     size_t wanted;
-    bool is_read;
-    size_t read_count;
-    unsigned changed_count;
-    bool is_synced;
+    struct heard heard;
 } w;
 
 static void setup(void)
@@ -151,48 +149,21 @@ static const struct coord_txn_result *wait_for(size_t i)
     return &w.answers[i].res;
 }
 
-static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
-{
-    UNUSED(ctx);
-    UNUSED(kvs);
-    t_ok(err);
-    w.is_read = true;
-    w.read_count = n;
-}
-
-static void changed(void *ctx, const struct coord_kv *kv)
-{
-    UNUSED(ctx);
-    UNUSED(kv);
-    w.changed_count++;
-}
-
-static void synced(void *ctx)
-{
-    UNUSED(ctx);
-    w.is_synced = true;
-}
-
-static void lost(void *ctx)
-{
-    UNUSED(ctx);
-}
-
 static bool is_synced(void)
 {
-    return w.is_synced;
+    return w.heard.synced_count > 0;
 }
 
 static bool is_read_and_changed(void)
 {
-    return w.is_read && w.changed_count >= 3;
+    return w.heard.is_read && w.heard.changed_count >= 3;
 }
 
 T_TEST("while a sync hangs heartbeats are answered, and nothing undurable is shown")
 {
     setup();
     t_ok(wait_for(start_put("beat", STR("1"), true))->err); /* reserves revisions */
-    struct coord_events ev = {.changed = changed, .synced = synced, .lost = lost};
+    struct coord_events ev = heard_events(&w.heard);
     coord_client_watch(w.client, STR(""), &ev);
     loop_until(w.loop, is_synced);
     hold(true);
@@ -208,16 +179,17 @@ T_TEST("while a sync hangs heartbeats are answered, and nothing undurable is sho
     t_check(wait_for(start(&beat))->succeeded); /* at once, though the disk hangs */
     struct coord_txn late = {.compare_count = 1, .compares = {{STR("record"), 0}}};
     size_t dependent = start(&late); /* its failure would show the undurable record */
-    coord_client_read(w.client, STR("record"), 9000, on_read, NULL);
+    coord_client_read(w.client, STR("record"), 9000, heard_read, &w.heard);
     loop_for_ms(w.loop, 60);
-    t_check(!w.answers[durable].is_there && !w.answers[dependent].is_there && !w.is_read);
-    t_eq_u64(w.changed_count, 1); /* of the first beat only: what is behind waits its turn */
+    t_check(!w.answers[durable].is_there && !w.answers[dependent].is_there && !w.heard.is_read);
+    t_eq_u64(w.heard.changed_count, 1); /* of the first beat only: what is behind waits its turn */
 
     hold(false);
     t_check(wait_for(durable)->succeeded);
     t_check(!wait_for(dependent)->succeeded);
     loop_until(w.loop, is_read_and_changed);
-    t_eq_u64(w.read_count, 1);
+    t_ok(w.heard.read_err);
+    t_eq_u64(w.heard.read_count, 1);
     teardown();
 }
 
@@ -260,10 +232,11 @@ T_TEST("a rewrite that does not fit goes on in the old file")
         (void)snprintf(key, sizeof(key), "k%d", i);
         t_check(wait_for(start_put(key, str_make(value, sizeof(value)), false))->succeeded);
     }
-    coord_client_read(w.client, STR("k"), 9000, on_read, NULL);
-    w.changed_count = 3;
+    coord_client_read(w.client, STR("k"), 9000, heard_read, &w.heard);
+    w.heard.changed_count = 3;
     loop_until(w.loop, is_read_and_changed);
-    t_eq_u64(w.read_count, 12);
+    t_ok(w.heard.read_err);
+    t_eq_u64(w.heard.read_count, 12);
     disk.is_refusing_new_files = false;
     teardown();
 }

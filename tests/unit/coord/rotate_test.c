@@ -8,6 +8,7 @@
 #include "../net/loop_until.h"
 #include "base/files.h"
 #include "coord/server.h"
+#include "heard.h"
 #include "net/sockets.h"
 
 static struct {
@@ -22,7 +23,7 @@ static struct {
     coord_rev rev;
     uint64_t metric;
     const char *metric_name;
-    unsigned synced_count, lost_count, changed_count;
+    struct heard heard;
 } w;
 
 static void put_secrets(const char *text)
@@ -104,15 +105,6 @@ static enum err put(unsigned timeout_ms)
     return w.err;
 }
 
-static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
-{
-    UNUSED(ctx);
-    UNUSED(kvs);
-    UNUSED(n);
-    w.is_done = true;
-    w.err = err;
-}
-
 static void on_metrics(void *ctx, const struct http_client_result *res)
 {
     UNUSED(ctx);
@@ -140,33 +132,19 @@ static uint64_t metric(const char *name)
     return w.metric;
 }
 
-static void on_changed(void *ctx, const struct coord_kv *kv)
+static bool is_read(void)
 {
-    UNUSED(ctx);
-    UNUSED(kv);
-    w.changed_count++;
-}
-
-static void on_synced(void *ctx)
-{
-    UNUSED(ctx);
-    w.synced_count++;
-}
-
-static void on_lost(void *ctx)
-{
-    UNUSED(ctx);
-    w.lost_count++;
+    return w.heard.is_read;
 }
 
 static bool is_synced(void)
 {
-    return w.synced_count > 0;
+    return w.heard.synced_count > 0;
 }
 
 static void start_watch(void)
 {
-    struct coord_events ev = {.changed = on_changed, .synced = on_synced, .lost = on_lost};
+    struct coord_events ev = heard_events(&w.heard);
     coord_client_watch(w.client, STR("k"), &ev);
     loop_until(w.loop, is_synced);
 }
@@ -182,11 +160,11 @@ T_TEST("two secrets: the coordinator takes both, a client presents the one that 
         t_eq_u64(w.client->proof_idx, has_tls ? 1 : 0);
         new_client("other\nold");
         start_watch();
-        t_eq_u64(w.lost_count, 0);
-        w.is_done = false;
-        coord_client_read(w.client, STR("k"), 5000, on_read, NULL);
-        loop_until(w.loop, is_done);
-        t_ok(w.err);
+        t_eq_u64(w.heard.lost_count, 0);
+        w.heard.is_read = false;
+        coord_client_read(w.client, STR("k"), 5000, heard_read, &w.heard);
+        loop_until(w.loop, is_read);
+        t_ok(w.heard.read_err);
         t_eq_u64(w.client->proof_idx, 1);
         new_client("other\nanother");
         t_err(put(300), has_tls ? ERR_UNAVAILABLE : ERR_UNAUTHORIZED);
@@ -248,8 +226,8 @@ T_TEST("old, old new, new old, new: every write is taken, the watch stays, the o
             }
             t_eq_u64(coord_client_secrets_get(w.client).count, i < 2 ? 2 : 1);
         }
-        t_eq_u64(w.lost_count, 0);
-        t_eq_u64(w.synced_count, 1);
+        t_eq_u64(w.heard.lost_count, 0);
+        t_eq_u64(w.heard.synced_count, 1);
         new_client("old");
         t_check(put(300) != OK);
         new_client("new");

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/mem_probe.h"
 #include "coord/coord_client.h"
+#include "heard.h"
 #include "net/http_client.h"
 #include "net/sockets.h"
 #include "secret_of.h"
@@ -34,15 +35,12 @@ static struct {
     struct seen seen[256];
     size_t seen_count;
     size_t want_seen;
-    unsigned synced_count, lost_count;
     unsigned want_synced, want_lost;
     /* last transaction */
     bool is_txn_done;
     struct coord_txn_result txn;
     char txn_kv_value[64];
-    bool is_read_done;
-    enum err read_err;
-    size_t read_count;
+    struct heard heard;
 } w;
 
 static void start_server(void)
@@ -110,18 +108,9 @@ static coord_rev put(const char *key, const char *value, bool is_volatile)
     return r->rev;
 }
 
-static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t n)
-{
-    UNUSED(ctx);
-    UNUSED(kvs);
-    w.is_read_done = true;
-    w.read_err = err;
-    w.read_count = n;
-}
-
 static bool read_done(void)
 {
-    return w.is_read_done;
+    return w.heard.is_read;
 }
 
 static void changed(void *ctx, const struct coord_kv *kv)
@@ -135,27 +124,16 @@ static void changed(void *ctx, const struct coord_kv *kv)
     }
 }
 
-static void synced(void *ctx)
-{
-    UNUSED(ctx);
-    w.synced_count++;
-}
-
-static void lost(void *ctx)
-{
-    UNUSED(ctx);
-    w.lost_count++;
-}
-
 static bool seen_enough(void)
 {
-    return w.seen_count >= w.want_seen && w.synced_count >= w.want_synced &&
-           w.lost_count >= w.want_lost;
+    return w.seen_count >= w.want_seen && w.heard.synced_count >= w.want_synced &&
+           w.heard.lost_count >= w.want_lost;
 }
 
 static void start_watch(const char *prefix)
 {
-    struct coord_events ev = {.changed = changed, .synced = synced, .lost = lost};
+    struct coord_events ev = heard_events(&w.heard);
+    ev.changed = changed;
     coord_client_watch(w.client, str_of(prefix), &ev);
 }
 
@@ -183,11 +161,11 @@ T_TEST("compare-and-set: who is late learns the present value")
     create.puts[0].value = STR("{\"a\":2}");
     t_check(run_txn(&create, 5000)->succeeded);
     t_check(w.txn.rev > rev);
-    w.is_read_done = false;
-    coord_client_read(w.client, STR("rec"), 5000, on_read, NULL);
+    w.heard.is_read = false;
+    coord_client_read(w.client, STR("rec"), 5000, heard_read, &w.heard);
     loop_until(w.loop, read_done);
-    t_ok(w.read_err);
-    t_eq_u64(w.read_count, 1);
+    t_ok(w.heard.read_err);
+    t_eq_u64(w.heard.read_count, 1);
     teardown();
 }
 
@@ -321,12 +299,12 @@ T_TEST("another secret is refused, for transactions, reads and watches")
     w.client = coord_client_new(w.loop, w.url, secret_of(STR("S3cret")));
     struct coord_txn t = {.put_count = 1, .puts = {{.key = STR("k"), .value = STR("v")}}};
     t_err(run_txn(&t, 1000)->err, ERR_UNAUTHORIZED);
-    coord_client_read(w.client, STR("k"), 1000, on_read, NULL);
+    coord_client_read(w.client, STR("k"), 1000, heard_read, &w.heard);
     loop_until(w.loop, read_done);
-    t_err(w.read_err, ERR_UNAUTHORIZED);
+    t_err(w.heard.read_err, ERR_UNAUTHORIZED);
     start_watch("k");
     loop_for_ms(w.loop, 50);
-    t_eq_u64(w.synced_count, 0);
+    t_eq_u64(w.heard.synced_count, 0);
     teardown();
 }
 
