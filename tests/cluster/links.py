@@ -19,15 +19,6 @@ def others(writer):
     return [n for n in up.region_names if n != writer]
 
 
-def finish(load, allow_feed=True):
-    load.more(20)
-    load.end()
-    up.healthy()
-    away = load.check(allow_feed)
-    load.check_regions()
-    return away
-
-
 @tap.test("a writer frozen beyond its lease acknowledges nothing when it wakes up")
 def _():
     c = container("frozen")
@@ -50,7 +41,7 @@ def _():
     except NO_ANSWER as e:
         comment(f"the old writer hung up: {e!r}")
         is_refused = False
-    finish(load)
+    load.finish()
     a = up.call("GET", f"{c}/docs/from-the-past", headers=pk("a"))
     assert a.status == 404 or not is_refused, a
 
@@ -70,7 +61,7 @@ def _():
         load.more(20)
     finally:
         up.link(f"{writer}>coordinator", "pass")
-    finish(load)
+    load.finish()
 
 
 @tap.test("writer cut from one peer: writes go on, the peer catches up")
@@ -85,7 +76,7 @@ def _():
         load.more(100)
     finally:
         up.link(f"{writer}>{peer}", "pass")
-    eq(finish(load, allow_feed=False), 0, "in the feed")
+    load.finish(allow_feed=False)
     eq(up.writer(), writer, "the writer stays")
 
 
@@ -101,7 +92,7 @@ def _():
         load.more(100)
     finally:
         up.link(f"{peer}>{writer}", "pass")
-    eq(finish(load, allow_feed=False), 0, "in the feed")
+    load.finish(allow_feed=False)
     eq(up.writer(), writer, "the writer stays")
 
 
@@ -120,7 +111,7 @@ def _():
         load.more(50)
     finally:
         up.links(peer, "pass")
-    eq(finish(load, allow_feed=False), 0, "in the feed")
+    load.finish(allow_feed=False)
     eq(up.writer(), writer, "the writer stays")
 
 
@@ -143,7 +134,7 @@ def _():
     finally:
         up.links(writer, "pass")
     stubborn.end()
-    finish(load)
+    load.finish()
     stubborn.check()
 
 
@@ -157,7 +148,7 @@ def _():
     code, out, err = up.cli("account", "failover", target)
     eq(code, 0, out + err)
     eq(up.writer(), target, "writer")
-    eq(finish(load, allow_feed=False), 0, "in the feed")
+    load.finish(allow_feed=False)
     eq(len(load.unknown), 0, "writes with unknown outcome")
     assert load.gap() < 5, load.gap()
 
@@ -198,7 +189,7 @@ def _():
     eq(up.state(writer), "OFFLINE", "it stays offline")
     code, out, err = up.cli("account", "online", writer)
     eq(code, 0, out + err)
-    finish(load)
+    load.finish()
 
 
 @tap.test("a region added while the account runs is behind the proxy, too, and after the proxy's restart")
@@ -278,11 +269,7 @@ def _():
         until("the cut link is back", lambda: links_of(account, peer)["encrypted"] > before)
         os.kill(account.pid(writer), signal.SIGKILL)
         until("another region writes", lambda: account.writer() != writer, 15)
-        load.more(20)
-        load.end()
-        account.healthy()
-        load.check()
-        load.check_regions()
+        load.finish()
         for name in account.region_names:
             seen = links_of(account, name)
             assert seen["encrypted"] > 0 and seen["plain"] == 0, f"{name}: {seen}"

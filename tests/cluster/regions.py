@@ -53,11 +53,8 @@ def _():
     eq((south["id"], south["priority"], south["state"]), (3, 2, "ONLINE_READ"), "south")
     eq(account["tokenVersion"], before + 1, "token version")
     eq(listed(), ["east", "west", "south"], "account document")
-    load.more(100)
-    load.end()
+    load.finish(100, allow_feed=False)
     assert load.gap() < 2, load.gap()
-    eq(load.check(allow_feed=False), 0, "in the feed")
-    load.check_regions()
 
 
 @tap.test("refusals say why, with the status that clients understand")
@@ -98,7 +95,7 @@ def _():
     load.end()
     assert load.gap() < 2, load.gap()
     eq(learn_regions(), ["east", "south"], "account.json")
-    eq(load.check(allow_feed=False), 0, "in the feed")
+    load.check(allow_feed=False)
     load.check_regions()
 
 
@@ -123,10 +120,7 @@ def _():
     west = next(r for r in up.show()["regions"] if r["name"] == "west")
     eq((west["id"], west["priority"]), (2, 1), "west")
     eq(up.region("west")["endpoint"], f"http://127.0.0.1:{up.port + 2}/", "its port")
-    load.more(100)
-    load.end()
-    eq(load.check(allow_feed=False), 0, "in the feed")
-    load.check_regions()
+    load.finish(100, allow_feed=False)
 
 
 @tap.test("another order of the regions: the first one takes the writes, nothing is lost")
@@ -136,11 +130,8 @@ def _():
     must("regions", "priority", "south,east,west")
     eq(up.writer(), "south", "writer")
     eq(listed(), ["south", "east", "west"], "account document")
-    load.more(100)
-    load.end()
+    load.finish(100)
     assert load.gap() < 3, load.gap()
-    load.check()
-    load.check_regions()
 
 
 @tap.test("a former writer with what only it has: removed with --force only, its writes come back with it")
@@ -159,10 +150,7 @@ def _():
     load.more(50)
     must("regions", "add", "south")
     learn_regions()
-    load.more(50)
-    load.end()
-    load.check()
-    load.check_regions()
+    load.finish(50)
 
 
 @tap.test("more names than an account starts with: each has its own place, and keeps it over a restart")

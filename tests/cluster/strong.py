@@ -14,14 +14,6 @@ def container(name):
     return up.make_container(name)
 
 
-def finish(load):
-    load.more(20)
-    load.end()
-    up.healthy()
-    eq(load.check(allow_feed=False), 0, "in the feed")
-    load.check_regions()
-
-
 @tap.test("the write region is killed: the same items, none in the feed")
 def _():
     c = container("kill")
@@ -30,7 +22,7 @@ def _():
     writer = up.writer()
     os.kill(up.pid(writer), signal.SIGKILL)
     until("another region writes", lambda: up.writer() != writer, 15)
-    finish(load)
+    load.finish(allow_feed=False)
 
 
 @tap.test("the write region is cut off: the same")
@@ -45,7 +37,7 @@ def _():
         load.more(20)
     finally:
         up.links(writer, "pass")
-    finish(load)
+    load.finish(allow_feed=False)
 
 
 @tap.test("a read region is lost: writes pause for its lease, then go on")
@@ -63,7 +55,7 @@ def _():
         assert a.status in (403, 503), a
     finally:
         up.links(peer, "pass")
-    finish(load)
+    load.finish(allow_feed=False)
     assert load.gap() < 12, load.gap()
 
 
@@ -90,7 +82,7 @@ def _():
         target = next(n for n in up.region_names if n != writer)
         code, out, err = up.cli("account", "failover", target)
         eq(code, 0, out + err)
-    finish(load)
+    load.finish(allow_feed=False)
     eq(len(load.unknown), 0, "writes with unknown outcome")
 
 

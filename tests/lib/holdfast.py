@@ -607,6 +607,13 @@ class Writers:
             eq(away[:5], [], "acknowledged writes that left the container")
         return len(away)
 
+    def finish(self, more=20, allow_feed=True):
+        """The end as soon as `more` writes are acknowledged, and both checks."""
+        self.more(more)
+        self.end()
+        self.check(allow_feed)
+        self.check_regions()
+
     def check_regions(self, seconds=20.0):
         """Every region comes to hold the same versions of the same items."""
         def versions(region=None):
