@@ -5,8 +5,7 @@
 #include "account/region.h"
 #include "base/contract.h"
 #include "lib/t.h"
-
-static struct arena arena;
+#include "records.h"
 
 /* Three regions; epoch 1 was opened by the first. */
 static struct account_record sample(void)
@@ -38,17 +37,6 @@ static struct account_record sample(void)
     record_set_state(&r, 1, REGION_ONLINE_WRITE, 9);
     memcpy(r.key[0], "a2V5", 5);
     return r;
-}
-
-static struct str encode(const struct account_record *r)
-{
-    struct buf b;
-    buf_init(&b, 1 << 20);
-    record_encode(r, &b);
-    t_check(buf_ok(&b));
-    struct str s = arena_str(&arena, buf_str(&b));
-    buf_done(&b);
-    return s;
 }
 
 T_TEST("a record reads back as it was written")

@@ -5,58 +5,12 @@
 #include "account/region.h"
 #include "base/contract.h"
 #include "lib/t.h"
+#include "records.h"
 #include "world.h"
 
-static struct arena arena;
-
-/* Three regions, open: east writes. */
 static struct account_record open_account(void)
 {
-    struct account_record r;
-    account_init(&r, "shop", CONSISTENCY_SESSION);
-    t_ok(account_add_region(&r, "east", "http://h/", "h:1", 5, NULL));
-    t_ok(account_add_region(&r, "West US", "http://h/", "h:2", 5, NULL));
-    t_ok(account_add_region(&r, "north", "http://h/", "h:3", 5, NULL));
-    struct record_epoch e = {.epoch = 1,
-                             .generation = 2,
-                             .writer = 1,
-                             .incarnation = 7,
-                             .start_lsn = 1,
-                             .opened.rule = 315};
-    r.generation = 2;
-    r.epoch = 1;
-    r.phase = PHASE_OPEN;
-    r.lsn_limit = 1000001;
-    r.writer_incarnation = 7;
-    record_add_epoch(&r, &e);
-    record_set_state(&r, 1, REGION_ONLINE_WRITE, 9);
-    return r;
-}
-
-static void says(enum err got, enum err want, struct errinfo *ei, const char *part)
-{
-    t_err(got, want);
-    t_checkf(str_find(str_of(ei->message), str_of(part)) >= 0, "'%s' lacks '%s'", ei->message,
-             part);
-    *ei = (struct errinfo){0};
-}
-
-static struct str encode(const struct account_record *r)
-{
-    struct buf b;
-    buf_init(&b, 1 << 20);
-    record_encode(r, &b);
-    struct str s = arena_str(&arena, buf_str(&b));
-    buf_done(&b);
-    return s;
-}
-
-static struct account_record through_text(const struct account_record *r)
-{
-    struct account_record back;
-    struct errinfo ei = {0};
-    t_ok_info(record_decode(&arena, encode(r), &back, &ei), &ei);
-    return back;
+    return three_regions("West US");
 }
 
 T_TEST("a region joins with the next id, last in order, and raises the token version")
