@@ -3,8 +3,6 @@
 #include "base/mem.h"
 #include "served.h"
 
-#define DOCS "/dbs/db/colls/c/docs"
-
 static void batch(const char *pk, const char *body)
 {
     fake_header(f, "x-ms-cosmos-is-batch-request", "true");

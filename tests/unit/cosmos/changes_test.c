@@ -4,20 +4,6 @@
 #include "base/mem.h"
 #include "served.h"
 
-#define DOCS "/dbs/db/colls/c/docs"
-
-static void put_item(const char *pk, const char *id, int v)
-{
-    char body[256];
-    char header[128];
-    (void)snprintf(body, sizeof(body), "{\"id\":\"%s\",\"pk\":\"%s\",\"v\":%d}", id, pk, v);
-    (void)snprintf(header, sizeof(header), "[\"%s\"]", pk);
-    fake_header(f, "x-ms-documentdb-partitionkey", header);
-    fake_header(f, "x-ms-documentdb-is-upsert", "true");
-    fake_send(f, "POST", DOCS, body);
-    t_checkf(f->answer.status == 200 || f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
-}
-
 static char *etag;
 
 static void keep_etag(void)
@@ -67,12 +53,12 @@ static void poll(const char *after, const char *page_size, int status, const cha
 T_TEST("every item comes once, at its last change, in order of change")
 {
     served_begin_container();
-    put_item("a", "1", 1);
-    put_item("b", "2", 1);
-    put_item("a", "1", 2);
+    served_put("a", "1", 1);
+    served_put("b", "2", 1);
+    served_put("a", "1", 2);
     poll(NULL, "-1", 200, "2,1");
     poll(etag, "-1", 304, "");
-    put_item("c", "3", 1);
+    served_put("c", "3", 1);
     poll(etag, "-1", 200, "3");
     poll(etag, "-1", 304, "");
     finish();
@@ -84,7 +70,7 @@ T_TEST("pages go on where the last one ended")
     for (int i = 1; i <= 5; i++) {
         char id[8];
         (void)snprintf(id, sizeof(id), "%d", i);
-        put_item("a", id, i);
+        served_put("a", id, i);
     }
     poll(NULL, "2", 200, "1,2");
     poll(etag, "2", 200, "3,4");
@@ -96,9 +82,9 @@ T_TEST("pages go on where the last one ended")
 T_TEST("from now: nothing at first, then what comes")
 {
     served_begin_container();
-    put_item("a", "1", 1);
+    served_put("a", "1", 1);
     poll("*", "-1", 304, "");
-    put_item("a", "2", 1);
+    served_put("a", "2", 1);
     poll(etag, "-1", 200, "2");
     finish();
 }
@@ -107,9 +93,9 @@ T_TEST("from a point in time")
 {
     served_begin_container();
     f->ahead_s = -1000;
-    put_item("a", "1", 1);
+    served_put("a", "1", 1);
     f->ahead_s = 0;
-    put_item("a", "2", 1);
+    served_put("a", "2", 1);
     char date[64];
     clock_format_rfc1123(clock_wall_ms() - 500000, date);
     fake_header(f, "if-modified-since", date);
@@ -120,7 +106,7 @@ T_TEST("from a point in time")
 T_TEST("a transaction is never split")
 {
     served_begin_container();
-    put_item("a", "0", 1);
+    served_put("a", "0", 1);
     fake_header(f, "x-ms-cosmos-is-batch-request", "true");
     fake_header(f, "x-ms-cosmos-batch-atomic", "true");
     fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
@@ -129,7 +115,7 @@ T_TEST("a transaction is never split")
               "{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"2\",\"pk\":\"a\"}},"
               "{\"operationType\":\"Create\",\"resourceBody\":{\"id\":\"3\",\"pk\":\"a\"}}]");
     expect(200, 0);
-    put_item("a", "4", 1);
+    served_put("a", "4", 1);
     poll(NULL, "2", 200, "0,1,2,3");
     poll(etag, "2", 200, "4");
     finish();
@@ -138,8 +124,8 @@ T_TEST("a transaction is never split")
 T_TEST("deleted items are not in the feed of latest versions")
 {
     served_begin_container();
-    put_item("a", "1", 1);
-    put_item("a", "2", 1);
+    served_put("a", "1", 1);
+    served_put("a", "2", 1);
     fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
     fake_send(f, "DELETE", DOCS "/1", NULL);
     poll(NULL, "-1", 200, "2");
@@ -149,8 +135,8 @@ T_TEST("deleted items are not in the feed of latest versions")
 T_TEST("the feed of one logical partition, and of limits of the key space")
 {
     served_begin_container();
-    put_item("asdf", "1", 1);
-    put_item("redmond", "2", 1);
+    served_put("asdf", "1", 1);
+    served_put("redmond", "2", 1);
     fake_header(f, "a-im", "incremental feed");
     fake_header(f, "x-ms-documentdb-partitionkey", "[\"redmond\"]");
     fake_send(f, "GET", DOCS, NULL);
@@ -166,7 +152,7 @@ T_TEST("the feed of one logical partition, and of limits of the key space")
 T_TEST("an etag never goes backwards")
 {
     served_begin_container();
-    put_item("a", "1", 1);
+    served_put("a", "1", 1);
     poll(NULL, "-1", 200, "1");
     uint64_t first = 0;
     t_check(str_to_u64(str_slice(str_of(etag), 1, strlen(etag) - 2), &first));
@@ -182,12 +168,12 @@ T_TEST("an etag never goes backwards")
 T_TEST("a continuation from before a failover misses nothing after it")
 {
     served_begin_container();
-    put_item("a", "1", 1);
-    put_item("a", "2", 1);
+    served_put("a", "1", 1);
+    served_put("a", "2", 1);
     poll(NULL, "-1", 200, "1,2");
     f->epoch = 2;
     f->next_lsn = 1000000;
-    put_item("a", "3", 1);
+    served_put("a", "3", 1);
     poll(etag, "-1", 200, "3");
     finish();
 }

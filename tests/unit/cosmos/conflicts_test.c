@@ -8,7 +8,6 @@
 #include "unit/cosmos/served.h"
 
 #define COLL      "/dbs/db/colls/c"
-#define DOCS      COLL "/docs"
 #define CONFLICTS COLL "/conflicts"
 
 static void begin_with(const char *throughput)

@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "served.h"
 
-#define DOCS "/dbs/db/colls/c/docs"
-
 static void put_item(const char *id, int v)
 {
     char body[128];

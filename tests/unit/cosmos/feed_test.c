@@ -3,20 +3,6 @@
 #include "base/mem.h"
 #include "served.h"
 
-#define DOCS "/dbs/db/colls/c/docs"
-
-static void put_item(const char *pk, const char *id, int v)
-{
-    char body[256];
-    char header[128];
-    (void)snprintf(body, sizeof(body), "{\"id\":\"%s\",\"pk\":\"%s\",\"v\":%d}", id, pk, v);
-    (void)snprintf(header, sizeof(header), "[\"%s\"]", pk);
-    fake_header(f, "x-ms-documentdb-partitionkey", header);
-    fake_header(f, "x-ms-documentdb-is-upsert", "true");
-    fake_send(f, "POST", DOCS, body);
-    t_checkf(f->answer.status == 200 || f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
-}
-
 static const struct json *docs(void)
 {
     const struct json *list = json_get(f->doc, STR("Documents"));
@@ -92,7 +78,7 @@ T_TEST("a feed lists the items of a container page by page, each once")
     for (int i = 0; i < 25; i++) {
         char id[16];
         (void)snprintf(id, sizeof(id), "i%02d", i);
-        put_item(i % 2 ? "a" : "b", id, i);
+        served_put(i % 2 ? "a" : "b", id, i);
     }
     size_t pages = 0;
     char *ids = all_ids("GET", NULL, NULL, "4", &pages);
@@ -124,9 +110,9 @@ T_TEST("an empty feed has no continuation")
 T_TEST("queries filter, sort and project over the container or one logical partition")
 {
     served_begin_container();
-    put_item("a", "1", 3);
-    put_item("a", "2", 1);
-    put_item("b", "3", 2);
+    served_put("a", "1", 3);
+    served_put("a", "2", 1);
+    served_put("b", "3", 2);
     char *ids = all_ids("POST", "SELECT * FROM c ORDER BY c.v", NULL, "-1", NULL);
     t_eq_cstr(ids, "2,3,1");
     mem_free(ids);
@@ -148,8 +134,8 @@ T_TEST("queries filter, sort and project over the container or one logical parti
 T_TEST("aggregates are computed over all ranges by the server")
 {
     served_begin_container();
-    put_item("a", "1", 3);
-    put_item("b", "2", 4);
+    served_put("a", "1", 3);
+    served_put("b", "2", 4);
     query("SELECT VALUE COUNT(1) FROM c");
     expect(200, 0);
     t_contains(f->answer.body, "\"Documents\":[2]");
@@ -161,7 +147,7 @@ T_TEST("aggregates are computed over all ranges by the server")
 T_TEST("parameters are bound")
 {
     served_begin_container();
-    put_item("a", "1", 3);
+    served_put("a", "1", 3);
     fake_header(f, "x-ms-documentdb-query", "true");
     fake_send(f, "POST", DOCS,
               "{\"query\":\"SELECT * FROM c WHERE c.v = "
@@ -174,8 +160,8 @@ T_TEST("parameters are bound")
 T_TEST("bad queries and foreign continuations are 400")
 {
     served_begin_container();
-    put_item("a", "1", 3);
-    put_item("a", "2", 3);
+    served_put("a", "1", 3);
+    served_put("a", "2", 3);
     query("SELECT * FORM c");
     expect(400, 0);
     query("SELECT udf.f(c) FROM c");
@@ -201,7 +187,7 @@ T_TEST("bad queries and foreign continuations are 400")
 T_TEST("metrics come when asked for")
 {
     served_begin_container();
-    put_item("a", "1", 3);
+    served_put("a", "1", 3);
     query("SELECT * FROM c");
     t_check(fake_answer_header(f, "x-ms-documentdb-query-metrics").p == NULL);
     query_header("x-ms-documentdb-populatequerymetrics", "true");
@@ -235,7 +221,7 @@ T_TEST("query plans are answered for clients that merge themselves")
 T_TEST("a request may be restricted to one range, and an unknown range is 410")
 {
     served_begin_container();
-    put_item("a", "1", 3);
+    served_put("a", "1", 3);
     query_header("x-ms-documentdb-partitionkeyrangeid", "0");
     query("SELECT * FROM c");
     expect(200, 0);
@@ -271,7 +257,7 @@ T_TEST("containers of much throughput show several ranges, and feeds run over al
     for (int i = 0; i < 60; i++) {
         char id[16];
         (void)snprintf(id, sizeof(id), "i%02d", i);
-        put_item(id, id, i);
+        served_put(id, id, i);
     }
     size_t pages = 0;
     char *ids = all_ids("GET", NULL, NULL, "7", &pages);
@@ -298,8 +284,8 @@ T_TEST("containers of much throughput show several ranges, and feeds run over al
 T_TEST("limits of the key space restrict a feed")
 {
     served_begin_container();
-    put_item("asdf", "1", 1);    /* 208BF1D5... */
-    put_item("redmond", "2", 2); /* 22E342F3... */
+    served_put("asdf", "1", 1);    /* 208BF1D5... */
+    served_put("redmond", "2", 2); /* 22E342F3... */
     query_header("x-ms-start-epk", "208BF1D598F5B63AD5520F04FE58C5E8");
     query_header("x-ms-end-epk", "22E342F38A486A088463DFF7838A5963");
     query_header("x-ms-read-key-type", "EffectivePartitionKeyRange");
@@ -318,9 +304,9 @@ T_TEST("limits of the key space restrict a feed")
 T_TEST("all items of a logical partition can be deleted by key")
 {
     served_begin_container();
-    put_item("a", "1", 1);
-    put_item("a", "2", 1);
-    put_item("b", "3", 1);
+    served_put("a", "1", 1);
+    served_put("a", "2", 1);
+    served_put("b", "3", 1);
     fake_header(f, "x-ms-documentdb-partitionkey", "[\"a\"]");
     fake_send(f, "POST", "/dbs/db/colls/c/operations/partitionkeydelete", NULL);
     t_checkf(f->answer.status == 200 || f->answer.status == 204, "%d", f->answer.status);
@@ -361,7 +347,7 @@ T_TEST("queries that name items read only these")
     for (int i = 0; i < 20; i++) {
         char id[16];
         (void)snprintf(id, sizeof(id), "i%02d", i);
-        put_item(i % 2 ? "a" : "b", id, i);
+        served_put(i % 2 ? "a" : "b", id, i);
     }
     static const struct {
         const char *text, *ids, *count;

@@ -18,8 +18,6 @@ static char *header_copy(const char *name)
     return copy;
 }
 
-#define DOCS "/dbs/db/colls/c/docs"
-
 /* Each kind of read meets the damage: it is reported each time, and the client hears 503 and no key. */
 T_TEST("what a read finds damaged is told to the core, and the client asks elsewhere")
 {

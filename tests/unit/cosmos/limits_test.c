@@ -7,8 +7,6 @@
 #include "cosmos/target.h"
 #include "unit/cosmos/served.h"
 
-#define DOCS "/dbs/db/colls/c/docs"
-
 static void begin_with(const char *coll)
 {
     served_begin();

@@ -32,6 +32,21 @@ static inline void served_begin_container(void)
         "{\"id\":\"c\",\"partitionKey\":{\"paths\":[\"/pk\"],\"kind\":\"Hash\",\"version\":2}}");
 }
 
+#define DOCS "/dbs/db/colls/c/docs" /* of that container */
+
+/* An item there, new or changed. */
+static inline void served_put(const char *pk, const char *id, int v)
+{
+    char body[256];
+    char header[128];
+    (void)snprintf(body, sizeof(body), "{\"id\":\"%s\",\"pk\":\"%s\",\"v\":%d}", id, pk, v);
+    (void)snprintf(header, sizeof(header), "[\"%s\"]", pk);
+    fake_header(f, "x-ms-documentdb-partitionkey", header);
+    fake_header(f, "x-ms-documentdb-is-upsert", "true");
+    fake_send(f, "POST", DOCS, body);
+    t_checkf(f->answer.status == 200 || f->answer.status == 201, STR_FMT, STR_ARG(f->answer.body));
+}
+
 static inline void served_end(void)
 {
     fake_free(f);
