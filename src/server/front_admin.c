@@ -67,8 +67,7 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv, str
 
 static void partitions_json(const struct account_record *rec, struct json_out *o)
 {
-    json_out_key(o, "partitionFailover");
-    json_out_bool(o, rec->partition_failover);
+    json_out_member_bool(o, "partitionFailover", rec->partition_failover);
     json_out_key(o, "partitions");
     json_out_array(o);
     for (size_t i = 0; i < rec->override_count; i++) {
@@ -98,39 +97,26 @@ static void partitions_json(const struct account_record *rec, struct json_out *o
 static void account_json(const struct account_record *rec, struct json_out *o)
 {
     json_out_object(o);
-    json_out_key(o, "account");
-    json_out_cstr(o, rec->name);
-    json_out_key(o, "consistency");
-    json_out_cstr(o, consistency_name(rec->level));
+    json_out_member_cstr(o, "account", rec->name);
+    json_out_member_cstr(o, "consistency", consistency_name(rec->level));
     if (rec->is_level_changing) {
-        json_out_key(o, "consistencyTo");
-        json_out_cstr(o, consistency_name(rec->level_to));
+        json_out_member_cstr(o, "consistencyTo", consistency_name(rec->level_to));
     }
     if (record_lease_level(rec) == CONSISTENCY_BOUNDED_STALENESS) {
-        json_out_key(o, "maxStalenessOperations");
-        json_out_u64(o, rec->max_staleness_ops);
-        json_out_key(o, "maxStalenessSeconds");
-        json_out_u64(o, rec->max_staleness_s);
+        json_out_member_u64(o, "maxStalenessOperations", rec->max_staleness_ops);
+        json_out_member_u64(o, "maxStalenessSeconds", rec->max_staleness_s);
         if (account_bounds_are_tight(rec)) {
-            json_out_key(o, "warning");
-            json_out_cstr(o, ACCOUNT_TIGHT_WARNING);
+            json_out_member_cstr(o, "warning", ACCOUNT_TIGHT_WARNING);
         }
     }
-    json_out_key(o, "durability");
-    json_out_cstr(o, record_is_degraded(rec) ? "degraded" : "normal");
-    json_out_key(o, "automaticFailover");
-    json_out_bool(o, rec->auto_failover);
-    json_out_key(o, "phase");
-    json_out_cstr(o, account_phase_name(rec->phase));
-    json_out_key(o, "writer");
+    json_out_member_cstr(o, "durability", record_is_degraded(rec) ? "degraded" : "normal");
+    json_out_member_bool(o, "automaticFailover", rec->auto_failover);
+    json_out_member_cstr(o, "phase", account_phase_name(rec->phase));
     const struct record_region *writer = record_region_const(rec, rec->writer);
-    json_out_cstr(o, writer ? writer->name : "");
-    json_out_key(o, "generation");
-    json_out_u64(o, rec->generation);
-    json_out_key(o, "epoch");
-    json_out_u64(o, rec->epoch);
-    json_out_key(o, "tokenVersion");
-    json_out_u64(o, rec->token_version);
+    json_out_member_cstr(o, "writer", writer ? writer->name : "");
+    json_out_member_u64(o, "generation", rec->generation);
+    json_out_member_u64(o, "epoch", rec->epoch);
+    json_out_member_u64(o, "tokenVersion", rec->token_version);
     json_out_key(o, "regions");
     json_out_array(o);
     for (size_t i = 0; i < rec->region_count; i++) {
@@ -138,25 +124,16 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         char since[CLOCK_RFC1123_SIZE];
         clock_format_iso(r->since_wall_ms, since);
         json_out_object(o);
-        json_out_key(o, "name");
-        json_out_cstr(o, r->name);
-        json_out_key(o, "id");
-        json_out_u64(o, r->id);
-        json_out_key(o, "priority");
-        json_out_u64(o, r->priority);
-        json_out_key(o, "state");
-        json_out_cstr(o, region_state_name(r->state));
-        json_out_key(o, "since");
-        json_out_cstr(o, since);
-        json_out_key(o, "forcedOffline");
-        json_out_bool(o, r->is_forced_offline);
-        json_out_key(o, "needsFullCopy");
-        json_out_bool(o, r->needs_full_copy);
+        json_out_member_cstr(o, "name", r->name);
+        json_out_member_u64(o, "id", r->id);
+        json_out_member_u64(o, "priority", r->priority);
+        json_out_member_cstr(o, "state", region_state_name(r->state));
+        json_out_member_cstr(o, "since", since);
+        json_out_member_bool(o, "forcedOffline", r->is_forced_offline);
+        json_out_member_bool(o, "needsFullCopy", r->needs_full_copy);
         json_out_member_u64(o, "unsentOperationsEstimate", r->unsent_ops);
-        json_out_key(o, "inQuorum");
-        json_out_bool(o, ((rec->q_mask >> r->id) & 1) != 0);
-        json_out_key(o, "endpoint");
-        json_out_cstr(o, r->endpoint);
+        json_out_member_bool(o, "inQuorum", ((rec->q_mask >> r->id) & 1) != 0);
+        json_out_member_cstr(o, "endpoint", r->endpoint);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -168,28 +145,17 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         char when[CLOCK_RFC1123_SIZE];
         clock_format_iso(e->opened.wall_ms, when);
         json_out_object(o);
-        json_out_key(o, "epoch");
-        json_out_u64(o, e->epoch);
-        json_out_key(o, "generation");
-        json_out_u64(o, e->generation);
-        json_out_key(o, "writer");
-        json_out_cstr(o, w ? w->name : "(removed)");
-        json_out_key(o, "startLsn");
-        json_out_u64(o, e->start_lsn);
-        json_out_key(o, "lossy");
-        json_out_bool(o, e->opened.is_lossy);
-        json_out_key(o, "rule");
-        json_out_u64(o, e->opened.rule);
-        json_out_key(o, "time");
-        json_out_cstr(o, when);
-        json_out_key(o, "reason");
-        json_out_cstr(o, e->opened.reason);
-        json_out_key(o, "detectMs");
-        json_out_u64(o, e->opened.detect_ms);
-        json_out_key(o, "waitMs");
-        json_out_u64(o, e->opened.wait_ms);
-        json_out_key(o, "promoteMs");
-        json_out_u64(o, e->opened.promote_ms);
+        json_out_member_u64(o, "epoch", e->epoch);
+        json_out_member_u64(o, "generation", e->generation);
+        json_out_member_cstr(o, "writer", w ? w->name : "(removed)");
+        json_out_member_u64(o, "startLsn", e->start_lsn);
+        json_out_member_bool(o, "lossy", e->opened.is_lossy);
+        json_out_member_u64(o, "rule", e->opened.rule);
+        json_out_member_cstr(o, "time", when);
+        json_out_member_cstr(o, "reason", e->opened.reason);
+        json_out_member_u64(o, "detectMs", e->opened.detect_ms);
+        json_out_member_u64(o, "waitMs", e->opened.wait_ms);
+        json_out_member_u64(o, "promoteMs", e->opened.promote_ms);
         json_out_object_end(o);
     }
     json_out_array_end(o);

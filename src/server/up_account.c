@@ -269,16 +269,12 @@ static void regions_json(struct up *up, struct json_out *o, bool with_pids)
         }
         up_endpoint_url(up, &up->regions[i], endpoint);
         json_out_object(o);
-        json_out_key(o, "name");
-        json_out_cstr(o, up->regions[i].name);
-        json_out_key(o, "endpoint");
-        json_out_cstr(o, endpoint);
+        json_out_member_cstr(o, "name", up->regions[i].name);
+        json_out_member_cstr(o, "endpoint", endpoint);
         if (with_pids) {
-            json_out_key(o, "pid");
-            json_out_u64(o, (uint64_t)sup_child_pid(up->regions[i].child));
+            json_out_member_u64(o, "pid", (uint64_t)sup_child_pid(up->regions[i].child));
         } else {
-            json_out_key(o, "slot");
-            json_out_u64(o, up->regions[i].slot);
+            json_out_member_u64(o, "slot", up->regions[i].slot);
         }
         json_out_object_end(o);
     }
@@ -292,10 +288,8 @@ static void former_json(struct up *up, struct json_out *o)
     for (size_t i = 0; i < up->region_count; i++) {
         if (!up->regions[i].is_member) {
             json_out_object(o);
-            json_out_key(o, "name");
-            json_out_cstr(o, up->regions[i].name);
-            json_out_key(o, "slot");
-            json_out_u64(o, up->regions[i].slot);
+            json_out_member_cstr(o, "name", up->regions[i].name);
+            json_out_member_u64(o, "slot", up->regions[i].slot);
             json_out_object_end(o);
         }
     }
@@ -306,8 +300,7 @@ static void former_json(struct up *up, struct json_out *o)
 static void put_ca(const struct up *up, struct json_out *o)
 {
     if (up->tls_ca[0]) {
-        json_out_key(o, "ca");
-        json_out_cstr(o, up->tls_ca);
+        json_out_member_cstr(o, "ca", up->tls_ca);
     }
 }
 
@@ -318,24 +311,17 @@ enum err up_save_account(struct up *up, struct errinfo *ei)
     buf_init(&text, 64 << 10);
     json_out_init(&o, &text);
     json_out_object(&o);
-    json_out_key(&o, "format");
-    json_out_u64(&o, FORMAT_NOW);
-    json_out_key(&o, "account");
-    json_out_cstr(&o, up->opts.account);
-    json_out_key(&o, "endpoint");
+    json_out_member_u64(&o, "format", FORMAT_NOW);
+    json_out_member_cstr(&o, "account", up->opts.account);
     char endpoint[ENDPOINT_SIZE];
     up_endpoint_url(up, NULL, endpoint);
-    json_out_cstr(&o, endpoint);
+    json_out_member_cstr(&o, "endpoint", endpoint);
     put_ca(up, &o);
-    json_out_key(&o, "key");
-    json_out_cstr(&o, up->key);
-    json_out_key(&o, "engine");
-    json_out_cstr(&o, up->opts.engine);
-    json_out_key(&o, "coordinator");
+    json_out_member_cstr(&o, "key", up->key);
+    json_out_member_cstr(&o, "engine", up->opts.engine);
     (void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", up->coord_port);
-    json_out_cstr(&o, endpoint);
-    json_out_key(&o, "coordinatorSecret");
-    json_out_str(&o, coord_secret(&up->secrets, 0));
+    json_out_member_cstr(&o, "coordinator", endpoint);
+    json_out_member_str(&o, "coordinatorSecret", coord_secret(&up->secrets, 0));
     json_out_key(&o, "faultProxy");
     if (up->opts.has_fault_proxy) {
         (void)snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", up->control_port);
@@ -343,8 +329,7 @@ enum err up_save_account(struct up *up, struct errinfo *ei)
     } else {
         json_out_null(&o);
     }
-    json_out_key(&o, "supervisorPid");
-    json_out_u64(&o, (uint64_t)getpid());
+    json_out_member_u64(&o, "supervisorPid", (uint64_t)getpid());
     json_out_key(&o, "regions");
     regions_json(up, &o, false);
     json_out_key(&o, "formerRegions");
@@ -366,12 +351,10 @@ enum err up_write_ready_file(struct up *up, struct errinfo *ei)
     buf_init(&text, 64 << 10);
     json_out_init(&o, &text);
     json_out_object(&o);
-    json_out_key(&o, "endpoint");
     up_endpoint_url(up, NULL, endpoint);
-    json_out_cstr(&o, endpoint);
+    json_out_member_cstr(&o, "endpoint", endpoint);
     put_ca(up, &o);
-    json_out_key(&o, "key");
-    json_out_cstr(&o, up->key);
+    json_out_member_cstr(&o, "key", up->key);
     json_out_key(&o, "regions");
     regions_json(up, &o, true);
     json_out_object_end(&o);
