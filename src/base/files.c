@@ -68,6 +68,25 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
     return OK;
 }
 
+enum err files_read_secret(const char *path, char ret[FILES_SECRET_SIZE], size_t *ret_n,
+                           struct errinfo *ei)
+{
+    struct buf text;
+    buf_init(&text, FILES_SECRET_SIZE - 1);
+    enum err err = files_read(path, &text, ei);
+    struct str secret = str_trim(buf_str(&text));
+    if (err == OK && secret.n == 0) {
+        err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", path);
+    }
+    if (err == OK) {
+        memcpy(ret, secret.p, secret.n);
+        ret[secret.n] = '\0';
+        *ret_n = secret.n;
+    }
+    buf_done_secret(&text);
+    return err;
+}
+
 /* The helpers below leave errno to say why. */
 static bool write_all(int fd, struct str text)
 {

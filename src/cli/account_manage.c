@@ -10,7 +10,6 @@
 #include "base/contract.h"
 #include "base/files.h"
 #include "continuity/client.h"
-#include "manage/manage.h"
 #include "net/http_client.h"
 #include "json/json.h"
 
@@ -23,27 +22,22 @@ enum { ANSWER_SIZE_MAX = 16 << 20, POLL_MS = 100, PATH_SIZE = 4096 };
 
 struct session {
     struct client_account account; /* its endpoint is where the interface is */
-    char token[MANAGE_TOKEN_SIZE_MAX + 1];
+    char token[FILES_SECRET_SIZE];
     struct arena arena;
 };
 
 static enum err session_open(struct session *s, const char *dir, struct errinfo *ei)
 {
     char path[PATH_SIZE];
-    struct buf text;
     memset(s, 0, sizeof(*s));
     arena_init(&s->arena);
     TRY(client_account_find(dir, "", "", "", &s->account, ei));
     (void)snprintf(path, sizeof(path), "%s/management.token", dir);
-    buf_init(&text, MANAGE_TOKEN_SIZE_MAX);
-    enum err err = files_read(path, &text, ei);
-    if (err == OK) {
-        struct str token = str_trim(buf_str(&text));
-        memcpy(s->token, token.p, token.n);
-    } else {
+    size_t size = 0;
+    enum err err = files_read_secret(path, s->token, &size, ei);
+    if (err != OK) {
         err_hint(ei, "accounts are managed in the directory of the first one");
     }
-    buf_done_secret(&text);
     return err;
 }
 

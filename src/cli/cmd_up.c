@@ -228,16 +228,18 @@ static enum err check_webhook(const struct up_opts *o, struct errinfo *ei)
     if (o->webhook_secret_file && !o->webhook) {
         return err_set(ei, ERR_USAGE, "--webhook-secret-file is of no use without --webhook");
     }
-    struct buf text;
-    buf_init(&text, 256);
-    enum err err = o->webhook_secret_file ? files_read(o->webhook_secret_file, &text, ei) : OK;
-    bool is_short = o->webhook_secret_file && str_trim(buf_str(&text)).n < WEBHOOK_SECRET_SIZE_MIN;
-    buf_done_secret(&text);
-    if (err == OK && is_short) {
-        err = err_set(ei, ERR_USAGE, "the secret in %s is shorter than %d bytes",
-                      o->webhook_secret_file, WEBHOOK_SECRET_SIZE_MIN);
+    if (!o->webhook_secret_file) {
+        return OK;
     }
-    return err;
+    char secret[FILES_SECRET_SIZE];
+    size_t size = 0;
+    TRY(files_read_secret(o->webhook_secret_file, secret, &size, ei));
+    explicit_bzero(secret, sizeof(secret));
+    if (size < WEBHOOK_SECRET_SIZE_MIN) {
+        return err_set(ei, ERR_USAGE, "the secret in %s is shorter than %d bytes",
+                       o->webhook_secret_file, WEBHOOK_SECRET_SIZE_MIN);
+    }
+    return OK;
 }
 
 static const char *given(const struct conf *c, unsigned row)

@@ -23,8 +23,6 @@
 #include "server/notify.h"
 #include "server/region_server.h"
 
-enum { SECRET_SIZE_MAX = 256 };
-
 const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_CONFIG] = {"config", CONF_STRING, "", 0, 3000, 0, "file with these options"},
     [PROC_ACCOUNT] = {"account", CONF_STRING, "holdfast", 3, 44, 0, "account name"},
@@ -175,26 +173,11 @@ const char *process_listen_addr(const struct process *p, const char *role)
                                                 : roles[role_index(role)].listen_addr;
 }
 
-static enum err read_secret(const struct process *p, unsigned row, char ret[SECRET_SIZE_MAX],
+static enum err read_secret(const struct process *p, unsigned row, char ret[FILES_SECRET_SIZE],
                             size_t *ret_n, struct errinfo *ei)
 {
     const char *path = conf_cstr(p->conf, row);
-    if (!path[0]) {
-        return OK; /* who needs one says so */
-    }
-    struct buf text;
-    buf_init(&text, SECRET_SIZE_MAX);
-    enum err err = files_read(path, &text, ei);
-    struct str secret = str_trim(buf_str(&text));
-    if (err == OK && secret.n == 0) {
-        err = err_set(ei, ERR_CONFIG, "the secret file %s is empty", path);
-    }
-    if (err == OK) {
-        memcpy(ret, secret.p, secret.n);
-        *ret_n = secret.n;
-    }
-    buf_done_secret(&text);
-    return err;
+    return path[0] ? files_read_secret(path, ret, ret_n, ei) : OK; /* who needs one says so */
 }
 
 /* Told at once, not when the first listener opens. */

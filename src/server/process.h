@@ -4,6 +4,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "coord/secret.h"
 #include "net/sockets.h"
 
@@ -51,9 +52,9 @@ struct process {
     const struct conf *conf;
     const char *role;
     struct coord_secrets secrets; /* count 0: no file was named */
-    char webhook_secret[256];
+    char webhook_secret[FILES_SECRET_SIZE];
     size_t webhook_secret_n;
-    char management_token[256];
+    char management_token[FILES_SECRET_SIZE];
     size_t management_token_n;
     size_t socket_count;
     struct sockets_inherited sockets[SOCKETS_INHERITED_MAX];

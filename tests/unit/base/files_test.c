@@ -166,6 +166,31 @@ T_TEST("reading obeys the buffer's cap to the byte and knows a missing file")
     buf_done(&b);
 }
 
+T_TEST(
+    "a secret is read without the blanks around it, up to its size, and an empty file is refused")
+{
+    const char *file = path(0, "secret");
+    char secret[FILES_SECRET_SIZE];
+    char text[FILES_SECRET_SIZE + 1] = {0};
+    size_t n = 0;
+    struct errinfo ei = {0};
+    put(file, " \ts3 cret\r\n\n");
+    t_ok(files_read_secret(file, secret, &n, NULL));
+    t_eq_str(str_make(secret, n), STR("s3 cret"));
+    t_eq_cstr(secret, "s3 cret");
+    memset(text, 'x', FILES_SECRET_SIZE - 1);
+    put(file, text);
+    t_ok(files_read_secret(file, secret, &n, NULL));
+    t_eq_cstr(secret, text);
+    text[FILES_SECRET_SIZE - 1] = 'x';
+    t_ok(files_write_durable(file, str_make(text, FILES_SECRET_SIZE), 0600, NULL));
+    t_err(files_read_secret(file, secret, &n, NULL), ERR_LIMIT);
+    put(file, " \n");
+    t_err(files_read_secret(file, secret, &n, &ei), ERR_CONFIG);
+    t_contains(str_of(ei.message), file);
+    t_err(files_read_secret(path(1, "absent"), secret, &n, NULL), ERR_NOT_FOUND);
+}
+
 T_TEST("a tree is removed with everything in it, links themselves and not what they point to")
 {
     put(path(0, "outside"), "stays");
