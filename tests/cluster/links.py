@@ -64,36 +64,29 @@ def _():
     load.finish()
 
 
-@tap.test("writer cut from one peer: writes go on, the peer catches up")
-def _():
-    c = container("peer-link")
+def cut_one_way(name, link_of):
+    c = container(name)
     writer = up.writer()
-    peer = others(writer)[0]
+    link = link_of(writer, others(writer)[0])
     load = Writers(up, c, threads=3)
     load.more(20)
-    up.link(f"{writer}>{peer}", "cut")
+    up.link(link, "cut")
     try:
         load.more(100)
     finally:
-        up.link(f"{writer}>{peer}", "pass")
+        up.link(link, "pass")
     load.finish(allow_feed=False)
     eq(up.writer(), writer, "the writer stays")
+
+
+@tap.test("writer cut from one peer: writes go on, the peer catches up")
+def _():
+    cut_one_way("peer-link", lambda writer, peer: f"{writer}>{peer}")
 
 
 @tap.test("one peer cut from the writer, the way back only: writes go on, the peer catches up")
 def _():
-    c = container("way-back")
-    writer = up.writer()
-    peer = others(writer)[0]
-    load = Writers(up, c, threads=3)
-    load.more(20)
-    up.link(f"{peer}>{writer}", "cut")
-    try:
-        load.more(100)
-    finally:
-        up.link(f"{peer}>{writer}", "pass")
-    load.finish(allow_feed=False)
-    eq(up.writer(), writer, "the writer stays")
+    cut_one_way("way-back", lambda writer, peer: f"{peer}>{writer}")
 
 
 @tap.test("a reader cut off from everything is taken offline, its clients are told, it returns")
