@@ -114,9 +114,9 @@ void container_removed(struct world *w, unsigned variant)
         (void)nemesis_partition(w, MOVED, 0, false);
         break;
     }
-    pass(w, variant / 16 * 3);
+    pass(w, (usec)variant / 16 * 3);
     container_remove(w, MOVED, a);
-    pass(w, variant / 16 * 2);
+    pass(w, (usec)variant / 16 * 2);
     strike(w, variant % 4, a, b);
     remove_for_certain(w, MOVED);
     pass(w, lease_ms(w) * 5);
@@ -233,7 +233,7 @@ void container_gone_away(struct world *w, unsigned variant)
         (void)nemesis_offline(w, b, false);
         break;
     }
-    pass(w, variant / 12 * 50);
+    pass(w, (usec)variant / 12 * 50);
     remove_for_certain(w, MOVED);
     pass(w, lease_ms(w) * 3);
     nemesis_cut(w, b, UINT32_MAX, CUT_BOTH, false);
@@ -320,7 +320,7 @@ void container_often(struct world *w, unsigned variant)
             (void)container_make(w, now);
         } else if (i % 4 == 3 && now != 0 &&
                    (w->part_states[p] == PART_OPEN || w->part_states[p] == PART_DOUBT)) {
-            pass(w, variant * 3);
+            pass(w, (usec)variant * 3);
             container_remove(w, p, now);
         }
         if (i % 5 == 4) {

@@ -136,9 +136,9 @@ void coordinator_away(struct world *w, unsigned variant)
     }
     if (story == 9) {
         /* They have vouched, and do not wait any more. */
-        pass(w, lease_ms(w) * 7 / 10 + variant * 7);
+        pass(w, lease_ms(w) * 7 / 10 + (usec)variant * 7);
     } else {
-        pass(w, lease_ms(w) * 3 / 2 + variant * 37);
+        pass(w, lease_ms(w) * 3 / 2 + (usec)variant * 37);
         expect_writes(w, true);
     }
     switch (story / 2) {

@@ -171,7 +171,7 @@ T_TEST("versions that replace each other within a large group leave one row of e
             engine_batch_put(group[i], 1, SPACE_ITEM, key_of(k), &d, &last[k]);
             last[k] = d.version;
         }
-        struct engine_part_meta meta = {.item_count = KEYS, .item_size = 2 * KEYS};
+        struct engine_part_meta meta = {.item_count = KEYS, .item_size = UINT64_C(2) * KEYS};
         engine_batch_meta(group[i], 1, &meta);
     }
     t_ok(engine_apply(e, group, BATCHES, true, each, NULL));
@@ -187,7 +187,7 @@ T_TEST("versions that replace each other within a large group leave one row of e
         rows++;
     }
     engine_iter_free(it);
-    t_eq_u64(rows, 2 * KEYS);
+    t_eq_u64(rows, UINT64_C(2) * KEYS);
     for (size_t i = 0; i < BATCHES; i++) {
         engine_batch_free(group[i]);
     }
