@@ -10,6 +10,7 @@
 #include "base/contract.h"
 #include "base/files.h"
 #include "continuity/client.h"
+#include "manage/hosted.h"
 #include "net/http_client.h"
 #include "json/json.h"
 
@@ -196,6 +197,7 @@ enum err account_manage_create(const struct account_manage *m, struct errinfo *e
     struct session s;
     const struct json *doc = NULL;
     struct buf body;
+    TRY(hosted_check_account(str_of(m->name), ei)); /* it becomes a part of the path */
     if (m->regions.n == 0) {
         err_set(ei, ERR_USAGE, "which regions is account %s to have?", m->name);
         err_hint(ei, "give --regions, in priority order: --regions east,west");
@@ -253,6 +255,7 @@ enum err account_manage_delete(const struct account_manage *m, struct errinfo *e
 {
     struct session s;
     const struct json *doc = NULL;
+    TRY(hosted_check_account(str_of(m->name), ei));
     enum err ret = session_open(&s, m->dir, ei);
     if (ret == OK) {
         ret = call(&s, "GET", account_path(&s, m->name), STR(""), &doc, ei); /* says when none */
@@ -263,7 +266,10 @@ enum err account_manage_delete(const struct account_manage *m, struct errinfo *e
     if (ret == OK && m->wait_ms > 0) {
         ret = wait_for(&s, m, /* is_delete= */ true, &doc, ei);
     }
-    if (ret == OK) {
+    if (ret == OK && m->prints_json) {
+        printf("{\"name\":\"%s\",\"provisioningState\":\"%s\"}\n", m->name,
+               m->wait_ms > 0 ? "Deleted" : "Deleting");
+    } else if (ret == OK) {
         printf("account %s %s\n", m->name, m->wait_ms > 0 ? "is deleted" : "is being deleted");
     }
     session_close(&s);

@@ -26,7 +26,7 @@ static const struct cli_command commands[] = {
      "[show | failover REGION | offline REGION | online REGION | "
      "regions add|remove REGION | regions priority A,B,C | partition "
      "list|failover|return|automatic | consistency LEVEL | keys | create NAME | delete NAME | "
-     "list]",
+     "list | init NAME]",
      "look at and steer the account's regions; create, list and delete accounts",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
@@ -55,7 +55,11 @@ static const struct cli_command commands[] = {
      "order), "
      "--consistency LEVEL\n"
      "  delete NAME       end such an account and remove its data\n"
-     "  list              all accounts\n",
+     "  list              all accounts\n"
+     "  init NAME         an account without `up`, for servers that systemd starts: writes its "
+     "first "
+     "record to the\n"
+     "                    coordinator; --regions FIRST, --coordinator URL, --secret-file F\n",
      cmd_account},
     {"conflicts", "[list | show --id ID | export --out FILE]",
      "writes that a failover could not keep in place",

@@ -7,6 +7,7 @@
 #include "account/record.h"
 #include "base/clock.h"
 #include "base/contract.h"
+#include "cli/account_init.h"
 #include "cli/account_manage.h"
 #include "cli/account_partitions.h"
 #include "cli/cli.h"
@@ -27,6 +28,8 @@ enum {
     A_PRIORITY,
     A_REGIONS,
     A_LEVEL,
+    A_COORDINATOR,
+    A_SECRET_FILE,
     A_ROW_COUNT
 };
 
@@ -54,8 +57,14 @@ static const struct conf_row rows[A_ROW_COUNT] = {
                    "before, or 300"},
     [A_PRIORITY] = {"priority", CONF_U64, "0", 0, REGIONS_MAX - 1, 0,
                     "regions add: its place in the order of failover; 0 = the last"},
-    [A_REGIONS] = {"regions", CONF_STRING, "", 0, 1000, 0, "create: regions in priority order"},
-    [A_LEVEL] = {"consistency", CONF_STRING, "", 0, 32, 0, "create: level of the new account"},
+    [A_REGIONS] = {"regions", CONF_STRING, "", 0, 1000, 0,
+                   "create: regions in priority order; init: the first one"},
+    [A_LEVEL] = {"consistency", CONF_STRING, "", 0, 32, 0,
+                 "create, init: level of the new account"},
+    [A_COORDINATOR] = {"coordinator", CONF_STRING, "http://127.0.0.1:8070", 1, 1024, 0,
+                       "init: where the coordinator answers"},
+    [A_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
+                       "init: file with the coordinator's secret"},
 };
 
 static enum err call(const struct client_account *acc, struct arena *a, const char *method,
@@ -440,6 +449,23 @@ static enum err manage(const struct conf *c, const char *op, int argc, char **ar
                                        : account_manage_delete(&m, ei);
 }
 
+/* The first record of an account without `up`. */
+static enum err init(const struct conf *c, int argc, char **argv, struct errinfo *ei)
+{
+    if (argc != 3) {
+        return err_set(ei, ERR_USAGE, "account init takes the name of one account");
+    }
+    struct account_start s = {.name = argv[2],
+                              .regions = conf_str(c, A_REGIONS),
+                              .level = conf_cstr(c, A_LEVEL),
+                              .max_staleness_ops = conf_u64(c, A_OPS),
+                              .max_staleness_s = conf_u64(c, A_SECONDS),
+                              .coordinator = conf_cstr(c, A_COORDINATOR),
+                              .secret_file = conf_cstr(c, A_SECRET_FILE),
+                              .prints_json = conf_bool(c, A_JSON)};
+    return account_init_run(&s, ei);
+}
+
 /* account partition list | failover ID REGION | return ID | automatic on|off */
 static enum err partition(int argc, char **argv, const char **ret_op, char ret_what[128],
                           struct errinfo *ei)
@@ -479,9 +505,15 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     }
     if (strcmp(op, "regions") == 0) {
         static const char *const ops[] = {"regions/add", "regions/remove", "regions/priority"};
-        op = "regions ...";
+        op = NULL;
         for (size_t i = 0; argc == 4 && i < ARRAY_COUNT(ops); i++) {
             op = strcmp(argv[2], strchr(ops[i], '/') + 1) == 0 ? ops[i] : op;
+        }
+        if (op == NULL) {
+            err_set(ei, ERR_USAGE, "account regions: what it takes is below");
+            err_hint(ei, "holdfast account regions add NAME [--priority N] | remove NAME "
+                         "[--force] | priority A,B,C");
+            return ERR_USAGE;
         }
         argc--; /* the two words are one operation */
         argv++;
@@ -493,6 +525,9 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
                         strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
     bool is_known =
         needs_region || is_partition || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
+    if (strcmp(op, "init") == 0) {
+        return init(c, argc, argv, ei);
+    }
     if (is_about_all(op)) {
         return manage(c, op, argc, argv, ei);
     }
@@ -509,7 +544,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
         err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
                      "regions add NAME | regions remove NAME | regions priority A,B,C | "
                      "partition list|failover|return|automatic | consistency LEVEL | keys | "
-                     "create NAME | delete NAME | list");
+                     "create NAME | delete NAME | list | init NAME");
         return ERR_USAGE;
     }
     struct client_account acc;

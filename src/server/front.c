@@ -742,6 +742,10 @@ static void coord_synced(void *ctx)
         feed_add(f->feed, clock_wall_ms(), "coordinator_found", 0, "");
     }
     f->is_synced = true;
+    if (!f->rec.is_known) {
+        LOG_WARN("front", "no_account", "account=%s hint=\"%s\"", f->opts->account,
+                 "made by `holdfast account init`");
+    }
     say_when_ready(f);
 }
 

@@ -93,6 +93,13 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
          "name it in --coordinator"},
     [PROC_ENDPOINT] = {"endpoint", CONF_STRING, "", 0, 255, 0,
                        "front: URL of the global endpoint as clients know it, when it is a name"},
+    /* Not "endpoint": HOLDFAST_ENDPOINT in the environment is for tools. */
+    [PROC_REGION_ENDPOINT] = {"region-endpoint", CONF_STRING, "", 0, 255, 0,
+                              "server: URL where clients reach this region, for the account "
+                              "record; as it is there when not given"},
+    [PROC_PEER_ADDRESS] = {"peer-address", CONF_STRING, "", 0, 127, 0,
+                           "server: HOST:PORT where other regions reach this one, for the account "
+                           "record; as it is there when not given"},
     [PROC_TLS_CERT] = {"tls-cert", CONF_STRING, "", 0, 3000, 0,
                        "server, front: PEM file with the certificate of all endpoints, then its "
                        "chain; clients then use https"},
@@ -146,6 +153,8 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_LISTEN_PEER] = SERVER,
     [PROC_LISTEN_TLS] = COORDINATOR,
     [PROC_ENDPOINT] = FRONT,
+    [PROC_REGION_ENDPOINT] = SERVER,
+    [PROC_PEER_ADDRESS] = SERVER,
     [PROC_TLS_CERT] = SERVER | FRONT,
     [PROC_TLS_KEY] = SERVER | FRONT,
     [PROC_TLS_CA] = FRONT,
@@ -285,6 +294,26 @@ static enum err confirm_server_stop(const struct region_server_opts *o, struct e
     return confirm_stop(&co, ei);
 }
 
+/* They go into the account record, for everybody. */
+static enum err check_addresses(const struct region_server_opts *o, struct errinfo *ei)
+{
+    struct str url = str_of(o->endpoint);
+    struct str peer = str_of(o->peer_address);
+    bool is_url = str_starts(url, STR("http://")) || str_starts(url, STR("https://"));
+    if (url.n > 0 && (!is_url || url.p[url.n - 1] != '/')) {
+        err_set(ei, ERR_CONFIG, "region-endpoint '%s' is no URL that ends with a slash",
+                o->endpoint);
+        err_hint(ei, "as clients reach this region, like http://db1.example.com:8082/");
+        return ERR_CONFIG;
+    }
+    if (peer.n > 0 && (str_find_char(peer, ':') <= 0 || str_find_char(peer, '/') >= 0)) {
+        err_set(ei, ERR_CONFIG, "peer-address '%s' is not HOST:PORT", o->peer_address);
+        err_hint(ei, "as other regions reach this one, like 10.0.0.1:8091");
+        return ERR_CONFIG;
+    }
+    return OK;
+}
+
 static enum err read_overrides(const struct conf *c, struct peer_overrides *ret, struct errinfo *ei)
 {
     ASSERT(conf_list_count(c, PROC_PEER_OVERRIDE) <= ARRAY_COUNT(ret->items)); /* CONF_LIST_MAX */
@@ -349,6 +378,8 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
         .tls_cert = conf_cstr(c, PROC_TLS_CERT),
         .tls_key = conf_cstr(c, PROC_TLS_KEY),
+        .endpoint = conf_cstr(c, PROC_REGION_ENDPOINT),
+        .peer_address = conf_cstr(c, PROC_PEER_ADDRESS),
     };
     TRY(need_secret(p, ei));
     struct str after_loss = conf_str(c, PROC_SESSION_AFTER_LOSS);
@@ -376,6 +407,7 @@ enum err process_server(struct process *p, struct errinfo *ei)
         err_hint(ei, "lan or wan, the same in every process");
         return ERR_CONFIG;
     }
+    TRY(check_addresses(&o, ei));
     TRY(read_overrides(c, &o.overrides, ei));
     if (o.has_drill_faults && conf_str(c, PROC_CONFIG).n > 0) {
         o.overrides_again = overrides_again;

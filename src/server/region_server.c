@@ -137,8 +137,10 @@ static enum err begin(struct server *s, const struct account_record *rec,
     cfg.timers.slow_for_ms = set_or(s->opts->slow_for_ms, cfg.timers.slow_for_ms);
     cfg.timers.failover_hold_ms = set_or(s->opts->failover_hold_ms, cfg.timers.failover_hold_ms);
     (void)snprintf(cfg.name, sizeof(cfg.name), "%s", me->name);
-    (void)snprintf(cfg.endpoint, sizeof(cfg.endpoint), "%s", me->endpoint);
-    (void)snprintf(cfg.peer_addr, sizeof(cfg.peer_addr), "%s", me->peer_addr);
+    (void)snprintf(cfg.endpoint, sizeof(cfg.endpoint), "%s",
+                   s->opts->endpoint[0] ? s->opts->endpoint : me->endpoint);
+    (void)snprintf(cfg.peer_addr, sizeof(cfg.peer_addr), "%s",
+                   s->opts->peer_address[0] ? s->opts->peer_address : me->peer_addr);
     TRY(region_new(&cfg, &io, s->engine, &s->region, &s->failure));
     TRY(begin_services(s, rec));
     feed_kept(s);
@@ -152,13 +154,27 @@ static void fail(struct server *s)
     loop_stop(s->loop);
 }
 
+/* Once, not at each change of somebody's heartbeat. */
+static void log_waiting(struct server *s, const char *what, const char *hint)
+{
+    if (s->waits_for == NULL || strcmp(s->waits_for, what) != 0) {
+        s->waits_for = what;
+        LOG_WARN("server", what, "region=%s account=%s hint=\"%s\"", s->opts->region,
+                 s->opts->account, hint);
+    }
+}
+
 /* Called when the watch is complete and whenever the record changes before the core exists. */
 static void try_begin(struct server *s)
 {
     char key[sizeof(s->prefix) + 16];
     (void)snprintf(key, sizeof(key), "%srecord", s->prefix);
     struct kept_kv *k = map_get(&s->seen, str_of(key));
-    if (!k || s->region || !s->is_synced) {
+    if (s->region || !s->is_synced) {
+        return;
+    }
+    if (!k) {
+        log_waiting(s, "no_account", "made by `holdfast account init`");
         return;
     }
     struct arena a;
@@ -168,8 +184,7 @@ static void try_begin(struct server *s)
     if (err == OK) {
         const struct record_region *me = record_region_by_name(rec, str_of(s->opts->region));
         if (!me) {
-            LOG_WARN("server", "not_in_account", "region=%s account=%s", s->opts->region,
-                     s->opts->account);
+            log_waiting(s, "not_in_account", "added by `holdfast account regions add`");
         } else {
             err = begin(s, rec, me);
         }

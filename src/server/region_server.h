@@ -37,6 +37,8 @@ struct region_server_opts {
     const char *secret_file;             /* where they come from; NULL: they stay */
     unsigned http_threads;
     const char *tls_cert, *tls_key; /* PEM files; "" = plain HTTP */
+    /* Where clients and other regions reach this one, for the record; "" = as it is there. */
+    const char *endpoint, *peer_address;
     /* With less free space than this, writes are refused with 503 and a writer hands over; the rest
      * is for what must still be written: entries of peers, compactions. 0 = never. */
     uint64_t disk_reserve_size;

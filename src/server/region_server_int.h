@@ -60,6 +60,8 @@ struct server {
     bool has_left_for_space;
     size_t unlooked_size; /* bytes written since the free space was looked at */
     bool is_synced, is_ready, is_ending, is_whole_account_ending, is_refusing;
+    const char
+        *waits_for; /* what the core cannot begin without, as it was logged; NULL = nothing */
     usec ending_until_us;
     struct errinfo failure;
 };

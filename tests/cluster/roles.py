@@ -1,11 +1,12 @@
 """The processes run alone, without a supervisor, from the configuration files that `up` wrote."""
+import json
 import os
 import pathlib
 import signal
 import socket
 import subprocess
 
-from by_hand import Roles
+from by_hand import Roles, Units
 from holdfast import PROGRAM, Client, Tap, Up, eq, free_ports, is_running, pk, tail, until
 
 tap = Tap()
@@ -31,6 +32,47 @@ def _():
             eq(client.get("/health/ready").status, 200, "health of the front")
             eq(up.call("GET", "/health/write", region="east").status, 200, "health of the server")
             roles.stop()
+
+
+@tap.test("without `up`: an account is made at the coordinator, and grows by a region that says where it is")
+def _():
+    with Units() as units:
+        units.coordinator()
+        units.server("east")
+        units.front()
+        until("server and front say what they wait for",
+              lambda: all("no_account" in units.log(p).read_text() for p in ("east", "front")), 15)
+        init = ("account", "init", "shop", "--coordinator", units.coordinator_url, "--secret-file", str(units.secret))
+        code, _, err = units.cli(*init, "--regions", "east,west")
+        assert code == 2 and "with one region" in err, (code, err)
+        code, out, err = units.cli(*init, "--regions", "east", "--json")
+        eq(code, 0, err)
+        key = json.loads(out)["key"]
+        code, _, err = units.cli(*init, "--regions", "east")
+        assert code == 1 and "knows an account shop already" in err, (code, err)
+        units.server("west")
+        until("west says what it waits for", lambda: "not_in_account" in units.log("west").read_text(), 15)
+        at = ("--endpoint", units.endpoint(), "--key", key)
+        until("the front serves", lambda: units.cli("account", "show", *at)[0] == 0, 15)
+        code, out, err = units.cli("account", "regions", "add", "west", *at, "--json")
+        eq(code, 0, out + err)
+        eq({r["name"]: (r["state"], r["endpoint"]) for r in json.loads(out)["regions"]},
+           {"east": ("ONLINE_WRITE", units.endpoint("east")), "west": ("ONLINE_READ", units.endpoint("west"))}, "regions")
+        eq(units.log("west").read_text().count("not_in_account"), 1, "it is said once")
+        code, out, err = units.cli("account", "failover", "west", *at)
+        eq(code, 0, out + err)
+        assert key not in "".join(units.log(p).read_text() for p in units.running), "the key is in a log"
+        units.stop()
+
+
+@tap.test("a server does not put into the record what nobody could reach")
+def _():
+    with Units() as units:
+        for changes, want in (({"region_endpoint": "127.0.0.1:8082"}, "region-endpoint"),
+                              ({"peer_address": "http://127.0.0.1:8091/"}, "peer-address")):
+            units.configure("east", "east", dir=units.run / "east", **changes)
+            code, _, err = units.cli("server", "--config", units.conf("east"))
+            assert code == 78 and want in err, (code, err)
 
 
 @tap.test("server and front reach the coordinator over TLS; with another secret they do not believe it")

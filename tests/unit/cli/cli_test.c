@@ -304,6 +304,22 @@ T_TEST("commands with operations name a wrong one and list the right ones")
           "failover REGION");
     fails("account offline a b", 2, "account offline needs the name of one region",
           "offline REGION");
+    fails("account regions", 2, "account regions: what it takes", "regions add NAME");
+    fails("account regions add", 2, "account regions: what it takes", "regions add NAME");
+    fails("account regions grow a", 2, "account regions: what it takes", "regions add NAME");
+    fails("account create a/../b --regions east", 2, "'a/../b' is no name of an account", "");
+    fails("account delete Shop", 2, "'Shop' is no name of an account", "");
+    fails("account init", 2, "takes the name of one account", "");
+    fails("account init Shop --regions a --secret-file f", 2, "'Shop' is no name of", "");
+    fails("account init shop --secret-file f", 2, "with one region", "--regions NAME");
+    fails("account init shop --regions a,b --secret-file f", 2, "with one region", "regions add");
+    fails("account init shop --regions a/b --secret-file f", 2, "'a/b' is no name of a region", "");
+    fails("account init shop --regions a --consistency strog --secret-file f", 2,
+          "unknown consistency level 'strog'", "BoundedStaleness");
+    fails("account init shop --regions a --max-staleness-ops 9 --secret-file f", 2,
+          "only BoundedStaleness has bounds", "");
+    fails("account init shop --regions a", 2, "secret is missing", "--secret-file");
+    fails("account init shop --regions a --secret-file nosuch", 1, "nosuch", "");
     fails("account show a", 2, "account show takes no further argument", "show");
     fails("account keys a", 2, "account keys takes no further argument", "keys");
     fails("conflicts burn", 2, "unknown operation 'burn'", "export --out FILE");
@@ -354,8 +370,9 @@ T_TEST("the numbers of decisions are explained beside those of the roles")
 T_TEST("the help of account names every operation")
 {
     static const char *const operations[] = {
-        "show",      "failover", "offline", "online", "regions add", "regions remove",
-        "partition", "create",   "list",    "delete", "consistency", "keys"};
+        "show",           "failover",  "offline", "online", "regions add",
+        "regions remove", "partition", "create",  "list",   "delete",
+        "consistency",    "keys",      "init"};
     run("account --help");
     t_eq_int(r.status, 0);
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
