@@ -31,6 +31,7 @@ struct walk {
     FILE *out;
     enum { WALK_LIST, WALK_JSON, WALK_SHOW } how;
     uint64_t count;
+    bool has_database, has_container; /* one of those that were asked for is there */
 };
 
 typedef enum err row_fn(struct walk *w, const char *path, const struct json *row,
@@ -116,6 +117,7 @@ static enum err on_container(struct walk *w, const char *path, const struct json
     if (conf_str(w->conf, C_CONTAINER).n > 0 && !str_eq(id, conf_str(w->conf, C_CONTAINER))) {
         return OK;
     }
+    w->has_container = true;
     char feed[2048];
     (void)snprintf(feed, sizeof(feed), "%s/" STR_FMT "/conflicts", path, STR_ARG(id));
     return each(w, feed, "Conflicts", on_conflict, ei);
@@ -128,9 +130,25 @@ static enum err on_database(struct walk *w, const char *path, const struct json 
     if (conf_str(w->conf, C_DATABASE).n > 0 && !str_eq(id, conf_str(w->conf, C_DATABASE))) {
         return OK;
     }
+    w->has_database = true;
     char colls[1024];
     (void)snprintf(colls, sizeof(colls), "%s/" STR_FMT "/colls", path, STR_ARG(id));
     return each(w, colls, "DocumentCollections", on_container, ei);
+}
+
+/* A name that is not there has no conflicts, which is not what was asked. */
+static enum err check_names(const struct walk *w, struct errinfo *ei)
+{
+    const struct conf *c = w->conf;
+    if (conf_str(c, C_DATABASE).n > 0 && !w->has_database) {
+        return err_set(ei, ERR_NOT_FOUND, "no database '%s'", conf_cstr(c, C_DATABASE));
+    }
+    if (conf_str(c, C_CONTAINER).n > 0 && !w->has_container) {
+        return err_set(ei, ERR_NOT_FOUND, "no container '%s'%s%s", conf_cstr(c, C_CONTAINER),
+                       conf_str(c, C_DATABASE).n > 0 ? " in database " : "",
+                       conf_cstr(c, C_DATABASE));
+    }
+    return OK;
 }
 
 static enum err run(const struct conf *c, int argc, char **argv, struct errinfo *ei)
@@ -167,6 +185,9 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     if (w.out != stdout && fclose(w.out) != 0) {
         KEEP_FIRST(err, err_set(ei, ERR_IO, "cannot write %s: %s", conf_cstr(c, C_OUT),
                                 err_errno_text(errno)));
+    }
+    if (err == OK) {
+        err = check_names(&w, ei);
     }
     if (err == OK && w.how == WALK_SHOW && w.count == 0) {
         err = err_set(ei, ERR_NOT_FOUND, "no conflict record with id '%s'", conf_cstr(c, C_ID));
