@@ -163,6 +163,29 @@ static void print_entry(const struct entry *e, size_t size, bool wants_bodies)
     }
 }
 
+/* Nothing was printed: is there such a partition? */
+static enum err explain_empty(struct engine *e, uint64_t pid, uint64_t from, struct errinfo *ei)
+{
+    struct engine_row row;
+    struct engine_iter *it = engine_scan_partitions(e, NULL);
+    bool is_found = false;
+    while (!is_found && engine_iter_next(it, &row)) {
+        is_found = row.pid == pid;
+    }
+    enum err err = engine_iter_err(it, ei);
+    if (err == OK && is_found) {
+        fprintf(stderr,
+                "partition %" PRIu64 " ends at %" PRIu64 ": its log has no entry from %" PRIu64
+                " on (entries that every region has are trimmed)\n",
+                pid, row.meta.tail_lsn, from);
+    } else if (err == OK) {
+        err = err_set(ei, ERR_NOT_FOUND, "the store has no partition %" PRIu64, pid);
+        err_hint(ei, "`holdfast inspect store` lists them");
+    }
+    engine_iter_free(it);
+    return err;
+}
+
 static enum err inspect_log(const struct conf *c, struct errinfo *ei)
 {
     struct engine *e = NULL;
@@ -173,7 +196,8 @@ static enum err inspect_log(const struct conf *c, struct errinfo *ei)
     struct engine_row row;
     struct engine_iter *it =
         engine_scan_log(e, NULL, conf_u64(c, I_PARTITION), conf_u64(c, I_FROM));
-    for (uint64_t n = 0; err == OK && n < conf_u64(c, I_LIMIT) && engine_iter_next(it, &row); n++) {
+    uint64_t n = 0;
+    for (; err == OK && n < conf_u64(c, I_LIMIT) && engine_iter_next(it, &row); n++) {
         struct entry entry;
         arena_reset(&a);
         err = entry_decode(&a, row.entry, &entry, ei);
@@ -184,6 +208,9 @@ static enum err inspect_log(const struct conf *c, struct errinfo *ei)
     KEEP_FIRST(err, engine_iter_err(it, ei));
     engine_iter_free(it);
     arena_done(&a);
+    if (err == OK && n == 0 && conf_u64(c, I_LIMIT) > 0) {
+        err = explain_empty(e, conf_u64(c, I_PARTITION), conf_u64(c, I_FROM), ei);
+    }
     engine_close(e);
     return err;
 }
