@@ -1,7 +1,12 @@
 /* `holdfast drill`: break an account on purpose, against one that runs or one started for it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "account/record.h"
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/contract.h"
@@ -75,6 +80,25 @@ static void on_progress(void *ctx, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
+/* Before the drill: who has waited for twenty repeats wants the report. */
+static enum err check_report(const char *path, struct errinfo *ei)
+{
+    char folder[4096];
+    struct stat st;
+    (void)snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL) {
+        slash[slash == folder ? 1 : 0] = '\0';
+    }
+    if (path[0] && access(slash != NULL ? folder : ".", W_OK) != 0) {
+        return err_set(ei, ERR_IO, "cannot write %s: %s", path, err_errno_text(errno));
+    }
+    if (path[0] && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return err_set(ei, ERR_IO, "cannot write %s: it is a folder", path);
+    }
+    return OK;
+}
+
 static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo *ei)
 {
     *o = (struct drill_opts){
@@ -98,6 +122,15 @@ static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo 
                      "coordinator-kill, flap, double, region-remove, corrupt");
         return ERR_USAGE;
     }
+    enum consistency level;
+    if (!str_eq_nocase(conf_str(c, D_LEVEL), STR("all")) &&
+        !consistency_parse(conf_str(c, D_LEVEL), &level)) {
+        err_set(ei, ERR_USAGE, "unknown consistency level '%s'", conf_cstr(c, D_LEVEL));
+        err_hint(ei,
+                 "one of Strong, BoundedStaleness, Session, ConsistentPrefix, Eventual, or all");
+        return ERR_USAGE;
+    }
+    TRY(check_report(conf_cstr(c, D_HTML), ei));
     if (o->fault == DRILL_CORRUPT && o->repeats > DRILL_CORRUPT_REPEATS_MAX) {
         return err_set(ei, ERR_USAGE, "fault corrupt can be repeated %d times",
                        DRILL_CORRUPT_REPEATS_MAX);
@@ -162,17 +195,69 @@ static enum err drill_levels(const struct conf *c, struct drill_opts *o, struct 
     return OK;
 }
 
+/* What the account is, is not for the drill to say: a result under another level would be believed. */
+static enum err check_running(const struct conf *c, const struct client_account *account,
+                              struct errinfo *ei)
+{
+    static const unsigned own_only[] = {D_REGIONS, D_PORT, D_ENGINE};
+    for (size_t i = 0; i < ARRAY_COUNT(own_only); i++) {
+        if (conf_source(c, own_only[i]) == CONF_FROM_FLAG) {
+            err_set(ei, ERR_USAGE, "--%s is for an account that the drill starts",
+                    drill_rows[own_only[i]].name);
+            err_hint(ei, "%s runs already; --start starts another one", account->endpoint);
+            return ERR_USAGE;
+        }
+    }
+    if (conf_source(c, D_LEVEL) == CONF_FROM_DEFAULT) {
+        return OK;
+    }
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    enum err err = client_get(account, &a, account->endpoint, "/_holdfast/account", &doc, ei);
+    struct str level = json_text(doc, "consistency");
+    if (err == OK && !str_eq_nocase(level, conf_str(c, D_LEVEL))) {
+        err = err_set(ei, ERR_USAGE, "the account runs at " STR_FMT ", not at %s", STR_ARG(level),
+                      conf_cstr(c, D_LEVEL));
+        err_hint(ei,
+                 "--start drills an account of its own; `holdfast account consistency %s` changes "
+                 "this one",
+                 conf_cstr(c, D_LEVEL));
+    }
+    arena_done(&a);
+    return err;
+}
+
+/* Only where nothing says which account is meant may it be one of our own. */
+static bool is_named(const struct conf *c)
+{
+    static const unsigned rows_of_account[] = {D_DIR, D_ENDPOINT, D_KEY};
+    bool ret = false;
+    for (size_t i = 0; i < ARRAY_COUNT(rows_of_account); i++) {
+        ret = ret || conf_source(c, rows_of_account[i]) != CONF_FROM_DEFAULT;
+    }
+    return ret;
+}
+
 static enum err drill_somewhere(const struct conf *c, struct drill_opts *o, struct harvest *h,
                                 struct errinfo *ei)
 {
     if (str_eq_nocase(conf_str(c, D_LEVEL), STR("all"))) {
         return drill_levels(c, o, h, ei);
     }
-    struct errinfo none = {0};
-    if (!conf_bool(c, D_START) &&
-        client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT), conf_cstr(c, D_KEY),
-                            conf_cstr(c, D_CA), &o->account, &none) == OK) {
-        return drill_into(h, o, ei);
+    if (!conf_bool(c, D_START)) {
+        struct errinfo why = {0};
+        enum err err =
+            client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT), conf_cstr(c, D_KEY),
+                                conf_cstr(c, D_CA), &o->account, &why);
+        if (err == OK) {
+            TRY(check_running(c, &o->account, ei));
+            return drill_into(h, o, ei);
+        }
+        if (err != ERR_NOT_FOUND || is_named(c)) {
+            *ei = why;
+            return err;
+        }
     }
     return drill_own(c, conf_cstr(c, D_LEVEL), o, h, ei);
 }

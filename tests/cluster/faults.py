@@ -135,8 +135,9 @@ def _():
                  f"Another region took writes after {repeat['rto_ms']}\xa0ms"):
         assert text in parsed.text, (text, parsed.text[:3000])
     assert up.key not in page.read_text(), "the key is in the report"
-    code, _, err = up.cli("drill", "--fault", "kill", "--load", "50", "--html", "/nowhere/at/all.html")
-    eq(code, 74, f"a report that cannot be written: {err}")
+    for path in ("/nowhere/at/all.html", "/tmp"):
+        code, out, err = up.cli("drill", "--fault", "kill", "--load", "50", "--html", path)
+        eq((code, out), (74, ""), f"a report that cannot be written, told before anything is broken: {err}")
 
 
 @tap.test("drill: a region is removed under load and added again, and nobody notices")
@@ -151,10 +152,13 @@ def _():
 
 @tap.test("drill: what cannot be drilled says so")
 def _():
-    for args, want in ((["--fault", "burn"], 2), (["--fault", "kill", "--region", "mars"], 1)):
+    for args, want, says in ((["--fault", "burn"], 2, "unknown fault"),
+                             (["--fault", "kill", "--region", "mars"], 1, "no region 'mars'"),
+                             (["--level", "strog"], 2, "unknown consistency level 'strog'"),
+                             (["--level", "Strong"], 2, "runs at Session, not at Strong"),
+                             (["--regions", "a,b"], 2, "--regions is for an account that the drill starts")):
         code, _, err = up.cli("drill", *args)
-        eq(code, want, f"{args}: {err}")
-        assert err.strip(), args
+        assert (code, says in err) == (want, True), (args, code, err)
 
 
 @tap.test("disk faults can be switched on only in an account that was started for drills")

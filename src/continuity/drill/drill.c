@@ -220,11 +220,15 @@ enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsi
     for (unsigned i = 0; i < opts->repeats; i++) {
         TRY(run_repeat(opts, i, &ret[i], ei));
         *ret_done = i + 1;
+        char writer[64] = "no other region took writes";
+        if (ret[i].rto_ms >= 0) {
+            (void)snprintf(writer, sizeof(writer), "writes again after %" PRId64 " ms",
+                           ret[i].rto_ms);
+        }
         repeat_say(opts,
-                   "repeat %u: writes again after %" PRId64 " ms, client gap %" PRId64
-                   " ms, acknowledged %" PRIu64 ", in feed %" PRIu64 ", lost %" PRIu64,
-                   i + 1, ret[i].rto_ms, ret[i].client_rto_ms, ret[i].acked, ret[i].in_feed,
-                   ret[i].lost);
+                   "repeat %u: %s, client gap %" PRId64 " ms, acknowledged %" PRIu64
+                   ", in feed %" PRIu64 ", lost %" PRIu64,
+                   i + 1, writer, ret[i].client_rto_ms, ret[i].acked, ret[i].in_feed, ret[i].lost);
     }
     return OK;
 }
