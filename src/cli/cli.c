@@ -22,6 +22,14 @@ static const struct cli_command commands[] = {
      "far it\n"
      "is behind the write region (marked with *).\n",
      cmd_status},
+    {"events", "[--follow] [--region R]", "what happened: failovers, roles, disks, clocks",
+     "The event feeds of the front and of every region's server, by time: when, who tells it, the "
+     "number of\n"
+     "the rule that was followed (holdfast inspect fsm region explains it), the event. Each "
+     "process "
+     "keeps the\n"
+     "last 512 since its start; the front tells of the account, servers of themselves.\n",
+     cmd_events},
     {"account",
      "[show | failover REGION | offline REGION | online REGION | "
      "regions add|remove REGION | regions priority A,B,C | partition "
@@ -71,9 +79,13 @@ static const struct cli_command commands[] = {
      "break it on purpose, measure and count",
      "Writes and reads at a steady rate, breaks the write region, waits until writes flow and the "
      "region is\n"
-     "back, and compares every acknowledged write with what is left. Uses the account in --dir "
-     "when one\n"
-     "runs there, else starts one of its own. Faults:\n"
+     "back, and compares every acknowledged write with what is left. Uses the account that is "
+     "named "
+     "by --dir\n"
+     "or --endpoint, or is in ./holdfast-data; where there is none, and with --start, it starts "
+     "one of "
+     "its own.\n"
+     "Faults:\n"
      "  kill pause          SIGKILL or SIGSTOP to the region's server\n"
      "  cut blackhole refuse  its links are reset, silent, or refused\n"
      "  flap                its links come and go (--flap-period)\n"

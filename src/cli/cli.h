@@ -34,6 +34,7 @@ int cmd_front(int argc, char **argv);
 int cmd_coordinator(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
 int cmd_account(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_conflicts(int argc, char **argv);
 int cmd_drill(int argc, char **argv);

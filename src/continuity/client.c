@@ -101,7 +101,7 @@ struct str client_sign(const struct client_signer *s, struct arena *a, const cha
     return ret;
 }
 
-static const char *build_url(struct arena *a, const char *base, struct str path)
+static const char *build_url(struct arena *a, const char *base, struct str path, const char *query)
 {
     struct str b = str_of(base);
     if (b.n > 0 && b.p[b.n - 1] == '/') {
@@ -117,6 +117,10 @@ static const char *build_url(struct arena *a, const char *base, struct str path)
         buf_add_char(&url, '/');
         codec_percent_encode(&url, str_slice(rest, 0, n));
         rest = str_slice(rest, n, rest.n);
+    }
+    if (query != NULL) {
+        buf_add_char(&url, '?');
+        buf_add_cstr(&url, query);
     }
     ASSERT(buf_ok(&url));
     const char *ret = arena_cstr(a, buf_str(&url));
@@ -147,7 +151,7 @@ enum err client_call(const struct client_account *acc, const struct client_reque
     }
     struct http_client_req call = {
         .method = req->method,
-        .url = build_url(a, req->base, str_of(req->path)),
+        .url = build_url(a, req->base, str_of(req->path), req->query),
         .headers = headers,
         .header_count = n,
         .body = req->body,
@@ -273,7 +277,7 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
         err = err_set(ei, ERR_CORRUPT, "%s is damaged: %s", path, why.message);
         err_hint(ei, "give --endpoint and --key instead");
     } else if (err != OK && endpoint[0]) {
-        err = err_set(ei, ERR_NOT_FOUND, "no key for %s", endpoint);
+        err = err_set(ei, ERR_USAGE, "no key for %s", endpoint);
         err_hint(ei, "give --key as well, or set HOLDFAST_KEY");
     } else if (err != OK) {
         err = err_set(ei, err == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO,

@@ -26,8 +26,9 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
 
 struct client_request {
     const char *method;
-    const char *base; /* "http://127.0.0.1:8081/" */
-    const char *path; /* "/dbs/db1", not escaped; resource type and link are derived from it */
+    const char *base;  /* "http://127.0.0.1:8081/" */
+    const char *path;  /* "/dbs/db1", not escaped; resource type and link are derived from it */
+    const char *query; /* "a=1&b=2" as it goes behind the path; NULL = none */
     const struct http_header *headers;
     size_t header_count;
     struct str body;

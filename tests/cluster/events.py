@@ -41,6 +41,22 @@ up = Up(args=["--webhook", f"http://someone:hidden@127.0.0.1:{receiver.server_po
 tap.cleanup(up.end)
 
 
+@tap.test("the events command tells what the front and the servers told, by time")
+def _():
+    code, out, err = up.cli("events", "--json")
+    eq((code, err), (0, ""), "events")
+    rows = [json.loads(line) for line in out.splitlines()]
+    eq({r["by"] for r in rows}, {"front", *up.region_names}, "who tells")
+    times = [r["event"]["wallMs"] for r in rows]
+    eq(times, sorted(times), "by time")
+    writer = up.writer()
+    code, out, err = up.cli("events", "--region", writer)
+    assert code == 0 and " role " in out and "to=WRITER" in out and " front " not in out, (code, out, err)
+    code, _, err = up.cli("events", "--region", "mars")
+    assert code == 1 and "no region 'mars'" in err, (code, err)
+    eq(up.cli("events", "now")[0], 2, "an argument")
+
+
 @tap.test("the front's feed, the new writer's feed and the webhook tell of a failover; long polls wake up")
 def _():
     before = up.beating()  # else the writer itself is back before the others may take over

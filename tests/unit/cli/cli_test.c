@@ -103,9 +103,9 @@ static void prints(const char *line, const char *part)
     t_checkf(r.err[0] == '\0', "holdfast %s: %s", line, r.err);
 }
 
-static const char *const names[] = {"up",          "status",  "account", "conflicts",
-                                    "drill",       "inspect", "server",  "front",
-                                    "coordinator", "proxy",   "version", "assess"};
+static const char *const names[] = {"up",    "status",  "account", "events", "conflicts",
+                                    "drill", "inspect", "server",  "front",  "coordinator",
+                                    "proxy", "version", "assess"};
 
 T_TEST("without a command the overview is an error, with --help it is the answer")
 {
@@ -272,15 +272,15 @@ T_TEST("up refuses directories that are not its own, damaged, of another account
 
 T_TEST("tools say where they looked for an account, and what to give instead")
 {
-    static const char *const tools[] = {"status", "account", "account keys", "account failover a",
-                                        "conflicts"};
+    static const char *const tools[] = {
+        "status", "account", "account keys", "account failover a", "conflicts", "events"};
     for (size_t i = 0; i < ARRAY_COUNT(tools); i++) {
         char line[128];
         fails(tools[i], 1, "./holdfast-data/account.json", "holdfast up");
         (void)snprintf(line, sizeof(line), "%s --dir nowhere", tools[i]);
         fails(line, 1, "nowhere/account.json", "--dir");
         (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/", tools[i]);
-        fails(line, 1, "no key for http://127.0.0.1:1/", "--key");
+        fails(line, 2, "no key for http://127.0.0.1:1/", "--key");
         (void)snprintf(line, sizeof(line), "%s --endpoint http://127.0.0.1:1/ --key AAAA",
                        tools[i]);
         run(line);
@@ -339,6 +339,11 @@ T_TEST("commands with operations name a wrong one and list the right ones")
     fails("drill --fault flood --endpoint http://127.0.0.1:1/ --key AAAA", 2,
           "unknown fault 'flood'", "kill, pause");
     fails("drill --max-rpo-writes few", 2, "--max-rpo-writes needs a number", "");
+    fails("drill --level strog", 2, "unknown consistency level 'strog'", "Session");
+    fails("drill --html nowhere/at/all.html", 74, "cannot write nowhere/at/all.html", "");
+    /* Not one of its own instead of what was named. */
+    fails("drill --dir nowhere", 1, "nowhere/account.json", "--dir");
+    fails("drill --endpoint http://127.0.0.1:1/", 2, "no key for http://127.0.0.1:1/", "--key");
 }
 
 T_TEST("a look at a store that is not there makes none")
