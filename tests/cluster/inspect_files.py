@@ -24,6 +24,9 @@ def _():
     SECRETS.extend(up.call("GET", "/_holdfast/account/keys").doc.values())
     c = up.make_container("c")
     eq(up.call("POST", f"{c}/docs", body={"id": "hush", "pk": "a", "text": "whisper"}, headers=pk("a")).status, 201, "create")
+    for names, want in ((("--database", "nope"), "no database 'nope'"), (("--container", "nope"), "no container 'nope'")):
+        code, out, err = up.cli("conflicts", "list", *names)
+        assert (code, out) == (1, "") and want in err, (code, out, err)
     code, _, err = inspect("store", "--store", store())
     eq(code, 73, f"a running region: {err}")
     eq(up.stop(), 0, "stop")
@@ -39,6 +42,10 @@ def _():
         eq(code, 0, err)
         found = found or ('"whisper"' in out and "hush" in out)
     assert found, partitions
+    code, out, err = inspect("log", "--store", store(), "--partition", "77")
+    assert (code, out) == (1, "") and "no partition 77" in err, (code, out, err)
+    code, out, err = inspect("log", "--store", store(), "--partition", partitions[0], "--from", "999999999")
+    assert (code, out) == (0, "") and "has no entry from 999999999 on" in err, (code, out, err)
 
 
 @tap.test("the account record is shown from the coordinator's file, without its keys")
