@@ -132,6 +132,24 @@ static bool has_successor(const struct look *l)
     return false;
 }
 
+/* Without it nothing is promoted, and the writer's lease runs out. */
+static void print_out_of_touch(const struct look *l)
+{
+    const char *sep = "out of touch with the coordinator: ";
+    for (size_t i = 0; i < l->count; i++) {
+        bool is_in_touch = false;
+        if (l->regions[i].status &&
+            json_get_bool(l->regions[i].status, STR("coordinatorInTouch"), &is_in_touch) &&
+            !is_in_touch) {
+            printf("%s" STR_FMT, sep, STR_ARG(json_text(l->regions[i].in_account, "name")));
+            sep = ", ";
+        }
+    }
+    if (sep[0] == ',') {
+        printf("\n");
+    }
+}
+
 /* Whether writes are acknowledged now, and what the loss of the write region would mean. */
 static void print_outlook(const struct look *l, const struct json *writer_status)
 {
@@ -189,6 +207,7 @@ static void print_table(const struct look *l)
         printf("\n");
     }
     print_outlook(l, writer_status);
+    print_out_of_touch(l);
     print_unsettled(l);
     (void)fflush(stdout);
 }

@@ -59,6 +59,11 @@ void admin_respond(struct http_req *req, int status, struct buf *body, const cha
 
 void admin_respond_error(struct http_req *req, const struct errinfo *ei)
 {
+    admin_respond_error_as(req, err_http_status(ei->code), ei);
+}
+
+void admin_respond_error_as(struct http_req *req, int status, const struct errinfo *ei)
+{
     struct buf body;
     struct json_out o;
     buf_init(&body, 4096);
@@ -70,7 +75,7 @@ void admin_respond_error(struct http_req *req, const struct errinfo *ei)
         json_out_member_cstr(&o, "hint", ei->hint);
     }
     json_out_object_end(&o);
-    admin_respond(req, err_http_status(ei->code), &body, "application/json");
+    admin_respond(req, status, &body, "application/json");
     buf_done(&body);
 }
 

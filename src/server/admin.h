@@ -29,6 +29,7 @@ const char *admin_event_name(enum region_event_kind k);
 void admin_respond(struct http_req *req, int status, struct buf *body, const char *content_type);
 /* {"code":..,"message":..,"hint":..} with the status of ei->code. */
 void admin_respond_error(struct http_req *req, const struct errinfo *ei);
+void admin_respond_error_as(struct http_req *req, int status, const struct errinfo *ei);
 
 /* Key and signature of an operator request; its query string is not signed. */
 enum err admin_check(const struct cosmos_auth *auth, struct http_req *req, int64_t clock_ahead_ms,

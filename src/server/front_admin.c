@@ -310,9 +310,11 @@ static enum err plan(struct http_req *req, struct str op, const struct account_b
                      struct account_record *rec, struct errinfo *ei);
 static void try_change(struct change *c);
 
+/* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
 static void refuse(struct change *c, const struct errinfo *ei)
 {
-    admin_respond_error(c->req, ei);
+    bool is_unhealthy = ei->code == ERR_PRECONDITION;
+    admin_respond_error_as(c->req, is_unhealthy ? 409 : err_http_status(ei->code), ei);
     mem_free(c);
 }
 
@@ -422,8 +424,6 @@ static void on_read(void *ctx, enum err err, const struct coord_kv *kvs, size_t 
         return;
     }
     if (err != OK) {
-        /* geo-semantics 10: 409 while something is unhealthy, 412 while another operation runs. */
-        ei.code = err == ERR_PRECONDITION ? ERR_EXISTS : err;
         refuse(c, &ei);
         return;
     }

@@ -278,6 +278,9 @@ void server_admin_handle(const struct server_admin *s, struct http_req *req)
             return;
         }
         err_set(&ei, ERR_NOT_FOUND, "no such operator endpoint");
+        if (str_starts(req->target, STR("/_holdfast/account"))) {
+            err_hint(&ei, "this is one region: the account is at the global endpoint");
+        }
     }
     admin_respond_error(req, &ei);
 }

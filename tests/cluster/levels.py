@@ -132,6 +132,7 @@ def _():
     eq(up.cli("account", "offline", peer)[0], 0, "offline")
     answer = up.client().call("POST", "/_holdfast/account/consistency", body={"level": "Strong"})
     eq(answer.status, 409, repr(answer))
+    eq(answer.doc["code"], "ERR_PRECONDITION", "not that something exists")
     assert "during an outage" in answer.text, answer.text
     eq(up.cli("account", "online", peer)[0], 0, "online")
 

@@ -74,6 +74,7 @@ def _():
     os.kill(pid, signal.SIGCONT)
     eq(status[0], 0, status)
     assert "no region may acknowledge writes now" in status[1], status
+    assert "out of touch with the coordinator: east" in status[1], status
     assert silent > 0.8, f"a write was acknowledged {silent} s before the end of the freeze"
     load.finish(50)
 
