@@ -104,7 +104,14 @@ static const struct cli_command commands[] = {
      "`up "
      "--fault-proxy`\n"
      "(the drill's own account is).\n"
-     "Exit status 0: no write was lost and the objectives were met; 1: not.\n\n"
+     "Exit status 0: no write was lost and the objectives were met; 1: not. Interrupted, it heals "
+     "what "
+     "it broke.\n"
+     "rto_ms is from the fault to the first write that another region took, client_ms the longest "
+     "time "
+     "without an\n"
+     "acknowledged write, in_feed what is to be found in the conflict feed, unknown what got no "
+     "answer.\n\n"
      "  holdfast drill --fault kill --repeat 10 --max-rto-ms 1000\n"
      "  holdfast drill --start --fault cut --level Strong --max-rpo-writes 0\n",
      cmd_drill},

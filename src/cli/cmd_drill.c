@@ -1,5 +1,6 @@
 /* `holdfast drill`: break an account on purpose, against one that runs or one started for it. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,6 +75,34 @@ struct harvest {
     char skipped[LEVELS_MAX][256]; /* levels that were not drilled, and why */
 };
 
+/* The signal that asked us to end. Nothing may stay frozen or cut because somebody pressed Ctrl-C. */
+static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t signal_count;
+
+/* The third one ends us as it would have: `timeout` sends two at once. */
+static void on_signal(int signum)
+{
+    interrupted = signum;
+    signal_count = signal_count + 1;
+    if (signal_count >= 2) {
+        (void)signal(signum, SIG_DFL);
+    }
+}
+
+static void heed_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < ARRAY_COUNT(signals); i++) {
+        struct sigaction was;
+        struct sigaction sa = {0};
+        sa.sa_handler = on_signal;
+        (void)sigaction(signals[i], NULL, &was); /* nohup stays nohup */
+        if (was.sa_handler != SIG_IGN) {
+            (void)sigaction(signals[i], &sa, NULL);
+        }
+    }
+}
+
 static void on_progress(void *ctx, const char *text)
 {
     UNUSED(ctx);
@@ -114,6 +143,7 @@ static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo 
         .repeats = (unsigned)conf_u64(c, D_REPEAT),
         .write_timeout_ms = (unsigned)conf_u64(c, D_WRITE_TIMEOUT),
         .wants_timeline = conf_str(c, D_HTML).n > 0,
+        .interrupted = &interrupted,
         .progress = on_progress,
     };
     if (!drill_fault_parse(conf_str(c, D_FAULT), &o->fault)) {
@@ -172,7 +202,7 @@ static enum err drill_own(const struct conf *c, const char *level, struct drill_
     for (size_t k = first; k < h->count; k++) {
         is_met = is_met && drill_meets(c, &h->results[k]);
     }
-    drill_own_stop(&own, !is_met && err != ERR_UNSUPPORTED);
+    drill_own_stop(&own, !is_met && err != ERR_UNSUPPORTED && !interrupted);
     return err;
 }
 
@@ -323,6 +353,7 @@ static int run(const struct conf *c, int argc, char **argv, const char *command)
         err = fill(c, &o, &ei);
     }
     if (err == OK) {
+        heed_signals();
         err = drill_somewhere(c, &o, &h, &ei);
     }
     bool is_met = err == OK;
@@ -346,6 +377,12 @@ static int run(const struct conf *c, int argc, char **argv, const char *command)
     }
     mem_free(h.results);
     explicit_bzero(&o.account, sizeof(o.account));
+    if (interrupted && err == ERR_CLOSED) {
+        fprintf(stderr, "holdfast: interrupted\n");
+        (void)fflush(NULL);
+        (void)signal(interrupted, SIG_DFL); /* whoever waits for us sees how we ended */
+        (void)raise(interrupted);
+    }
     if (err != OK) {
         return cli_fail(&ei);
     }

@@ -1,7 +1,9 @@
 """`holdfast drill` runs each fault once against a running account and finds nothing lost."""
 import json
+import signal
+import subprocess
 
-from holdfast import Tap, Up, comment, eq
+from holdfast import PROGRAM, Tap, Up, comment, eq, until
 
 tap = Tap()
 up = Up(fault_proxy=True)
@@ -39,6 +41,20 @@ def _():
     code, out, _ = up.cli("drill", "--fault", "kill", "--json", "--load", "50", "--warm", "300ms", "--max-rto-ms", "1", timeout=120)
     eq(code, 1, "exit code")
     eq(json.loads(out)["objectives_met"], False, "objectives")
+
+
+@tap.test("drill: interrupted, it leaves nothing frozen and no container behind")
+def _():
+    up.healthy()
+    writer = up.writer()
+    p = subprocess.Popen([PROGRAM, "drill", "--fault", "pause", "--hold", "60s", "--warm", "300ms", "--dir", str(up.data)],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until("another region writes", lambda: up.writer() not in ("", writer), 30)
+    p.send_signal(signal.SIGTERM)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == -signal.SIGTERM and out == "" and "interrupted" in err, (p.returncode, out, err)
+    up.healthy()
+    eq([c["id"] for c in up.call("GET", "/dbs/holdfast-drill/colls").doc["DocumentCollections"]], [], "containers")
 
 
 @tap.test("drill: starts an account of its own when there is none", long_only=True)

@@ -34,6 +34,12 @@ enum err repeat_request(const struct drill_opts *o, struct arena *a, const char 
     return client_call(&o->account, &req, a, ret_status, ret_headers, ret_doc, ei);
 }
 
+enum err repeat_check(const struct drill_opts *o, struct errinfo *ei)
+{
+    bool is_interrupted = o->interrupted != NULL && *o->interrupted != 0;
+    return is_interrupted ? err_set(ei, ERR_CLOSED, "interrupted") : OK;
+}
+
 static enum err look_now(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
 {
     struct arena a;
@@ -57,6 +63,7 @@ enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struc
     usec until = clock_boot_us() + (usec)o->settle_ms * 1000;
     for (;;) {
         struct errinfo last = {0};
+        TRY(repeat_check(o, ei));
         if (look_now(o, ret, &last) == OK && ret->all_online) {
             return OK;
         }
@@ -136,7 +143,7 @@ enum err repeat_wait_unheld(const struct drill_opts *o, const struct look *look,
     if (left_ms > 0) {
         (void)poll(NULL, 0, (int)left_ms);
     }
-    return OK;
+    return repeat_check(o, ei);
 }
 
 enum err repeat_create(const struct drill_opts *o, const char *path, struct str body,

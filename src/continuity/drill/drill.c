@@ -200,6 +200,9 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
         repeat_say(o, "links of region %s go past the fault proxy now, until `up` is started again",
                    r->fault.region);
     }
+    if (err == ERR_CLOSED && r->container[0]) {
+        repeat_drop_container(r);
+    }
     struct errinfo ignored = {0};
     if (fault_done(&r->fault, err == OK ? ei : &ignored) != OK && err == OK) {
         err = ei->code;

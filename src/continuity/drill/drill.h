@@ -11,6 +11,7 @@
  * Blocking; runs its own loop. */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,8 @@ struct drill_opts {
     unsigned settle_ms;     /* longest wait for health before, and for the return after */
     unsigned repeats;
     unsigned write_timeout_ms;
+    /* Becomes true when somebody wants the drill to end: it heals what it broke and returns ERR_CLOSED. */
+    const volatile sig_atomic_t *interrupted;
     void (*progress)(void *ctx, const char *text);
     void *progress_ctx;
 };

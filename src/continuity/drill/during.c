@@ -262,6 +262,10 @@ void repeat_step(void *ctx)
     usec now = loop_now(r->loop);
     struct load_times t;
     load_times(r->load, &t);
+    if (r->failure.code == OK && repeat_check(o, &r->failure) != OK) {
+        stop(r);
+        return;
+    }
     bool is_late =
         now - r->started_us > ((usec)o->warm_ms + (usec)o->hold_ms + (usec)o->settle_ms * 2) * 1000;
     switch (r->phase) {

@@ -74,6 +74,8 @@ enum err repeat_wait_unheld(const struct drill_opts *o, const struct look *look,
 enum err repeat_create(const struct drill_opts *o, const char *path, struct str body,
                        struct errinfo *ei) MUST_CHECK;
 void repeat_drop_container(struct repeat *r);
+/* ERR_CLOSED: somebody wants the drill to end. */
+enum err repeat_check(const struct drill_opts *o, struct errinfo *ei) MUST_CHECK;
 
 /* ---- during.c: on the loop, while the load runs ---- */
 void repeat_step(void *ctx); /* struct repeat; each REPEAT_STEP_MS */
