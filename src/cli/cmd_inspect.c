@@ -88,10 +88,12 @@ static enum err open_store(const struct conf *c, struct engine **ret, struct err
     char format[3100];
     (void)snprintf(format, sizeof(format), "%s/FORMAT", conf_cstr(c, I_STORE));
     if (access(format, R_OK) != 0) {
-        err_set(ei, ERR_NOT_FOUND, "no store in %s: %s", conf_cstr(c, I_STORE),
-                err_errno_text(errno));
+        bool is_missing = errno == ENOENT || errno == ENOTDIR;
+        enum err err = err_set(ei, is_missing ? ERR_NOT_FOUND : ERR_IO, "%s %s: %s",
+                               is_missing ? "no store in" : "cannot open the store",
+                               conf_cstr(c, I_STORE), err_errno_text(errno));
         err_hint(ei, "the store of a region is DIR/regions/NAME/store");
-        return ERR_NOT_FOUND;
+        return err;
     }
     struct engine_opts opts = {.driver = STR("rocksdb"), .dir = conf_str(c, I_STORE)};
     return engine_open(&opts, ret, ei);
@@ -164,22 +166,22 @@ static void print_entry(const struct entry *e, size_t size, bool wants_bodies)
 }
 
 /* Nothing was printed: is there such a partition? */
-static enum err explain_empty(struct engine *e, uint64_t pid, uint64_t from, struct errinfo *ei)
+static enum err explain_empty(struct engine *e, pid p, uint64_t from, struct errinfo *ei)
 {
     struct engine_row row;
     struct engine_iter *it = engine_scan_partitions(e, NULL);
     bool is_found = false;
     while (!is_found && engine_iter_next(it, &row)) {
-        is_found = row.pid == pid;
+        is_found = row.pid == p;
     }
     enum err err = engine_iter_err(it, ei);
     if (err == OK && is_found) {
         fprintf(stderr,
                 "partition %" PRIu64 " ends at %" PRIu64 ": its log has no entry from %" PRIu64
                 " on (entries that every region has are trimmed)\n",
-                pid, row.meta.tail_lsn, from);
+                p, row.meta.tail_lsn, from);
     } else if (err == OK) {
-        err = err_set(ei, ERR_NOT_FOUND, "the store has no partition %" PRIu64, pid);
+        err = err_set(ei, ERR_NOT_FOUND, "the store has no partition %" PRIu64, p);
         err_hint(ei, "`holdfast inspect store` lists them");
     }
     engine_iter_free(it);

@@ -279,9 +279,12 @@ enum err client_account_find(const char *dir, const char *endpoint, const char *
     } else if (err != OK && endpoint[0]) {
         err = err_set(ei, ERR_USAGE, "no key for %s", endpoint);
         err_hint(ei, "give --key as well, or set HOLDFAST_KEY");
+    } else if (err != OK && err != ERR_NOT_FOUND) {
+        err = err_set(ei, ERR_IO, "the account's key cannot be read: %s", why.message);
+        err_hint(ei, "its `holdfast up` belongs to another user: be that one, or give --endpoint "
+                     "and --key");
     } else if (err != OK) {
-        err = err_set(ei, err == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO,
-                      "no running account found: %s", why.message);
+        err = err_set(ei, ERR_NOT_FOUND, "no running account found: %s", why.message);
         err_hint(ei,
                  "start one with `holdfast up`, or name it with --dir, or --endpoint and --key");
     }

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 
+enum { SAY_AFTER_US = 2000000 };
+
 void repeat_say(const struct drill_opts *o, const char *fmt, ...)
 {
     if (o->progress) {
@@ -60,7 +62,9 @@ static enum err look_now(const struct drill_opts *o, struct look *ret, struct er
 
 enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
 {
-    usec until = clock_boot_us() + (usec)o->settle_ms * 1000;
+    usec start = clock_boot_us();
+    usec until = start + (usec)o->settle_ms * 1000;
+    bool is_said = false;
     for (;;) {
         struct errinfo last = {0};
         TRY(repeat_check(o, ei));
@@ -72,6 +76,11 @@ enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struc
                     last.code != OK ? last.message : "a region is not online");
             err_hint(ei, "a drill starts from a healthy account; see `holdfast status`");
             return ERR_PRECONDITION;
+        }
+        if (!is_said && clock_boot_us() - start > SAY_AFTER_US) {
+            repeat_say(o, "waiting for a healthy account, %u s at most: %s", o->settle_ms / 1000,
+                       last.code != OK ? last.message : "a region is not online");
+            is_said = true;
         }
         (void)poll(NULL, 0, REPEAT_LOOK_MS);
     }

@@ -291,6 +291,8 @@ T_TEST("tools say where they looked for an account, and what to give instead")
         fails(line, 2, "the key is not base64", "keys");
     }
     make_dir("damaged");
+    make_dir("unreadable/account.json");
+    fails("status --dir unreadable", 74, "key cannot be read", "another user");
     put("damaged/account.json", "{");
     fails("status --dir damaged", 74, "damaged/account.json is damaged", "--endpoint");
     put("damaged/account.json", "{\"endpoint\":\"http://127.0.0.1:1/\"}");
