@@ -52,6 +52,13 @@ bool members_finish_removal(struct region *r)
     return false;
 }
 
+/* An online region may be left behind for the log's sake. With automatic failover off nobody takes a dead
+ * reader offline, and below BoundedStaleness nothing else ends what is written for it: the disk would. */
+static bool may_leave_behind(const struct region *r, region_id id)
+{
+    return decide_may_evict(r, id) || record_write_level(r->rec) < CONSISTENCY_BOUNDED_STALENESS;
+}
+
 /* The log is kept for the regions that lack it, up to a budget; then the one that keeps most of it
  * must come back by a copy of all data, so that the log need not wait for it. */
 bool members_spare_log(struct region *r)
@@ -69,7 +76,7 @@ bool members_spare_log(struct region *r)
         struct repl_lag lag;
         repl_lag(r->repl, g->id, &lag);
         bool is_online = g->state == REGION_ONLINE_READ;
-        if (lag.ops > worst_ops && (!is_online || decide_may_evict(r, g->id))) {
+        if (lag.ops > worst_ops && (!is_online || may_leave_behind(r, g->id))) {
             worst = g->id;
             worst_ops = lag.ops;
         }

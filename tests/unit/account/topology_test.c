@@ -318,6 +318,31 @@ T_TEST("a region whose log was trimmed away copies only what differs, its suffix
     world_free(w);
 }
 
+T_TEST("without automatic failover the log's budget ends what is kept for a dead reader")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    fill(w, 1, "k", 10);
+    world_run(w, 300);
+    world_no_auto(w);
+    world_stop(w, 2, false);
+    world_stop(w, 1, false); /* its log has a budget now */
+    w->log_size_max = 4000;
+    world_start(w, 1);
+    world_until_role(w, 1, ROLE_WRITER);
+    world_run(w, 8000);
+    t_eq_int(record_region_const(world_record(w), 2)->state,
+             REGION_ONLINE_READ); /* nobody's affair */
+    fill(w, 1, "new", 140);
+    world_run(w, 8000);
+    t_check(record_region_const(world_record(w), 2)->needs_full_copy);
+    t_eq_int(record_region_const(world_record(w), 2)->state, REGION_OFFLINE);
+    world_start(w, 2);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    world_run(w, 300);
+    world_check_same(w);
+    world_free(w);
+}
+
 /* A copy of 200 documents, of which the region has 60, and 60 more are written meanwhile. */
 static void copy_all(struct world *w)
 {
