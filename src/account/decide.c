@@ -491,6 +491,16 @@ static bool try_take(struct region *r)
     return true;
 }
 
+/* What the region lacks was too much when the change was asked for (geo-semantics 7.1 step 1). Whoever plans
+ * it does not know that, the writer does: better no change than writes that are held for one in vain. */
+static bool is_too_far_behind(const struct region *r, region_id to)
+{
+    struct repl_lag lag;
+    repl_lag(r->repl, to, &lag);
+    return r->is_asked_to_hold && lag.since_us != 0 &&
+           lag.since_us + ms(r->cfg.timers.lag_small_ms) <= r->hold_since_us;
+}
+
 static bool try_rollback(struct region *r)
 {
     if (r->role != ROLE_HOLDING || !lsn_block_is_left(r)) {
@@ -498,7 +508,8 @@ static bool try_rollback(struct region *r)
     }
     region_id to = r->rec->transfer_to;
     bool is_late = region_now(r) - r->hold_since_us >= health_transfer_us(r);
-    if (!is_late && !coordio_is_expired(r, to) && !coordio_is_stopped(r, to)) {
+    if (!is_late && !coordio_is_expired(r, to) && !coordio_is_stopped(r, to) &&
+        !is_too_far_behind(r, to)) {
         return false;
     }
     struct arena a;

@@ -674,6 +674,7 @@ void act_hold(void *ctx, const void *event)
     UNUSED(event);
     struct region *r = (struct region *)ctx;
     r->hold_since_us = region_now(r);
+    r->is_asked_to_hold = r->own_rule == 0;
     r->end_sent_us = 0;
     r->is_draining = false;
     region_update_mode(r);

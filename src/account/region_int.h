@@ -259,6 +259,7 @@ struct region {
 
     /* Graceful change. */
     usec hold_since_us, end_sent_us;
+    bool is_asked_to_hold;   /* by an operator; else by ourselves */
     struct arena take_arena; /* tails of the old writer */
     struct msg_tail *take_tails;
     size_t take_count;

@@ -232,6 +232,31 @@ T_TEST("a graceful change whose target is gone is rolled back with a new generat
     world_free(w);
 }
 
+T_TEST("a graceful change to a region that is far behind is rolled back at once")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 3);
+    world_run(w, 300);
+    world_hold_commits(w, 2, true);
+    t_err(world_answer(w, world_put(w, 1, 1, "x", "{}")), OK);
+    world_run(w, 1500); /* longer than lag_small_ms */
+    world_failover(w, "west");
+    usec from = w->now;
+    world_until_role(w, 1, ROLE_HOLDING);
+    struct world_write *held = world_put(w, 1, 1, "h", "{}");
+    t_err(world_answer(w, held), OK);
+    t_checkf(w->now - from < 500000, "took %llu us", (unsigned long long)(w->now - from));
+    t_eq_u64(world_record(w)->writer, 1);
+    t_eq_int(world_record(w)->phase, PHASE_OPEN);
+    world_hold_commits(w, 2, false);
+    world_run(w, 2000);
+    world_failover(w, "west"); /* now it can */
+    world_until_role(w, 2, ROLE_WRITER);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
 T_TEST("an operator takes the writer offline and brings it back as a reader")
 {
     struct world *w = world_new(3, CONSISTENCY_SESSION);
