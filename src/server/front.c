@@ -104,6 +104,7 @@ struct front {
     char endpoint[256]; /* our own, as management answers name it */
     struct manage_opts manage;
     bool is_synced, is_ready;
+    usec lost_us;            /* since when it is not synced; 0 = it never was */
     atomic_bool is_stopping; /* read by HTTP threads, too */
     usec stopping_until_us;
 };
@@ -508,8 +509,11 @@ static bool is_write_request(const struct http_req *req)
 
 static void answer_admin(struct front *f, struct http_req *req)
 {
+    unsigned stale_ms = f->opts->stale_ms > 0 ? f->opts->stale_ms : FRONT_STALE_MS;
     struct front_status status = {.is_ready = f->is_ready,
                                   .is_synced = f->is_synced,
+                                  .is_stale = !f->is_synced && loop_now(f->loop) - f->lost_us >=
+                                                                   (usec)stale_ms * 1000,
                                   .forwarded = f->forwarded,
                                   .retried = f->retried,
                                   .unknown = f->unknown,
@@ -752,10 +756,12 @@ static void coord_synced(void *ctx)
 static void coord_lost(void *ctx)
 {
     struct front *f = ctx;
+    f->lost_us = f->is_synced ? loop_now(f->loop) : f->lost_us;
     f->is_synced = false;
     feed_add(f->feed, clock_wall_ms(), "coordinator_lost", 0,
              "serving=\"the last known document\"");
-    /* The last document stays: a wrong writer entry costs a client one 403/3, none at all stops it. */
+    /* The last document stays: a wrong writer entry costs a client one 403/3, none at all stops it. Where
+     * there is another front, whoever sends clients to the global endpoint hears soon that we are not ready. */
     LOG_WARN("front", "coordinator_lost", "serving=%s", "the last known account document");
 }
 

@@ -19,6 +19,8 @@ enum {
     /* Held or being forwarded; more are refused with 503 at once. Below HTTP_CONNECTIONS_MAX, or the
      * next client would wait for a connection instead of getting an answer. */
     FRONT_REQUESTS_MAX = 3000,
+    /* Silence of the coordinator after which the front asks not to be sent clients (geo-semantics F29). */
+    FRONT_STALE_MS = 6000,
 };
 
 struct front_region {
@@ -42,6 +44,7 @@ struct front_opts {
     const char *tls_ca;    /* authority behind the regions' certificates; "" = the system's */
     unsigned hold_ms;      /* 0 = FRONT_HOLD_MS */
     unsigned requests_max; /* 0 = FRONT_REQUESTS_MAX */
+    unsigned stale_ms;     /* 0 = FRONT_STALE_MS */
     int global_fd;
     int control_fd; /* "down NAME" and "up NAME" lines from the supervisor; -1 = none */
     size_t region_count;

@@ -586,7 +586,7 @@ void front_admin(struct http_req *req, struct front_record *rec, struct cosmos_a
     if (str_eq(path, STR("/health/ready")) || str_eq(path, STR("/health/write"))) {
         bool is_write = str_eq(path, STR("/health/write"));
         bool is_fine =
-            status->is_ready && rec->is_known && !rec->is_behind &&
+            status->is_ready && !status->is_stale && rec->is_known && !rec->is_behind &&
             (!is_write || (rec->record.phase != PHASE_PROMOTING && rec->record.writer != 0));
         answer_text(req, is_fine ? 200 : 503,
                     is_fine ? "{\"status\":\"ok\"}\n" : "{\"status\":\"not ready\"}\n",

@@ -46,6 +46,7 @@ enum err front_record_set(struct front_record *r, const struct coord_kv *kv,
 
 struct front_status {
     bool is_ready, is_synced;
+    bool is_stale; /* has not heard of the coordinator for long: another front is to be preferred */
     size_t region_count;
     struct {
         const char *name;

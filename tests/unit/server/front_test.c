@@ -208,6 +208,7 @@ static int child_main(char **argv)
                         {"west", (int)strtol(argv[6], NULL, 10)}},
             .hold_ms = (unsigned)strtoul(argv[7], NULL, 10),
             .requests_max = (unsigned)strtoul(argv[8], NULL, 10),
+            .stale_ms = 300,
         };
         err = front_run(&o, &ei);
     }
@@ -858,9 +859,14 @@ T_TEST("a front that lost its coordinator goes on with what it knows")
     t_eq_int(ask(w.global_port, "POST", "/dbs").status, 200);
     t_contains(str_of(ask(w.global_port, "GET", "/").body),
                "\"writableLocations\":[{\"name\":\"east\"");
+    /* Another front is to be preferred after a while (here: 0.3 s). */
+    until(ask(w.global_port, "GET", "/health/ready").status == 503);
+    t_eq_int(ask(w.global_port, "GET", "/health/live").status, 200);
+    t_eq_int(ask(w.global_port, "POST", "/dbs").status, 200);
     const char *coordinator[] = {"front_test", "--coordinator", w.dir, number(w.coord_fd), NULL};
     w.coordinator = spawn(coordinator);
     until(metric("holdfast_front_coordinator_synced") == 1);
+    t_eq_int(ask(w.global_port, "GET", "/health/ready").status, 200);
     teardown();
 }
 
