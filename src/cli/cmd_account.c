@@ -41,8 +41,10 @@ static const struct conf_row rows[A_ROW_COUNT] = {
     [A_CA] = {"ca", CONF_STRING, "", 0, 1000, 0,
               "PEM file of the authority trusted for https, instead of what --dir says"},
     [A_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print JSON"},
-    [A_FORCE] = {"force", CONF_BOOL, "no", 0, 0, 0,
-                 "offline, regions remove: accept the loss that is printed"},
+    [A_FORCE] =
+        {"force", CONF_BOOL, "no", 0, 0, 0,
+         "offline, regions remove: accept the loss that is printed; consistency, regions add: "
+         "Strong over any distance"},
     [A_TO] = {"to", CONF_STRING, "", 0, RECORD_NAME_MAX - 1, 0,
               "offline --force: the region that is to write, instead of the one that lacks least"},
     [A_WAIT] = {"wait", CONF_DURATION, "30s", 0, 3600000, 0,
@@ -316,7 +318,7 @@ static void make_body(const struct conf *c, const char *op, const char *name, st
     if (conf_u64(c, A_SECONDS) > 0) {
         buf_printf(out, ",\"maxStalenessSeconds\":%" PRIu64, conf_u64(c, A_SECONDS));
     }
-    buf_add_char(out, '}');
+    buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
 }
 
 /* After an `offline`: what it may have cost. */

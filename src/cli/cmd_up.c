@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/distance.h"
 #include "base/codec.h"
 #include "base/contract.h"
 #include "base/files.h"
@@ -217,6 +218,21 @@ static enum err fill_bounds(const struct conf *c, struct up_opts *o, struct erri
     return OK;
 }
 
+/* Who starts an account by hand sees where its regions are: no refusal, as `account consistency` has. */
+static enum err warn_of_distance(const struct up_opts *o, struct errinfo *ei)
+{
+    struct account_record like;
+    struct errinfo far = {0};
+    account_init(&like, o->account, o->level);
+    for (unsigned i = 0; i < o->region_count; i++) {
+        TRY(account_add_region(&like, o->regions[i], "", "", 0, ei));
+    }
+    if (distance_check(&like, o->level, STR(""), &far) != OK) {
+        (void)fprintf(stderr, "warning: %s\n", far.message);
+    }
+    return OK;
+}
+
 /* Told here, not in the log of a process that does not start. */
 static enum err check_webhook(const struct up_opts *o, struct errinfo *ei)
 {
@@ -321,6 +337,7 @@ static enum err fill(const struct conf *c, struct up_opts *o, struct errinfo *ei
                             "Strong, BoundedStaleness, Session, ConsistentPrefix, Eventual", ei);
     }
     TRY(fill_bounds(c, o, ei));
+    TRY(warn_of_distance(o, ei));
     o->rejects_lost_sessions = str_eq(conf_str(c, UP_SESSION_AFTER_LOSS), STR("reject"));
     if (!o->rejects_lost_sessions && !str_eq(conf_str(c, UP_SESSION_AFTER_LOSS), STR("accept"))) {
         return unknown_word("session-after-loss", conf_cstr(c, UP_SESSION_AFTER_LOSS),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/distance.h"
 #include "account/region.h"
 #include "base/contract.h"
 #include "manage/change.h"
@@ -248,7 +249,7 @@ static enum err check_wanted(const struct hosted *h, struct errinfo *ei)
         const struct level_request q = {h->level, h->max_staleness_ops, h->max_staleness_s};
         TRY(account_set_bounds(&rec, &q, ei));
     }
-    return OK;
+    return distance_check(&rec, h->level, STR(""), ei);
 }
 
 enum err manage_plan_create(const struct json *body, struct str name, int64_t wall_ms,
@@ -366,6 +367,7 @@ static enum err plan_locations(struct account_record *rec, const struct request 
     }
     if (added_count == 1) {
         name_region(op, OP_ADD, q->names[added]);
+        TRY(distance_check(rec, record_write_level(rec), str_of(q->names[added]), ei));
         TRY(account_plan_add(rec, str_of(q->names[added]), (int64_t)added, wall_ms, ei));
     } else {
         TRY(hosted_region_name(str_of(removed), op->arg, ei));
@@ -418,6 +420,9 @@ enum err manage_plan_update(const struct json *body, struct account_record *rec,
         TRY(account_plan_auto_failover(rec, q.auto_failover, ei));
     }
     if (levels) {
+        if (q.level.level != rec->level) {
+            TRY(distance_check(rec, q.level.level, STR(""), ei));
+        }
         TRY(account_plan_consistency(rec, &q.level, ei));
         name_level(op, q.level.level);
     }

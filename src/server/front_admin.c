@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/distance.h"
 #include "account/formats.h"
 #include "account/region.h"
 #include "base/clock.h"
@@ -108,6 +109,10 @@ static void account_json(const struct account_record *rec, struct json_out *o)
         if (account_bounds_are_tight(rec)) {
             json_out_member_cstr(o, "warning", ACCOUNT_TIGHT_WARNING);
         }
+    }
+    struct errinfo far = {0};
+    if (distance_check(rec, record_write_level(rec), STR(""), &far) != OK) {
+        json_out_member_cstr(o, "warning", far.message);
     }
     json_out_member_cstr(o, "durability", record_is_degraded(rec) ? "degraded" : "normal");
     json_out_member_bool(o, "automaticFailover", rec->auto_failover);
@@ -451,7 +456,8 @@ static enum err plan_bound(const struct json *body, const char *key, uint64_t *r
     return OK;
 }
 
-static enum err plan_level(const struct json *body, struct account_record *rec, struct errinfo *ei)
+static enum err plan_level(const struct json *body, bool is_forced, struct account_record *rec,
+                           struct errinfo *ei)
 {
     struct level_request q = {0};
     struct str level = STR_NONE;
@@ -463,6 +469,9 @@ static enum err plan_level(const struct json *body, struct account_record *rec, 
     }
     TRY(plan_bound(body, "maxStalenessOperations", &q.max_staleness_ops, ei));
     TRY(plan_bound(body, "maxStalenessSeconds", &q.max_staleness_s, ei));
+    if (q.level != rec->level && !is_forced) {
+        TRY(distance_check(rec, q.level, STR(""), ei));
+    }
     return account_plan_consistency(rec, &q, ei);
 }
 
@@ -477,6 +486,9 @@ static enum err plan_regions(const struct json *body, struct str op, struct str 
             (!json_get_u64(body, STR("priority"), &priority) || priority > REGIONS_MAX)) {
             return err_set(ei, ERR_INVALID, "priority is no whole number from 1 to %d",
                            REGIONS_MAX - 1);
+        }
+        if (!is_forced) {
+            TRY(distance_check(rec, record_write_level(rec), region, ei));
         }
         return account_plan_add(rec, region, is_given ? (int64_t)priority : -1, now, ei);
     }
@@ -552,7 +564,7 @@ static enum err plan(struct http_req *req, struct str op, const struct account_b
         return plan_partitions(body, op, region, is_forced, rec, ei);
     }
     if (str_eq(op, STR("consistency"))) {
-        return plan_level(body, rec, ei);
+        return plan_level(body, is_forced, rec, ei);
     }
     if (str_eq(op, STR("keys/regenerate"))) {
         return change_key(rec, key, ei);

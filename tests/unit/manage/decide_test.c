@@ -252,6 +252,11 @@ T_TEST("create: what clients send for things they do not use is taken, the rest 
     REFUSED("\"enableMultipleWriteLocations\":true,\"consistencyPolicy\":"
             "{\"defaultConsistencyLevel\":\"Strong\"}",
             400, "Strong");
+    is_refused("PUT", A("/fresh"),
+               WANTED("\"locations\":" PLACES(
+                   "Korea Central", "Brazil South") ",\"consistencyPolicy\":{"
+                                                    "\"defaultConsistencyLevel\":\"Strong\"}"),
+               400, "km apart");
     REFUSED("\"enableAutomaticFailover\":1", 400, "neither true nor false");
     REFUSED("\"consistencyPolicy\":{}", 400, "unknown consistency level");
     REFUSED("\"consistencyPolicy\":{\"defaultConsistencyLevel\":\"BoundedStaleness\","
