@@ -8,11 +8,13 @@
 #include "account/region.h"
 #include "base/arena.h"
 #include "base/contract.h"
+#include "base/files.h"
 #include "base/fsm.h"
 #include "cli/cli.h"
 #include "coord/journal.h"
 #include "engine/engine.h"
 #include "repl/entry.h"
+#include "server/archive.h"
 #include "json/json.h"
 
 enum {
@@ -27,14 +29,17 @@ enum {
     I_ROW_COUNT
 };
 
+#define ARCHIVE_SIZE_MAX ((size_t)4 << 30)
+
 static const struct conf_row rows[I_ROW_COUNT] = {
     [I_FORMAT] = {"format", CONF_STRING, "table", 1, 16, 0, "fsm: table, diagram or dot"},
     [I_STORE] = {"store", CONF_STRING, "", 0, 3000, 0,
                  "store, log: folder of a stopped region, e.g. holdfast-data/regions/east/store"},
     [I_PARTITION] = {"partition", CONF_U64, "0", 0, 0, 0, "log: partition id (0 = metadata)"},
     [I_FROM] = {"from", CONF_U64, "0", 0, 0, 0, "log: first lsn"},
-    [I_LIMIT] = {"limit", CONF_U64, "100", 1, 0, 0, "log: entries at most"},
-    [I_BODIES] = {"bodies", CONF_BOOL, "no", 0, 0, 0, "log: print documents and keys, too"},
+    [I_LIMIT] = {"limit", CONF_U64, "100", 1, 0, 0, "log, archive: entries at most"},
+    [I_BODIES] = {"bodies", CONF_BOOL, "no", 0, 0, 0,
+                  "log, archive: print documents and keys, too"},
     [I_COORDINATOR] = {"coordinator", CONF_STRING, "", 0, 3000, 0,
                        "record: the coordinator's folder, e.g. holdfast-data/coordinator"},
     [I_ACCOUNT] = {"account", CONF_STRING, "", 0, 63, 0,
@@ -188,6 +193,38 @@ static enum err explain_empty(struct engine *e, pid p, uint64_t from, struct err
     return err;
 }
 
+static enum err inspect_archive(const struct conf *c, const char *path, struct errinfo *ei)
+{
+    struct buf file;
+    struct archive ar;
+    struct arena a;
+    buf_init(&file, ARCHIVE_SIZE_MAX);
+    arena_init(&a);
+    enum err err = files_read(path, &file, ei);
+    if (err == OK) {
+        err = archive_parse(buf_str(&file), &ar, ei);
+    }
+    if (err == OK) {
+        printf("region %u partition %" PRIu64 " bytes %zu\n", ar.region, ar.pid, ar.entries.n);
+    }
+    for (uint64_t n = 0; err == OK && n < conf_u64(c, I_LIMIT) && ar.entries.n > 0; n++) {
+        struct entry entry;
+        size_t size = 0;
+        arena_reset(&a);
+        err = entry_peek(ar.entries, &entry, &size, ei);
+        if (err == OK) {
+            err = entry_decode(&a, str_slice(ar.entries, 0, size), &entry, ei);
+        }
+        if (err == OK) {
+            print_entry(&entry, size, conf_bool(c, I_BODIES));
+            ar.entries = str_slice(ar.entries, size, ar.entries.n);
+        }
+    }
+    arena_done(&a);
+    buf_done(&file);
+    return err;
+}
+
 static enum err inspect_log(const struct conf *c, struct errinfo *ei)
 {
     struct engine *e = NULL;
@@ -320,6 +357,8 @@ static int run(const struct conf *c, int argc, char **argv)
         err = inspect_store(c, &is_clean, &ei);
     } else if (strcmp(what, "log") == 0 && argc == 2) {
         err = inspect_log(c, &ei);
+    } else if (strcmp(what, "archive") == 0 && argc == 3) {
+        err = inspect_archive(c, argv[2], &ei);
     } else if (strcmp(what, "record") == 0 && argc == 2) {
         err = inspect_record(c, &ei);
     } else {
@@ -328,7 +367,7 @@ static int run(const struct conf *c, int argc, char **argv)
         err_hint(
             &ei,
             "holdfast inspect fsm region|partition | store --store FOLDER | log --store FOLDER "
-            "--partition N | record --coordinator FOLDER");
+            "--partition N | archive FILE | record --coordinator FOLDER");
     }
     if (err != OK) {
         return cli_fail(&ei);

@@ -4,12 +4,16 @@
  * whatever has finished until then. */
 #include "server/archive.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/codec.h"
+#include "base/cond.h"
 #include "base/contract.h"
 #include "base/crc.h"
 #include "base/files.h"
@@ -17,8 +21,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { ARCHIVE_VERSION = 1 };
-#define ARCHIVE_MAGIC UINT32_C(0x52414648) /* "HFAR" */
+enum { ARCHIVE_VERSION = 1, SWEEP_MS = 3600 * 1000 };
+#define ARCHIVE_SUFFIX ".hfar"
+#define ARCHIVE_MAGIC  UINT32_C(0x52414648) /* "HFAR" */
 
 struct job {
     struct list link;
@@ -33,6 +38,7 @@ struct archiver {
     struct loop *loop;
     char *dir;
     region_id self;
+    uint64_t keep_ms; /* 0 = for ever */
     void (*done)(void *ctx, uint64_t ticket, enum err err);
     void *ctx;
     pthread_t thread;
@@ -48,8 +54,8 @@ static enum err job_write(const struct archiver *a, const struct job *j)
 {
     struct errinfo ei = {0};
     char path[4096];
-    (void)snprintf(path, sizeof(path), "%s/%016" PRIx64 "-%" PRId64 "-%" PRIu64 ".hfar", a->dir,
-                   j->p, clock_wall_ms(), j->ticket);
+    (void)snprintf(path, sizeof(path), "%s/%016" PRIx64 "-%" PRId64 "-%" PRIu64 ARCHIVE_SUFFIX,
+                   a->dir, j->p, clock_wall_ms(), j->ticket);
     struct buf b;
     buf_init(&b, j->size + 64);
     buf_add_u32(&b, (uint32_t)ARCHIVE_MAGIC);
@@ -68,6 +74,43 @@ static enum err job_write(const struct archiver *a, const struct job *j)
         LOG_INFO("server", "archived", "path=%s bytes=%zu", path, j->size);
     }
     return err;
+}
+
+/* When it was saved, by its name PARTITION-MS-TICKET.hfar; false: it is none of ours. */
+static bool saved_at(struct str name, uint64_t *ret_ms)
+{
+    struct str part = STR("");
+    struct str rest = STR("");
+    struct str at = STR("");
+    return str_ends(name, STR(ARCHIVE_SUFFIX)) && str_split(name, '-', &part, &rest) &&
+           str_split(rest, '-', &at, &rest) && str_to_u64(at, ret_ms);
+}
+
+/* What is older than asked for goes. That it stays is no harm: nobody waits for this. */
+static void sweep(const struct archiver *a)
+{
+    DIR *d = a->keep_ms > 0 ? opendir(a->dir) : NULL;
+    if (!d) {
+        return;
+    }
+    uint64_t now_ms = (uint64_t)clock_wall_ms();
+    for (;;) {
+        const struct dirent *e =
+            readdir(d); /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
+        uint64_t at_ms = 0;
+        if (!e) {
+            break;
+        }
+        if (!saved_at(str_of(e->d_name), &at_ms) || now_ms < at_ms || now_ms - at_ms < a->keep_ms) {
+            continue;
+        }
+        char path[4096];
+        (void)snprintf(path, sizeof(path), "%s/%s", a->dir, e->d_name);
+        if (unlink(path) == 0) {
+            LOG_INFO("server", "archive_removed", "path=%s", path);
+        }
+    }
+    (void)closedir(d);
 }
 
 static void job_free(struct list *link)
@@ -96,6 +139,8 @@ static void deliver(void *ctx)
 static void *archiver_main(void *ctx)
 {
     struct archiver *a = ctx;
+    sweep(a);
+    struct timespec next_sweep = cond_after_ms(SWEEP_MS);
     pthread_mutex_lock(&a->lock);
     for (;;) {
         struct list *first = list_pop_front(&a->jobs);
@@ -103,7 +148,12 @@ static void *archiver_main(void *ctx)
             break;
         }
         if (!first) {
-            pthread_cond_wait(&a->wake, &a->lock);
+            if (!cond_wait_until(&a->wake, &a->lock, &next_sweep)) {
+                pthread_mutex_unlock(&a->lock);
+                sweep(a);
+                next_sweep = cond_after_ms(SWEEP_MS);
+                pthread_mutex_lock(&a->lock);
+            }
             continue;
         }
         pthread_mutex_unlock(&a->lock);
@@ -124,19 +174,20 @@ static void *archiver_main(void *ctx)
     return NULL;
 }
 
-struct archiver *archiver_new(struct loop *loop, const char *dir, region_id self,
+struct archiver *archiver_new(struct loop *loop, const char *dir, region_id self, uint64_t keep_ms,
                               void (*done)(void *ctx, uint64_t ticket, enum err err), void *ctx)
 {
     struct archiver *a = MEM_NEW(struct archiver);
     a->loop = loop;
     a->dir = mem_strdup(dir);
     a->self = self;
+    a->keep_ms = keep_ms;
     a->done = done;
     a->ctx = ctx;
     list_init(&a->jobs);
     list_init(&a->finished);
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->wake, NULL);
+    cond_init(&a->wake);
     int failed = pthread_create(&a->thread, NULL, archiver_main, a);
     ASSERT(failed == 0);
     return a;
@@ -172,4 +223,31 @@ void archiver_save(struct archiver *a, pid p, struct str entries, uint64_t ticke
     list_push_back(&a->jobs, &j->link);
     pthread_cond_signal(&a->wake);
     pthread_mutex_unlock(&a->lock);
+}
+
+enum err archive_parse(struct str file, struct archive *ret, struct errinfo *ei)
+{
+    struct rd r = rd_of(file);
+    uint32_t magic = rd_u32(&r);
+    uint32_t version = rd_u32(&r);
+    struct archive ar = {.region = (region_id)rd_u32(&r)};
+    uint32_t crc = rd_u32(&r);
+    ar.pid = rd_u64(&r);
+    uint64_t size = rd_u64(&r);
+    if (r.bad || magic != ARCHIVE_MAGIC) {
+        return err_set(ei, ERR_CORRUPT, "this is no archive of a region");
+    }
+    if (version != ARCHIVE_VERSION) {
+        return err_set(ei, ERR_FORMAT_NEWER, "the archive has version %" PRIu32 ", known is %d",
+                       version, ARCHIVE_VERSION);
+    }
+    if (size != r.n) {
+        return err_set(ei, ERR_CORRUPT, "the archive is cut off, or longer than it says");
+    }
+    ar.entries = rd_bytes(&r, r.n);
+    if (crc32c(0, ar.entries.p, ar.entries.n) != crc) {
+        return err_set(ei, ERR_CORRUPT, "the archive's checksum is wrong");
+    }
+    *ret = ar;
+    return OK;
 }

@@ -47,6 +47,9 @@ const struct conf_row process_rows[PROC_ROW_COUNT] = {
     [PROC_LOG_BUDGET] = {"log-budget", CONF_SIZE, "0", 0, 0, 0,
                          "server: log kept for regions that are away; beyond it they come back by "
                          "a full copy; 0 = a fifth of the disk"},
+    [PROC_ARCHIVE_KEEP] = {"archive-keep", CONF_DURATION, "30d", 0, 0, 0,
+                           "server: keep archives of what a failover cut off for so long; 0 = for "
+                           "ever"},
     [PROC_SLOW_COMMIT] = {"slow-commit", CONF_DURATION, "5s", 10, 3600000, 0,
                           "server: a disk is slow whose commits take longer; the same everywhere"},
     [PROC_SLOW_FOR] = {"slow-for", CONF_DURATION, "10s", 10, 3600000, 0,
@@ -136,6 +139,7 @@ static const unsigned row_roles[PROC_ROW_COUNT] = {
     [PROC_CONFIRM_STOP] = SERVER,
     [PROC_DISK_RESERVE] = SERVER,
     [PROC_LOG_BUDGET] = SERVER,
+    [PROC_ARCHIVE_KEEP] = SERVER,
     [PROC_SLOW_COMMIT] = SERVER,
     [PROC_SLOW_FOR] = SERVER,
     [PROC_FAILOVER_HOLD] = SERVER,
@@ -371,6 +375,7 @@ enum err process_server(struct process *p, struct errinfo *ei)
         .secret_file = secret_file(p),
         .disk_reserve_size = conf_u64(c, PROC_DISK_RESERVE),
         .log_budget_size = conf_u64(c, PROC_LOG_BUDGET),
+        .archive_keep_ms = conf_u64(c, PROC_ARCHIVE_KEEP),
         .slow_commit_ms = (unsigned)conf_u64(c, PROC_SLOW_COMMIT),
         .slow_for_ms = (unsigned)conf_u64(c, PROC_SLOW_FOR),
         .failover_hold_ms = (unsigned)conf_u64(c, PROC_FAILOVER_HOLD),

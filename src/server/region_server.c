@@ -88,7 +88,8 @@ static enum err begin_services(struct server *s, const struct account_record *re
     char dir[4096];
     (void)snprintf(dir, sizeof(dir), "%s/archive", s->opts->dir);
     TRY(files_mkdirs(dir, ei));
-    s->archiver = archiver_new(s->loop, dir, s->self, server_on_archived, s);
+    s->archiver =
+        archiver_new(s->loop, dir, s->self, s->opts->archive_keep_ms, server_on_archived, s);
     server_accept_peers(s, rec);
     struct http_server_opts ho = {
         .threads = s->opts->http_threads,

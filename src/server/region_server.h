@@ -46,6 +46,7 @@ struct region_server_opts {
     bool rejects_lost_sessions; /* 404/1002 to session tokens that name what a failover cut off */
     enum keep_writing keep_writing;                         /* without the coordinator */
     unsigned slow_commit_ms, slow_for_ms, failover_hold_ms; /* 0 = the profile's */
+    uint64_t archive_keep_ms;                               /* 0 = for ever */
     /* POST /_holdfast/fault makes the disk slow or full, for drills. Refused unless http_fd listens on
      * loopback. */
     bool has_drill_faults;

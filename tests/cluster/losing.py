@@ -1,7 +1,8 @@
 """Nobody is left who has everything: an operator is told what that costs, and decides."""
+import subprocess
 import time
 
-from holdfast import Tap, Up, comment, eq, pk, until
+from holdfast import PROGRAM, Tap, Up, comment, eq, pk, until
 
 tap = Tap()
 up = Up(regions=["east", "west", "north"], fault_proxy=True, consistency="Strong")
@@ -12,6 +13,11 @@ ALONE = 20
 
 def create(id, **kw):
     return up.call("POST", state["link"] + "/docs", body={"id": id, "pk": "a"}, headers=pk("a"), **kw)
+
+
+def inspect(*args):
+    p = subprocess.run([PROGRAM, "inspect", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    return p.returncode, p.stdout, p.stderr
 
 
 def is_there(id, **kw):
@@ -85,6 +91,23 @@ def _():
     eq({r["id"] for r in feed}, {f"alone-{i}" for i in range(ALONE)}, "items in the feed")
     for region in ("east", "west", "north"):
         until(f"{region} reads what came after", lambda r=region: is_there("after", region=r) == 200)
+
+
+@tap.test("what it handed in is also in an archive of its own, which can be read")
+def _():
+    files = sorted((up.data / "regions" / "east" / "archive").glob("*.hfar"))
+    assert files, "archives"
+    shown = ""
+    for file in files:
+        code, out, err = inspect("archive", str(file), "--bodies", "--limit", "1000")
+        eq(code, 0, err)
+        shown += out
+    for i in range(ALONE):
+        assert f'"alone-{i}"' in shown, (i, shown)
+    cut = up.data / "cut.hfar"
+    cut.write_bytes(files[0].read_bytes()[:-1])
+    code, _, err = inspect("archive", str(cut))
+    eq(code, 74, err)
 
 
 tap.run()

@@ -9,6 +9,7 @@
 
 #include "../net/loop_until.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/crc.h"
 #include "base/files.h"
 #include "base/mem.h"
@@ -69,7 +70,7 @@ T_TEST("an archive holds who saved what of which partition, and a checksum")
     const char *dir = folder("archive");
     t_ok(files_mkdirs(dir, NULL));
     w.loop = loop_new();
-    struct archiver *a = archiver_new(w.loop, dir, 3, on_done, &w);
+    struct archiver *a = archiver_new(w.loop, dir, 3, 0, on_done, &w);
     struct str entries = STR("entry one\0entry two");
     archiver_save(a, 0x1122334455667788, entries, 7);
     archiver_save(a, 2, STR(""), 8);
@@ -93,17 +94,62 @@ T_TEST("an archive holds who saved what of which partition, and a checksum")
     t_eq_u64(rd_u64(&r), entries.n);
     t_eq_str(rd_bytes(&r, entries.n), entries);
     t_check(!r.bad && r.n == 0);
+    struct archive ar;
+    t_ok(archive_parse(str_make(text, n), &ar, NULL));
+    t_check(ar.region == 3 && ar.pid == 0x1122334455667788);
+    t_eq_str(ar.entries, entries);
+    for (size_t i = 0; i < n;
+         i++) { /* the head, too: region and partition are not under the checksum */
+        t_err(archive_parse(str_make(text, i), &ar, NULL), ERR_CORRUPT);
+        if (i < 8 || i >= 24 || (i >= 12 && i < 16)) {
+            text[i] ^= 1;
+            t_check(archive_parse(str_make(text, n), &ar, NULL) != OK);
+            text[i] ^= 1;
+        }
+    }
     mem_free(text);
     text = only_archive(dir, 2, &n);
     t_eq_u64(n, 32); /* the head alone */
     mem_free(text);
 }
 
+static bool is_there(const char *dir, const char *name)
+{
+    char path[800];
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+T_TEST("archives go when they are older than asked for, and nothing else does")
+{
+    memset(&w, 0, sizeof(w));
+    const char *dir = folder("aged");
+    char young[64];
+    t_ok(files_mkdirs(dir, NULL));
+    (void)snprintf(young, sizeof(young), "0000000000000001-%" PRId64 "-1.hfar", clock_wall_ms());
+    const char *names[] = {"0000000000000001-1000-1.hfar", young, "0000000000000001-1000-1.txt",
+                           "mine.hfar", "0000000000000002-99999999999999-1.hfar"};
+    for (unsigned i = 0; i < 5; i++) {
+        char path[800];
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        t_ok(files_write_durable(path, STR("x"), 0600, NULL));
+    }
+    w.loop = loop_new();
+    archiver_free(archiver_new(w.loop, dir, 3, 0, on_done, &w));
+    t_check(is_there(dir, names[0])); /* for ever */
+    archiver_free(archiver_new(w.loop, dir, 3, 60000, on_done, &w));
+    t_check(!is_there(dir, names[0]));
+    for (unsigned i = 1; i < 5; i++) {
+        t_check(is_there(dir, names[i]));
+    }
+    loop_free(w.loop);
+}
+
 T_TEST("an archive that cannot be written is reported, so that nothing is cut")
 {
     memset(&w, 0, sizeof(w));
     w.loop = loop_new();
-    struct archiver *a = archiver_new(w.loop, folder("never-made"), 3, on_done, &w);
+    struct archiver *a = archiver_new(w.loop, folder("never-made"), 3, 0, on_done, &w);
     archiver_save(a, 1, STR("lost writes"), 1);
     w.want = 1;
     loop_until(w.loop, enough);
@@ -119,7 +165,7 @@ T_TEST("what was handed over is written before the archiver ends, and nothing le
     t_ok(files_mkdirs(dir, NULL));
     w.loop = loop_new();
     mem_probe_start();
-    struct archiver *a = archiver_new(w.loop, dir, 3, on_done, &w);
+    struct archiver *a = archiver_new(w.loop, dir, 3, 0, on_done, &w);
     for (uint64_t p = 1; p <= 5; p++) {
         archiver_save(a, p, STR("entries"), p);
     }
