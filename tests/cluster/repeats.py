@@ -165,6 +165,45 @@ for one in ("writer", "reader", "coordinator"):
         repeat(f"{role} stopped", "Session", stop_once(role), check)
 
 
+# ---- an operator takes the write region offline ----
+
+FORCED_MS = 3000  # of geo-semantics 2.3; what is left of a lease (lan: 1.25 s) may come on top
+
+
+def forced_once(is_frozen):
+    def once(up, rng, number):
+        load = Writers(up, up.make_container(f"forced-{is_frozen}-{number}"), threads=3)
+        load.more(20, BACK_S)
+        writer = up.writer()
+        pid = up.pid(writer)
+        time.sleep(rng.random() * 0.5)  # any point of a heartbeat's period
+        started("forced", f"{writer} offline{', frozen' if is_frozen else ''}")
+        fault_at = time.monotonic()
+        if is_frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            code, out, err = up.cli("account", "offline", writer)
+            eq(code, 0, out + err)
+            load.more(20, BACK_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert up.writer() != writer, "the write region is another one"
+        code, out, err = up.cli("account", "online", writer)
+        eq(code, 0, out + err)
+        return finish(up, load, fault_at)
+    return once
+
+
+for one in (False, True):
+    @tap.test(f"the {'frozen' if one else 'healthy'} write region is taken offline by an operator", long_only=True)
+    def _(is_frozen=one):
+        def check(samples):
+            limit = FORCED_MS + (1250 if is_frozen else 0)
+            quiet = [s["gap_ms"] for s in samples if s["late_ms"] < 300]
+            eq([ms for ms in quiet if ms > limit], [], f"gaps longer than {limit} ms")
+        repeat(f"taken offline, {'frozen' if is_frozen else 'healthy'}", "Session", forced_once(is_frozen), check)
+
+
 # ---- restarts ----
 
 def rolling_restart(up, _rng, number):
