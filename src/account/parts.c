@@ -448,8 +448,7 @@ static void hold_tick(struct region *r, struct part_ctl *c, usec now)
     struct partition *p = parts_part(r, c);
     if (c->role == PROLE_HOLDING && p != NULL && repl_is_quiet_part(p) &&
         !write_has_pending(r, c->pid) &&
-        (c->end_sent_us == 0 || now - c->end_sent_us >= ms(r->cfg.timers.beat_ms))) {
-        c->end_sent_us = now;
+        region_end_is_due(r, now, &c->end_sent_us, &c->end_count)) {
         repl_send_transfer_end_part(p, parts_row(r, c)->transfer_to);
     }
 }

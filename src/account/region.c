@@ -760,6 +760,19 @@ static void ping_tick(struct region *r)
     }
 }
 
+bool region_end_is_due(const struct region *r, usec now, usec *sent_us, unsigned *count)
+{
+    usec beat = ms(r->cfg.timers.beat_ms);
+    usec wait = ms(END_RETRY_MS) << (*count < 16 ? *count : 16);
+    wait = wait < beat ? wait : beat;
+    if (*sent_us != 0 && now - *sent_us < wait) {
+        return false;
+    }
+    *count = *sent_us == 0 ? 0 : *count + 1;
+    *sent_us = now;
+    return true;
+}
+
 static void transfer_tick(struct region *r)
 {
     usec now = region_now(r);
@@ -767,8 +780,7 @@ static void transfer_tick(struct region *r)
      * takes over would end with an unknown outcome. */
     if (r->role == ROLE_HOLDING && (repl_is_quiet(r->repl) || BUG(BUG_TRANSFER_BOTH)) &&
         !write_has_pending(r, UINT64_MAX) &&
-        (r->end_sent_us == 0 || now - r->end_sent_us >= ms(r->cfg.timers.beat_ms))) {
-        r->end_sent_us = now;
+        region_end_is_due(r, now, &r->end_sent_us, &r->end_count)) {
         repl_send_transfer_end(r->repl, r->rec->transfer_to);
     }
 }

@@ -13,6 +13,7 @@ enum {
     WRITE_OVERHEAD_SIZE = 512, /* counted per pending write */
     PULL_MS = 150,
     PULL_RETRY_MS = 40,
+    END_RETRY_MS = 10, /* twice as long each time, a beat at most */
     TXN_BACKOFF_MS = 50,
     JOIN_TIMEOUT_MS = 3000,
     TICK_GAP_MS = 100,      /* this process stood still: what it has not heard says nothing */
@@ -167,6 +168,7 @@ struct part_ctl {
     usec pull_from_us, pull_sent_us;
     bool is_opening;
     usec end_sent_us, near_since_us; /* graceful change */
+    unsigned end_count;
     struct place take_at;
     generation take_generation; /* 0 = not yet told */
 };
@@ -259,6 +261,7 @@ struct region {
 
     /* Graceful change. */
     usec hold_since_us, end_sent_us;
+    unsigned end_count;      /* TRANSFER_ENDs after the first */
     bool is_asked_to_hold;   /* by an operator; else by ourselves */
     struct arena take_arena; /* tails of the old writer */
     struct msg_tail *take_tails;
@@ -313,6 +316,9 @@ void region_publish_view(struct region *r);
 const struct record_region *region_self(const struct region *r);
 const struct record_epoch *region_reign(const struct region *r); /* newest epoch; NULL = none */
 bool region_lease_is_fresh(const struct region *r);
+/* Whoever hands over says again where its log ends: soon, since the other region may not have seen the
+ * record yet and then hears nothing. True: now, and *sent_us (0 = not said yet) and *count are brought up to date. */
+bool region_end_is_due(const struct region *r, usec now, usec *sent_us, unsigned *count);
 usec region_lease_until(const struct region *r);
 
 /* When the next question for read leases (PING) may be sent at the earliest: none from before is so young. */

@@ -210,6 +210,23 @@ T_TEST("a graceful change loses nothing, holds writes and keeps tokens")
     world_free(w);
 }
 
+T_TEST("a graceful change does not wait for a beat because its target saw the record late")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 3);
+    world_run(w, 300);
+    world_cut_coord(w, 2, true);
+    world_failover(w, "west");
+    world_until_role(w, 1, ROLE_HOLDING);
+    world_run(w, 10); /* it has said where its log ends */
+    world_cut_coord(w, 2, false);
+    world_until_role(w, 2, ROLE_TAKING);
+    usec from = w->now;
+    world_until_role(w, 2, ROLE_WRITER);
+    t_checkf(w->now - from < 100000, "took %llu us", (unsigned long long)(w->now - from));
+    world_free(w);
+}
+
 T_TEST("a graceful change whose target is gone is rolled back with a new generation")
 {
     struct world *w = world_new(2, CONSISTENCY_SESSION);
