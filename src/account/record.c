@@ -192,6 +192,7 @@ void record_set_state(struct account_record *r, region_id id, enum region_state 
 {
     struct record_region *g = record_region(r, id);
     ASSERT(g != NULL);
+    ASSERT(IMPLIES(s == REGION_ONLINE_WRITE, state_is_online(g->state))); /* I2 */
     if (g->state != s) {
         g->state = s;
         g->since_wall_ms = wall_ms;
