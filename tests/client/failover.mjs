@@ -102,7 +102,7 @@ async function idsAt(container, regionName) {
 async function settle(container, streams) {
     await account.healthy(60000);
     const acked = streams.flatMap((s) => s.acked.map((a) => a.id));
-    const fresh = account.client().database("tests").container(container.id);
+    const fresh = account.client({ consistencyLevel: "Session" }).database("tests").container(container.id);
     const surviving = new Set((await fresh.items.query("SELECT VALUE c.id FROM c", { maxItemCount: 1000 }).fetchAll()).resources);
     const feed = (await fresh.conflicts.readAll({ maxItemCount: 500 }).fetchAll()).resources;
     const inFeed = new Set(feed.map((c) => JSON.parse(c.content).id));
