@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "account/formats.h"
 #include "account/region_int.h"
+#include "base/bug.h"
 #include "base/contract.h"
 #include "repl/lease.h"
 #include "json/json.h"
@@ -483,7 +483,7 @@ void coordio_change(struct region *r, enum rule rule, struct account_record *nex
     buf_init(&beat, BEAT_SIZE_MAX);
     char other[KEY_SIZE];
     struct coord_txn t = {
-        .compare_count = 1,
+        .compare_count = BUG(BUG_ROLLBACK_UNCOMPARED) && rule == RULE_ROLLBACK ? 0 : 1,
         .compares = {{.key = str_of(r->key_record), .rev = r->rec_rev}},
         .put_count = 1,
         .puts = {{.key = str_of(r->key_record), .value = buf_str(&s->value)}},

@@ -31,6 +31,7 @@ enum bug {
     BUG_PART_ROW_STAYS,     /* the row of a removed partition is not taken out */
     BUG_ADMIT_UNFOLLOWED, /* a region is admitted that a partition's writer does not know to follow it */
     BUG_FOLLOWER_DROPPED, /* a partition's writer trims what a region lacks that it said follows it */
+    BUG_ROLLBACK_UNCOMPARED, /* a graceful change is rolled back whether or not it was taken over */
     BUG_COUNT,
 };
 

@@ -219,6 +219,29 @@ void transfer_often(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 3);
 }
 
+/* The target hears where the log ends when the source is about to call the change off: both ask a coordinator
+ * that is slow, and in half of the variants restarts with both requests on their way. */
+void transfer_twice(struct world *w, unsigned variant)
+{
+    region_id a = begin(w);
+    region_id b = other_than(w, a, 0);
+    if (a == 0) {
+        return;
+    }
+    net_clog(w, a, b, true);
+    (void)nemesis_failover(w, b);
+    w->coord_slow = 40;
+    pass(w, w->cfg.timers.transfer_ms - 60 + 8 * (usec)(variant / 2));
+    net_clog(w, a, b, false);
+    if (variant % 2 == 1) {
+        pass(w, 60);
+        coordinator_crash(w, 50 * MS);
+    }
+    pass(w, lease_ms(w));
+    w->coord_slow = 0;
+    pass(w, lease_ms(w) * 4);
+}
+
 void rejoin_crash(struct world *w, unsigned variant)
 {
     pass(w, 1500);

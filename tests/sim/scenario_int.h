@@ -127,6 +127,7 @@ void coordinator_in_wait(struct world *w, unsigned variant);
 void coordinator_away(struct world *w, unsigned variant);
 void transfer_crash(struct world *w, unsigned variant);
 void transfer_often(struct world *w, unsigned variant);
+void transfer_twice(struct world *w, unsigned variant);
 void rejoin_crash(struct world *w, unsigned variant);
 void rejoin_writer_crash(struct world *w, unsigned variant);
 void failover_chain(struct world *w, unsigned variant);
