@@ -365,11 +365,7 @@ static void pass_on(struct region *r, region_id best)
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
     if (best != 0) {
-        next->phase = PHASE_PROMOTING;
-        next->transfer_to = 0;
-        next->writer = best;
-        next->writer_incarnation = 0;
-        next->generation = record_generation_top(next) + 1;
+        record_choose_writer(next, best);
         record_set_state(next, r->cfg.self, REGION_RECOVERING, r->io.wall_ms(r->io.ctx));
         coordio_change(r, RULE_PASS_ON, next, 0, /* puts_beat= */ false);
     }
@@ -562,10 +558,7 @@ static void step_down(struct region *r, region_id to)
     struct arena a;
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
-    next->phase = PHASE_PROMOTING;
-    next->writer = to;
-    next->writer_incarnation = 0;
-    next->generation = record_generation_top(next) + 1;
+    record_choose_writer(next, to);
     record_set_state(next, r->cfg.self, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
     coordio_change(r, RULE_STEP_DOWN, next, 0, /* puts_beat= */ false);
     arena_done(&a);

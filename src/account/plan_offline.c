@@ -152,11 +152,7 @@ static enum err replace_writer(const struct choice *c, struct errinfo *ei)
         record_set_state(rec, best, REGION_ONLINE_READ, c->wall_ms);
         rec->q_mask |= record_mask(best);
     }
-    rec->phase = PHASE_PROMOTING;
-    rec->transfer_to = 0;
-    rec->writer = best;
-    rec->writer_incarnation = 0;
-    rec->generation = record_generation_top(rec) + 1;
+    record_choose_writer(rec, best);
     record_settle(rec);
     return OK;
 }
@@ -181,10 +177,7 @@ enum err account_plan_offline(struct account_record *rec, struct str region,
         g->unsent_ops = loss_with(&c, rec->writer);
     } else if (g->id == rec->transfer_to) {
         /* The present writer is asked to open again: half a hand-over must not stay. */
-        rec->phase = PHASE_PROMOTING;
-        rec->transfer_to = 0;
-        rec->writer_incarnation = 0;
-        rec->generation = record_generation_top(rec) + 1;
+        record_choose_writer(rec, rec->writer);
         record_set_state(rec, rec->writer, REGION_ONLINE_READ, wall_ms);
     }
     record_set_state(rec, g->id, REGION_OFFLINE, wall_ms);

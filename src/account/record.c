@@ -202,6 +202,15 @@ void record_set_state(struct account_record *r, region_id id, enum region_state 
     }
 }
 
+void record_choose_writer(struct account_record *r, region_id id)
+{
+    r->phase = PHASE_PROMOTING;
+    r->transfer_to = 0;
+    r->writer = id;
+    r->writer_incarnation = 0;
+    r->generation = record_generation_top(r) + 1;
+}
+
 static void number_regions(struct account_record *r)
 {
     for (size_t i = 0; i < r->region_count; i++) {

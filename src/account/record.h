@@ -209,6 +209,8 @@ uint64_t record_mask(region_id id);                          /* the region's bit
 uint64_t record_online_mask(const struct account_record *r); /* ONLINE_READ and ONLINE_WRITE */
 /* Sets state, its time and, when it stops being online, takes it out of q_mask. */
 void record_set_state(struct account_record *r, region_id id, enum region_state s, int64_t wall_ms);
+/* PROMOTING: that region is to write, under a new generation. Its process has yet to claim the role. */
+void record_choose_writer(struct account_record *r, region_id id);
 /* Puts a region in at a priority, the others make room. There is room, id and name are new. */
 void record_insert_region(struct account_record *r, const struct record_region *g);
 /* Takes it out; its id is remembered under its name. */
