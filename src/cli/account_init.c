@@ -56,8 +56,7 @@ static void print_json(const char *name, const char *region, const char *key)
     json_out_member_cstr(&o, "key", key);
     json_out_object_end(&o);
     printf(STR_FMT "\n", STR_ARG(buf_str(&text)));
-    explicit_bzero(text.p, text.n);
-    buf_done(&text);
+    buf_done_secret(&text);
 }
 
 enum err account_init_run(const struct account_start *s, struct errinfo *ei)
