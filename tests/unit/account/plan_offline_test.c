@@ -3,6 +3,7 @@
 
 #include "account/region_int.h"
 #include "lib/t.h"
+#include "records.h"
 #include "world.h"
 
 enum { NOW_MS = 1000000 };
@@ -10,20 +11,8 @@ enum { NOW_MS = 1000000 };
 /* Region 1 writes; 2 and 3 are what the tests make of them. */
 static struct account_record sample(enum consistency level)
 {
-    struct account_record r;
-    account_init(&r, "shop", level);
-    t_ok(account_add_region(&r, "east", "http://h/1", "h:1", 5, NULL));
-    t_ok(account_add_region(&r, "west", "http://h/2", "h:2", 5, NULL));
-    t_ok(account_add_region(&r, "north", "http://h/3", "h:3", 5, NULL));
-    struct record_epoch e = {
-        .epoch = 1, .generation = 2, .writer = 1, .incarnation = 7, .start_lsn = 1};
-    r.generation = 2;
-    r.epoch = 1;
-    r.phase = PHASE_OPEN;
-    r.lsn_limit = 1000001;
-    r.writer_incarnation = 7;
-    record_add_epoch(&r, &e);
-    record_set_state(&r, 1, REGION_ONLINE_WRITE, 9);
+    struct account_record r = three_regions("west");
+    r.level = level;
     return r;
 }
 
