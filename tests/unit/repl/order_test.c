@@ -391,7 +391,7 @@ T_TEST("a partition's meta of version 1 is read, one of a newer version is refus
     struct repl *none = R;
     t_err(open_repl(&ei), ERR_FORMAT_NEWER);
     t_check(R == none);
-    t_contains(str_of(ei.message), "meta of version 4");
+    t_contains(str_of(ei.message), "partition 1: meta of version 4");
     extra[0] = 0;
     set_extra(str_make(extra, n));
     t_err(open_repl(NULL), ERR_CORRUPT);
