@@ -333,6 +333,24 @@ T_TEST("acknowledgements wait for the mask and never move back when it grows")
     stage_end();
 }
 
+/* Region 2 must copy everything anyway, and is away. But its admission may have been made, unseen here: then
+ * what it lacks when it is chosen has to be in our log. */
+T_TEST("the log waits for a region that must copy everything once it is being admitted")
+{
+    begin(false, bits(1, 2, 0));
+    struct repl_mode m = writer_mode(false, bits(1, 2, 0));
+    m.copy_mask = bits(2, 0, 0);
+    repl_set_mode(R, &m);
+    lsn from = part->all_lsn;
+    t_ok(put_one("a", "1", NULL, 0));
+    store();
+    t_eq_u64(part->all_lsn, from);
+    m.online_mask = bits(1, 0, 0);
+    repl_set_mode(R, &m);
+    t_eq_u64(part->all_lsn, res.lsn);
+    stage_end();
+}
+
 /* The meta of the partition with other bytes in `extra`. */
 static void set_extra(struct str extra)
 {
