@@ -351,6 +351,32 @@ T_TEST("the log waits for a region that must copy everything once it is being ad
     stage_end();
 }
 
+static void make_seven(void)
+{
+    (void)repl_part(R, 7);
+}
+
+/* The metadata are opened first. What was not known to be acknowledged is then, and may have a container. */
+T_TEST("a partition that comes to be while an epoch opens is opened once")
+{
+    begin(false, bits(1, 0, 0));
+    struct repl_mode m = writer_mode(false, bits(1, 0, 0));
+    m.generation = 3;
+    m.epoch = 2;
+    m.start_lsn = m.lsn_limit;
+    m.lsn_limit += 1000000;
+    repl_set_mode(R, &m);
+    stage_on_metadata = make_seven;
+    repl_open_epoch(R);
+    stage_on_metadata = NULL;
+    const struct partition *made = repl_find(R, 7);
+    t_check(made != NULL);
+    t_eq_u64(repl_tail(made).lsn, m.start_lsn);
+    t_eq_u64(repl_tail(part).lsn, m.start_lsn);
+    store();
+    stage_end();
+}
+
 /* The meta of the partition with other bytes in `extra`. */
 static void set_extra(struct str extra)
 {

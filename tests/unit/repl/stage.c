@@ -11,6 +11,7 @@ usec now_us;
 int64_t wall;
 unsigned acked_count;
 void (*stage_on_msg)(const struct msg *m);
+void (*stage_on_metadata)(void);
 bool stage_has_copies;
 static struct engine_batch *batches[64];
 static uint64_t tickets[64];
@@ -68,6 +69,9 @@ static void io_metadata(void *ctx, lsn upto)
 {
     UNUSED(ctx);
     UNUSED(upto);
+    if (stage_on_metadata != NULL) {
+        stage_on_metadata();
+    }
 }
 
 static void io_acked(void *ctx, struct wait_node *n)
