@@ -309,6 +309,37 @@ T_TEST("a region that was away leaves the data of a deleted container alone")
     world_free(w);
 }
 
+/* West has claimed it, and cannot store anything for a while. Epochs and generations grow together, and the account's have passed
+ * the claim's generation then: an epoch of its own would not fit it. */
+T_TEST("a claim of a partition that the account's epochs have overtaken is made once more")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_no_auto(w);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    world_run(w, 300);
+    static char west[] = "west";
+    world_plan(w, force_to, west);
+    while (record_override(world_record(w), 1)->incarnation == 0) {
+        world_run(w, 5);
+    }
+    world_hold_commits(w, 2, true);
+    generation claimed = record_override(world_record(w), 1)->generation;
+    for (int i = 0; record_epoch_top(world_record(w)) < claimed; i++) {
+        region_id to = i % 2 == 0 ? 3 : 1;
+        world_failover(w, to == 3 ? "north" : "east");
+        world_until_role(w, to, ROLE_WRITER);
+    }
+    t_eq_int(record_override(world_record(w), 1)->phase, PHASE_PROMOTING);
+    t_eq_u64(record_override(world_record(w), 1)->generation, claimed);
+    world_hold_commits(w, 2, false);
+    until_part_writer(w, 2);
+    t_check(record_override(world_record(w), 1)->generation > claimed);
+    t_err(world_answer(w, world_put(w, 2, 1, "b", "{}")), OK);
+    world_run(w, 500);
+    world_check_same(w);
+    world_free(w);
+}
+
 static enum err automatic(struct account_record *rec, void *ctx)
 {
     (void)ctx; /* nothing to say */

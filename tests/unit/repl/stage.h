@@ -15,7 +15,7 @@ extern unsigned acked_count; /* waiters released */
 /* To be set before stage_begin. What PEER is sent, `m` in `arena`; NULL: nothing to the test. */
 extern void (*stage_on_msg)(const struct msg *m);
 extern void (*stage_on_metadata)(void); /* some of it was acknowledged; NULL: nothing to the test */
-extern bool stage_has_copies; /* they are told of; no other event is expected */
+extern bool stage_has_copies;           /* they are told of; no other event is expected */
 
 /* Opened as the writer of all in `mask`, regions 2 and up to `last` being peers, what that wrote stored. */
 void stage_begin(bool is_strong, uint64_t mask, region_id last);
