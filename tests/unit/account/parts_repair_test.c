@@ -1,6 +1,9 @@
 /* Damage of a partition in a region that does not write it, whole regions, scripted. */
+#include <stdio.h>
+
 #include "account/region_int.h"
 #include "lib/t.h"
+#include "repl/repl_int.h"
 #include "world.h"
 
 static enum err automatic(struct account_record *rec, void *ctx)
@@ -273,6 +276,46 @@ T_TEST("nothing is deleted before the writer has all of it in storage")
     t_check(world_get(w, 1, 1, "shown") == NULL);
     t_eq_u64(world_conflicts(w, 1, 1), 1);
     world_run(w, 2000);
+    world_check_same(w);
+    world_free(w);
+}
+
+static void put_many(struct world *w, const char *prefix, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "%s%03u", prefix, i);
+        t_err(world_answer(w, world_put(w, 1, 1, key, "{}")), OK);
+    }
+}
+
+/* West was away for longer than the log is kept. What it had, and what the copy has brought, is deleted. */
+T_TEST("a copy that meets damage begins anew and counts nothing twice")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    w->copy_docs_max = 3;
+    put_many(w, "k", 60);
+    world_run(w, 300);
+    world_stop(w, 2, /* confirm= */ true);
+    world_stop(w, 1, /* confirm= */ false); /* its log has a budget now */
+    w->log_size_max = 4000;
+    world_start(w, 1);
+    world_until_role(w, 1, ROLE_WRITER);
+    put_many(w, "new", 140);
+    world_run(w, 8000);
+    world_start(w, 2);
+    world_until_role(w, 2, ROLE_RECOVERING);
+    const struct partition *p = repl_find(world_region(w, 2)->repl, 1);
+    while (!seed_is_on(p)) {
+        world_run(w, 5);
+    }
+    world_run(w, 20);
+    t_check(seed_is_on(p) && p->item_count > 0);
+    damage(w, 2, 1);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    t_eq_u64(engine_spoiled(world_engine(w, 2)), 0);
+    world_run(w, 300);
+    t_eq_u64(p->item_count, 200);
     world_check_same(w);
     world_free(w);
 }
