@@ -119,6 +119,35 @@ T_TEST("a loss that comes together with a partition's row is not shown before it
     world_free(w);
 }
 
+/* West takes the partition, then the account; the row goes, and what the record said of the loss with it. North
+ * has seen the row, and stores the partition's new epoch only after the row has gone. */
+T_TEST("a partition's loss is shown after its row has gone")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    world_no_auto(w);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    world_run(w, 300);
+    world_cut_coord(w, 1, true);
+    world_cut_peers(w, 1, true);
+    world_hold_commits(w, 3, true);
+    force(w, 2);
+    t_eq_u64(shown(w, 3), 0);
+    world_cut_peers(w, 3, true);
+    world_offline(w, "east");
+    world_until_role(w, 2, ROLE_WRITER);
+    world_run(w, 100);
+    t_eq_u64(region_record(world_region(w, 3))->override_count, 0);
+    t_eq_u64(shown(w, 3), 0);
+    world_hold_commits(w, 3, false);
+    world_run(w, 20);
+    t_eq_u64(repl_durable(repl_find(world_region(w, 3)->repl, 1)).epoch, 2);
+    t_eq_u64(shown(w, 3), 1);
+    world_cut_peers(w, 3, false);
+    world_run(w, 1000);
+    t_eq_u64(shown(w, 3), 2);
+    world_free(w);
+}
+
 /* East comes back with a suffix whose document cannot be read. The suffix is safe, but not undone; that
  * is no reason to end: the other partitions go on, and a start with a better disk goes on with this. */
 T_TEST("a suffix that cannot be undone stops its partition, not its region")
