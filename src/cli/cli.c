@@ -75,7 +75,7 @@ static const struct cli_command commands[] = {
      "  show --id ID      one record with the document as it was written\n"
      "  export            all of them as JSON lines, to --out FILE or standard output\n",
      cmd_conflicts},
-    {"drill", "[--fault FAULT] [--repeat N] [--level LEVEL|all] [--html FILE]",
+    {"drill", "[--fault FAULT,...|all] [--repeat N] [--level LEVEL|all] [--html FILE]",
      "break it on purpose, measure and count",
      "Writes and reads at a steady rate, breaks the write region, waits until writes flow and the "
      "region is\n"
@@ -113,7 +113,8 @@ static const struct cli_command commands[] = {
      "acknowledged write, in_feed what is to be found in the conflict feed, unknown what got no "
      "answer.\n\n"
      "  holdfast drill --fault kill --repeat 10 --max-rto-ms 1000\n"
-     "  holdfast drill --start --fault cut --level Strong --max-rpo-writes 0\n",
+     "  holdfast drill --start --fault cut --level Strong --max-rpo-writes 0\n"
+     "  holdfast drill --start --fault all --level all --html report.html\n",
      cmd_drill},
     {"assess",
      "[FILE] [--lose region:X] | init | import FILE | plan --from A --to B | types | rules",

@@ -19,9 +19,10 @@
 #include "continuity/drill/timeline.h"
 
 const struct conf_row drill_rows[D_ROW_COUNT] = {
-    [D_FAULT] = {"fault", CONF_STRING, "kill", 1, 32, 0,
+    [D_FAULT] = {"fault", CONF_STRING, "kill", 1, 200, 0,
                  "kill, pause, cut, graceful, blackhole, refuse, disk-full, slow-disk, "
-                 "coordinator-kill, flap, double, region-remove or corrupt"},
+                 "coordinator-kill, flap, double, region-remove, corrupt; several with commas "
+                 "between them, or all: each in turn"},
     [D_REGION] = {"region", CONF_STRING, "", 0, 63, 0,
                   "region to break; the write region when not given"},
     [D_LEVEL] = {"level", CONF_STRING, "Session", 1, 32, 0,
@@ -64,15 +65,12 @@ const struct conf_row drill_rows[D_ROW_COUNT] = {
     [D_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0, "print the results as JSON"},
 };
 
-enum { LEVELS_MAX = 5 };
-
-/* Everything that was measured, over all levels. */
+/* Everything that was measured, over all faults and levels. */
 struct harvest {
     struct drill_result *results; /* owned */
     size_t count;
     bool is_own_account;
-    size_t skipped_count;
-    char skipped[LEVELS_MAX][256]; /* levels that were not drilled, and why */
+    struct drill_skips skips;
 };
 
 /* The signal that asked us to end. Nothing may stay frozen or cut because somebody pressed Ctrl-C. */
@@ -135,7 +133,6 @@ static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo 
         .writes_per_s = (unsigned)conf_u64(c, D_LOAD),
         .connections = (unsigned)conf_u64(c, D_CONNECTIONS),
         .warm_ms = (unsigned)conf_u64(c, D_WARM),
-        .hold_ms = (unsigned)conf_u64(c, D_HOLD),
         .flap_ms = (unsigned)conf_u64(c, D_FLAP),
         .disk_delay_ms = (unsigned)conf_u64(c, D_DISK_DELAY),
         .link_delay_ms = (unsigned)conf_u64(c, D_LINK_DELAY),
@@ -146,27 +143,7 @@ static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo 
         .interrupted = &interrupted,
         .progress = on_progress,
     };
-    if (!drill_fault_parse(conf_str(c, D_FAULT), &o->fault)) {
-        err_set(ei, ERR_USAGE, "unknown fault '%s'", conf_cstr(c, D_FAULT));
-        err_hint(ei, "one of kill, pause, cut, graceful, blackhole, refuse, disk-full, slow-disk, "
-                     "coordinator-kill, flap, double, region-remove, corrupt");
-        return ERR_USAGE;
-    }
-    enum consistency level;
-    if (!str_eq_nocase(conf_str(c, D_LEVEL), STR("all")) &&
-        !consistency_parse(conf_str(c, D_LEVEL), &level)) {
-        err_set(ei, ERR_USAGE, "unknown consistency level '%s'", conf_cstr(c, D_LEVEL));
-        err_hint(ei,
-                 "one of Strong, BoundedStaleness, Session, ConsistentPrefix, Eventual, or all");
-        return ERR_USAGE;
-    }
     TRY(check_report(conf_cstr(c, D_HTML), ei));
-    if (o->fault == DRILL_CORRUPT && o->repeats > DRILL_CORRUPT_REPEATS_MAX) {
-        return err_set(ei, ERR_USAGE, "fault corrupt can be repeated %d times",
-                       DRILL_CORRUPT_REPEATS_MAX);
-    }
-    unsigned usual_ms = drill_fault_hold_ms(o->fault);
-    o->hold_ms = usual_ms == 0 || o->hold_ms == 0 ? usual_ms : o->hold_ms;
     uint64_t number = 0;
     if (conf_str(c, D_MAX_RPO).n > 0 && !str_to_u64(conf_str(c, D_MAX_RPO), &number)) {
         return err_set(ei, ERR_USAGE, "--max-rpo-writes needs a number");
@@ -204,25 +181,6 @@ static enum err drill_own(const struct conf *c, const char *level, struct drill_
     }
     drill_own_stop(&own, !is_met && err != ERR_UNSUPPORTED && !interrupted);
     return err;
-}
-
-static enum err drill_levels(const struct conf *c, struct drill_opts *o, struct harvest *h,
-                             struct errinfo *ei)
-{
-    static const char *const levels[LEVELS_MAX] = {"Strong", "BoundedStaleness", "Session",
-                                                   "ConsistentPrefix", "Eventual"};
-    for (size_t i = 0; i < LEVELS_MAX; i++) {
-        enum err err = drill_own(c, levels[i], o, h, ei);
-        if (err == ERR_UNSUPPORTED && o->fault != DRILL_REGION_REMOVE) {
-            (void)snprintf(h->skipped[h->skipped_count++], sizeof(h->skipped[0]),
-                           "level %s: not implemented in this version", levels[i]);
-            fprintf(stderr, "%s\n", h->skipped[h->skipped_count - 1]);
-            *ei = (struct errinfo){0};
-        } else if (err != OK) {
-            return err;
-        }
-    }
-    return OK;
 }
 
 /* What the account is, is not for the drill to say: a result under another level would be believed. */
@@ -269,27 +227,49 @@ static bool is_named(const struct conf *c)
     return ret;
 }
 
-static enum err drill_somewhere(const struct conf *c, struct drill_opts *o, struct harvest *h,
-                                struct errinfo *ei)
+/* The running account, if there is one and nothing asks for another. */
+static enum err find_running(const struct conf *c, struct client_account *ret, bool *is_own,
+                             struct errinfo *ei)
 {
-    if (str_eq_nocase(conf_str(c, D_LEVEL), STR("all"))) {
-        return drill_levels(c, o, h, ei);
+    struct errinfo why = {0};
+    *is_own = true;
+    if (conf_bool(c, D_START) || str_eq_nocase(conf_str(c, D_LEVEL), STR("all"))) {
+        return OK;
     }
-    if (!conf_bool(c, D_START)) {
-        struct errinfo why = {0};
-        enum err err =
-            client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT), conf_cstr(c, D_KEY),
-                                conf_cstr(c, D_CA), &o->account, &why);
-        if (err == OK) {
-            TRY(check_running(c, &o->account, ei));
-            return drill_into(h, o, ei);
-        }
-        if (err != ERR_NOT_FOUND || is_named(c)) {
-            *ei = why;
+    enum err err = client_account_find(conf_cstr(c, D_DIR), conf_cstr(c, D_ENDPOINT),
+                                       conf_cstr(c, D_KEY), conf_cstr(c, D_CA), ret, &why);
+    *is_own = err == ERR_NOT_FOUND && !is_named(c);
+    if (err == OK) {
+        return check_running(c, ret, ei);
+    }
+    if (!*is_own) {
+        *ei = why;
+    }
+    return *is_own ? OK : err;
+}
+
+/* Each fault at each level. What cannot be done here is left out with its reason, as long as there is more. */
+static enum err drill_each(const struct conf *c, const struct drill_order *order,
+                           struct drill_opts *o, struct harvest *h, struct errinfo *ei)
+{
+    bool is_own = false;
+    TRY(find_running(c, &o->account, &is_own, ei));
+    for (size_t i = 0; i < order->level_count * order->fault_count; i++) {
+        const char *level = order->levels[i / order->fault_count];
+        o->fault = order->faults[i % order->fault_count];
+        o->wants_timeline = o->wants_timeline && h->count < DRILL_PICTURES_MAX;
+        unsigned usual_ms = drill_fault_hold_ms(o->fault);
+        unsigned asked_ms = (unsigned)conf_u64(c, D_HOLD);
+        o->hold_ms = usual_ms == 0 || asked_ms == 0 ? usual_ms : asked_ms;
+        enum err err = is_own ? drill_own(c, level, o, h, ei) : drill_into(h, o, ei);
+        if (err == ERR_UNSUPPORTED && order->level_count * order->fault_count > 1) {
+            drill_skip(&h->skips, o->fault, is_own ? level : NULL, ei);
+        } else if (err != OK) {
             return err;
         }
     }
-    return drill_own(c, conf_cstr(c, D_LEVEL), o, h, ei);
+    return h->count > 0 ? OK
+                        : err_set(ei, ERR_UNSUPPORTED, "none of these faults can be drilled here");
 }
 
 /* The command line again, as it would be typed; nothing of the key. */
@@ -326,9 +306,7 @@ static enum err write_report(const struct conf *c, const struct drill_opts *o,
         .is_own_account = h->is_own_account,
     };
     r.max_rpo_writes = max_rpo;
-    for (size_t i = 0; i < h->skipped_count && i < ARRAY_COUNT(r.skipped); i++) {
-        r.skipped[r.skipped_count++] = h->skipped[i];
-    }
+    r.skips = h->skips;
     struct buf page;
     buf_init(&page, DRILL_REPORT_SIZE_MAX);
     drill_report_html(&r, &page);
@@ -343,6 +321,7 @@ static enum err write_report(const struct conf *c, const struct drill_opts *o,
 static int run(const struct conf *c, int argc, char **argv, const char *command)
 {
     struct errinfo ei = {0};
+    struct drill_order order = {0};
     struct drill_opts o = {0};
     struct harvest h = {0};
     enum err err = OK;
@@ -353,16 +332,20 @@ static int run(const struct conf *c, int argc, char **argv, const char *command)
         err = fill(c, &o, &ei);
     }
     if (err == OK) {
+        err = drill_order_read(c, &order, &ei);
+    }
+    if (err == OK) {
         heed_signals();
-        err = drill_somewhere(c, &o, &h, &ei);
+        err = drill_each(c, &order, &o, &h, &ei);
     }
     bool is_met = err == OK;
     for (size_t k = 0; k < h.count; k++) {
         is_met = is_met && drill_meets(c, &h.results[k]);
     }
-    if (h.count > 0) {
-        (conf_bool(c, D_JSON) ? drill_print_json : drill_print_table)(c, h.results, h.count,
-                                                                      is_met);
+    if (h.count > 0 && conf_bool(c, D_JSON)) {
+        drill_print_json(c, h.results, h.count, &h.skips, is_met);
+    } else if (h.count > 0) {
+        drill_print_table(h.results, h.count, &h.skips, is_met);
     }
     if (h.count > 0 && conf_str(c, D_HTML).n > 0) {
         struct errinfo why = {0};

@@ -40,6 +40,19 @@ enum {
 
 extern const struct conf_row drill_rows[D_ROW_COUNT];
 
+/* What --fault and --level ask for: every fault at every level. */
+struct drill_order {
+    enum drill_fault faults[DRILL_FAULT_COUNT];
+    size_t fault_count;
+    const char *levels[DRILL_LEVELS_MAX]; /* for accounts that the drill starts */
+    size_t level_count;
+};
+enum err drill_order_read(const struct conf *c, struct drill_order *ret,
+                          struct errinfo *ei) MUST_CHECK;
+/* Notes and says what cannot be done; `why` is cleared. level NULL = the account's own. */
+void drill_skip(struct drill_skips *s, enum drill_fault fault, const char *level,
+                struct errinfo *why);
+
 /* An account started for the drill, in a folder under /tmp. */
 struct drill_own {
     pid_t child;
@@ -52,5 +65,7 @@ void drill_own_stop(struct drill_own *own, bool keep);
 
 /* Nothing lost, and the objectives that were given are met. */
 bool drill_meets(const struct conf *c, const struct drill_result *r);
-void drill_print_json(const struct conf *c, const struct drill_result *res, size_t n, bool is_met);
-void drill_print_table(const struct conf *c, const struct drill_result *res, size_t n, bool is_met);
+void drill_print_json(const struct conf *c, const struct drill_result *res, size_t n,
+                      const struct drill_skips *skips, bool is_met);
+void drill_print_table(const struct drill_result *res, size_t n, const struct drill_skips *skips,
+                       bool is_met);

@@ -35,35 +35,56 @@ static void json_ms(struct json_out *o, const char *key, int64_t ms)
     }
 }
 
-static const struct {
-    const char *name;
-    size_t offset;
-} times[] = {
-    {"rto_ms", offsetof(struct drill_result, rto_ms)},
-    {"client_rto_ms", offsetof(struct drill_result, client_rto_ms)},
-    {"read_rto_ms", offsetof(struct drill_result, read_rto_ms)},
-    {"rejoin_ms", offsetof(struct drill_result, rejoin_ms)},
+static const char *const time_names[DRILL_TIME_COUNT] = {
+    [DRILL_RTO] = "rto_ms",
+    [DRILL_CLIENT_RTO] = "client_rto_ms",
+    [DRILL_READ_RTO] = "read_rto_ms",
+    [DRILL_REJOIN] = "rejoin_ms",
 };
 
-static int64_t time_of(const struct drill_result *r, size_t i)
+static void json_spread(struct json_out *o, const struct drill_result *res, size_t n,
+                        const struct drill_group *g)
 {
-    int64_t ms;
-    memcpy(&ms, (const char *)r + times[i].offset, sizeof(ms));
-    return ms;
-}
-
-static int64_t over_repeats(const struct drill_result *res, size_t n, size_t i, unsigned p)
-{
-    int64_t *values = MEM_NEW_ARRAY(int64_t, n);
-    for (size_t k = 0; k < n; k++) {
-        values[k] = time_of(&res[k], i);
+    for (unsigned p = 50; p <= 100; p += 50) {
+        json_out_key(o, p == 50 ? "p50" : "worst");
+        json_out_object(o);
+        for (unsigned t = 0; t < DRILL_TIME_COUNT; t++) {
+            json_ms(o, time_names[t], drill_percentile(res, n, g, (enum drill_time)t, p));
+        }
+        json_out_object_end(o);
     }
-    int64_t ret = drill_percentile(values, n, p);
-    mem_free(values);
-    return ret;
 }
 
-void drill_print_json(const struct conf *c, const struct drill_result *res, size_t n, bool is_met)
+/* Over faults and levels together, and of each by itself. */
+static void json_spreads(struct json_out *o, const struct drill_result *res, size_t n)
+{
+    struct drill_group groups[DRILL_GROUPS_MAX];
+    size_t count = drill_groups(res, n, groups);
+    json_spread(o, res, n, NULL);
+    json_out_key(o, "groups");
+    json_out_array(o);
+    for (size_t i = 0; i < count; i++) {
+        json_out_object(o);
+        json_out_member_cstr(o, "fault", drill_fault_name(groups[i].fault));
+        json_out_member_cstr(o, "level", groups[i].level);
+        json_spread(o, res, n, &groups[i]);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void json_skips(struct json_out *o, const struct drill_skips *skips)
+{
+    json_out_key(o, "left_out");
+    json_out_array(o);
+    for (size_t i = 0; i < skips->count; i++) {
+        json_out_cstr(o, skips->texts[i]);
+    }
+    json_out_array_end(o);
+}
+
+void drill_print_json(const struct conf *c, const struct drill_result *res, size_t n,
+                      const struct drill_skips *skips, bool is_met)
 {
     struct buf text;
     struct json_out o;
@@ -78,12 +99,12 @@ void drill_print_json(const struct conf *c, const struct drill_result *res, size
     for (size_t k = 0; k < n; k++) {
         const struct drill_result *r = &res[k];
         json_out_object(&o);
-        json_out_member_cstr(&o, "fault", conf_cstr(c, D_FAULT));
+        json_out_member_cstr(&o, "fault", drill_fault_name(r->fault));
         json_out_member_cstr(&o, "level", r->level);
         json_out_member_cstr(&o, "region", r->region);
         json_out_member_cstr(&o, "new_writer", r->new_writer);
-        for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-            json_ms(&o, times[i].name, time_of(r, i));
+        for (unsigned t = 0; t < DRILL_TIME_COUNT; t++) {
+            json_ms(&o, time_names[t], drill_time_of(r, (enum drill_time)t));
         }
         const struct {
             const char *name;
@@ -99,14 +120,8 @@ void drill_print_json(const struct conf *c, const struct drill_result *res, size
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
-    for (unsigned p = 50; p <= 100; p += 50) {
-        json_out_key(&o, p == 50 ? "p50" : "worst");
-        json_out_object(&o);
-        for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-            json_ms(&o, times[i].name, over_repeats(res, n, i, p));
-        }
-        json_out_object_end(&o);
-    }
+    json_spreads(&o, res, n);
+    json_skips(&o, skips);
     json_out_object_end(&o);
     printf(STR_FMT "\n", STR_ARG(buf_str(&text)));
     buf_done(&text);
@@ -121,33 +136,45 @@ static void print_ms(int64_t ms)
     }
 }
 
-void drill_print_table(const struct conf *c, const struct drill_result *res, size_t n, bool is_met)
+static void print_spreads(const struct drill_result *res, size_t n)
+{
+    struct drill_group groups[DRILL_GROUPS_MAX];
+    size_t count = drill_groups(res, n, groups);
+    for (size_t i = 0; i < count && n > count; i++) { /* else each has one repeat */
+        for (unsigned p = 50; p <= 100; p += 50) {
+            printf("%-5s%-16s %-34s", p == 50 ? "p50" : "max", drill_fault_name(groups[i].fault),
+                   groups[i].level);
+            for (unsigned t = 0; t < DRILL_TIME_COUNT; t++) {
+                print_ms(drill_percentile(res, n, &groups[i], (enum drill_time)t, p));
+            }
+            printf("\n");
+        }
+    }
+}
+
+void drill_print_table(const struct drill_result *res, size_t n, const struct drill_skips *skips,
+                       bool is_met)
 {
     printf("%-4s %-16s %-16s %-8s %-8s %9s %9s %9s %9s %8s %9s %7s %5s %7s\n", "no.", "fault",
            "level", "region", "writer", "rto_ms", "client_ms", "read_ms", "rejoin_ms", "acked",
            "surviving", "in_feed", "lost", "unknown");
-    for (size_t k = 0; k < n; k++) {
-        const struct drill_result *r = &res[k];
-        printf("%-4zu %-16s %-16s %-8s %-8s", k + 1, conf_cstr(c, D_FAULT), r->level, r->region,
-               r->new_writer[0] ? r->new_writer : "-");
-        for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-            print_ms(time_of(r, i));
-        }
-        printf(" %8" PRIu64 " %9" PRIu64 " %7" PRIu64 " %5" PRIu64 " %7" PRIu64 "\n", r->acked,
-               r->surviving, r->in_feed, r->lost, r->unknown);
-    }
-    for (unsigned p = 50; p <= 100 && n > 1; p += 50) {
-        printf("%-56s", p == 50 ? "p50" : "worst");
-        for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-            print_ms(over_repeats(res, n, i, p));
-        }
-        printf("\n");
-    }
     uint64_t lost = 0;
     uint64_t acked = 0;
     for (size_t k = 0; k < n; k++) {
-        lost += res[k].lost;
-        acked += res[k].acked;
+        const struct drill_result *r = &res[k];
+        printf("%-4zu %-16s %-16s %-8s %-8s", k + 1, drill_fault_name(r->fault), r->level,
+               r->region, r->new_writer[0] ? r->new_writer : "-");
+        for (unsigned t = 0; t < DRILL_TIME_COUNT; t++) {
+            print_ms(drill_time_of(r, (enum drill_time)t));
+        }
+        printf(" %8" PRIu64 " %9" PRIu64 " %7" PRIu64 " %5" PRIu64 " %7" PRIu64 "\n", r->acked,
+               r->surviving, r->in_feed, r->lost, r->unknown);
+        lost += r->lost;
+        acked += r->acked;
+    }
+    print_spreads(res, n);
+    for (size_t i = 0; i < skips->count; i++) {
+        printf("left out: %s\n", skips->texts[i]);
     }
     printf("\n%" PRIu64 " writes were acknowledged, %" PRIu64 " of them are lost. %s\n", acked,
            lost, is_met ? "Objectives met." : "OBJECTIVES MISSED.");

@@ -27,12 +27,19 @@ def drill(fault, *more):
     return result
 
 
-for one in ("kill", "pause", "cut", "graceful"):
+for one in ("pause", "cut"):
     @tap.test(f"drill: {one}")
     def _(fault=one):
-        result = drill(fault)
-        if fault == "graceful":
-            eq(result["repeats"][0]["in_feed"], 0, "graceful: nothing leaves the data")
+        drill(fault)
+
+
+@tap.test("drill: several faults, one after the other")
+def _():
+    result = drill("kill,graceful")
+    eq([r["fault"] for r in result["repeats"]], ["kill", "graceful"], "faults")
+    eq([g["fault"] for g in result["groups"]], ["kill", "graceful"], "groups")
+    eq(result["left_out"], [], "left out")
+    eq(result["repeats"][1]["in_feed"], 0, "graceful: nothing leaves the data")
 
 
 @tap.test("drill: objectives that are missed are said and end with a failure")
@@ -62,6 +69,22 @@ def _():
     code, out, err = up.cli("drill", "--start", "--fault", "kill", "--level", "Strong", "--json", "--load", "50", timeout=120)
     eq(code, 0, out + err)
     eq(json.loads(out)["repeats"][0]["in_feed"], 0, "Strong: nothing leaves the data")
+
+
+@tap.test("drill: of several faults those that cannot be done here are left out, and named", long_only=True)
+def _():
+    plain = Up()
+    try:
+        plain.healthy()
+        code, out, err = plain.cli("drill", "--fault", "kill,cut,disk-full", "--json", "--load", "50", timeout=120)
+        eq(code, 0, out + err)
+        result = json.loads(out)
+        eq([r["fault"] for r in result["repeats"]], ["kill"], "faults")
+        eq([t.split(":")[0] for t in result["left_out"]], ["cut", "disk-full"], "left out")
+        code, out, err = plain.cli("drill", "--fault", "cut,disk-full", "--json", timeout=120)
+        assert code == 69 and out == "" and "none of these faults" in err, (code, out, err)
+    finally:
+        plain.end()
 
 
 tap.run()

@@ -182,6 +182,8 @@ static enum err run_repeat(const struct drill_opts *o, unsigned number, struct d
     r->loop = loop_new();
     r->ledger = ledger_new(DRILL_WRITES_MAX);
     memset(res, 0, sizeof(*res));
+    res->fault = o->fault;
+    res->hold_ms = o->hold_ms;
     res->rto_ms = res->client_rto_ms = res->read_rto_ms = res->rejoin_ms = -1;
     if (o->wants_timeline && number < DRILL_TIMELINES_MAX) {
         r->timeline = res->timeline = timeline_new(0, 0);
@@ -234,30 +236,4 @@ enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsi
                    i + 1, writer, ret[i].client_rto_ms, ret[i].acked, ret[i].in_feed, ret[i].lost);
     }
     return OK;
-}
-
-static int compare_i64(const void *a, const void *b)
-{
-    const int64_t *x = a;
-    const int64_t *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-int64_t drill_percentile(const int64_t *values, size_t n, unsigned p)
-{
-    int64_t *sorted = MEM_NEW_ARRAY(int64_t, n + 1);
-    size_t count_valid = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (values[i] >= 0) {
-            sorted[count_valid++] = values[i];
-        }
-    }
-    int64_t ret = -1;
-    if (count_valid > 0) {
-        qsort(sorted, count_valid, sizeof(sorted[0]), compare_i64);
-        size_t at = (count_valid * p + 99) / 100; /* nearest rank */
-        ret = sorted[at > 0 ? at - 1 : 0];
-    }
-    mem_free(sorted);
-    return ret;
 }

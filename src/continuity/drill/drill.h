@@ -43,6 +43,8 @@ bool drill_fault_parse(struct str s, enum drill_fault *ret);
 /* Each repeat of corrupt leaves a row in the account record until the writer changes; it has 64. */
 enum { DRILL_CORRUPT_REPEATS_MAX = 50 };
 enum { DRILL_REPEATS_MAX = 1000, DRILL_WRITES_MAX = 2000000, DRILL_TIMELINES_MAX = 20 };
+/* Of all faults and levels; a report has room for them (report_test.c has the longest). */
+enum { DRILL_PICTURES_MAX = 70 };
 
 struct drill_opts {
     struct client_account account;
@@ -66,7 +68,9 @@ struct drill_opts {
 };
 
 struct timeline;
-struct drill_result {    /* times in ms; -1 = never happened */
+struct drill_result { /* times in ms; -1 = never happened */
+    enum drill_fault fault;
+    unsigned hold_ms;    /* as in the options */
     char level[32];      /* of the account */
     char region[64];     /* under fault */
     char new_writer[64]; /* empty when the writer stayed */
@@ -86,5 +90,27 @@ struct drill_result {    /* times in ms; -1 = never happened */
 /* `ret` has room for opts->repeats. Stops at the first repeat that cannot be carried out. */
 enum err drill_run(const struct drill_opts *opts, struct drill_result *ret, unsigned *ret_done,
                    struct errinfo *ei) MUST_CHECK;
-/* p in 0..100 over the values >= 0 of n results; -1 when there are none. */
-int64_t drill_percentile(const int64_t *values, size_t n, unsigned p);
+
+/* ---- results of several faults and levels (results.c) ---- */
+
+enum drill_time { DRILL_RTO, DRILL_CLIENT_RTO, DRILL_READ_RTO, DRILL_REJOIN, DRILL_TIME_COUNT };
+int64_t drill_time_of(const struct drill_result *r, enum drill_time which);
+
+/* Results of one fault at one level: only they can be compared with each other. */
+struct drill_group {
+    enum drill_fault fault;
+    const char *level; /* borrowed from a result */
+};
+enum { DRILL_LEVELS_MAX = 5, DRILL_GROUPS_MAX = DRILL_FAULT_COUNT * DRILL_LEVELS_MAX };
+/* In the order of their first result; those after DRILL_GROUPS_MAX are left out. */
+size_t drill_groups(const struct drill_result *res, size_t n,
+                    struct drill_group ret[DRILL_GROUPS_MAX]);
+bool drill_is_in(const struct drill_result *r, const struct drill_group *g); /* NULL: all are */
+/* What was left out, and why. */
+struct drill_skips {
+    size_t count;
+    char texts[DRILL_GROUPS_MAX][600];
+};
+/* By nearest rank over those of the group in which it happened, p in 0..100; -1 when in none. */
+int64_t drill_percentile(const struct drill_result *res, size_t n, const struct drill_group *g,
+                         enum drill_time which, unsigned p);

@@ -294,9 +294,9 @@ static enum err server_wake(struct fault *f, struct errinfo *ei)
 static enum err coordinator_prepare(struct fault *f, struct errinfo *ei)
 {
     if (f->account->supervisor == 0) {
-        err_set(ei, ERR_PRECONDITION, "the account's coordinator is not known to be here");
+        err_set(ei, ERR_UNSUPPORTED, "the account's coordinator is not known to be here");
         err_hint(ei, "name the account with --dir, on the machine where it runs");
-        return ERR_PRECONDITION;
+        return ERR_UNSUPPORTED;
     }
     return process_child((pid_t)f->account->supervisor, "coordinator", &f->coordinator, ei);
 }
@@ -311,10 +311,10 @@ static enum err need_proxy(struct fault *f, struct errinfo *ei)
     if (f->account->fault_proxy[0]) {
         return OK;
     }
-    err_set(ei, ERR_PRECONDITION, "the account was not started for faults of links and disks");
+    err_set(ei, ERR_UNSUPPORTED, "the account was not started for faults of links and disks");
     err_hint(ei, "start it with `holdfast up --fault-proxy`, or let the drill start an account of "
                  "its own (--start)");
-    return ERR_PRECONDITION;
+    return ERR_UNSUPPORTED;
 }
 
 static enum err links_break(struct fault *f, struct errinfo *ei)

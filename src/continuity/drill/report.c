@@ -15,12 +15,11 @@ enum {
     EVENTS_OPEN_MAX = 30, /* a longer table starts folded */
     ZOOM_BEFORE_MS = 300,
     ZOOM_AFTER_MS = 700,
-    LEVELS_SHOWN_MAX = 16,
 };
 
 /* ---- words ---- */
 
-/* What the fault was, in words; %s is the region. */
+/* What the fault was, in words; HTML. */
 static const char *const fault_texts[DRILL_FAULT_COUNT] = {
     [DRILL_KILL] = "The server process of the region was killed (SIGKILL), without warning.",
     [DRILL_PAUSE] = "The server process of the region was frozen (SIGSTOP) and later woken up.",
@@ -51,36 +50,22 @@ static const char *const fault_texts[DRILL_FAULT_COUNT] = {
 
 static const struct {
     const char *name;
-    size_t offset;
     const char *meaning;
-} times[] = {
-    {"Writes at the new writer", offsetof(struct drill_result, rto_ms),
-     "from the (last) fault to the first acknowledged write that another region took"},
-    {"Longest write gap", offsetof(struct drill_result, client_rto_ms),
-     "longest time without any acknowledged write, from the fault on, as a client saw it"},
-    {"Longest read gap", offsetof(struct drill_result, read_rto_ms),
-     "longest time without a successful read, reading at the region under fault first"},
-    {"Return to health", offsetof(struct drill_result, rejoin_ms),
-     "from healing (or from the fault, where the supervisor heals) to every region online again"},
+} times[DRILL_TIME_COUNT] = {
+    [DRILL_RTO] = {"Writes at the new writer",
+                   "from the (last) fault to the first acknowledged write that another region "
+                   "took"},
+    [DRILL_CLIENT_RTO] = {"Longest write gap",
+                          "longest time without any acknowledged write, from the fault on, as a "
+                          "client saw it"},
+    [DRILL_READ_RTO] = {"Longest read gap",
+                        "longest time without a successful read, reading at the region under fault "
+                        "first"},
+    [DRILL_REJOIN] =
+        {"Return to health",
+         "from healing (or from the fault, where the supervisor heals) to every region "
+         "online again"},
 };
-
-static int64_t time_of(const struct drill_result *r, size_t i)
-{
-    int64_t ms;
-    memcpy(&ms, (const char *)r + times[i].offset, sizeof(ms));
-    return ms;
-}
-
-static int64_t percentile(const struct drill_report *r, size_t i, unsigned p)
-{
-    int64_t *values = MEM_NEW_ARRAY(int64_t, r->count + 1);
-    for (size_t k = 0; k < r->count; k++) {
-        values[k] = time_of(&r->results[k], i);
-    }
-    int64_t ret = drill_percentile(values, r->count, p);
-    mem_free(values);
-    return ret;
-}
 
 /* What the objective for the time of unavailability is held against. */
 static int64_t outage_of(const struct drill_result *r)
@@ -131,19 +116,22 @@ static void cell_text(struct buf *out, const char *text)
 /* ---- summary ---- */
 
 struct sums {
+    size_t count; /* repeats */
     uint64_t acked, surviving, in_feed, lost, unknown, errors;
     int64_t worst_outage_ms, worst_gap_ms;
     uint64_t worst_left; /* acknowledged writes that left the data, in one repeat */
 };
 
-static void sum_up(const struct drill_result *res, size_t n, const char *level, struct sums *ret)
+static void sum_up(const struct drill_result *res, size_t n, const struct drill_group *g,
+                   struct sums *ret)
 {
     *ret = (struct sums){.worst_outage_ms = -1, .worst_gap_ms = -1};
     for (size_t k = 0; k < n; k++) {
         const struct drill_result *r = &res[k];
-        if (level && strcmp(level, r->level) != 0) {
+        if (!drill_is_in(r, g)) {
             continue;
         }
+        ret->count++;
         ret->acked += r->acked;
         ret->surviving += r->surviving;
         ret->in_feed += r->in_feed;
@@ -164,11 +152,47 @@ static void card(struct buf *out, const char *name, uint64_t value, const char *
     buf_printf(out, "<div class=\"card\">%s<b>%" PRIu64 "%s</b></div>\n", name, value, unit);
 }
 
+/* In the order in which they were drilled. */
+static size_t faults_of(const struct drill_report *r, enum drill_fault ret[DRILL_FAULT_COUNT])
+{
+    bool is_known[DRILL_FAULT_COUNT] = {false};
+    size_t n = 0;
+    for (size_t k = 0; k < r->count; k++) {
+        enum drill_fault f = r->results[k].fault;
+        if (!is_known[f]) {
+            is_known[f] = true;
+            ret[n++] = f;
+        }
+    }
+    return n;
+}
+
+static void say_faults(const enum drill_fault *faults, size_t n, struct buf *out)
+{
+    if (n == 1) {
+        buf_printf(out, "<p>%s</p>\n", fault_texts[faults[0]]);
+        return;
+    }
+    buf_add_cstr(out, "<p>One fault after the other, each from a healthy account:</p>\n<ul>\n");
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(out, "<li><b>%s</b>: %s</li>\n", drill_fault_name(faults[i]),
+                   fault_texts[faults[i]]);
+    }
+    buf_add_cstr(out, "</ul>\n");
+}
+
 static void head(const struct drill_report *r, const struct sums *s, struct buf *out)
 {
+    enum drill_fault faults[DRILL_FAULT_COUNT];
+    size_t fault_count = faults_of(r, faults);
     char title[200];
-    (void)snprintf(title, sizeof(title), "Drill report: %s, account %s",
-                   drill_fault_name(r->opts.fault), r->account);
+    if (fault_count == 1) {
+        (void)snprintf(title, sizeof(title), "Drill report: %s, account %s",
+                       drill_fault_name(faults[0]), r->account);
+    } else {
+        (void)snprintf(title, sizeof(title), "Drill report: %zu faults, account %s", fault_count,
+                       r->account);
+    }
     html_begin(out, str_of(title));
     buf_add_cstr(out, "<header><h1>");
     html_text(out, str_of(title));
@@ -184,11 +208,11 @@ static void head(const struct drill_report *r, const struct sums *s, struct buf 
                  r->is_own_account
                      ? ". The account was started for this drill and has been removed since."
                      : ". The drill ran against a running account, in a container of its own.");
-    buf_add_cstr(out, "</p></header>\n<p>");
-    html_text(out, str_of(fault_texts[r->opts.fault]));
+    buf_add_cstr(out, "</p></header>\n");
+    say_faults(faults, fault_count, out);
     buf_printf(
         out,
-        " %u writes a second and a stream of reads went on all the while; every acknowledged "
+        "<p>%u writes a second and a stream of reads went on all the while; every acknowledged "
         "write was noted outside the store and looked for afterwards.</p>\n",
         r->opts.writes_per_s);
     buf_add_cstr(out, "<div class=\"cards\">\n");
@@ -258,9 +282,9 @@ static void spread(const struct drill_report *r, struct buf *out)
     for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
         buf_add_cstr(out, "<tr>");
         cell_text(out, times[i].name);
-        cell_ms(out, percentile(r, i, 50));
-        cell_ms(out, percentile(r, i, 99));
-        cell_ms(out, percentile(r, i, 100));
+        cell_ms(out, drill_percentile(r->results, r->count, NULL, (enum drill_time)i, 50));
+        cell_ms(out, drill_percentile(r->results, r->count, NULL, (enum drill_time)i, 99));
+        cell_ms(out, drill_percentile(r->results, r->count, NULL, (enum drill_time)i, 100));
         cell_text(out, times[i].meaning);
         buf_add_cstr(out, "</tr>\n");
     }
@@ -271,44 +295,40 @@ static void spread(const struct drill_report *r, struct buf *out)
         r->count, r->count == 1 ? "" : "s");
 }
 
-/* Levels in the order of their first result. */
-static size_t levels_of(const struct drill_report *r, const char *ret[LEVELS_SHOWN_MAX])
+/* Faults and levels beside each other; repeats of one kind alone are in spread(). */
+static void by_group(const struct drill_report *r, const struct drill_group *groups, size_t n,
+                     struct buf *out)
 {
-    size_t n = 0;
-    for (size_t k = 0; k < r->count; k++) {
-        bool is_known = false;
-        for (size_t i = 0; i < n; i++) {
-            is_known = is_known || strcmp(ret[i], r->results[k].level) == 0;
-        }
-        if (!is_known && n < LEVELS_SHOWN_MAX) {
-            ret[n++] = r->results[k].level;
-        }
-    }
-    return n;
-}
-
-static void by_level(const struct drill_report *r, struct buf *out)
-{
-    const char *levels[LEVELS_SHOWN_MAX];
-    size_t n = levels_of(r, levels);
-    if (n < 2) {
-        return;
-    }
-    buf_add_cstr(out,
-                 "<h2>By consistency level</h2>\n<div class=\"scroll\"><table>\n<tr><th>Level</th>"
-                 "<th class=\"num\">acknowledged</th><th class=\"num\">in the feed</th><th "
-                 "class=\"num\">lost</th><th class=\"num\">unknown outcome</th><th "
-                 "class=\"num\">worst time to a writer</th></tr>\n");
+    buf_add_cstr(
+        out,
+        "<h2>By fault and consistency level</h2>\n<div class=\"scroll\"><table>\n<tr><th>Fault"
+        "</th><th>Level</th><th class=\"num\">repeats</th><th class=\"num\">acknowledged</th>"
+        "<th class=\"num\">in the feed</th><th class=\"num\">lost</th><th class=\"num\">unknown "
+        "outcome</th><th class=\"num\">time to a writer, median</th><th class=\"num\">worst</th>"
+        "<th class=\"num\">write gap, median</th><th class=\"num\">worst</th><th "
+        "class=\"num\">return, worst</th></tr>\n");
     for (size_t i = 0; i < n; i++) {
+        const struct drill_group *g = &groups[i];
         struct sums s;
-        sum_up(r->results, r->count, levels[i], &s);
+        sum_up(r->results, r->count, g, &s);
         buf_add_cstr(out, "<tr>");
-        cell_text(out, levels[i]);
-        cell_num(out, s.acked);
-        cell_num(out, s.in_feed);
-        cell_num(out, s.lost);
-        cell_num(out, s.unknown);
-        cell_ms(out, s.worst_outage_ms);
+        cell_text(out, drill_fault_name(g->fault));
+        cell_text(out, g->level);
+        const uint64_t counts[] = {s.count, s.acked, s.in_feed, s.lost, s.unknown};
+        for (size_t k = 0; k < ARRAY_COUNT(counts); k++) {
+            cell_num(out, counts[k]);
+        }
+        static const struct {
+            enum drill_time time;
+            unsigned p;
+        } shown[] = {{DRILL_RTO, 50},
+                     {DRILL_RTO, 100},
+                     {DRILL_CLIENT_RTO, 50},
+                     {DRILL_CLIENT_RTO, 100},
+                     {DRILL_REJOIN, 100}};
+        for (size_t k = 0; k < ARRAY_COUNT(shown); k++) {
+            cell_ms(out, drill_percentile(r->results, r->count, g, shown[k].time, shown[k].p));
+        }
         buf_add_cstr(out, "</tr>\n");
     }
     buf_add_cstr(out, "</table></div>\n");
@@ -321,7 +341,8 @@ static void all_repeats(const struct drill_report *r, struct buf *out)
                                           "unknown",           "refused",   "epochs"};
     buf_add_cstr(out,
                  "<h2>Every repeat</h2>\n<div class=\"scroll\"><table style=\"font-size:12px\">\n"
-                 "<tr><th class=\"num\">no.</th><th>started, UTC</th><th>level</th><th>region</th>"
+                 "<tr><th class=\"num\">no.</th><th>started, "
+                 "UTC</th><th>fault</th><th>level</th><th>region</th>"
                  "<th>writer after</th>");
     for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
         buf_printf(out, "<th class=\"num\" style=\"white-space:normal\">%s</th>", columns[i]);
@@ -332,11 +353,12 @@ static void all_repeats(const struct drill_report *r, struct buf *out)
         char when[CLOCK_RFC1123_SIZE];
         clock_format_iso(one->started_wall_ms, when);
         buf_printf(out, "<tr><td class=\"num\">%zu</td><td class=\"num\">%.19s</td>", k + 1, when);
+        cell_text(out, drill_fault_name(one->fault));
         cell_text(out, one->level);
         cell_text(out, one->region);
         cell_text(out, one->new_writer[0] ? one->new_writer : "unchanged");
         for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-            cell_ms(out, time_of(one, i));
+            cell_ms(out, drill_time_of(one, (enum drill_time)i));
         }
         const uint64_t counts[] = {one->acked,   one->surviving, one->in_feed,       one->lost,
                                    one->unknown, one->errors,    one->writer_changes};
@@ -394,7 +416,7 @@ static void picture_of(const struct drill_result *one, size_t number, struct buf
     }
     char id[32];
     int64_t outage_ms = outage_of(one);
-    buf_printf(out, "<section><h2>Repeat %zu: ", number);
+    buf_printf(out, "<section><h2>Repeat %zu: %s, ", number, drill_fault_name(one->fault));
     html_text(out, str_of(one->level));
     buf_add_cstr(out, ", region ");
     html_text(out, str_of(one->region));
@@ -428,24 +450,33 @@ static void picture_of(const struct drill_result *one, size_t number, struct buf
 
 /* ---- limits of the drill ---- */
 
+static void not_drilled(const struct drill_report *r, struct buf *out)
+{
+    const char *before = "<li>Other faults than these: ";
+    for (unsigned i = 0; i < DRILL_FAULT_COUNT; i++) {
+        bool is_drilled = false;
+        for (size_t k = 0; k < r->count; k++) {
+            is_drilled = is_drilled || (unsigned)r->results[k].fault == i;
+        }
+        if (!is_drilled) {
+            buf_printf(out, "%s%s", before, drill_fault_name((enum drill_fault)i));
+            before = ", ";
+        }
+    }
+    buf_add_cstr(out, before[0] == ',' ? ".</li>\n" : "");
+}
+
 static void not_covered(const struct drill_report *r, struct buf *out)
 {
     buf_add_cstr(out, "<h2>What this drill does not cover</h2>\n<ul>\n");
-    for (size_t i = 0; i < r->skipped_count; i++) {
+    for (size_t i = 0; i < r->skips.count; i++) {
         buf_add_cstr(out, "<li>");
-        html_text(out, str_of(r->skipped[i]));
+        html_text(out, str_of(r->skips.texts[i]));
         buf_add_cstr(out, "</li>\n");
     }
-    buf_add_cstr(out, "<li>Other faults than this one: ");
-    bool is_first = true;
-    for (unsigned i = 0; i < DRILL_FAULT_COUNT; i++) {
-        if (i != (unsigned)r->opts.fault) {
-            buf_printf(out, "%s%s", is_first ? "" : ", ", drill_fault_name((enum drill_fault)i));
-            is_first = false;
-        }
-    }
+    not_drilled(r, out);
     buf_add_cstr(
-        out, ".</li>\n<li>Separate machines: processes were signalled and links cut from where the "
+        out, "<li>Separate machines: processes were signalled and links cut from where the "
              "drill ran; regions on one machine share its power, memory and disk.</li>\n"
              "<li>The built-in coordinator is one process on one machine and not highly "
              "available.</li>\n"
@@ -458,11 +489,13 @@ static void not_covered(const struct drill_report *r, struct buf *out)
         buf_add_cstr(out,
                      "<li>Distance: links between regions were as fast as the machine.</li>\n");
     }
-    if (r->count > DRILL_TIMELINES_MAX) {
-        buf_printf(out,
-                   "<li>Pictures of repeats after the first %d of an account; their numbers are in "
-                   "the table.</li>\n",
-                   DRILL_TIMELINES_MAX);
+    size_t pictures = 0;
+    for (size_t k = 0; k < r->count; k++) {
+        pictures += r->results[k].timeline != NULL;
+    }
+    if (pictures > 0 && pictures < r->count) {
+        buf_printf(out, "<li>Pictures of %zu repeats; their numbers are in the table.</li>\n",
+                   r->count - pictures);
     }
     buf_add_cstr(out, "</ul>\n");
 }
@@ -471,6 +504,24 @@ static void setting(struct buf *out, const char *name, uint64_t value, const cha
 {
     buf_printf(out, "<tr><td>%s</td><td class=\"num\">%" PRIu64 "%s</td></tr>\n", name, value,
                unit);
+}
+
+static void fault_settings(const struct drill_report *r, enum drill_fault f, struct buf *out)
+{
+    for (size_t k = 0; k < r->count; k++) {
+        if (r->results[k].fault == f && r->results[k].hold_ms > 0) {
+            buf_printf(out,
+                       "<tr><td>%s lasts at least</td><td class=\"num\">%u&nbsp;ms</td></tr>\n",
+                       drill_fault_name(f), r->results[k].hold_ms);
+            break;
+        }
+    }
+    if (f == DRILL_SLOW_DISK) {
+        setting(out, "slow-disk: each sync longer by", r->opts.disk_delay_ms, "&nbsp;ms");
+    }
+    if (f == DRILL_FLAP) {
+        setting(out, "flap: links cut, then sound, for", r->opts.flap_ms, "&nbsp;ms");
+    }
 }
 
 static void how(const struct drill_report *r, struct buf *out)
@@ -483,13 +534,11 @@ static void how(const struct drill_report *r, struct buf *out)
     setting(out, "A write without an answer is given up after", r->opts.write_timeout_ms,
             "&nbsp;ms");
     setting(out, "Load before the fault", r->opts.warm_ms, "&nbsp;ms");
-    setting(out, "The fault lasts at least", r->opts.hold_ms, "&nbsp;ms");
     setting(out, "Link delay between regions, each way", r->opts.link_delay_ms, "&nbsp;ms");
-    if (r->opts.fault == DRILL_SLOW_DISK) {
-        setting(out, "Each sync longer by", r->opts.disk_delay_ms, "&nbsp;ms");
-    }
-    if (r->opts.fault == DRILL_FLAP) {
-        setting(out, "Links cut, then sound, for", r->opts.flap_ms, "&nbsp;ms");
+    enum drill_fault faults[DRILL_FAULT_COUNT];
+    size_t n = faults_of(r, faults);
+    for (size_t i = 0; i < n; i++) {
+        fault_settings(r, faults[i], out);
     }
     buf_add_cstr(
         out,
@@ -517,8 +566,13 @@ void drill_report_html(const struct drill_report *r, struct buf *out)
     sum_up(r->results, r->count, NULL, &s);
     head(r, &s, out);
     objectives(r, &s, out);
-    spread(r, out);
-    by_level(r, out);
+    struct drill_group groups[DRILL_GROUPS_MAX];
+    size_t group_count = drill_groups(r->results, r->count, groups);
+    if (group_count == 1) {
+        spread(r, out);
+    } else {
+        by_group(r, groups, group_count, out);
+    }
     all_repeats(r, out);
     for (size_t k = 0; k < r->count; k++) {
         picture_of(&r->results[k], k + 1, out);

@@ -27,8 +27,7 @@ struct drill_report {
     uint64_t max_rpo_writes;
     bool is_met;
     bool is_own_account; /* started for the drill */
-    size_t skipped_count;
-    const char *skipped[8]; /* what could not be drilled, and why */
+    struct drill_skips skips;
 };
 
 /* `out` with DRILL_REPORT_SIZE_MAX has room for the largest. */

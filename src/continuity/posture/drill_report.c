@@ -18,11 +18,26 @@ static int64_t i64_of(const struct json *v, const char *key)
 static struct str plain_word(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] < 'a' || s.p[i] > 'z') {
+        if ((s.p[i] < 'a' || s.p[i] > 'z') && s.p[i] != '-') {
             return STR("fault");
         }
     }
     return s.n > 0 && s.n <= 20 ? s : STR("fault");
+}
+
+/* A report of several faults has the fault of each repeat. */
+static struct str fault_of(const struct json *repeats, struct str whole)
+{
+    struct str first = STR_NONE;
+    for (size_t i = 0; i < repeats->count; i++) {
+        struct str one = whole;
+        (void)json_get_str(repeats->items[i], STR("fault"), &one);
+        first = i == 0 ? one : first;
+        if (!str_eq(one, first)) {
+            return STR("several faults");
+        }
+    }
+    return plain_word(first);
 }
 
 /* Worst recovery time over the repeats, -1 when one of them has none: it did not recover. */
@@ -63,7 +78,7 @@ static enum err take(struct posture *p, const struct estate_asset *a, struct str
     }
     d.rto_ms = worst_rto(repeats);
     d.rto_how = arena_printf(p->arena, "worst of %zu x " STR_FMT ", " STR_FMT, repeats->count,
-                             STR_ARG(plain_word(fault)), STR_ARG(name));
+                             STR_ARG(fault_of(repeats, fault)), STR_ARG(name));
     if (lost + aside > 0) {
         /* A drill counts writes; it does not say how old they were. */
         d.rpo_ms = -1;

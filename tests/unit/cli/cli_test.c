@@ -340,6 +340,10 @@ T_TEST("commands with operations name a wrong one and list the right ones")
     fails("drill now", 2, "drill takes no argument 'now'", "");
     fails("drill --fault flood --endpoint http://127.0.0.1:1/ --key AAAA", 2,
           "unknown fault 'flood'", "kill, pause");
+    fails("drill --fault kill,flood", 2, "unknown fault 'flood'", "or all");
+    fails("drill --fault kill,", 2, "unknown fault ''", "or all");
+    fails("drill --fault kill,cut,kill", 2, "fault kill is named twice", "");
+    fails("drill --fault all --repeat 51", 2, "corrupt can be repeated 50 times", "");
     fails("drill --max-rpo-writes few", 2, "--max-rpo-writes needs a number", "");
     fails("drill --level strog", 2, "unknown consistency level 'strog'", "Session");
     fails("drill --html nowhere/at/all.html", 74, "cannot write nowhere/at/all.html", "");

@@ -1,6 +1,7 @@
 /* What a drill computes without an account: percentiles, names of faults, what a look shows. */
 #include "continuity/drill/drill.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/contract.h"
@@ -9,25 +10,57 @@
 
 #include "lib/t.h"
 
+static struct drill_result took(enum drill_fault f, const char *level, int64_t rto_ms)
+{
+    struct drill_result r = {
+        .fault = f, .rto_ms = rto_ms, .client_rto_ms = -1, .read_rto_ms = 1, .rejoin_ms = 2};
+    (void)snprintf(r.level, sizeof(r.level), "%s", level);
+    return r;
+}
+
 T_TEST("percentiles are by nearest rank and leave out what never happened")
 {
     static const int64_t values[] = {50, -1, 10, 40, -1, 20, 30};
-    t_eq_i64(drill_percentile(values, 7, 0), 10);
-    t_eq_i64(drill_percentile(values, 7, 20), 10);
-    t_eq_i64(drill_percentile(values, 7, 21), 20);
-    t_eq_i64(drill_percentile(values, 7, 50), 30);
-    t_eq_i64(drill_percentile(values, 7, 80), 40);
-    t_eq_i64(drill_percentile(values, 7, 99), 50);
-    t_eq_i64(drill_percentile(values, 7, 100), 50);
-    static const int64_t zero[] = {0};
-    t_eq_i64(drill_percentile(zero, 1, 50), 0);
+    static const struct {
+        unsigned p;
+        int64_t want;
+    } cases[] = {{0, 10}, {20, 10}, {21, 20}, {50, 30}, {80, 40}, {99, 50}, {100, 50}};
+    struct drill_result res[ARRAY_COUNT(values)];
+    for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
+        res[i] = took(DRILL_KILL, "Session", values[i]);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        t_eq_i64(drill_percentile(res, ARRAY_COUNT(res), NULL, DRILL_RTO, cases[i].p),
+                 cases[i].want);
+    }
+    res[0].rto_ms = 0;
+    t_eq_i64(drill_percentile(res, 1, NULL, DRILL_RTO, 50), 0);
+    t_eq_i64(drill_percentile(res, 7, NULL, DRILL_READ_RTO, 50), 1);
+    t_eq_i64(drill_percentile(res, 7, NULL, DRILL_REJOIN, 50), 2);
 }
 
 T_TEST("without any value there is no percentile")
 {
-    static const int64_t never[] = {-1, -1};
-    t_eq_i64(drill_percentile(never, 2, 50), -1);
-    t_eq_i64(drill_percentile(never, 0, 50), -1);
+    struct drill_result res[] = {took(DRILL_KILL, "Session", -1), took(DRILL_KILL, "Session", -1)};
+    t_eq_i64(drill_percentile(res, 2, NULL, DRILL_RTO, 50), -1);
+    t_eq_i64(drill_percentile(res, 2, NULL, DRILL_CLIENT_RTO, 50), -1);
+    t_eq_i64(drill_percentile(res, 0, NULL, DRILL_RTO, 50), -1);
+}
+
+T_TEST("one fault at one level is compared with itself only")
+{
+    struct drill_result res[] = {took(DRILL_CUT, "Strong", 900), took(DRILL_KILL, "Strong", 50),
+                                 took(DRILL_CUT, "Strong", 1100), took(DRILL_CUT, "Session", 1200)};
+    struct drill_group groups[DRILL_GROUPS_MAX];
+    t_eq_u64(drill_groups(res, ARRAY_COUNT(res), groups), 3);
+    t_eq_u64(groups[0].fault, DRILL_CUT);
+    t_eq_u64(groups[1].fault, DRILL_KILL);
+    t_eq_str(str_of(groups[2].level), STR("Session"));
+    t_eq_i64(drill_percentile(res, 4, &groups[0], DRILL_RTO, 50), 900);
+    t_eq_i64(drill_percentile(res, 4, &groups[0], DRILL_RTO, 100), 1100);
+    t_eq_i64(drill_percentile(res, 4, &groups[1], DRILL_RTO, 100), 50);
+    t_eq_i64(drill_percentile(res, 4, &groups[2], DRILL_RTO, 50), 1200);
+    t_eq_u64(drill_groups(res, 0, groups), 0);
 }
 
 T_TEST("a partition that is not at home is seen, one that has come back is not")

@@ -54,7 +54,6 @@ static struct str page(struct drill_report *r)
     static struct buf out;
     buf_done(&out);
     buf_init(&out, DRILL_REPORT_SIZE_MAX);
-    r->opts.fault = DRILL_KILL;
     r->account = r->account ? r->account : "shop";
     r->version = "1";
     r->wall_ms = 1700000000000;
@@ -83,17 +82,45 @@ T_TEST("a report says what was wanted, what was measured, and what was not cover
                              .max_rto_ms = 500,
                              .has_max_rpo = true,
                              .max_rpo_writes = 7,
-                             .skipped_count = 1,
-                             .skipped = {"level Odd: not there"}};
+                             .skips = {1, {"cut: not there"}}};
     struct str text = page(&r);
     t_contains(text, "objectives missed");
     t_contains(text, "nothing lost");
     t_contains(text, "at most 500 ms</td><td>900 ms</td><td><span class=\"tag bad\">missed");
     t_contains(text, "at most 7 writes</td><td>7 writes</td><td><span class=\"tag ok\">met");
-    t_contains(text, "By consistency level");
-    t_contains(text, "<li>level Odd: not there</li>");
+    t_contains(text, "By fault and consistency level");
+    t_contains(text, "<li>cut: not there</li>");
     t_contains(text, "0 of 800 over all repeats");
     t_check(str_find(text, STR("<svg")) < 0); /* no timeline, no picture */
+}
+
+T_TEST("a report of several faults has each beside the others, and names those that were left out")
+{
+    struct drill_result res[] = {result("Session", "east"), result("Session", "east")};
+    struct drill_report r = {.results = res, .count = 2};
+    struct str text = page(&r);
+    t_contains(text, "Drill report: kill, account shop");
+    t_contains(text, "Other faults than these: pause, cut,");
+    t_check(str_find(text, STR("By fault and consistency level")) < 0);
+    t_contains(text, "nearest rank");
+    res[1].fault = DRILL_FLAP;
+    res[1].hold_ms = 20000;
+    text = page(&r);
+    t_contains(text, "Drill report: 2 faults, account shop");
+    t_contains(text, "<li><b>flap</b>: The links");
+    t_contains(text, "By fault and consistency level");
+    t_contains(text, "<tr><td>flap</td><td>Session</td><td class=\"num\">1</td>");
+    t_contains(text, "flap lasts at least</td><td class=\"num\">20000&nbsp;ms");
+    t_check(str_find(text, STR("nearest rank")) <
+            0); /* medians over different faults say nothing */
+    struct drill_result each[DRILL_FAULT_COUNT];
+    for (unsigned i = 0; i < DRILL_FAULT_COUNT; i++) {
+        each[i] = res[0];
+        each[i].fault = (enum drill_fault)i;
+    }
+    r.results = each;
+    r.count = DRILL_FAULT_COUNT;
+    t_check(str_find(page(&r), STR("Other faults than these")) < 0);
 }
 
 T_TEST("lost writes cannot be overlooked")
@@ -104,7 +131,8 @@ T_TEST("lost writes cannot be overlooked")
     struct str text = page(&r);
     t_contains(text, "WRITES LOST");
     t_contains(text, "1 of 400 over all repeats</td><td><span class=\"tag bad\">missed");
-    t_check(str_find(text, STR("By consistency level")) < 0); /* one level: no comparison */
+    t_check(str_find(text, STR("By fault and consistency level")) <
+            0); /* one level: no comparison */
 }
 
 T_TEST("names, texts and commands are shown, never obeyed; nothing is loaded from anywhere")
@@ -112,9 +140,8 @@ T_TEST("names, texts and commands are shown, never obeyed; nothing is loaded fro
     static const char evil[] = "</td><script>x</script>\"'&";
     struct drill_result res = result(evil, evil);
     res.timeline = story(evil);
-    struct drill_report r = {
-        .results = &res, .count = 1, .account = evil, .command = evil, .skipped_count = 1};
-    r.skipped[0] = evil;
+    struct drill_report r = {.results = &res, .count = 1, .account = evil, .command = evil};
+    (void)snprintf(r.skips.texts[r.skips.count++], sizeof(r.skips.texts[0]), "%s", evil);
     struct str text = page(&r);
     t_check(str_find(text, STR("<script")) < 0);
     t_check(str_find(text, STR("<b>&\"")) < 0);
@@ -144,7 +171,7 @@ T_TEST("the picture shows the silence, the writers and the moments, the whole an
     timeline_free(res.timeline);
 }
 
-T_TEST("the longest timeline and twenty of them stay in bounds")
+T_TEST("the longest timelines stay in bounds, as many as a report has")
 {
     struct timeline *t = story("east");
     for (usec i = 0; i < TIMELINE_BUCKETS_MAX; i++) {
@@ -167,6 +194,8 @@ T_TEST("the longest timeline and twenty of them stay in bounds")
     struct str text = page(&r);
     t_note("%zu KiB", text.n >> 10);
     t_contains(text, "</html>");
+    size_t most = DRILL_PICTURES_MAX + DRILL_TIMELINES_MAX; /* the last account may begin below */
+    t_check(text.n / DRILL_TIMELINES_MAX * most < DRILL_REPORT_SIZE_MAX);
     timeline_free(t);
 }
 

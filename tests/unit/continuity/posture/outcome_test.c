@@ -292,6 +292,34 @@ static void test_drill(void)
     done(&l);
 }
 
+/* Of several faults the worst counts as well, and is not told of one of them. */
+static void test_drill_faults(void)
+{
+    static const struct {
+        const char *first, *second, *how;
+    } cases[] = {{"disk-full", "disk-full", "worst of 2 x disk-full, "},
+                 {"kill", "cut", "worst of 2 x several faults, "}};
+    char path[300];
+    (void)snprintf(path, sizeof(path), "%s/d.json", t_tmp_dir());
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char text[400];
+        struct errinfo ei = {0};
+        (void)snprintf(text, sizeof(text),
+                       "{\"fault\":\"all\",\"repeats\":[{\"fault\":\"%s\",\"rto_ms\":40},"
+                       "{\"fault\":\"%s\",\"rto_ms\":1100}]}",
+                       cases[i].first, cases[i].second);
+        t_ok_info(files_write_durable(path, str_of(text), 0644, &ei), &ei);
+        struct report_drill drill = {STR("x"), str_of(path)};
+        struct report_opts opts = {.drills = &drill, .drill_count = 1};
+        struct look l =
+            look_with(HEAD "- {id: x, type: holdfast_account, regions: [a, b]}\n", &opts);
+        const struct report_asset *x = asset(&l, "x");
+        t_eq_i64(x->rto[BY_MEASUREMENT].ms, 1100);
+        t_contains(x->rto[BY_MEASUREMENT].how, cases[i].how);
+        done(&l);
+    }
+}
+
 static void test_drill_errors(void)
 {
     char path[300];
@@ -360,6 +388,7 @@ int main(int argc, char **argv)
     t_run("estimates are sums of named terms", test_estimates);
     t_run("current figures, and which figure counts", test_current_and_meets);
     t_run("drill reports give the measured figures", test_drill);
+    t_run("a drill report of several faults counts by its worst", test_drill_faults);
     t_run("drill reports that are none", test_drill_errors);
     t_run("waivers hold until they expire", test_waivers);
     return t_done();
