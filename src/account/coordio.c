@@ -370,6 +370,9 @@ void coordio_on_record(struct region *r, struct str value, coord_rev rev)
     note_open(r, old);
     parts_on_record(r, old);
     health_on_record(r, old == NULL);
+    if (old != NULL && old->writer != rec->writer) {
+        health_on_writer(r, old->writer);
+    }
     tell_changes(r, old);
     region_step(r, EV_RECORD);
     write_recheck_waits(r);

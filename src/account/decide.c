@@ -345,14 +345,19 @@ static bool lsn_block_is_left(struct region *r)
     return false;
 }
 
+static bool can_take(const struct region *r, const struct record_region *g)
+{
+    return g->id != r->cfg.self && g->state == REGION_ONLINE_READ &&
+           (r->rec->q_mask & record_mask(g->id)) != 0 && coordio_is_alive(r, g->id) &&
+           r->members[g->id].is_whole;
+}
+
 /* Who can take the role from us: best priority first. */
 static region_id drain_target(const struct region *r, bool must_be_fit)
 {
     for (size_t i = 0; i < r->rec->region_count; i++) {
         const struct record_region *g = &r->rec->regions[i];
-        if (g->id != r->cfg.self && g->state == REGION_ONLINE_READ &&
-            (r->rec->q_mask & record_mask(g->id)) != 0 && coordio_is_alive(r, g->id) &&
-            r->members[g->id].is_whole && (!must_be_fit || health_is_fit(r, g->id))) {
+        if (can_take(r, g) && (!must_be_fit || health_is_fit(r, g->id))) {
             return g->id;
         }
     }
@@ -493,8 +498,59 @@ static bool is_too_far_behind(const struct region *r, region_id to)
 {
     struct repl_lag lag;
     repl_lag(r->repl, to, &lag);
-    return r->is_asked_to_hold && lag.since_us != 0 &&
+    return r->hold_rule == 0 && lag.since_us != 0 &&
            lag.since_us + ms(r->cfg.timers.lag_small_ms) <= r->hold_since_us;
+}
+
+/* It could take over gracefully: it lacks next to nothing. */
+static bool is_near(const struct region *r, region_id to)
+{
+    struct repl_lag lag;
+    repl_lag(r->repl, to, &lag);
+    return repl_link_is_up(r->repl, to) && lag.is_streaming && !lag.needs_copy &&
+           (lag.since_us == 0 || region_now(r) - lag.since_us < ms(r->cfg.timers.lag_small_ms));
+}
+
+/* The role goes to another region although not all that was accepted could be handed over. */
+static void step_down(struct region *r, region_id to)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *next = decide_next_record(r, &a);
+    record_choose_writer(next, to);
+    record_set_state(next, r->cfg.self, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
+    coordio_change(r, RULE_STEP_DOWN, next, 0, /* puts_beat= */ false);
+    arena_done(&a);
+}
+
+/* For a writer whose disk is slow: to whom to hand over, or (is_near_only = false) to give the role up. */
+static region_id relief_target(const struct region *r, bool is_near_only)
+{
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        region_id id = r->rec->regions[i].id;
+        if (can_take(r, &r->rec->regions[i]) && health_is_fit(r, id) &&
+            region_now(r) >= r->members[id].spared_until_us &&
+            (!is_near_only || (is_near(r, id) && (r->health.failed_mask & record_mask(id)) == 0))) {
+            return id;
+        }
+    }
+    return 0;
+}
+
+/* A hand-over because of the disk has come to nothing, and nobody else is there for another: what is held
+ * goes to whoever gets the role, rather than into this log once more. */
+static bool try_step_down(struct region *r, region_id failed)
+{
+    uint64_t before = r->health.failed_mask;
+    r->health.failed_mask |= record_mask(failed);
+    bool is_last = r->hold_rule == RULE_DISK_SLOW && r->health.is_slow &&
+                   relief_target(r, /* is_near_only= */ true) == 0;
+    region_id to = is_last ? relief_target(r, /* is_near_only= */ false) : 0;
+    r->health.failed_mask = before;
+    if (to != 0) {
+        step_down(r, to);
+    }
+    return to != 0;
 }
 
 static bool try_rollback(struct region *r)
@@ -503,10 +559,13 @@ static bool try_rollback(struct region *r)
         return false;
     }
     region_id to = r->rec->transfer_to;
-    bool is_late = region_now(r) - r->hold_since_us >= health_transfer_us(r);
+    bool is_late = region_now(r) - r->hold_since_us >= ms(r->cfg.timers.transfer_ms);
     if (!is_late && !coordio_is_expired(r, to) && !coordio_is_stopped(r, to) &&
         !is_too_far_behind(r, to)) {
         return false;
+    }
+    if (try_step_down(r, to)) {
+        return true;
     }
     struct arena a;
     arena_init(&a);
@@ -533,8 +592,9 @@ static void hand_over(struct region *r, region_id to, enum rule rule)
     struct account_record *next = decide_next_record(r, &a);
     next->phase = PHASE_TRANSFER;
     next->transfer_to = to;
-    next->transfer_deadline_wall_ms =
-        r->io.wall_ms(r->io.ctx) + (int64_t)(health_transfer_us(r) / 1000);
+    next->transfer_deadline_wall_ms = r->io.wall_ms(r->io.ctx) + (int64_t)r->cfg.timers.transfer_ms;
+    r->proposed_rule = rule;
+    r->proposed_until_ms = next->transfer_deadline_wall_ms;
     coordio_change(r, rule, next, 0, /* puts_beat= */ false);
     arena_done(&a);
 }
@@ -552,40 +612,24 @@ static bool try_drain(struct region *r)
     return to != 0;
 }
 
-/* The role goes to another region although not all that was accepted could be handed over. */
-static void step_down(struct region *r, region_id to)
-{
-    struct arena a;
-    arena_init(&a);
-    struct account_record *next = decide_next_record(r, &a);
-    record_choose_writer(next, to);
-    record_set_state(next, r->cfg.self, REGION_OFFLINE, r->io.wall_ms(r->io.ctx));
-    coordio_change(r, RULE_STEP_DOWN, next, 0, /* puts_beat= */ false);
-    arena_done(&a);
-}
-
 static bool try_relieve(struct region *r)
 {
     enum rule rule = health_wants_relief(r);
     if (rule == 0 || r->rec->phase != PHASE_OPEN) {
         return false;
     }
-    region_id to = drain_target(r, /* must_be_fit= */ true);
-    if (to == 0) {
-        return false;
-    }
-    struct repl_lag lag;
-    repl_lag(r->repl, to, &lag);
-    bool is_near =
-        lag.since_us == 0 || region_now(r) - lag.since_us < ms(r->cfg.timers.lag_small_ms);
-    if (rule == RULE_STEP_DOWN) {
-        step_down(r, to);
-    } else if (lag.is_streaming && !lag.needs_copy && is_near) {
+    region_id to = relief_target(r, /* is_near_only= */ true);
+    if (to != 0) {
         hand_over(r, to, rule);
-    } else {
-        return false;
+    } else if (rule == RULE_DISK_SLOW && r->health.failed_mask != 0 &&
+               region_now(r) - r->role_since_us >= 2 * ms(r->cfg.timers.beat_ms)) {
+        /* By now the others have been matched in this epoch, and none of them is near. */
+        to = relief_target(r, /* is_near_only= */ false);
+        if (to != 0) {
+            step_down(r, to);
+        }
     }
-    return true;
+    return to != 0;
 }
 
 /* ---- the writer looks after the others ---- */
@@ -647,8 +691,10 @@ static bool is_slow_peer(const struct region *r, region_id id, const struct repl
 {
     const struct region_timers *t = &r->cfg.timers;
     usec limit = ms(t->slow_commit_ms);
+    /* Whoever says itself that its disk is slow needs no proof: the writer that was, for instance. */
+    usec patience = r->members[id].is_disk_slow ? limit / SAID_SLOW : limit;
     bool is_answering = region_now(r) - r->members[id].pong_us <= ms(t->read_lease_ms);
-    if (!is_answering || !is_minority_of_q(r, id) || lacking_us(r, id, lag) <= limit ||
+    if (!is_answering || !is_minority_of_q(r, id) || lacking_us(r, id, lag) <= patience ||
         disk_health_waits(&r->health.disk, region_now(r), limit / 2) ||
         disk_health_was_slow(&r->health.disk, region_now(r), t->slow_for_ms)) {
         return false;

@@ -1,8 +1,9 @@
 /* Gray failures. See health.h.
  *
  * What follows from them:
- *   slow disk, a healthy region is there    graceful change to it (RULE_DISK_SLOW)
- *   that was rolled back, still slow        the role is given up (RULE_STEP_DOWN): what others lack
+ *   slow disk, a healthy region is there    graceful change to it (RULE_DISK_SLOW), which needs nothing
+ *                                           of this disk any more; and to the next one if that fails
+ *   every one of them failed, still slow    the role is given up (RULE_STEP_DOWN): what others lack
  *                                           comes into the conflict feed
  *   metadata cannot be read, same           graceful change (RULE_METADATA), tried again; not whole
  *                                           any more, the region does not get the role back
@@ -17,8 +18,8 @@
 #include "base/contract.h"
 
 enum {
-    SLOW_REST = 10,       /* x slow_for_ms: see health_rest_us */
-    SLOW_HOLD_ROUNDS = 4, /* x slow_commit_ms: what a hand-over may take longer on a slow disk */
+    SLOW_REST = 10, /* x slow_for_ms: see health_rest_us */
+    SLOW_NOW = 4,   /* of slow_commit_ms a part: a disk that was slow so lately is slow now */
 };
 
 /* ---- disk ---- */
@@ -41,7 +42,7 @@ void disk_health_submit(struct disk_health *d, uint64_t ticket, usec now)
 static void note_slow(struct disk_health *d, usec now)
 {
     if (d->slow_since_us == 0) {
-        d->slow_since_us = now;
+        d->slow_since_us = d->probe_us;
     }
     d->slow_last_us = now;
     d->fast_run = 0;
@@ -187,15 +188,18 @@ void health_opened(struct region *r)
 {
     struct health *h = &r->health;
     h->is_holding = false;
-    h->has_failed_handover = r->claim_rule == RULE_ROLLBACK && h->disk.slow_since_us != 0;
-    h->was_given_for_disk = r->claim_rule == RULE_TAKE && h->is_taking_for_disk;
+    bool is_failed = r->claim_rule == RULE_ROLLBACK && r->hold_rule == RULE_DISK_SLOW;
+    h->failed_mask = is_failed ? h->failed_mask | record_mask(r->hold_to) : 0;
 }
 
-usec health_transfer_us(const struct region *r)
+/* Whoever loses the role while its disk is slow does not get it back because another disk is slow: else it
+ * would go to and fro. */
+void health_on_writer(struct region *r, region_id old)
 {
-    usec extra =
-        r->health.disk.slow_since_us != 0 ? SLOW_HOLD_ROUNDS * ms(r->cfg.timers.slow_commit_ms) : 0;
-    return ms(r->cfg.timers.transfer_ms) + extra;
+    struct member *m = &r->members[old];
+    if (old != 0 && m->is_disk_slow) {
+        m->spared_until_us = region_now(r) + health_rest_us(r);
+    }
 }
 
 bool health_is_fit(const struct region *r, region_id id)
@@ -217,11 +221,12 @@ enum rule health_wants_relief(const struct region *r)
         usec since = region_now(r) - r->role_since_us;
         return since >= ms(r->cfg.timers.slow_for_ms) ? RULE_METADATA : (enum rule)0;
     }
-    usec rest = h->was_given_for_disk ? health_rest_us(r) : ms(r->cfg.timers.slow_for_ms);
-    if (!h->is_slow || !r->rec->auto_failover || region_now(r) - r->role_since_us < rest) {
+    if (!h->is_slow || !r->rec->auto_failover) {
         return (enum rule)0;
     }
-    return h->has_failed_handover ? RULE_STEP_DOWN : RULE_DISK_SLOW;
+    bool is_due =
+        h->failed_mask != 0 || region_now(r) - r->role_since_us >= ms(r->cfg.timers.slow_for_ms);
+    return is_due ? RULE_DISK_SLOW : (enum rule)0;
 }
 
 static void disk_tick(struct region *r, usec now)
@@ -229,9 +234,12 @@ static void disk_tick(struct region *r, usec now)
     struct health *h = &r->health;
     const struct region_timers *t = &r->cfg.timers;
     usec since = disk_health_slow_since(&h->disk, now, t->slow_commit_ms);
-    bool is_slow = since != 0 && now - since >= ms(t->slow_for_ms);
+    /* Nor is one slow that was, for once, and nobody has written since. */
+    bool is_now = h->is_slow || disk_health_was_slow(&h->disk, now, t->slow_commit_ms / SLOW_NOW);
+    bool is_slow = since != 0 && now - since >= ms(t->slow_for_ms) && is_now;
     if (is_slow != h->is_slow) {
         h->is_slow = is_slow;
+        h->failed_mask = is_slow ? h->failed_mask : 0;
         region_event(r, EVENT_DISK_SLOW, RULE_DISK_SLOW, "slow=%s commits_over_ms=%u for_ms=%u",
                      is_slow ? "true" : "false", t->slow_commit_ms, t->slow_for_ms);
     }

@@ -3,9 +3,9 @@
  *
  *   slow disk    one batch at a time is timed from hand-over to durable; when it is done, the last one that is
  *                out, since nobody may hand over another before that is durable. Slow is a disk on which
- *                batches take longer than `slow_commit_ms`, until a hundred in a row were faster
- *                (p99) or nothing slow was seen for half as long again (one hiccup on an idle account
- *                is no slow disk)
+ *                batches take longer than `slow_commit_ms`, since the first of them was handed over,
+ *                until a hundred in a row were faster (p99) or nothing slow was seen for half as long
+ *                again (one hiccup on an idle account is no slow disk)
  *   clock        each heartbeat carries its sender's wall clock. What is seen of it is late by the
  *                way it took, never early: the largest of the last differences is the nearest to
  *                the truth
@@ -37,12 +37,13 @@ struct disk_health {
 void disk_health_submit(struct disk_health *d, uint64_t ticket, usec now);
 /* Batches up to `ticket` are durable. */
 void disk_health_done(struct disk_health *d, uint64_t ticket, usec now, unsigned slow_commit_ms);
-/* Since when the disk has been slow; 0 = it is not. Call it every now and then: a batch that is
- * still out counts, too. */
+/* Since when the disk has been slow, that is since the first slow batch was handed over; 0 = it is not.
+ * Call it every now and then: a batch that is still out counts, too. */
 usec disk_health_slow_since(struct disk_health *d, usec now, unsigned slow_commit_ms);
 /* A batch that is being written has taken that long already: nobody knows yet how slow it will be. */
 bool disk_health_waits(const struct disk_health *d, usec now, usec longer_than_us);
-/* Something slow in the last `within_ms`: no disk to hand anything over to. */
+/* Something slow in the last `within_ms`: no disk to hand anything over to. With a short time: it is slow
+ * at this moment, whatever it was before. */
 bool disk_health_was_slow(const struct disk_health *d, usec now, unsigned within_ms);
 
 struct clock_watch {                  /* of one peer */

@@ -527,6 +527,7 @@ void region_update_mode(struct region *r)
         m.kind = REPL_WRITER;
         m.is_serving = true;
         m.is_holding = r->role == ROLE_HOLDING && !BUG(BUG_TRANSFER_BOTH);
+        m.stored_by = r->role == ROLE_HOLDING && r->is_held_without_disk ? r->hold_to : 0;
         m.epoch = rec->epoch;
         break;
     }
@@ -674,7 +675,10 @@ void act_hold(void *ctx, const void *event)
     UNUSED(event);
     struct region *r = (struct region *)ctx;
     r->hold_since_us = region_now(r);
-    r->is_asked_to_hold = r->own_rule == 0;
+    bool is_ours = r->rec->transfer_deadline_wall_ms == r->proposed_until_ms;
+    r->hold_rule = is_ours ? r->proposed_rule : (enum rule)0;
+    r->hold_to = r->rec->transfer_to;
+    r->is_held_without_disk = false;
     r->end_sent_us = 0;
     r->is_draining = false;
     region_update_mode(r);
@@ -687,7 +691,6 @@ void act_take(void *ctx, const void *event)
     r->take_since_us = region_now(r);
     act_follow(r, event);
     r->take_generation = 0;
-    r->health.is_taking_for_disk = r->members[r->rec->writer].is_disk_slow;
 }
 
 void region_step(struct region *r, enum region_event_no ev)
@@ -773,13 +776,30 @@ bool region_end_is_due(const struct region *r, usec now, usec *sent_us, unsigned
     return true;
 }
 
+/* What was accepted becomes durable here and is answered first: what still waits for a third region when the
+ * other one takes over would end with an unknown outcome. But the hand-over needs only what the other region
+ * has, and this disk may be the reason for it. If it answers nothing for a beat, what is durable there counts
+ * as if it were here, where the level does not ask for both; and when half of the time is over for which writes
+ * are held, nothing is waited for any more. */
+static bool may_end(struct region *r, usec now)
+{
+    bool is_quiet = repl_is_quiet(r->repl);
+    if ((is_quiet && !write_has_pending(r, UINT64_MAX)) || BUG(BUG_TRANSFER_BOTH)) {
+        return true;
+    }
+    usec held = now - r->hold_since_us;
+    if (!is_quiet && !r->is_held_without_disk && held >= ms(r->cfg.timers.beat_ms)) {
+        r->is_held_without_disk = true;
+        region_update_mode(r);
+    }
+    return r->is_held_without_disk &&
+           (held >= ms(r->cfg.timers.hold_ms) / 2 || !write_has_pending(r, UINT64_MAX));
+}
+
 static void transfer_tick(struct region *r)
 {
     usec now = region_now(r);
-    /* Accepted writes are answered first: what still waits for a third region when the other one
-     * takes over would end with an unknown outcome. */
-    if (r->role == ROLE_HOLDING && (repl_is_quiet(r->repl) || BUG(BUG_TRANSFER_BOTH)) &&
-        !write_has_pending(r, UINT64_MAX) &&
+    if (r->role == ROLE_HOLDING && may_end(r, now) &&
         region_end_is_due(r, now, &r->end_sent_us, &r->end_count)) {
         repl_send_transfer_end(r->repl, r->rec->transfer_to);
     }

@@ -18,6 +18,8 @@ enum {
     JOIN_TIMEOUT_MS = 3000,
     TICK_GAP_MS = 100,      /* this process stood still: what it has not heard says nothing */
     UNREACHABLE_LEASES = 3, /* a region of Q silent this many leases is taken out */
+    SAID_SLOW =
+        10, /* of slow_commit_ms a part: how long a region whose disk is slow may lack an entry */
     KEY_SIZE = 256,
     UNSOUND_MAX = 64, /* partitions listed in a beat */
 };
@@ -102,6 +104,8 @@ struct member {
     generation blocked_generation; /* of the row that last kept it from being admitted */
     usec promised_us;   /* our beat said last then that it follows (parts_promise); 0 = never */
     usec slow_until_us; /* it was left behind because it was slow: not admitted before */
+    usec
+        spared_until_us; /* it lost the writer's role while its disk was slow: see health_on_writer */
 };
 
 struct txn_slot {
@@ -118,15 +122,12 @@ struct txn_slot {
 /* See health.h. */
 struct health {
     struct disk_health disk;
-    bool is_slow;             /* for slow_for_ms now */
-    bool is_disk_low;         /* the server says so */
-    bool has_failed_handover; /* because of the disk, rolled back */
-    /* The writer that hands over to us had a slow disk when it began; later, while it holds writes
-     * back, its disk is idle and seems well. */
-    bool is_taking_for_disk;
-    bool was_given_for_disk; /* the writer before us was such a one */
-    epoch loss_epoch;        /* newest epoch opened by RULE_CLAIM_EXPIRED */
-    usec hold_until_us;      /* no other one before */
+    bool is_slow;     /* for slow_for_ms now */
+    bool is_disk_low; /* the server says so */
+    uint64_t
+        failed_mask; /* hand-overs to them because of the disk were rolled back, one after the other */
+    epoch loss_epoch;   /* newest epoch opened by RULE_CLAIM_EXPIRED */
+    usec hold_until_us; /* no other one before */
     bool is_holding, is_hold_told;
     struct clock_watch clocks[REGION_ID_MAX + 1];
     usec next_clock_us;
@@ -261,9 +262,14 @@ struct region {
 
     /* Graceful change. */
     usec hold_since_us, end_sent_us;
-    unsigned end_count;      /* TRANSFER_ENDs after the first */
-    bool is_asked_to_hold;   /* by an operator; else by ourselves */
-    struct arena take_arena; /* tails of the old writer */
+    unsigned end_count; /* TRANSFER_ENDs after the first */
+    /* The last that we proposed ourselves: the record may be seen before the answer to the proposal. */
+    enum rule proposed_rule;
+    int64_t proposed_until_ms;
+    enum rule hold_rule; /* why we hand over; 0 = an operator asked for it */
+    region_id hold_to;
+    bool is_held_without_disk; /* no longer waits for what is not durable here: transfer_tick */
+    struct arena take_arena;   /* tails of the old writer */
     struct msg_tail *take_tails;
     size_t take_count;
     generation take_generation; /* 0 = not yet told */
@@ -429,11 +435,11 @@ void health_on_beat(struct region *r, region_id id, int64_t their_wall_ms);
 void health_on_record(struct region *r, bool is_first);
 bool health_may_fail_over(struct region *r); /* now, without a confirmed stop */
 void health_opened(struct region *r);
-usec health_transfer_us(const struct region *r); /* a hand-over from here is rolled back after */
+void health_on_writer(struct region *r, region_id old);   /* the record names another one now */
 bool health_is_fit(const struct region *r, region_id id); /* to be handed the writer's role */
 /* No change of mind about a slow region for so long: neither its role nor its place in Q. */
 usec health_rest_us(const struct region *r);
-/* RULE_DISK_SLOW and RULE_METADATA (graceful), RULE_STEP_DOWN, or 0. */
+/* RULE_DISK_SLOW, RULE_METADATA, or 0. */
 enum rule health_wants_relief(const struct region *r);
 /* ---- objection.c ---- */
 void objection_raise(struct region *r, coord_rev shown, generation known);

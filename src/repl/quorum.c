@@ -3,7 +3,8 @@
  *   partition 0 (metadata)  every ONLINE region, at every level
  *   Strong                  every region of the strong mask: Q, a region about to join it, and one
  *                           just taken out whose read lease may still run
- *   all other levels        durable here
+ *   all other levels        durable here; below BoundedStaleness, while a writer with a slow disk hands
+ *                           over, also at the region that takes over
  *
  * Positions never move back: what was answered stays answered. */
 #include "base/bug.h"
@@ -78,6 +79,15 @@ static uint64_t keep_mask(const struct partition *p)
     return mask;
 }
 
+/* Whoever opens without having asked that region loses what only it has, and says so. At Strong and
+ * BoundedStaleness it must not: one more copy has to be lost there before anything is. */
+static lsn stored_elsewhere(const struct partition *p)
+{
+    const struct repl_mode *m = p->mode;
+    bool may_count = m->stored_by != 0 && p->pid != 0 && !m->is_strong && m->staleness_ops == 0;
+    return may_count ? quorum_min(p, UINT64_C(1) << m->stored_by, 0) : 0;
+}
+
 void quorum_update(struct partition *p)
 {
     struct repl *R = p->repl;
@@ -87,7 +97,7 @@ void quorum_update(struct partition *p)
     }
     lsn own = p->durable.lsn;
     uint64_t self = UINT64_C(1) << R->self;
-    lsn acked = quorum_min(p, quorum_ack_mask(R, p), own);
+    lsn acked = quorum_min(p, quorum_ack_mask(R, p), higher(own, stored_elsewhere(p)));
     lsn commit =
         quorum_min(p, (mode->is_strong ? mode->strong_mask : mode->online_mask) | self, own);
     lsn all = quorum_min(p, keep_mask(p) | self, own);

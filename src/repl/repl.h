@@ -84,8 +84,10 @@ struct repl_mode {
     lsn start_lsn;         /* WRITER: first lsn of the epoch */
     lsn lsn_limit;         /* WRITER: no lsn at or above it is given out */
     region_id writer;
-    bool is_holding; /* WRITER: orders nothing new */
-    bool is_serving; /* documents may be read here */
+    bool is_holding;     /* WRITER: orders nothing new ... */
+    region_id stored_by; /* ... hands over to that region, and what is durable there counts as if it
+                          * were here, below BoundedStaleness and but for metadata; 0 = none */
+    bool is_serving;     /* documents may be read here */
     bool
         is_taking; /* READER: about to claim the writer's role with what it has: nothing is wiped */
     bool is_strong;

@@ -28,35 +28,69 @@ static epoch epoch_of(struct world *w)
     return newest;
 }
 
+/* Links from the writer to the regions that might take over break the moment it hands over: to the one that
+ * it hands over to, or to all. */
+static void cut_during_hand_over(struct world *w, region_id a, bool is_all)
+{
+    region_id holding = wait_role(w, ROLE_HOLDING, 0, 5000);
+    const struct region *r = holding == a ? node_region(w->nodes[a]) : NULL;
+    if (r != NULL && region_record(r) != NULL) {
+        uint32_t mask = is_all ? ~1u : 1u << region_record(r)->transfer_to;
+        nemesis_cut(w, a, mask, CUT_BOTH, true);
+    }
+}
+
+/* How long the role may take to leave a slow disk: until it counts as slow, and once the time of a hand-over
+ * that comes to nothing where links break. Nothing in it depends on how slow the disk is. */
+static usec slow_limit_ms(const struct world *w, bool has_cuts)
+{
+    const struct region_timers *t = &w->cfg.timers;
+    usec limit = t->slow_for_ms + 2 * t->slow_commit_ms + t->hold_ms + 4 * lease_ms(w);
+    return limit + (has_cuts ? t->transfer_ms + lease_ms(w) * 4 : 0);
+}
+
+/* Variants: bearably slow; every disk is; slower than any hand-over could wait for; one hiccup; the link to the
+ * region that is to take over breaks, so that the next one does; all links break, so that the role is given up. */
 void slow_disk(struct world *w, unsigned variant)
 {
+    enum { BEARABLE, EVERYWHERE, STUCK, HICCUP, CUT_ONE, CUT_ALL, KINDS };
     region_id a = begin(w);
     if (a == 0) {
         return;
     }
+    unsigned kind = variant % KINDS;
     epoch before = epoch_of(w);
-    bool is_everywhere = variant % 4 == 1;
-    bool is_stuck = variant % 4 == 2; /* slower than any hand-over waits */
     for (region_id id = 1; id <= w->cfg.region_count; id++) {
-        if (id == a || is_everywhere) {
-            slow_down(w, id, is_stuck ? 20000 : 300);
+        if (id == a || kind == EVERYWHERE) {
+            slow_down(w, id, kind >= STUCK && kind != HICCUP ? 20000 : 300);
         }
     }
-    if (variant % 4 == 3) { /* one hiccup of an otherwise sound disk */
+    if (kind == HICCUP) {
         pass(w, (usec)w->cfg.timers.slow_commit_ms * 3 / 2);
         node_disk_heal(w->nodes[a]);
         pass(w, (usec)w->cfg.timers.slow_for_ms * 3);
         if (epoch_of(w) != before) {
             world_fail(w, "health", "one slow commit moved the writer");
         }
-    } else if (is_everywhere) {
-        pass(w, (usec)w->cfg.timers.slow_for_ms * 10); /* who was given the role keeps it so long */
+    } else if (kind == EVERYWHERE) {
+        pass(w, (usec)w->cfg.timers.slow_for_ms * 10); /* who lost the role is spared for so long */
         if (epoch_of(w) > before + 1) { /* the flags of the others may come late once */
             world_fail(w, "health", "slow disks everywhere moved the writer again and again");
         }
-    } else if (wait_role(w, ROLE_WRITER, a, 25000) ==
-               0) { /* one sync can outlast a hand-over, too */
-        world_fail(w, "health", "a slow disk kept the writer's role");
+    } else {
+        usec since = w->now;
+        bool has_cuts = kind == CUT_ONE || kind == CUT_ALL;
+        if (has_cuts) {
+            cut_during_hand_over(w, a, kind == CUT_ALL);
+        }
+        region_id b = wait_role(w, ROLE_WRITER, a, 25000);
+        if (b == 0) {
+            world_fail(w, "health", "a slow disk kept the writer's role");
+        } else if (w->now - since > slow_limit_ms(w, has_cuts) * MS) {
+            world_fail(w, "health", "a slow disk kept the writer's role for %llu ms",
+                       (unsigned long long)((w->now - since) / MS));
+        }
+        nemesis_cut(w, a, ~1u, CUT_BOTH, false);
     }
     heal_disks(w);
 }

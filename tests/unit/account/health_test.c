@@ -15,18 +15,19 @@ static usec commit(struct disk_health *d, uint64_t ticket, usec at, usec took_ms
     return at + took_ms * MS;
 }
 
-T_TEST("a disk is slow from the moment a batch takes too long, also while it is still out")
+T_TEST(
+    "a disk is slow since a batch that takes too long was handed over, also while it is still out")
 {
     struct disk_health d = {0};
     usec now = 1000000;
     disk_health_submit(&d, 7, now);
     t_eq_u64(disk_health_slow_since(&d, now + 5000 * MS, SLOW_MS), 0); /* exactly the limit */
-    t_eq_u64(disk_health_slow_since(&d, now + 5001 * MS, SLOW_MS), now + 5001 * MS);
+    t_eq_u64(disk_health_slow_since(&d, now + 5001 * MS, SLOW_MS), now);
     disk_health_done(&d, 6, now + 5500 * MS, SLOW_MS); /* an earlier one says nothing */
     t_check(d.has_probe);
     disk_health_done(&d, 9, now + 6000 * MS, SLOW_MS); /* one answer for all up to it */
     t_check(!d.has_probe);
-    t_eq_u64(d.slow_since_us, now + 5001 * MS);
+    t_eq_u64(d.slow_since_us, now);
 }
 
 T_TEST("batches that were handed over later do not move the one that is timed")
@@ -42,10 +43,13 @@ T_TEST("one hiccup is forgotten, a slow disk is not while it goes on being slow"
 {
     struct disk_health d = {0};
     usec now = commit(&d, 1, 1000 * MS, 5100);
-    t_check(disk_health_slow_since(&d, now, SLOW_MS) == now);
-    t_check(disk_health_slow_since(&d, now + 7500 * MS, SLOW_MS) == now);
+    t_eq_u64(disk_health_slow_since(&d, now, SLOW_MS), 1000 * MS);
+    t_eq_u64(disk_health_slow_since(&d, now + 7500 * MS, SLOW_MS), 1000 * MS);
+    t_check(disk_health_was_slow(&d, now + 7500 * MS, 10000) &&
+            !disk_health_was_slow(&d, now + 7500 * MS, 1250)); /* so it is not slow at present */
     t_eq_u64(disk_health_slow_since(&d, now + 7501 * MS, SLOW_MS), 0);
-    usec since = now = commit(&d, 2, now + 8000 * MS, 6000);
+    usec since = now + 8000 * MS;
+    now = commit(&d, 2, since, 6000);
     for (uint64_t i = 3; i < 10; i++) {
         now = commit(&d, i, now, 6000);
         t_eq_u64(disk_health_slow_since(&d, now, SLOW_MS), since);
@@ -93,7 +97,7 @@ T_TEST("a batch that was handed over while another was timed is timed from then 
     disk_health_submit(&d, 3, 1200 * MS);
     disk_health_done(&d, 1, 1500 * MS, SLOW_MS);
     t_check(disk_health_waits(&d, 2600 * MS, 1000 * MS));
-    t_eq_u64(disk_health_slow_since(&d, 6501 * MS, SLOW_MS), 6501 * MS);
+    t_eq_u64(disk_health_slow_since(&d, 6501 * MS, SLOW_MS), 1500 * MS);
     disk_health_done(&d, 3, 7000 * MS, SLOW_MS);
     t_check(!disk_health_waits(&d, 99000 * MS, 1000 * MS));
 }
