@@ -432,6 +432,10 @@ void loss_accepted(struct world *w, unsigned variant)
     } else {
         nemesis_crash(w, a);
     }
+    if (nemesis_offline_losing(w, a)) {
+        world_fail(w, "accepted-loss", "a loss was accepted with nobody there who could write");
+        return;
+    }
     restart_now(w, b);
     if (variant % 4 < 2) {
         restart_now(w, c);
