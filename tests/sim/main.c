@@ -66,6 +66,7 @@ struct shared { /* mapped; written by workers, each its own slot */
     _Atomic uint64_t next;
     _Atomic bool stop;
     _Atomic unsigned failure_count;
+    bool is_told_at_once; /* a night is long, and may end without its report */
     struct failure failures[FAILURES_MAX];
     struct worker {
         struct run_options now; /* what is running, for the parent when it aborts */
@@ -83,6 +84,7 @@ enum {
     SHORT_SECONDS_MAX = 300,
     SHORT_JOBS = 2,
     NIGHT_SECONDS = 8 * 3600,
+    PROGRESS_SECONDS = 300,
     SHORT_SEEDS = 2000,
     NIGHTLY_MIX = 4,  /* one run in so many is a scenario */
     REPLAY_EVERY = 4, /* one run in so many is done twice */
@@ -228,6 +230,20 @@ static bool run_of(const struct options *o, uint64_t idx, struct run_options *re
 
 /* ---- workers ---- */
 
+static void print_failure(FILE *to, const struct failure *f)
+{
+    (void)fprintf(to, "# %s: %s\n#   repeat: ./test sim --seed %llu%s%s", f->check, f->text,
+                  (unsigned long long)f->seed, f->scenario[0] != 0 ? " --scenario " : "",
+                  f->scenario);
+    if (f->scenario[0] != 0) {
+        (void)fprintf(to, " --variant %u", f->variant);
+    }
+    if (f->level >= 0) {
+        (void)fprintf(to, " --level %s", consistency_name((enum consistency)f->level));
+    }
+    (void)fprintf(to, "\n");
+}
+
 static void note_failure(const struct run_options *r, const char *check, const char *text)
 {
     unsigned i = atomic_fetch_add(&shared->failure_count, 1);
@@ -239,6 +255,9 @@ static void note_failure(const struct run_options *r, const char *check, const c
     (void)snprintf(f->scenario, sizeof(f->scenario), "%s", r->scenario != NULL ? r->scenario : "");
     (void)snprintf(f->check, sizeof(f->check), "%s", check);
     (void)snprintf(f->text, sizeof(f->text), "%s", text);
+    if (shared->is_told_at_once) {
+        print_failure(stderr, f);
+    }
 }
 
 static void add_totals(struct totals *t, const struct run_options *r, const struct run_result *res,
@@ -299,8 +318,27 @@ static void run_twice(const struct options *o, struct worker *me, const struct r
     me->is_running = false;
 }
 
+/* How far a night is; what other workers count meanwhile is read as it is. */
+static void tell_progress(double *told)
+{
+    static struct cover_totals c;
+    double now = seconds_now();
+    if (!shared->is_told_at_once || now - *told < PROGRESS_SECONDS) {
+        return;
+    }
+    *told = now;
+    c = (struct cover_totals){0};
+    for (size_t j = 0; j < JOBS_MAX; j++) {
+        cover_merge(&c, &shared->workers[j].cover);
+    }
+    (void)fprintf(stderr, "# %.0f s: %llu runs, %u failures, %zu rows have not fired yet\n",
+                  now - started, (unsigned long long)atomic_load(&shared->next),
+                  atomic_load(&shared->failure_count), cover_missing(&c));
+}
+
 static void work(const struct options *o, struct worker *me)
 {
+    double told = started;
     (void)signal(SIGABRT, on_abort); /* the default would only say less */
     (void)signal(SIGSEGV, on_abort);
     while (!atomic_load(&shared->stop)) {
@@ -311,6 +349,9 @@ static void work(const struct options *o, struct worker *me)
             break;
         }
         run_twice(o, me, &r, scenario, idx + 1);
+        if (me == &shared->workers[0]) {
+            tell_progress(&told);
+        }
         bool is_timed = o->is_nightly || (o->seeds == 0 && !o->has_seed && o->scenario == NULL);
         if ((is_timed && seconds_now() - started > o->seconds) ||
             (o->stops_at_first && atomic_load(&shared->failure_count) > 0)) {
@@ -339,6 +380,7 @@ static void on_interrupt(int sig)
 static void run_all(const struct options *o)
 {
     if (o->is_nightly) {
+        shared->is_told_at_once = true;
         (void)signal(SIGINT, on_interrupt); /* worst case: it ends at once */
         (void)signal(SIGTERM, on_interrupt);
         (void)printf("# a night of %u s on %u cores: seeds from %llu on\n", o->seconds, o->jobs,
@@ -394,20 +436,6 @@ static void sum(struct totals *t)
     }
 }
 
-static void print_failure(const struct failure *f)
-{
-    (void)printf("# %s: %s\n#   repeat: ./test sim --seed %llu%s%s", f->check, f->text,
-                 (unsigned long long)f->seed, f->scenario[0] != 0 ? " --scenario " : "",
-                 f->scenario);
-    if (f->scenario[0] != 0) {
-        (void)printf(" --variant %u", f->variant);
-    }
-    if (f->level >= 0) {
-        (void)printf(" --level %s", consistency_name((enum consistency)f->level));
-    }
-    (void)printf("\n");
-}
-
 static unsigned failures_of(const char *scenario)
 {
     unsigned n = 0;
@@ -423,7 +451,7 @@ static void print_failures(const char *scenario)
     unsigned count = atomic_load(&shared->failure_count);
     for (unsigned i = 0; i < count && i < FAILURES_MAX; i++) {
         if (strcmp(shared->failures[i].scenario, scenario) == 0) {
-            print_failure(&shared->failures[i]);
+            print_failure(stdout, &shared->failures[i]);
         }
     }
 }
