@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account/record_int.h"
 #include "account/region_int.h"
 #include "base/contract.h"
 
@@ -295,5 +296,29 @@ enum err account_plan_partition_auto(struct account_record *rec, bool is_on, str
     }
     TRY(account_need_idle(rec, 0, ei));
     rec->partition_failover = is_on;
+    return OK;
+}
+
+enum err account_plan_diverged(struct account_record *rec, struct str value, uint64_t feed_quota,
+                               struct errinfo *ei)
+{
+    int found = record_name_find(diverged_names, DIVERGED_COUNT, value);
+    if (found < 0) {
+        return err_set(ei, ERR_INVALID,
+                       "divergedWrites is feed, feed-latest, lww or archive, not '" STR_FMT "'",
+                       STR_ARG(str_slice(value, 0, 60)));
+    }
+    if (found == DIVERGED_LWW) {
+        enum err e = err_set(ei, ERR_INVALID, "divergedWrites lww is not implemented");
+        err_hint(
+            ei, "feed-latest gives the last lost version of each item, to be merged by its reader");
+        return e;
+    }
+    if (feed_quota > FEED_QUOTA_MAX) {
+        return err_set(ei, ERR_INVALID, "the quota of the conflict feed is at most %llu bytes",
+                       (unsigned long long)FEED_QUOTA_MAX);
+    }
+    rec->diverged_writes = (enum diverged_writes)found;
+    rec->feed_quota = feed_quota;
     return OK;
 }

@@ -485,5 +485,8 @@ bool record_check(const struct account_record *r, char ret_why[256])
         (r->transfer_to == r->writer || record_region_const(r, r->transfer_to) == NULL)) {
         return why(ret_why, "transfer_to is no other region of the account");
     }
+    if ((unsigned)r->diverged_writes >= DIVERGED_COUNT || r->feed_quota > FEED_QUOTA_MAX) {
+        return why(ret_why, "what becomes of diverged writes is unknown or out of range");
+    }
     return record_check_overrides(r, ret_why);
 }

@@ -10,9 +10,10 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/types.h"
+#include "repl/diverged.h"
 
 enum {
-    RECORD_FORMAT = 4, /* newest that is read; the oldest that can say it all is written */
+    RECORD_FORMAT = 5, /* newest that is read; the oldest that can say it all is written */
     /* What a process reads whose heartbeat does not say: those of before formats.h. Never raised. */
     RECORD_FORMAT_UNSAID = 3,
     RECORD_EPOCHS_MAX = 32,
@@ -29,6 +30,8 @@ enum {
     STALENESS_S_ADVISED_ONE = 5,
     STALENESS_S_ADVISED = 300,
 };
+
+#define FEED_QUOTA_MAX (UINT64_C(1) << 50) /* bytes */
 
 enum consistency {
     /* Weakest first: a request may ask for its account's level or a weaker (lower) one. */
@@ -182,6 +185,8 @@ struct account_record {
     epoch epoch_floor;
     bool
         partition_failover; /* a writer that finds a partition unusable gives it to another region */
+    enum diverged_writes diverged_writes;
+    uint64_t feed_quota; /* bytes of records in the conflict feed; 0 = the usual, see repl_feed */
     size_t override_count;
     struct record_override overrides[RECORD_OVERRIDES_MAX]; /* by pid */
 };

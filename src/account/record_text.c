@@ -56,6 +56,12 @@ static bool has_partitions(const struct account_record *r)
            r->epoch_floor != 0;
 }
 
+/* Does it use a member of format 5? */
+static bool has_diverged(const struct account_record *r)
+{
+    return r->diverged_writes != DIVERGED_FEED || r->feed_quota != 0;
+}
+
 /* ---- encoding ---- */
 
 static void put_region(struct json_out *o, const struct record_region *g)
@@ -204,9 +210,22 @@ static void put_partitions(struct json_out *o, const struct account_record *r)
     json_out_object_end(o);
 }
 
+static void put_diverged(struct json_out *o, const struct account_record *r)
+{
+    json_out_key(o, "diverged");
+    json_out_object(o);
+    json_out_member_cstr(o, "writes", diverged_name(r->diverged_writes));
+    json_out_member_u64(o, "feed_quota", r->feed_quota);
+    json_out_object_end(o);
+}
+
 unsigned record_format(const struct account_record *r)
 {
-    return has_partitions(r) ? 4 : has_topology(r) ? 3 : has_levels(r) ? 2 : 1;
+    return has_diverged(r)     ? 5
+           : has_partitions(r) ? 4
+           : has_topology(r)   ? 3
+           : has_levels(r)     ? 2
+                               : 1;
 }
 
 void record_encode(const struct account_record *r, struct buf *out)
@@ -258,6 +277,9 @@ void record_encode(const struct account_record *r, struct buf *out)
     }
     if (has_partitions(r)) {
         put_partitions(&o, r);
+    }
+    if (has_diverged(r)) {
+        put_diverged(&o, r);
     }
     json_out_object_end(&o);
 }
@@ -614,6 +636,24 @@ static void get_partitions(struct dec *d, const struct json *v, struct account_r
     }
 }
 
+/* Absent in a record before format 5: all writes that are lost go to the feed. */
+static void get_diverged(struct dec *d, const struct json *v, struct account_record *r)
+{
+    static const char *const known[] = {"writes", "feed_quota"};
+    const struct json *m = json_get(v, STR("diverged"));
+    if (m == NULL) {
+        return;
+    }
+    if (m->type != JSON_OBJECT) {
+        fail(d, ERR_CORRUPT, "diverged", "is no object");
+        return;
+    }
+    only_members(d, m, known, ARRAY_COUNT(known));
+    r->diverged_writes =
+        (enum diverged_writes)need_name(d, m, "writes", diverged_names, DIVERGED_COUNT);
+    r->feed_quota = need_u64(d, m, "feed_quota", FEED_QUOTA_MAX);
+}
+
 static void get_record(struct dec *d, struct arena *a, const struct json *v,
                        struct account_record *r)
 {
@@ -623,7 +663,7 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
         "generation",    "epoch",         "transfer_to", "transfer_deadline_wall_ms",
         "q_mask",        "token_version", "lsn_limit",   "next_region_id",
         "keys",          "peer_secret",   "regions",     "epochs",
-        "topology",      "partitions"};
+        "topology",      "partitions",    "diverged"};
     uint64_t format = need_u64(d, v, "format", UINT64_MAX);
     if (format > RECORD_FORMAT && d->err == OK) {
         d->err =
@@ -654,6 +694,7 @@ static void get_record(struct dec *d, struct arena *a, const struct json *v,
     get_lists(d, a, v, r);
     get_topology(d, v, r);
     get_partitions(d, v, r);
+    get_diverged(d, v, r);
 }
 
 enum err record_decode(struct arena *a, struct str text, struct account_record *ret,

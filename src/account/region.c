@@ -490,6 +490,7 @@ void region_update_mode(struct region *r)
         .online_mask = record_online_mask(rec) | r->joining,
         .token_version = members_token_version(r),
         .lsn_limit = rec->lsn_limit,
+        .diverged = rec->diverged_writes,
     };
     set_regions(&m, rec);
     m.strong_mask = region_strong_mask(r);

@@ -318,6 +318,10 @@ enum err account_plan_partition_return(struct account_record *rec, pid p,
 /* May a writer give a partition away by itself? 400 to switch it on with one region. */
 enum err account_plan_partition_auto(struct account_record *rec, bool is_on,
                                      struct errinfo *ei) MUST_CHECK;
+/* What becomes of writes that a failover cannot keep, from the next suffix on that is handed in; at any
+ * time, also before a region is brought back. 0 bytes: the usual quota. 400 for what is out of range. */
+enum err account_plan_diverged(struct account_record *rec, struct str value, uint64_t feed_quota,
+                               struct errinfo *ei) MUST_CHECK;
 /* Changes the level (or the bounds of BoundedStaleness: 0 keeps them, or takes the usual ones). Asking
  * for the present level calls a running change off. 400 for bounds out of range or of another level,
  * 409 while a region is in outage, 412 while another operation runs. */

@@ -121,6 +121,8 @@ static void put_log(struct region *r, struct json_out *o)
     json_out_member_bool(o, "logWhole", repl_is_whole(r->repl));
     json_out_member_bool(o, "settled", region_is_settled(r));
     json_out_member_u64(o, "divergedPartitions", repl_diverged_count(r->repl));
+    json_out_member_u64(o, "divergedWritesRecorded", s.lost_recorded);
+    json_out_member_u64(o, "divergedWritesArchivedOnly", s.lost_archived);
     json_out_member_u64(o, "diskSize", es.disk_size);
     json_out_member_u64(o, "diskFree", es.disk_free);
     json_out_member_bool(o, "zoneRedundant",
@@ -155,6 +157,7 @@ void region_status_json(struct region *r, struct buf *out)
         json_out_member_u64(&o, "lsnLimit", r->rec->lsn_limit);
         json_out_member_u64(&o, "recordFormat", record_format(r->rec));
         json_out_member_bool(&o, "automaticFailover", r->rec->auto_failover);
+        json_out_member_cstr(&o, "divergedWrites", diverged_name(r->rec->diverged_writes));
         json_out_member_bool(&o, "leaseFresh", region_lease_is_fresh(r));
         json_out_member_cstr(&o, "keepWritingWithoutCoordinator",
                              keep_writing_name(r->cfg.keep_writing));
@@ -317,6 +320,12 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "nacks_total", "counter", "Gaps reported by or to peers.", s.nacks);
     metric(r, out, "conflict_records_total", "counter", "Conflict records written.",
            s.conflict_records);
+    metric(r, out, "diverged_writes_recorded_total", "counter",
+           "Writes of an earlier epoch handed in by this region: in the conflict feed.",
+           s.lost_recorded);
+    metric(r, out, "diverged_writes_archived_total", "counter",
+           "Writes of an earlier epoch handed in by this region: in its archive only.",
+           s.lost_archived);
     metric(r, out, "expired_deletes_total", "counter", "Documents deleted by expiry.", s.purged);
     metric(r, out, "log_entries_trimmed_total", "counter", "Log entries trimmed.", s.trimmed);
     metric(r, out, "log_entries", "gauge", "Entries kept in the log.", s.log_entries);

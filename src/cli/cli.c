@@ -31,10 +31,11 @@ static const struct cli_command commands[] = {
      "last 512 since its start; the front tells of the account, servers of themselves.\n",
      cmd_events},
     {"account",
-     "[show | failover REGION | offline REGION | online REGION | "
-     "regions add|remove REGION | regions priority A,B,C | partition "
-     "list|failover|return|automatic | consistency LEVEL | keys | create NAME | delete NAME | "
-     "list | init NAME]",
+     "[show | failover REGION | offline REGION | online REGION | regions add|remove|priority NAMES "
+     "| "
+     "partition list|failover|return|automatic | consistency LEVEL | diverged-writes VALUE | keys "
+     "| "
+     "create|delete|init NAME | list]",
      "look at and steer the account's regions; create, list and delete accounts",
      "  show              the account record: who writes, since when and why (the default)\n"
      "  failover REGION   make REGION the write region, gracefully: writes are held, none is lost\n"
@@ -50,6 +51,14 @@ static const struct cli_command commands[] = {
      "  consistency LEVEL change the level: Strong, BoundedStaleness (--max-staleness-ops, "
      "--max-staleness-seconds),\n"
      "                    Session, ConsistentPrefix or Eventual; waits until it is in force\n"
+     "  diverged-writes VALUE\n"
+     "                    what becomes of writes that a failover cannot keep: feed (a conflict "
+     "record "
+     "each, the default),\n"
+     "                    feed-latest (of the last lost version of each item), archive (none: they "
+     "are "
+     "in a file of the\n"
+     "                    region that accepted them, for 30 days)\n"
      "  partition list    every partition: id, container, range of keys, writer, where it is not "
      "sound\n"
      "  partition failover ID REGION\n"

@@ -119,6 +119,10 @@ static void print_account(const struct json *doc)
                number_of(doc, "maxStalenessOperations"), number_of(doc, "maxStalenessSeconds"));
     }
     printf(", automatic failover %s\n", is_auto ? "on" : "off");
+    if (!str_eq(json_text(doc, "divergedWrites"), STR("feed"))) {
+        printf("writes that a failover cannot keep: " STR_FMT "\n",
+               STR_ARG(json_text(doc, "divergedWrites")));
+    }
     bool is_partition = false;
     (void)json_get_bool(doc, STR("partitionFailover"), &is_partition);
     if (is_partition) {
@@ -224,10 +228,15 @@ static bool is_partition_there(const struct json *doc, const char *op, struct st
     return is_return || str_eq_nocase(json_text(doc, "writer"), want);
 }
 
+static bool is_diverged(const char *op)
+{
+    return strcmp(op, "diverged-writes") == 0;
+}
+
 /* Has what was asked for come true? */
 static bool is_complete(const struct json *doc, const char *op, const char *region)
 {
-    if (strcmp(op, "partitions/automatic") == 0) {
+    if (strcmp(op, "partitions/automatic") == 0 || is_diverged(op)) {
         return true;
     }
     if (strncmp(op, "partitions/", 11) == 0) {
@@ -270,11 +279,17 @@ static bool is_rolled_back(const struct json *doc, const char *op, const char *w
            str_eq(json_text(doc, "phase"), STR("OPEN"));
 }
 
-/* `name`: of the region, or of the level. */
+/* `name`: of the region, of the level, or the setting's value. */
 static void make_body(const struct conf *c, const char *op, const char *name, struct buf *out)
 {
     if (strcmp(op, "partitions/automatic") == 0) {
         buf_printf(out, "{\"enabled\":%s}", strcmp(name, "on") == 0 ? "true" : "false");
+        return;
+    }
+    if (is_diverged(op)) {
+        buf_add_cstr(out, "{\"divergedWrites\":");
+        json_write_string(out, str_of(name));
+        buf_add_char(out, '}');
         return;
     }
     if (strncmp(op, "partitions/", 11) == 0) {
@@ -523,7 +538,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     bool is_partition = what[0] != 0;
     bool is_regions = strchr(op, '/') != NULL && !is_partition;
     bool is_level = strcmp(op, "consistency") == 0;
-    bool needs_region = is_level || is_regions || strcmp(op, "failover") == 0 ||
+    bool needs_region = is_level || is_regions || is_diverged(op) || strcmp(op, "failover") == 0 ||
                         strcmp(op, "offline") == 0 || strcmp(op, "online") == 0;
     bool is_known =
         needs_region || is_partition || strcmp(op, "show") == 0 || strcmp(op, "keys") == 0;
@@ -538,15 +553,16 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
     }
     if (!is_partition && (!is_known || argc > 3 || needs_region != (argc == 3))) {
         err_set(ei, ERR_USAGE,
-                !is_known      ? "unknown operation '%s'"
-                : is_level     ? "account %s needs one level"
-                : needs_region ? "account %s needs the name of one region"
-                               : "account %s takes no further argument",
+                !is_known         ? "unknown operation '%s'"
+                : is_level        ? "account %s needs one level"
+                : is_diverged(op) ? "account %s needs one of feed, feed-latest and archive"
+                : needs_region    ? "account %s needs the name of one region"
+                                  : "account %s takes no further argument",
                 op);
         err_hint(ei, "holdfast account show | failover REGION | offline REGION | online REGION | "
                      "regions add NAME | regions remove NAME | regions priority A,B,C | "
-                     "partition list|failover|return|automatic | consistency LEVEL | keys | "
-                     "create NAME | delete NAME | list | init NAME");
+                     "partition list|failover|return|automatic | consistency LEVEL | "
+                     "diverged-writes VALUE | keys | create NAME | delete NAME | list | init NAME");
         return ERR_USAGE;
     }
     struct client_account acc;

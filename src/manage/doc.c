@@ -157,6 +157,9 @@ static void properties(struct json_out *o, const struct manage_account *acc)
     json_out_member_bool(o, "enableAutomaticFailover",
                          rec != NULL ? rec->auto_failover : acc->hosted->auto_failover);
     json_out_member_bool(o, "enableMultipleWriteLocations", false);
+    if (rec != NULL) {
+        json_out_member_cstr(o, "divergedWrites", diverged_name(rec->diverged_writes));
+    }
     consistency(o, acc);
     locations(o, "writeLocations", acc, WITH_WRITABLE);
     locations(o, "readLocations", acc, WITH_READABLE);

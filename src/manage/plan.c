@@ -17,6 +17,7 @@ struct request {
     char names[REGIONS_MAX][RECORD_NAME_MAX];
     bool has_level, has_auto_failover, auto_failover;
     struct level_request level;
+    struct str diverged; /* empty = not given */
 };
 
 static bool is_absent(const struct json *v)
@@ -166,6 +167,13 @@ static enum err read_property(struct str key, const struct json *v, struct reque
         q->auto_failover = v->boolean;
         return OK;
     }
+    if (str_eq(key, STR("divergedWrites"))) {
+        if (v->type != JSON_STRING || v->text.n == 0) {
+            return err_set(ei, ERR_INVALID, "divergedWrites is no word");
+        }
+        q->diverged = v->text;
+        return OK;
+    }
     if (is_as_it_is(key, v)) {
         return OK;
     }
@@ -270,6 +278,11 @@ enum err manage_plan_create(const struct json *body, struct str name, int64_t wa
     STATIC_ASSERT((int)HOSTED_REGIONS_MAX == (int)REGIONS_MAX, "the list was read with this limit");
     if (q.has_auto_failover && q.auto_failover && q.count == 1) {
         return err_set(ei, ERR_INVALID, "automatic failover needs two or more regions");
+    }
+    if (q.diverged.n > 0 && !str_eq_nocase(q.diverged, str_of(diverged_name(DIVERGED_FEED)))) {
+        enum err e = err_set(ei, ERR_UNSUPPORTED, "a new account begins with divergedWrites feed");
+        err_hint(ei, "change it when the account is there (PATCH)");
+        return e;
     }
     memcpy(h.account, name.p, name.n);
     h.region_count = q.count;
@@ -408,13 +421,18 @@ enum err manage_plan_update(const struct json *body, struct account_record *rec,
     bool moves = q.count > 0 && !is_in_order(rec, &q);
     bool levels = q.has_level && has_other_level(rec, &q.level);
     bool switches = q.has_auto_failover && q.auto_failover != rec->auto_failover;
+    bool diverges =
+        q.diverged.n > 0 && !str_eq_nocase(q.diverged, str_of(diverged_name(rec->diverged_writes)));
     op->kind = OP_UPDATE;
-    if (moves && (levels || switches)) {
+    if (moves && (levels || switches || diverges)) {
         return err_set(ei, ERR_INVALID,
                        "locations and other properties cannot be changed in one request");
     }
     if (moves) {
         return plan_locations(rec, &q, wall_ms, op, ei);
+    }
+    if (diverges) {
+        TRY(account_plan_diverged(rec, q.diverged, rec->feed_quota, ei));
     }
     if (switches) {
         TRY(account_plan_auto_failover(rec, q.auto_failover, ei));

@@ -18,6 +18,29 @@
 #include "base/mem.h"
 #include "repl/repl_int.h"
 
+/* A list of bits, the lowest of a byte first. */
+struct bits {
+    struct buf bytes;
+    size_t count;
+};
+
+static void bits_add(struct bits *b, bool is_set)
+{
+    if (b->count % 8 == 0) {
+        buf_add_u8(&b->bytes, 0);
+    }
+    if (is_set && buf_ok(&b->bytes)) {
+        b->bytes.p[b->count / 8] =
+            (char)((unsigned char)b->bytes.p[b->count / 8] | 1u << (b->count % 8));
+    }
+    b->count++;
+}
+
+static bool bits_get(struct str bytes, size_t i, bool beyond)
+{
+    return i / 8 < bytes.n ? ((unsigned char)bytes.p[i / 8] >> (i % 8) & 1) != 0 : beyond;
+}
+
 enum { LOST_WAITS_MAX = 1024, CONFLICT_TEXT_SIZE_MAX = ENGINE_DOC_SIZE_MAX };
 
 /* ---- reader ---- */
@@ -46,18 +69,37 @@ void conflict_reset(struct partition *p)
     }
 }
 
+/* One more entry of the batch: a bit per operation, set where nothing later in the suffix is on its item. */
+static enum err add_latest(struct partition *p, struct str bytes, struct bits *b,
+                           struct errinfo *ei)
+{
+    struct repl *R = p->repl;
+    struct entry e;
+    if (p->div.latest == NULL) {
+        return OK;
+    }
+    arena_reset(&R->entry_arena);
+    TRY(entry_decode(&R->entry_arena, bytes, &e, ei));
+    for (size_t i = 0; i < e.op_count; i++) {
+        bits_add(b, latest_is(p->div.latest, &e, i));
+    }
+    return OK;
+}
+
 static void send_lost(struct partition *p)
 {
     struct repl *R = p->repl;
     struct diverge *d = &p->div;
     arena_reset(&R->arena);
-    struct msg m = {.type = MSG_LOST,
+    struct msg m = {.type = d->latest != NULL ? MSG_LOST_LATEST : MSG_LOST,
                     .generation = p->mode->generation,
                     .pid = p->pid,
                     .commit_lsn = p->commit_lsn,
                     .entries = ARENA_NEW_ARRAY(&R->arena, struct str, MSG_ENTRIES_MAX)};
     struct buf all;
+    struct bits latest = {0};
     buf_init(&all, LOST_SIZE_MAX + ENGINE_ENTRY_SIZE_MAX);
+    buf_init(&latest.bytes, MSG_ENTRIES_MAX * ENTRY_OPS_MAX / 8);
     struct engine_iter *it = engine_scan_log(R->engine, NULL, p->pid, d->next_lsn);
     struct engine_row row;
     struct entry head = {0};
@@ -71,6 +113,7 @@ static void send_lost(struct partition *p)
         }
         size_t total = 0;
         e = entry_peek(row.entry, &head, &total, &ei);
+        KEEP_FIRST(e, add_latest(p, row.entry, &latest, &ei));
         m.entries[m.entry_count++] = arena_str(&R->arena, row.entry);
         buf_add_str(&all, row.entry);
     }
@@ -88,6 +131,7 @@ static void send_lost(struct partition *p)
         d->batch_end = (struct place){head.epoch, head.lsn, head.ord, head.chain};
         d->is_last = !more;
         d->sent_us = R->io.now(R->io.ctx);
+        m.kept = buf_str(&latest.bytes);
         repl_send(R, p->mode->writer, &m);
         R->stats.lost_sent += m.entry_count;
         if (d->archive_ticket == 0) {
@@ -96,6 +140,7 @@ static void send_lost(struct partition *p)
         }
     }
     buf_done(&all);
+    buf_done(&latest.bytes);
 }
 
 /* Deletes the document as found in storage: whatever version the suffix left. A trial only reads what
@@ -204,9 +249,16 @@ static void cut(struct partition *p)
     part_touch(p);
     diverge_move(d, DIV_CUT);
     d->is_last = true;
-    repl_event(R, EVENT_FEED_SENT, "partition=%llu branch_epoch=%llu branch_lsn=%llu entries=%llu",
+    latest_free(d->latest);
+    d->latest = NULL;
+    R->stats.lost_recorded += d->recorded;
+    R->stats.lost_archived += d->archived;
+    repl_event(R, EVENT_FEED_SENT,
+               "partition=%llu branch_epoch=%llu branch_lsn=%llu entries=%llu recorded=%llu "
+               "archived_only=%llu",
                (unsigned long long)p->pid, (unsigned long long)d->branch.epoch,
-               (unsigned long long)d->branch.lsn, (unsigned long long)d->entries);
+               (unsigned long long)d->branch.lsn, (unsigned long long)d->entries,
+               (unsigned long long)d->recorded, (unsigned long long)d->archived);
     repl_submit(R);
 }
 
@@ -221,6 +273,9 @@ static void start_sending(struct partition *p)
         e = err_set(&ei, ERR_CORRUPT, "branch lsn %llu is of epoch %llu, not %llu",
                     (unsigned long long)branch.lsn, (unsigned long long)branch.epoch,
                     (unsigned long long)d->branch.epoch);
+    }
+    if (e == OK && p->mode->diverged == DIVERGED_FEED_LATEST) {
+        e = latest_new(p, branch.lsn + 1, &d->latest, &ei);
     }
     if (e != OK) {
         p->is_log_bad = true;
@@ -303,6 +358,10 @@ void conflict_on_lost_ack(struct repl *R, region_id from, const struct msg *m)
         !place_same(m->place, p->div.batch_end)) {
         return;
     }
+    if (m->type == MSG_LOST_KEPT && !p->div.is_acked) {
+        p->div.recorded += m->recorded;
+        p->div.archived += m->archived;
+    }
     p->div.is_acked = true;
     conflict_step(p);
 }
@@ -351,20 +410,32 @@ void conflict_fetch(struct partition *p)
 
 /* ---- writer: conflict records ---- */
 
+/* What became of the entries of one message. */
+struct handed {
+    struct place upto; /* the last of them */
+    uint64_t recorded,
+        archived; /* operations in the feed, and those that only the sender's archive has */
+};
+
 struct lost_wait {
     struct list link; /* in repl.pending_lost */
     struct partition *part;
     region_id from;
-    struct place upto;
+    struct handed handed;
     lsn need;
 };
 
-static void send_lost_ack(struct repl *R, region_id to, pid id, struct place upto)
+/* Twice: a program from before LOST_KEPT skips that. Others take the first, and find the second old. */
+static void send_lost_ack(struct repl *R, region_id to, pid id, const struct handed *h)
 {
-    struct msg m = {.type = MSG_LOST_ACK,
+    struct msg m = {.type = MSG_LOST_KEPT,
                     .generation = repl_mode_of(R, id)->generation,
                     .pid = id,
-                    .place = upto};
+                    .place = h->upto,
+                    .recorded = h->recorded,
+                    .archived = h->archived};
+    repl_send(R, to, &m);
+    m.type = MSG_LOST_ACK;
     repl_send(R, to, &m);
 }
 
@@ -395,7 +466,7 @@ void conflict_check_waits(struct partition *p)
     LIST_FOR_SAFE(l, &R->pending_lost) {
         struct lost_wait *w = LIST_ENTRY(l, struct lost_wait, link);
         if (w->part == p && w->need <= safe) {
-            send_lost_ack(R, w->from, p->pid, w->upto);
+            send_lost_ack(R, w->from, p->pid, &w->handed);
             lost_wait_free(R, w);
         }
     }
@@ -434,6 +505,9 @@ struct records {
     epoch lost_epoch; /* the lost entry that all of them are about */
     lsn lost_lsn;
     lsn need; /* highest lsn that holds a record of this message */
+    struct handed handed;
+    struct str latest; /* bit per operation of the message; those beyond it count as set */
+    size_t bit;        /* of the entry's first operation */
 };
 
 static void records_place(struct records *r)
@@ -519,12 +593,34 @@ static enum err record_find(struct records *r, struct str key, struct engine_ver
     return e;
 }
 
+/* By the account's setting. Conflict records that were lost are for the feed whatever it says: they were
+ * there. */
+static bool is_for_feed(const struct records *r, size_t op)
+{
+    switch (r->p->mode->diverged) {
+    case DIVERGED_FEED:
+    case DIVERGED_LWW:
+        return true;
+    case DIVERGED_FEED_LATEST:
+        return bits_get(r->latest, r->bit + op, /* beyond= */ true);
+    case DIVERGED_ARCHIVE:
+    case DIVERGED_COUNT:
+        break;
+    }
+    return false;
+}
+
 static enum err records_add(struct records *r, const struct entry *lost, size_t i, region_id from,
                             bool was_acked, struct buf *key, struct buf *text)
 {
     struct repl *R = r->p->repl;
     const struct entry_op *op = &lost->ops[i];
     uint64_t rid = op->doc.rid;
+    bool is_write = op->space == SPACE_ITEM;
+    if (is_write && !is_for_feed(r, i)) {
+        r->handed.archived++;
+        return OK;
+    }
     buf_clear(key);
     buf_clear(text);
     r->place.op_idx = (uint16_t)r->count;
@@ -538,11 +634,14 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
         buf_add_str(text, op->doc.text);
     } else if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place, key,
                                      text, &rid)) {
-        return OK; /* in the archive only */
+        r->handed.archived += is_write;
+        return OK;
     }
     if (!buf_ok(key) || !buf_ok(text) || key->n == 0) {
-        return OK; /* same */
+        r->handed.archived += is_write;
+        return OK;
     }
+    r->handed.recorded += is_write;
     struct engine_version old;
     struct str k = BUG(BUG_FEED_KEY_BY_ITEM) ? lost->ops[i].key : buf_str(key);
     TRY(record_find(r, k, &old));
@@ -589,14 +688,15 @@ static bool records_begin(struct records *r, const struct entry *lost, region_id
     return true;
 }
 
-static enum err record_all(struct records *r, const struct msg *m, region_id from,
-                           struct place *ret_upto)
+static enum err record_all(struct records *r, const struct msg *m, region_id from)
 {
     struct repl *R = r->p->repl;
     struct buf key, text;
     buf_init(&key, ENGINE_KEY_SIZE_MAX);
     buf_init(&text, CONFLICT_TEXT_SIZE_MAX);
     enum err ret = OK;
+    size_t op_count = 0; /* of the entry before */
+    r->latest = m->kept;
     for (size_t i = 0; ret == OK && i < m->entry_count; i++) {
         struct entry lost;
         struct errinfo ei = {0};
@@ -608,7 +708,9 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
                        (unsigned long long)r->p->pid, from, ei.message);
             break;
         }
-        *ret_upto = (struct place){lost.epoch, lost.lsn, lost.ord, lost.chain};
+        r->handed.upto = (struct place){lost.epoch, lost.lsn, lost.ord, lost.chain};
+        r->bit += op_count;
+        op_count = lost.op_count;
         if (!records_begin(r, &lost, from)) {
             continue;
         }
@@ -624,6 +726,21 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
     return ret;
 }
 
+/* Of a partition whose container is unknown here: the sender's archive is all that can be had. */
+static enum err count_archived(struct repl *R, const struct msg *m, struct handed *h)
+{
+    for (size_t i = 0; i < m->entry_count; i++) {
+        struct entry lost;
+        arena_reset(&R->entry_arena);
+        TRY(entry_decode(&R->entry_arena, m->entries[i], &lost, NULL));
+        h->upto = (struct place){lost.epoch, lost.lsn, lost.ord, lost.chain};
+        for (size_t k = 0; lost.reason != REASON_TTL && k < lost.op_count; k++) {
+            h->archived += lost.ops[k].space == SPACE_ITEM;
+        }
+    }
+    return OK;
+}
+
 void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
 {
     const struct repl_mode *mode = repl_mode_of(R, m->pid);
@@ -633,14 +750,10 @@ void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
     }
     R->stats.lost_received += m->entry_count;
     struct partition *p = repl_find(R, m->pid);
-    struct place upto = {0};
     if (p == NULL) {
-        /* Its container is unknown here: the sender's archive is all that can be had. */
-        struct entry last = {0};
-        size_t total = 0;
-        if (entry_peek(m->entries[m->entry_count - 1], &last, &total, NULL) == OK) {
-            upto = (struct place){last.epoch, last.lsn, last.ord, last.chain};
-            send_lost_ack(R, from, m->pid, upto);
+        struct handed h = {0};
+        if (count_archived(R, m, &h) == OK) {
+            send_lost_ack(R, from, m->pid, &h);
         }
         return;
     }
@@ -651,13 +764,13 @@ void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
     arena_init(&r.a);
     r.ops = ARENA_NEW_ARRAY(&r.a, struct entry_op, BATCH_OPS_MAX);
     records_place(&r);
-    enum err e = record_all(&r, m, from, &upto);
+    enum err e = record_all(&r, m, from);
     arena_done(&r.a);
     if (e != OK) {
         return;
     }
     if (r.need == 0) {
-        send_lost_ack(R, from, p->pid, upto);
+        send_lost_ack(R, from, p->pid, &r.handed);
         return;
     }
     struct lost_wait *w = MEM_NEW(struct lost_wait);
@@ -665,7 +778,7 @@ void conflict_on_lost(struct repl *R, region_id from, const struct msg *m)
     w->need = r.need;
     w->part = p;
     w->from = from;
-    w->upto = upto;
+    w->handed = r.handed;
     list_push_back(&R->pending_lost, &w->link);
     R->pending_lost_count++;
     conflict_check_waits(p);

@@ -15,6 +15,7 @@ enum {
     FRAME_MAGIC = 0x4d504648, /* "HFPM" */
     MESSAGE_HEADER_SIZE = 16,
     DOC_FIXED_MAX = 128,
+    LATEST_SIZE_MAX = MSG_ENTRIES_MAX * ENTRY_OPS_MAX / 8,
 };
 
 static const char *const type_names[MSG_TYPE_COUNT] = {
@@ -45,6 +46,8 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
     [MSG_SEED_FEED] = "SEED_FEED",
     [MSG_SEED_PIECE] = "SEED_PIECE",
     [MSG_SEED_GOT] = "SEED_GOT",
+    [MSG_LOST_LATEST] = "LOST_LATEST",
+    [MSG_LOST_KEPT] = "LOST_KEPT",
 };
 
 const char *msg_type_name(enum msg_type t)
@@ -448,9 +451,19 @@ static void put_payload(struct buf *out, const struct msg *m)
         put_flag(out, m->is_granted);
         return;
     case MSG_LOST:
+    case MSG_LOST_LATEST:
         buf_add_u64(out, m->pid);
         buf_add_u64(out, m->commit_lsn);
         put_entries(out, m);
+        if (m->type == MSG_LOST_LATEST) {
+            buf_add_lstr(out, m->kept);
+        }
+        return;
+    case MSG_LOST_KEPT:
+        buf_add_u64(out, m->pid);
+        put_place(out, m->place);
+        buf_add_u64(out, m->recorded);
+        buf_add_u64(out, m->archived);
         return;
     case MSG_FETCH:
         buf_add_u64(out, m->pid);
@@ -562,9 +575,19 @@ static void get_payload(struct rd *r, struct arena *a, struct msg *m)
         m->is_granted = get_flag(r);
         return;
     case MSG_LOST:
+    case MSG_LOST_LATEST:
         m->pid = rd_u64(r);
         m->commit_lsn = get_lsn(r);
         get_entries(r, a, m);
+        if (m->type == MSG_LOST_LATEST) {
+            m->kept = rd_lstr(r, LATEST_SIZE_MAX);
+        }
+        return;
+    case MSG_LOST_KEPT:
+        m->pid = rd_u64(r);
+        m->place = get_place(r);
+        m->recorded = rd_u64(r);
+        m->archived = rd_u64(r);
         return;
     case MSG_FETCH:
         m->pid = rd_u64(r);

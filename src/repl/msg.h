@@ -55,6 +55,8 @@ enum msg_type {
     MSG_SEED_GOT,   /* reader: pieces up to `sent` bytes are stored; t of the question */
     MSG_VOUCH, /* writer: do you, too, hear nothing from the coordinator? t, record_rev, lease_ms */
     MSG_VOUCHED, /* t echoed: no newer record is known, and nobody is taken over from meanwhile */
+    MSG_LOST_LATEST, /* as LOST; kept: which of the operations nothing later in the suffix follows */
+    MSG_LOST_KEPT, /* as LOST_ACK: operations before that which are in the feed, and which are not */
     MSG_TYPE_COUNT,
 };
 const char *msg_type_name(enum msg_type t);
@@ -109,7 +111,8 @@ struct msg {
     uint32_t lease_ms;   /* VOUCH */
     size_t sum_count;
     uint64_t *sums;
-    struct str kept; /* bit per sum of the question */
+    struct str kept; /* bit per sum of the question; LOST_LATEST: per operation of the entries */
+    uint64_t recorded, archived; /* LOST_KEPT: operations */
 };
 
 void msg_frame_begin(struct buf *out, region_id from, region_id to);

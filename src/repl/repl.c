@@ -125,6 +125,8 @@ static void part_empty(struct partition *p)
     map_init(&p->dirty);
     buf_done(&p->held_docs);
     buf_init(&p->held_docs, MSG_FRAME_SIZE_MAX);
+    latest_free(p->div.latest);
+    p->div.latest = NULL;
     mem_free(p->rows);
     p->rows = NULL;
     p->row_count = 0;
@@ -482,9 +484,11 @@ static void on_message(struct repl *R, struct peer *peer, const struct msg *m)
         apply_on_commit(R, peer->id, m);
         return;
     case MSG_LOST:
+    case MSG_LOST_LATEST:
         conflict_on_lost(R, peer->id, m);
         return;
     case MSG_LOST_ACK:
+    case MSG_LOST_KEPT:
         conflict_on_lost_ack(R, peer->id, m);
         return;
     case MSG_FETCH:

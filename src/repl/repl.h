@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/types.h"
 #include "engine/engine.h"
+#include "repl/diverged.h"
 #include "repl/entry.h"
 #include "repl/msg.h"
 #include "repl/order.h"
@@ -100,6 +101,7 @@ struct repl_mode {
     uint64_t staleness_ops; /* WRITER: entries any of them may lack per partition; 0 = any number */
     usec staleness_us;      /* WRITER: age the oldest of those may reach */
     uint64_t token_version;
+    enum diverged_writes diverged; /* what becomes of a suffix that is handed in */
     size_t
         lossy_count; /* epochs that lost something, and the version each raised it to; in order */
     struct repl_loss {
@@ -266,6 +268,8 @@ struct repl_stats {
     uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;
     uint64_t seeded, seeded_size; /* documents that copies brought, bytes of text */
     uint64_t nacks, probes, lost_received, lost_sent, conflict_records, purged, trimmed, fetched;
+    uint64_t lost_recorded,
+        lost_archived; /* operations of suffixes that this region has handed in */
     uint64_t ring_size, overlay_count, pending_batches, log_entries;
 };
 void repl_stats(const struct repl *R, struct repl_stats *ret);

@@ -139,6 +139,9 @@ struct slot {
     bool pull_is_closed;    /* SEALED: the branch point is fixed */
 };
 
+struct latest;
+struct partition;
+
 enum diverge_state {
     DIV_NONE,
     DIV_WAIT, /* branch known; own batches must become durable first */
@@ -156,7 +159,19 @@ struct diverge {
     uint64_t archive_ticket;
     usec sent_us;
     uint64_t entries;
+    struct latest
+        *latest; /* the last operation on each item of the suffix; owned; NULL = all count */
+    uint64_t recorded,
+        archived; /* operations in the batches before: in the feed; nowhere but in the archive */
 };
+
+/* ---- latest.c ---- */
+/* Of the entries in the log from `from` on. */
+enum err latest_new(struct partition *p, lsn from, struct latest **ret,
+                    struct errinfo *ei) MUST_CHECK;
+void latest_free(struct latest *l); /* NULL accepted */
+/* No later operation of the suffix is on the same item; or it is on none. */
+bool latest_is(const struct latest *l, const struct entry *e, size_t op);
 
 /* DIV_NONE clears the rest as well. */
 static inline void diverge_move(struct diverge *d, enum diverge_state to)
@@ -164,6 +179,7 @@ static inline void diverge_move(struct diverge *d, enum diverge_state to)
     contract_trace("diverge", (unsigned)d->state, (unsigned)to);
     d->state = to;
     if (to == DIV_NONE) {
+        latest_free(d->latest);
         *d = (struct diverge){0};
     }
 }

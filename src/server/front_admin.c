@@ -116,6 +116,7 @@ static void account_json(const struct account_record *rec, struct json_out *o)
     }
     json_out_member_cstr(o, "durability", record_is_degraded(rec) ? "degraded" : "normal");
     json_out_member_bool(o, "automaticFailover", rec->auto_failover);
+    json_out_member_cstr(o, "divergedWrites", diverged_name(rec->diverged_writes));
     json_out_member_cstr(o, "phase", account_phase_name(rec->phase));
     const struct record_region *writer = record_region_const(rec, rec->writer);
     json_out_member_cstr(o, "writer", writer ? writer->name : "");
@@ -565,6 +566,11 @@ static enum err plan(struct http_req *req, struct str op, const struct account_b
     }
     if (str_eq(op, STR("consistency"))) {
         return plan_level(body, is_forced, rec, ei);
+    }
+    if (str_eq(op, STR("diverged-writes"))) {
+        struct str value = STR("");
+        (void)json_get_str(body, STR("divergedWrites"), &value);
+        return account_plan_diverged(rec, value, rec->feed_quota, ei);
     }
     if (str_eq(op, STR("keys/regenerate"))) {
         return change_key(rec, key, ei);

@@ -11,7 +11,8 @@
  *   writer      acknowledgements of an older generation never follow those of a newer one
  *   follow      a region that follows a writer stores what is in that writer's history, nothing else
  *   errors      refused or rejected: never in any log; acknowledged: in a log, where it was said
- *   loss        acknowledged = in the final history, or in the conflict feed exactly once
+ *   loss        acknowledged = in the final history, or in the conflict feed exactly once; or, where the
+ *               account's setting has it so, in the archive of the region that lost it
  *   gone        a removed container stays removed: no row, no data, no answer; nothing else goes
  *   converge    all regions equal, byte for byte, and equal to the history replayed */
 #pragma once
@@ -94,6 +95,8 @@ struct final_state {
     uint64_t staleness_ops; /* BoundedStaleness: a failover may lose so many per partition */
     bool is_everyone_back;  /* every region that has a log takes part */
     struct spot tails[SIM_PARTS_MAX];
+    uint32_t
+        diverged_mask; /* bit per setting that was ever in force: what need not be in the feed */
     const struct feed_record *feed;
     size_t feed_count;
     uint32_t

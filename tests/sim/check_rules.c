@@ -193,14 +193,44 @@ static size_t feed_find(const struct final_state *f, const struct conflict_id *i
     return n;
 }
 
-static bool in_feed_once(const struct final_state *f, pid p, const struct hist_entry *e,
-                         bool was_acknowledged, char why[256])
+/* The same item was written again by an entry that is lost as well, and is in the feed. */
+static bool has_later_record(const struct history *h, const struct final_state *f, pid p,
+                             const struct hist_entry *e, uint16_t key)
+{
+    for (size_t i = 0; i < f->feed_count; i++) {
+        const struct conflict_id *id = &f->feed[i].id;
+        const struct hist_entry *later = id->pid == p ? history_find(h, p, id->lsn) : NULL;
+        if (later != NULL && id->op_idx < later->op_count && later->ops[id->op_idx].key == key &&
+            later->at.lsn >= e->at.lsn && history_contains(h, p, later->at, e->at)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An operation that is nowhere in the feed. */
+static bool in_archive(const struct history *h, const struct final_state *f, pid p,
+                       const struct hist_entry *e, size_t op)
+{
+    if (!history_is_archived(h, p, e->at)) {
+        return false;
+    }
+    return (f->diverged_mask & 1u << DIVERGED_ARCHIVE) != 0 ||
+           ((f->diverged_mask & 1u << DIVERGED_FEED_LATEST) != 0 &&
+            has_later_record(h, f, p, e, e->ops[op].key));
+}
+
+static bool in_feed_once(const struct history *h, const struct final_state *f, pid p,
+                         const struct hist_entry *e, bool was_acknowledged, char why[256])
 {
     for (size_t i = 0; i < e->op_count; i++) {
         struct conflict_id id = {
             .pid = p, .epoch = e->at.epoch, .lsn = e->at.lsn, .op_idx = (unsigned)i};
         const struct feed_record *rec = NULL;
         size_t n = feed_find(f, &id, &rec);
+        if (n == 0 && in_archive(h, f, p, e, i)) {
+            continue;
+        }
         if (n != 1) {
             (void)snprintf(why, 256,
                            "%s entry %llu/%llu of partition %llu did not survive; its operation "
@@ -246,7 +276,7 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
         return false;
     }
     bool has_feed = op->pid != 0 && !is_gone(f, op->pid); /* metadata has none */
-    return !f->is_everyone_back || !has_feed || in_feed_once(f, op->pid, e, true, why);
+    return !f->is_everyone_back || !has_feed || in_feed_once(h, f, op->pid, e, true, why);
 }
 
 static bool record_ok(const struct history *h, const struct final_state *f,
@@ -302,6 +332,11 @@ static bool bounded_loss_ok(const struct ledger *l, const struct history *h,
 bool loss_ok(const struct ledger *l, const struct history *h, const struct final_state *f,
              char why[256])
 {
+    if (f->diverged_mask == 1u << DIVERGED_ARCHIVE && f->feed_count > 0) {
+        (void)snprintf(why, 256, "%zu conflict records, though everything goes to the archive",
+                       f->feed_count);
+        return false;
+    }
     for (size_t i = 0; i < f->feed_count; i++) {
         if (!record_ok(h, f, &f->feed[i], why)) {
             return false;
@@ -325,7 +360,8 @@ bool loss_ok(const struct ledger *l, const struct history *h, const struct final
         for (size_t i = 0; i < h->parts[p].count && !is_gone(f, p); i++) {
             const struct hist_entry *e = h->parts[p].entries[i];
             if (e->kind == ENTRY_WRITE && e->reason == REASON_CLIENT &&
-                !history_contains(h, p, f->tails[p], e->at) && !in_feed_once(f, p, e, false, why)) {
+                !history_contains(h, p, f->tails[p], e->at) &&
+                !in_feed_once(h, f, p, e, false, why)) {
                 return false;
             }
         }

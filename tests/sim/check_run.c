@@ -449,6 +449,7 @@ static void check_losses(struct world *w)
                             .staleness_ops = w->cfg.staleness_ops,
                             .is_everyone_back =
                                 w->dead_mask == 0 && w->wiped_mask == 0 && has_all_members(w),
+                            .diverged_mask = w->diverged_mask,
                             .feed = feed};
     f.feed_count = read_feed(w, n, feed);
     final_tails(w, f.tails);

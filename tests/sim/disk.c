@@ -12,10 +12,16 @@ void disk_init(struct disk *d, struct node *n)
     *d = (struct disk){.node = n, .slow_factor = 1};
 }
 
+static void item_done(struct disk_item *item)
+{
+    engine_batch_free(item->batch);
+    mem_free(item->entries);
+}
+
 static void drop_items(struct disk *d, size_t from)
 {
     for (size_t i = from; i < d->count; i++) {
-        engine_batch_free(d->items[i].batch);
+        item_done(&d->items[i]);
     }
     d->count = from;
 }
@@ -34,7 +40,7 @@ static void kick_later(struct world *w, void *ctx, uint64_t arg)
     disk_kick(ctx);
 }
 
-void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at)
+static void submit(struct disk *d, const struct disk_item *item)
 {
     ASSERT(d->count < DISK_QUEUE_MAX);
     if (d->count == d->cap) {
@@ -42,13 +48,45 @@ void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec r
         d->items = mem_realloc(d->items, d->cap * sizeof(struct disk_item));
     }
     struct world *w = node_world(d->node);
-    d->items[d->count++] =
-        (struct disk_item){.batch = b, .ticket = ticket, .since = w->now, .ready_at = ready_at};
-    if (ready_at > w->now) {
-        world_at(w, ready_at, kick_later, d, 0);
+    d->items[d->count] = *item;
+    d->items[d->count++].since = w->now;
+    if (item->ready_at > w->now) {
+        world_at(w, item->ready_at, kick_later, d, 0);
     } else {
         disk_kick(d);
     }
+}
+
+void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at)
+{
+    submit(d, &(struct disk_item){.batch = b, .ticket = ticket, .ready_at = ready_at});
+}
+
+void disk_archive(struct disk *d, pid p, struct str entries, uint64_t ticket, usec ready_at)
+{
+    submit(d, &(struct disk_item){.pid = p,
+                                  .entries = mem_dup(entries.p, entries.n),
+                                  .size = entries.n,
+                                  .ticket = ticket,
+                                  .ready_at = ready_at});
+}
+
+/* The file is there: what is in it counts as kept. */
+static void archive_stored(struct disk *d, const struct disk_item *item)
+{
+    struct str rest = str_make(item->entries, item->size);
+    while (rest.n > 0) {
+        struct entry e;
+        size_t total = 0;
+        if (entry_peek(rest, &e, &total, NULL) != OK || total > rest.n) {
+            world_fail(node_world(d->node), "archive", "an archive of partition %llu is no log",
+                       (unsigned long long)item->pid);
+            return;
+        }
+        history_archived(node_world(d->node)->history, item->pid, (struct spot){e.epoch, e.lsn});
+        rest = str_slice(rest, total, rest.n);
+    }
+    d->archives++;
 }
 
 usec disk_owes(const struct disk *d)
@@ -70,7 +108,7 @@ static void apply(struct disk *d, size_t n, enum err *ret_each)
             map[k] = i;
             batches[k++] = d->items[i].batch;
         } else {
-            d->archives++;
+            archive_stored(d, &d->items[i]);
         }
     }
     if (k == 0) {
@@ -91,7 +129,7 @@ static void apply(struct disk *d, size_t n, enum err *ret_each)
 static void shift(struct disk *d, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        engine_batch_free(d->items[i].batch);
+        item_done(&d->items[i]);
     }
     memmove(d->items, d->items + n, (d->count - n) * sizeof(struct disk_item));
     d->count -= n;

@@ -8,6 +8,9 @@
 
 struct disk_item {
     struct engine_batch *batch; /* owned; NULL: an archive file */
+    pid pid;                    /* of the archive, and the entries in it; owned */
+    char *entries;
+    size_t size;
     uint64_t ticket;
     usec since;
     usec ready_at; /* submitted by a process that was then paused until here */
@@ -29,6 +32,7 @@ struct disk {
 void disk_init(struct disk *d, struct node *n);
 void disk_done(struct disk *d);
 void disk_submit(struct disk *d, struct engine_batch *b, uint64_t ticket, usec ready_at);
+void disk_archive(struct disk *d, pid p, struct str entries, uint64_t ticket, usec ready_at);
 /* For how long the oldest of what was submitted has not been stored; 0 = all is. */
 usec disk_owes(const struct disk *d);
 void disk_kick(struct disk *d);   /* start the next group if none is on its way */

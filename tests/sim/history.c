@@ -30,6 +30,7 @@ void history_free(struct history *h)
             mem_free(part->keys[k].v);
         }
     }
+    mem_free(h->archived);
     buf_done(&h->hold);
     arena_done(&h->arena);
     mem_free(h);
@@ -340,7 +341,27 @@ void history_add_reign(struct history *h, const struct hist_reign *r)
     }
 }
 
-/* ---- conflict records ---- */
+/* ---- archives and conflict records ---- */
+
+void history_archived(struct history *h, pid p, struct spot at)
+{
+    if (h->archived_count == h->archived_cap) {
+        h->archived_cap = h->archived_cap > 0 ? h->archived_cap * 2 : 64;
+        h->archived = mem_realloc(h->archived, h->archived_cap * sizeof(h->archived[0]));
+    }
+    h->archived[h->archived_count++] = (struct archived){p, at};
+}
+
+bool history_is_archived(const struct history *h, pid p, struct spot at)
+{
+    for (size_t i = 0; i < h->archived_count; i++) {
+        const struct archived *a = &h->archived[i];
+        if (a->pid == p && a->at.epoch == at.epoch && a->at.lsn == at.lsn) {
+            return true;
+        }
+    }
+    return false;
+}
 
 size_t conflict_key_format(char out[64], const struct conflict_id *id)
 {

@@ -92,6 +92,11 @@ struct history {
         struct spot at;
         uint64_t chain;
     } seen[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
+    struct archived { /* what regions have in their archives, in no order, more than once */
+        pid pid;
+        struct spot at;
+    } * archived; /* owned */
+    size_t archived_count, archived_cap;
     struct arena arena; /* scratch */
     struct buf hold;    /* scratch */
 };
@@ -106,6 +111,8 @@ void history_forget_node(struct history *h, region_id id); /* its disk is anothe
 bool history_add(struct history *h, pid p, const struct hist_entry *e, char ret_why[256]);
 /* A record was put: remembers its epochs. */
 void history_record(struct world *w, struct str record_text);
+void history_archived(struct history *h, pid p, struct spot at);
+bool history_is_archived(const struct history *h, pid p, struct spot at);
 void history_add_reign(struct history *h, const struct hist_reign *r);
 
 const struct hist_entry *history_find(const struct history *h, pid p, lsn at); /* NULL = none */

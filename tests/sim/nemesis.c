@@ -220,6 +220,7 @@ static bool operate(struct world *w, enum plan plan, region_id id)
         case PLAN_PARTITION: /* nemesis_partition */
         case PLAN_PARTITION_FORCED:
         case PLAN_PARTITION_RETURN:
+        case PLAN_DIVERGED:       /* nemesis_diverged */
         case PLAN_CONTAINER_MAKE: /* a client's write, see do_container */
         case PLAN_CONTAINER_REMOVE:
         case PLAN_COUNT:
@@ -251,6 +252,24 @@ bool nemesis_partition(struct world *w, pid p, region_id to, bool force)
                                  : PLAN_PARTITION;
         cover_note(is_done ? "plan-done" : "plan-refused", plan);
         trace(w, "partition", to, p, (uint64_t)err, is_done);
+    }
+    arena_done(&a);
+    return is_done;
+}
+
+bool nemesis_diverged(struct world *w, enum diverged_writes value, uint64_t feed_quota)
+{
+    struct arena a;
+    arena_init(&a);
+    struct account_record *rec = ARENA_NEW(&a, struct account_record);
+    coord_rev rev = 0;
+    bool is_done = false;
+    if (coordinator_record(w, &a, rec, &rev)) {
+        enum err err = account_plan_diverged(rec, str_of(diverged_name(value)), feed_quota, NULL);
+        is_done = err == OK && coordinator_put_record(w, rec, rev);
+        w->diverged_mask |= is_done ? 1u << value : 0;
+        cover_note(is_done ? "plan-done" : "plan-refused", PLAN_DIVERGED);
+        trace(w, "diverged", (unsigned)value, feed_quota, (uint64_t)err, is_done);
     }
     arena_done(&a);
     return is_done;

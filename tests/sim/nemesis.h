@@ -40,4 +40,5 @@ bool nemesis_add(struct world *w, region_id id);
 bool nemesis_remove(struct world *w, region_id id, bool force);
 bool nemesis_prefer(struct world *w, region_id id);
 bool nemesis_partition(struct world *w, pid p, region_id to, bool force); /* to 0: it returns */
+bool nemesis_diverged(struct world *w, enum diverged_writes value, uint64_t feed_quota);
 region_id nemesis_writer(struct world *w); /* by the coordinator's record; 0 = none, unknown */

@@ -120,7 +120,7 @@ static void io_archive(void *ctx, pid p, struct str entries, uint64_t ticket)
     node_trap_point(n, IO_ARCHIVE);
     if (!is_mute(n)) {
         trace(n->w, "archive", n->id, p, entries.n, ticket);
-        disk_submit(&n->disk, NULL, ticket, node_out_time(n));
+        disk_archive(&n->disk, p, entries, ticket, node_out_time(n));
     }
 }
 

@@ -94,6 +94,13 @@ static void draw_levels(struct rng *r, struct sim_cfg *c)
     c->fault_mask |= c->partition_failover && draw_percent(r, 70) ? 1u << FAULT_SPOIL : 0;
 }
 
+/* One run in four does something else with what a failover could not keep than to record it all. */
+static void draw_diverged(struct rng *r, struct sim_cfg *c)
+{
+    uint64_t d = rng_below(r, 100);
+    c->diverged = d < 12 ? DIVERGED_FEED_LATEST : d < 24 ? DIVERGED_ARCHIVE : DIVERGED_FEED;
+}
+
 /* One run in four removes containers, most of these beside partitions that move. */
 static void draw_containers(struct rng *r, struct sim_cfg *c)
 {
@@ -147,6 +154,7 @@ void run_configure(const struct run_options *o, struct sim_cfg *c)
     c->copy_docs_max = draw_percent(&r, 40) ? 0 : (unsigned)rng_range(&r, 1, 5);
     c->keep_writing = draw_percent(&r, 50) ? KEEP_WRITING_YES : KEEP_WRITING_AUTO;
     draw_containers(&r, c);
+    draw_diverged(&r, c);
     if (o->level >= 0) {
         c->level = (enum consistency)o->level;
     }
@@ -181,6 +189,8 @@ static bool put_first_record(struct world *w)
     rec->max_staleness_ops = w->cfg.staleness_ops;
     rec->max_staleness_s = w->cfg.staleness_s;
     rec->partition_failover = w->cfg.partition_failover;
+    rec->diverged_writes = w->cfg.diverged;
+    w->diverged_mask = 1u << w->cfg.diverged;
     bool is_ok = true;
     for (region_id id = 1; id <= w->cfg.first_count && is_ok; id++) {
         char endpoint[64];

@@ -197,5 +197,6 @@ void copy_lost(struct world *w, unsigned variant);
 void copy_unreadable(struct world *w, unsigned variant);
 void tail_twice(struct world *w, unsigned variant);
 void copy_asked_again(struct world *w, unsigned variant);
+void diverged_writes(struct world *w, unsigned variant);
 void rejoin_called_off(struct world *w, unsigned variant);
 void handing_in(struct world *w, unsigned variant);

@@ -251,6 +251,43 @@ void rejoin_called_off(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 5);
 }
 
+/* A suffix is handed in under another setting than the usual one: set before it was written, while its region
+ * was away, or changed while it is handed in; and the writer that takes it may die over it. */
+void diverged_writes(struct world *w, unsigned variant)
+{
+    static const enum diverged_writes values[] = {DIVERGED_FEED_LATEST, DIVERGED_ARCHIVE};
+    enum { BEFORE, AWAY, WRITER_DIES, CHANGED, STEPS };
+    enum diverged_writes value = values[variant % ARRAY_COUNT(values)];
+    unsigned step = variant / ARRAY_COUNT(values) % STEPS;
+    unsigned turn = variant / (ARRAY_COUNT(values) * STEPS);
+    pass(w, 1000);
+    bool is_set = step == AWAY || nemesis_diverged(w, value, 0);
+    pass(w, 500);
+    region_id a = kill_with_suffix(w, 0, true);
+    region_id b = a != 0 ? wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5) : 0;
+    if (b == 0 || !is_set) {
+        return;
+    }
+    if (nemesis_diverged(w, value, FEED_QUOTA_MAX + 1) ||
+        (step == AWAY && !nemesis_diverged(w, value, 0))) {
+        world_fail(w, "diverged", "the setting is not refused or taken as it should be");
+    }
+    supervise(w, a, 500, true);
+    restart_now(w, a);
+    struct region *r = node_region(w->nodes[a]);
+    for (unsigned i = 0; i < 2000 && !w->has_failed && repl_is_whole(r->repl); i++) {
+        pass(w, 1);
+    }
+    pass(w, 5 * (usec)turn);
+    if (step == WRITER_DIES) {
+        supervise(w, b, 2000, true);
+        nemesis_crash(w, b);
+    } else if (step == CHANGED) {
+        (void)nemesis_diverged(w, DIVERGED_FEED, 0);
+    }
+    pass(w, lease_ms(w) * 8);
+}
+
 /* A writer that was cut off finds out that it has a suffix while its own disk still stores it, and the
  * one that told it so is gone before it has ended. */
 void suffix_called_off(struct world *w, unsigned variant)

@@ -541,6 +541,38 @@ T_TEST("loss: what did not survive is in the feed exactly once, and nothing else
     history_free(h);
 }
 
+T_TEST("loss: what the setting lets out of the feed is in an archive")
+{
+    struct history *h = branched();
+    char why[256];
+    struct made m;
+    make_good(&m);
+    struct feed_record feed[2] = {{.pid = 1, .id = {1, 1, 3, 0}, .was_acknowledged = true},
+                                  {.pid = 1, .id = {1, 1, 4, 0}}};
+    struct final_state f = {.level = CONSISTENCY_SESSION, .is_everyone_back = true, .feed = feed};
+    f.tails[1] = (struct spot){3, 200};
+    f.diverged_mask = 1u << DIVERGED_ARCHIVE;
+    history_archived(h, 1, (struct spot){1, 3});
+    t_check(!loss_ok(&m.ledger, h, &f, why)); /* the second one is nowhere */
+    history_archived(h, 1, (struct spot){1, 4});
+    t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
+    f.feed_count = 1; /* nothing else was ever set */
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    f.diverged_mask |= 1u << DIVERGED_FEED;
+    t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
+    f.diverged_mask = 1u << DIVERGED_FEED; /* archived or not */
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    f.diverged_mask = 1u << DIVERGED_FEED_LATEST; /* the other one is of another item */
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    history_find(h, 1, 4)->ops[0].key = history_find(h, 1, 3)->ops[0].key;
+    f.feed_count = 1; /* the earlier version */
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    feed[0] = feed[1]; /* the later one */
+    t_checkf(loss_ok(&m.ledger, h, &f, why), "%s", why);
+    made_done(&m);
+    history_free(h);
+}
+
 T_TEST("loss: by the level in force when the failover began")
 {
     struct history *h = branched();

@@ -54,6 +54,7 @@ static const char *const plan_names[PLAN_COUNT] = {
     [PLAN_FAILOVER] = "failover",
     [PLAN_OFFLINE] = "offline",
     [PLAN_OFFLINE_FORCED] = "offline by force",
+    [PLAN_DIVERGED] = "diverged-writes",
     [PLAN_OFFLINE_LOSING] = "offline, a loss accepted",
     [PLAN_ONLINE] = "online",
     [PLAN_LEVEL] = "level",

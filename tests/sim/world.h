@@ -77,6 +77,7 @@ enum plan {
     PLAN_PARTITION,
     PLAN_PARTITION_FORCED,
     PLAN_PARTITION_RETURN,
+    PLAN_DIVERGED,
     PLAN_CONTAINER_MAKE,
     PLAN_CONTAINER_REMOVE,
     PLAN_COUNT,
@@ -98,6 +99,8 @@ struct sim_cfg {
     bool auto_failover;
     enum keep_writing keep_writing; /* without the coordinator */
     bool partition_failover;
+    enum diverged_writes diverged;
+    uint64_t feed_quota;
     uint32_t fault_mask; /* bit per enum fault that may happen */
     usec safety_us;      /* length of the phase with faults */
     usec fault_gap_us;   /* average time between faults */
@@ -195,7 +198,8 @@ struct world {
         generation matched;
         lsn durable;
     } follow_track[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
-    uint32_t dead_mask; /* regions that are not healed for the liveness phase */
+    uint32_t diverged_mask; /* bit per enum diverged_writes that was ever in force */
+    uint32_t dead_mask;     /* regions that are not healed for the liveness phase */
     bool has_level_changed;
     bool has_accepted_loss; /* an operator has, of writes that the level would have kept */
     unsigned coord_slow;    /* factor of the coordinator's delays; 0 = 1 */

@@ -60,6 +60,21 @@ static enum err look_now(const struct drill_opts *o, struct look *ret, struct er
     return err;
 }
 
+/* Every lost write has to have its record, else the count is wrong. */
+static enum err check_feed(const struct look *look, struct errinfo *ei)
+{
+    if (strcmp(look->diverged_writes, "feed") == 0) {
+        return OK;
+    }
+    enum err e =
+        err_set(ei, ERR_PRECONDITION,
+                "divergedWrites of the account is %s: a drill counts what is in the conflict "
+                "feed, and would take writes for lost that are in an archive",
+                look->diverged_writes);
+    err_hint(ei, "holdfast account diverged-writes feed, for as long as it is drilled");
+    return e;
+}
+
 enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
 {
     usec start = clock_boot_us();
@@ -69,7 +84,7 @@ enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struc
         struct errinfo last = {0};
         TRY(repeat_check(o, ei));
         if (look_now(o, ret, &last) == OK && ret->all_online) {
-            return OK;
+            return check_feed(ret, ei);
         }
         if (clock_boot_us() > until) {
             err_set(ei, ERR_PRECONDITION, "the account is not healthy: %s",

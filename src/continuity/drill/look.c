@@ -17,6 +17,9 @@ void look_parse(const struct json *doc, struct look *ret)
     s = STR("");
     (void)json_get_str(doc, STR("consistency"), &s);
     (void)snprintf(ret->level, sizeof(ret->level), STR_FMT, STR_ARG(s));
+    s = STR("feed");
+    (void)json_get_str(doc, STR("divergedWrites"), &s);
+    (void)snprintf(ret->diverged_writes, sizeof(ret->diverged_writes), STR_FMT, STR_ARG(s));
     (void)json_get_u64(doc, STR("epoch"), &ret->epoch);
     const struct json *parts = json_get(doc, STR("partitions"));
     for (size_t i = 0; parts && i < parts->count; i++) {

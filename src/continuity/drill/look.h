@@ -11,6 +11,7 @@ struct look {
     bool has_moved_parts; /* a partition is not written by the account's writer */
     char writer[64];
     char level[32];
+    char diverged_writes[16]; /* "feed" where the account does not say */
     uint64_t epoch;
     size_t count;
     struct {

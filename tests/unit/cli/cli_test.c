@@ -381,9 +381,9 @@ T_TEST("the numbers of decisions are explained beside those of the roles")
 T_TEST("the help of account names every operation")
 {
     static const char *const operations[] = {
-        "show",           "failover",  "offline", "online", "regions add",
-        "regions remove", "partition", "create",  "list",   "delete",
-        "consistency",    "keys",      "init"};
+        "show",           "failover",  "offline", "online",         "regions add",
+        "regions remove", "partition", "create",  "list",           "delete",
+        "consistency",    "keys",      "init",    "diverged-writes"};
     run("account --help");
     t_eq_int(r.status, 0);
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {

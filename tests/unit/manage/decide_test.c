@@ -361,6 +361,23 @@ T_TEST("patch: what differs is changed; nothing is put when nothing differs")
     forget();
 }
 
+T_TEST("patch: what becomes of diverged writes, and that it needs a record which all regions read")
+{
+    start();
+    t_ok(ask("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"feed\"}}"));
+    t_check(t.answer.txn == NULL);
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"archive\"}}", 409,
+               "needs format 5");
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"lww\"}}", 400,
+               "not implemented");
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"heap\"}}", 400,
+               "feed, feed-latest");
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":1}}", 400, "no word");
+    t_ok(ask("GET", A("/first"), NULL));
+    t_contains(str_of(t.text), "\"divergedWrites\":\"feed\"");
+    forget();
+}
+
 T_TEST("priorities, offline and online lead to the plans of the same names")
 {
     start();

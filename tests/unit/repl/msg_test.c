@@ -97,13 +97,21 @@ static struct msg make(enum msg_type t)
         break;
     case MSG_APPEND:
     case MSG_LOST:
+    case MSG_LOST_LATEST:
     case MSG_PULLED:
         m.pid = 7;
+        m.kept = t == MSG_LOST_LATEST ? STR("\5") : STR_NONE;
         m.commit_lsn = t == MSG_PULLED ? 0 : 50;
         m.all_lsn = t == MSG_APPEND ? 40 : 0;
         m.is_end = t == MSG_PULLED;
         m.entry_count = 1;
         m.entries = entries;
+        break;
+    case MSG_LOST_KEPT:
+        m.pid = 7;
+        m.place = (struct place){3, 2000009, 64, 99};
+        m.recorded = 12;
+        m.archived = 3;
         break;
     case MSG_ACK:
     case MSG_LOST_ACK:
@@ -180,7 +188,9 @@ T_TEST("each type of message reads back as it was written")
     t_golden("peer-frame-v1-seed.bin", frame_of(all + first, feed - first));
     size_t vouch = MSG_VOUCH - MSG_HELLO;
     t_golden("peer-frame-v1-feed.bin", frame_of(all + feed, vouch - feed));
-    t_golden("peer-frame-v1-vouch.bin", frame_of(all + vouch, n - vouch));
+    size_t lost = MSG_LOST_LATEST - MSG_HELLO;
+    t_golden("peer-frame-v1-vouch.bin", frame_of(all + vouch, lost - vouch));
+    t_golden("peer-frame-v1-lost.bin", frame_of(all + lost, n - lost));
     struct msg_reader r;
     t_ok(msg_frame_open(frame, &r, NULL));
     t_eq_u64(r.from, 1);

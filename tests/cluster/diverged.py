@@ -1,0 +1,109 @@
+"""What becomes of writes that a failover could not keep: the account's setting, and where each of them is."""
+import json
+import os
+import signal
+import subprocess
+
+from holdfast import PROGRAM, Tap, Up, eq, metric, pk, until
+
+tap = Tap()
+up = Up(regions=["east", "west"], fault_proxy=True)
+tap.cleanup(up.end)
+ITEMS, ROUNDS = 5, 4  # what is lost: so many versions of so many items
+
+
+def write(link, id, version):
+    return up.call("POST", link + "/docs", body={"id": id, "pk": "a", "v": version},
+                   headers={**pk("a"), "x-ms-documentdb-is-upsert": "true"})
+
+
+def lose(link):
+    """The writer dies with writes that the other region lacks, and comes back; it, and its archives since."""
+    writer = up.writer()
+    other = next(n for n in up.region_names if n != writer)
+    folder = up.data / "regions" / writer / "archive"
+    had = set(folder.glob("*.hfar"))
+    for name in (f"{writer}>{other}", f"{other}>{writer}"):
+        up.link(name, "cut")
+    for i in range(ROUNDS * ITEMS):
+        assert write(link, f"i{i % ITEMS}", i).status in (200, 201)
+    os.kill(up.children()[f"server/{writer}"], signal.SIGKILL)
+    until("the other region writes", lambda: up.writer() == other, 20)
+    for name in (f"{writer}>{other}", f"{other}>{writer}"):
+        up.link(name, "pass")
+    up.settled(60)
+    return writer, sorted(set(folder.glob("*.hfar")) - had)
+
+
+def archived(files):
+    """Versions that are in archives."""
+    found = set()
+    for f in files:
+        p = subprocess.run([PROGRAM, "inspect", "archive", str(f), "--bodies"], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=30)
+        eq(p.returncode, 0, p.stderr)
+        found |= {v for v in range(ROUNDS * ITEMS) if f'"v":{v},' in p.stdout}
+    return found
+
+
+def kept(region, link, recorded, archived_only):
+    """What the region says that it has handed in since its start, and what is in the feed."""
+    eq(len(up.conflicts(link)), recorded, "conflict records")
+    endpoint = up.region(region)["endpoint"]
+    eq(metric(endpoint, "holdfast_diverged_writes_recorded_total"), recorded, "recorded")
+    eq(metric(endpoint, "holdfast_diverged_writes_archived_total"), archived_only, "in the archive only")
+    status = up.client(region).get("/_holdfast/status").doc
+    eq((status["divergedWritesRecorded"], status["divergedWritesArchivedOnly"]), (recorded, archived_only), "status")
+    code, out, err = up.cli("events", "--region", region)
+    eq(code, 0, err)
+    assert f"recorded={recorded} archived_only={archived_only}" in out, out
+
+
+@tap.test("feed: each lost write is a record; the region says so")
+def _():
+    up.healthy()
+    link = up.make_container("all")
+    region, files = lose(link)
+    kept(region, link, ROUNDS * ITEMS, 0)
+    eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
+
+
+@tap.test("feed-latest: the last lost version of each item is a record, the others are archived")
+def _():
+    up.healthy()
+    code, out, err = up.cli("account", "diverged-writes", "feed-latest", "--json")
+    eq(code, 0, err)
+    eq(json.loads(out)["divergedWrites"], "feed-latest", out)
+    link = up.make_container("latest")
+    region, files = lose(link)
+    kept(region, link, ITEMS, ROUNDS * ITEMS - ITEMS)
+    eq(sorted(c["v"] for c in up.conflicts(link)), list(range((ROUNDS - 1) * ITEMS, ROUNDS * ITEMS)), "versions")
+    eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
+
+
+@tap.test("archive: no lost write is a record, all are archived")
+def _():
+    up.healthy()
+    code, out, err = up.cli("account", "diverged-writes", "archive")
+    eq(code, 0, err)
+    assert "a failover cannot keep: archive" in out, out
+    link = up.make_container("archive")
+    region, files = lose(link)
+    kept(region, link, 0, ROUNDS * ITEMS)
+    eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
+
+
+@tap.test("what is no setting is refused with what there is; a drill refuses an account that makes no records")
+def _():
+    for value, words in (("heap", "feed, feed-latest"), ("lww", "not implemented")):
+        eq(up.call("POST", "/_holdfast/account/diverged-writes", body={"divergedWrites": value}).status, 400, value)
+        code, _, err = up.cli("account", "diverged-writes", value)
+        assert code != 0 and words in err, err
+    code, _, err = up.cli("drill", "--fault", "kill", "--repeat", "1")
+    assert code != 0 and "diverged-writes feed" in err, err
+    code, _, err = up.cli("account", "diverged-writes", "feed")
+    eq(code, 0, err)
+    eq(up.show()["divergedWrites"], "feed", "the setting")
+
+
+tap.run()

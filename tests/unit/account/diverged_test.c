@@ -1,0 +1,162 @@
+/* The account's setting `divergedWrites`: in the record, and what it makes of a suffix that comes back.
+ * Random schedules of the same are tests/sim, scenario diverged-writes. */
+#include <stdio.h>
+
+#include "account/region_int.h"
+#include "records.h"
+#include "world.h"
+
+T_TEST("the record is of format 5 only while lost writes do not simply go to the feed")
+{
+    struct account_record r = three_regions("west");
+    struct errinfo ei = {0};
+    t_eq_u64(record_format(&r), 1);
+    t_ok(account_plan_diverged(&r, STR("Feed-Latest"), 0, NULL));
+    t_eq_int(r.diverged_writes, DIVERGED_FEED_LATEST);
+    t_eq_u64(record_format(&r), 5);
+    t_eq_int(through_text(&r).diverged_writes, DIVERGED_FEED_LATEST);
+    t_ok(account_plan_diverged(&r, STR("archive"), 1 << 20, NULL));
+    t_golden("record-v5.json", encode(&r));
+    t_eq_u64(through_text(&r).feed_quota, 1 << 20);
+    t_ok(account_plan_diverged(&r, STR("feed"), FEED_QUOTA_MAX, NULL));
+    t_eq_u64(through_text(&r).feed_quota, FEED_QUOTA_MAX);
+    t_eq_u64(record_format(&r), 5); /* the quota is another one */
+    t_ok(account_plan_diverged(&r, STR("feed"), 0, NULL));
+    t_eq_u64(record_format(&r), 1);
+    says(account_plan_diverged(&r, STR("feed"), FEED_QUOTA_MAX + 1, &ei), ERR_INVALID, &ei,
+         "quota");
+    says(account_plan_diverged(&r, STR("lww"), 0, &ei), ERR_INVALID, &ei, "not implemented");
+    says(account_plan_diverged(&r, STR(""), 0, &ei), ERR_INVALID, &ei, "feed, feed-latest");
+}
+
+T_TEST("a record with an unknown setting, or a damaged one, is refused")
+{
+    static const struct {
+        const char *member;
+        enum err want;
+    } cases[] = {
+        {"{\"writes\":\"archive\",\"feed_quota\":0}", OK},
+        {"{\"writes\":\"heap\",\"feed_quota\":0}", ERR_FORMAT_NEWER},
+        {"{\"writes\":\"archive\",\"feed_quota\":0,\"more\":1}", ERR_FORMAT_NEWER},
+        {"{\"writes\":\"archive\"}", ERR_CORRUPT},
+        {"{\"writes\":\"archive\",\"feed_quota\":1125899906842625}", ERR_CORRUPT},
+        {"[]", ERR_CORRUPT},
+    };
+    struct account_record r = three_regions("west");
+    struct str text = encode(&r);
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct account_record back;
+        struct str with = arena_printf(&arena, STR_FMT ",\"diverged\":%s}",
+                                       STR_ARG(str_slice(text, 0, text.n - 1)), cases[i].member);
+        enum err got = record_decode(&arena, with, &back, NULL);
+        t_checkf(got == cases[i].want, "%s gives %s", cases[i].member, err_name(got));
+    }
+}
+
+static enum err set(struct account_record *rec, void *value)
+{
+    return account_plan_diverged(rec, str_of((const char *)value), 0, NULL);
+}
+
+/* Region 1 goes with 41 writes of 15 items that nobody else has, ten of which were there before, and comes
+ * back. `at_end`: set only when it is away. */
+static struct world *lose(const char *value, bool at_end)
+{
+    char text[16];
+    (void)snprintf(text, sizeof(text), "%s", value);
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    for (unsigned i = 0; i < 10; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%u", i);
+        t_err(world_answer(w, world_put(w, 1, 1, key, "{\"v\":1}")), OK);
+    }
+    world_run(w, 300);
+    if (!at_end) {
+        world_plan(w, set, text);
+        world_run(w, 300);
+    }
+    world_cut_peers(w, 1, true);
+    for (unsigned i = 0; i < 40; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%u", i % 15);
+        t_err(world_answer(w, world_put(w, 1, 1, key, "{\"lost\":1}")), OK);
+    }
+    t_err(world_answer(w, world_delete(w, 1, 1, "k1")), OK);
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, 2, ROLE_WRITER);
+    if (at_end) {
+        world_plan(w, set, text);
+        world_run(w, 300);
+    }
+    world_cut_peers(w, 1, false);
+    world_start(w, 1);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    return w;
+}
+
+static void kept(struct world *w, uint64_t recorded, uint64_t archived)
+{
+    struct repl_stats s;
+    repl_stats(world_region(w, 1)->repl, &s);
+    t_eq_u64(s.lost_recorded, recorded);
+    t_eq_u64(s.lost_archived, archived);
+    for (region_id id = 1; id <= 3; id++) {
+        t_eq_u64(world_conflicts(w, id, 1), recorded);
+    }
+    t_check(world_archived(w, 1) > 0);
+    t_eq_cstr(world_get(w, 1, 1, "k1"), "{\"v\":1}");
+    t_check(world_get(w, 1, 1, "k12") == NULL);
+    world_check_same(w);
+}
+
+T_TEST("feed: each lost write has a record; what the region says of it adds up")
+{
+    struct world *w = lose("feed", false);
+    kept(w, 41, 0);
+    world_free(w);
+}
+
+T_TEST("feed-latest: the last lost version of each item has a record, a deletion as well")
+{
+    for (int at_end = 0; at_end <= 1; at_end++) {
+        struct world *w = lose("feed-latest", at_end != 0);
+        kept(w, 15, 26);
+        t_check(w->sent[MSG_LOST] == 0 && w->sent[MSG_LOST_LATEST] > 0);
+        world_free(w);
+    }
+}
+
+T_TEST("archive: no lost write has a record, all are in the region's archive")
+{
+    for (int at_end = 0; at_end <= 1; at_end++) {
+        struct world *w = lose("archive", at_end != 0);
+        kept(w, 0, 41);
+        world_free(w);
+    }
+}
+
+/* The new writer, which took over the suffix of region 1, is lost with the records of it. */
+T_TEST("archive: records that were in the feed before go there again when they are lost")
+{
+    struct world *w = lose("feed", false);
+    world_cut_peers(w, 2, true);
+    struct repl_stats s;
+    t_eq_u64(world_conflicts(w, 2, 1), 41);
+    char value[] = "archive";
+    world_plan(w, set, value);
+    world_run(w, 300);
+    world_stop(w, 2, /* confirm= */ true);
+    world_until_role(w, 1, ROLE_WRITER);
+    world_cut_peers(w, 2, false);
+    world_start(w, 2);
+    world_until_state(w, 2, REGION_ONLINE_READ);
+    world_run(w, 500);
+    t_eq_u64(world_conflicts(w, 1, 1), 41);
+    repl_stats(world_region(w, 2)->repl, &s);
+    t_eq_u64(s.lost_archived, 0);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_MAIN()
