@@ -276,6 +276,20 @@ static void check_framing(struct http_conn_state *x)
     }
 }
 
+/* A path with its query, as it can be put behind the address of another server: whoever forwards it
+ * would else be sent to a host of the client's choosing ("@host/" behind "http://region:1"), or ask for
+ * something else than what it was asked for ('#' ends an address). */
+static bool is_path(struct str target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        unsigned char c = (unsigned char)target.p[i];
+        if (c <= ' ' || c == 0x7f || c == '#') {
+            return false;
+        }
+    }
+    return target.n > 0 && target.p[0] == '/';
+}
+
 static void collect_head(struct http_conn_state *x, const char *method)
 {
     struct head h;
@@ -299,6 +313,9 @@ static void collect_head(struct http_conn_state *x, const char *method)
     x->req.headers = fields;
     x->req.header_count = h.count;
     check_framing(x);
+    if (!is_path(x->req.target)) {
+        refuse(x, 400, "the request target is no path, or has a byte that must be escaped");
+    }
     expect_body(x, http_header(&x->req, STR("content-length")));
 }
 

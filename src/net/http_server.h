@@ -5,14 +5,15 @@
  * any thread (the connection is suspended meanwhile; it has no timer of its own, so whoever keeps a
  * request must answer by its own deadline).
  *
- * What the HTTP layer refuses itself (body or headers too large, a body whose end is ambiguous) is
- * answered with the JSON body that `refuse` writes: clients of this protocol need a JSON object on every
- * error. The exception is what libmicrohttpd cannot make a request of: it answers that itself, in HTML
- * that cannot be replaced, and closes the connection: 400 for a malformed request line, header line,
- * Content-Length or chunk, 413 for a Content-Length of more than 64 bits, 414 and 431 for a head that
- * does not fit its memory (HTTP_HEADERS_SIZE_MAX does, with a third to spare), 505 for another major
- * version of HTTP. No client of this protocol sends such a thing; a proxy in front that does gets the
- * right status.
+ * What the HTTP layer refuses itself (body or headers too large, a body whose end is ambiguous, a
+ * target that does not begin with a slash or has a blank, a control character or '#' in it) is
+ * answered with the JSON body that `refuse` writes: clients of this protocol need a JSON object on
+ * every error. The exception is what libmicrohttpd cannot make a request of: it answers that itself,
+ * in HTML that cannot be replaced, and closes the connection: 400 for a malformed request line,
+ * header line, Content-Length or chunk, 413 for a Content-Length of more than 64 bits, 414 and 431
+ * for a head that does not fit its memory (HTTP_HEADERS_SIZE_MAX does, with a third to spare), 505
+ * for another major version of HTTP. No client of this protocol sends such a thing; a proxy in front
+ * that does gets the right status.
  *
  * Ownership: a request belongs to the server until the handler is called, then to the handler's
  * side until http_respond(), which ends it. `req->arena` lives as long as the request: everything
@@ -43,7 +44,7 @@ struct http_header {
 struct http_conn_state; /* private */
 struct http_req {
     struct str method; /* "GET", ... as sent */
-    struct str target; /* raw request target as sent, query string included, not decoded */
+    struct str target; /* raw request target as sent: "/path?query", not decoded */
     const struct http_header *headers;
     size_t header_count;
     struct str body;

@@ -375,6 +375,38 @@ T_TEST("a request whose end is ambiguous is refused in JSON, unread, and the con
     teardown();
 }
 
+T_TEST("a target that is no path is refused in JSON, and the connection goes on")
+{
+    /* Whoever forwards requests puts the target behind the address of another server. */
+    static const char *const targets[] = {"@127.0.0.1:9/",
+                                          "http://127.0.0.1:9/b",
+                                          "*",
+                                          "b",
+                                          ".example.com/",
+                                          ":9/b",
+                                          "/a#b",
+                                          "/a b",
+                                          "/a\tb",
+                                          "/a\x01",
+                                          "/a\x7f"};
+    setup();
+    struct raw_conn c = raw_connect(w.port);
+    for (size_t i = 0; i < ARRAY_COUNT(targets); i++) {
+        raw_send(&c, "POST ");
+        raw_send(&c, targets[i]);
+        struct raw_response r = exchange(&c, " HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab");
+        t_checkf(r.status == 400, "%s got %d", targets[i], r.status);
+        t_contains(str_of(r.body), "{\"status\":400,\"why\":\"the request target");
+        raw_response_done(&r);
+    }
+    struct raw_response r = exchange(&c, "GET //a/%23?b=@c:/d HTTP/1.1\r\nHost: h\r\n\r\n");
+    t_eq_int(r.status, 200);
+    t_contains(str_of(r.body), "GET //a/%23?b=@c:/d\n");
+    raw_response_done(&r);
+    raw_close(&c);
+    teardown();
+}
+
 /* Reads and drops what is left until the other side closes. */
 static bool is_closed_at_last(struct raw_conn *c)
 {
