@@ -17,7 +17,7 @@
 enum {
     SOCKETS_FIRST_FD = 3,
     SOCKETS_INHERITED_MAX = 128,
-    SOCKETS_NAME_SIZE = 64,
+    SOCKETS_NAME_SIZE = 160, /* a link has the names of two regions (server/up_children.c) */
     SOCKETS_BACKLOG = 1024,
 };
 

@@ -325,6 +325,9 @@ enum err up_add_children(struct up *up, struct errinfo *ei)
                   "a front and a proxy can be handed all that may come");
     STATIC_ASSERT(UP_PROXY_REGIONS_MAX * UP_PROXY_REGIONS_MAX <= PROXIES_MAX,
                   "to the coordinator and to each other");
+    STATIC_ASSERT(sizeof(up->proxies[0].name) <= SOCKETS_NAME_SIZE &&
+                      sizeof("region-") + RECORD_NAME_MAX <= SOCKETS_NAME_SIZE,
+                  "a socket can be called after the longest regions");
     struct sup_fd fds[UP_NAMES_MAX + 2];
     size_t n = 0;
     fds[n++] = (struct sup_fd){up->global_fd, "global"};

@@ -132,4 +132,35 @@ T_TEST("a child finds its sockets by name, whatever their numbers were")
     t_check(close(fds[0]) == 0 && close(fds[1]) == 0);
 }
 
+T_TEST("a child is told of as many sockets as there may be, by the longest names")
+{
+    /* "region-" before a region's name, and both ends of a link: 63 characters each. */
+    enum { REGION_NAME = 63 };
+    char name[2 * REGION_NAME + 2];
+    memset(name, 'n', sizeof(name) - 1);
+    name[REGION_NAME] = '>';
+    name[sizeof(name) - 1] = '\0';
+    const char *names[SOCKETS_INHERITED_MAX];
+    for (size_t i = 0; i < SOCKETS_INHERITED_MAX; i++) {
+        names[i] = name;
+    }
+    static struct sockets_env env;
+    sockets_env_make(names, SOCKETS_INHERITED_MAX, &env);
+    t_eq_u64(strlen(env.names),
+             strlen("LISTEN_FDNAMES=") + SOCKETS_INHERITED_MAX * sizeof(name) - 1);
+    set("1", NULL, name);
+    int fd = -1;
+    uint16_t port = 0;
+    t_ok(sockets_listen("127.0.0.1:0", &fd, &port, NULL));
+    if (fd != SOCKETS_FIRST_FD) {
+        t_check(dup2(fd, SOCKETS_FIRST_FD) == SOCKETS_FIRST_FD && close(fd) == 0);
+    }
+    static struct sockets_inherited got[SOCKETS_INHERITED_MAX];
+    size_t n = 0;
+    t_ok(sockets_inherit(got, &n, NULL));
+    t_eq_u64(n, 1);
+    t_eq_cstr(got[0].name, name);
+    t_check(close(got[0].fd) == 0);
+}
+
 T_MAIN()
