@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -660,19 +661,39 @@ void conf_reference(const struct conf_row *rows, unsigned row_count, struct buf 
     }
 }
 
+static void add_quoted(struct buf *out, struct str value)
+{
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == '"' || value.p[i] == '\\') {
+            buf_add_char(out, '\\');
+        }
+        buf_add_char(out, value.p[i]);
+    }
+    buf_add_char(out, '"');
+}
+
+void conf_line(struct buf *out, const char *name, const char *fmt, ...)
+{
+    char value[CONF_VALUE_SIZE_MAX + 1];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(value, sizeof(value), fmt, ap);
+    va_end(ap);
+    ASSERT(n >= 0 && (size_t)n < sizeof(value)); /* a longer one would not be read */
+    buf_printf(out, "%s = ", name);
+    add_quoted(out, str_of(value));
+    buf_add_char(out, '\n');
+}
+
 void conf_dump(const struct conf *c, struct buf *out)
 {
     static const char *const source_names[] = {"default", "file", "environment", "flag"};
     for (unsigned i = 0; i < c->row_count; i++) {
         const struct value *v = &c->values[i];
         bool is_hidden = (c->rows[i].flags & CONF_SECRET) != 0 && v->text_size > 0;
-        buf_printf(out, "%s = \"", c->rows[i].name);
-        for (const char *p = is_hidden ? "(hidden)" : v->text; *p != '\0'; p++) {
-            if (*p == '"' || *p == '\\') {
-                buf_add_char(out, '\\');
-            }
-            buf_add_char(out, *p);
-        }
-        buf_printf(out, "\" # %s\n", source_names[v->source]);
+        buf_printf(out, "%s = ", c->rows[i].name);
+        add_quoted(out, str_of(is_hidden ? "(hidden)" : v->text));
+        buf_printf(out, " # %s\n", source_names[v->source]);
     }
 }

@@ -109,5 +109,8 @@ unsigned conf_reload(struct conf *c, const struct conf *fresh, unsigned *ret_ign
 void conf_help(const struct conf_row *rows, unsigned row_count, struct buf *out);
 /* A Markdown table for the reference pages. */
 void conf_reference(const struct conf_row *rows, unsigned row_count, struct buf *out);
+/* The line NAME = VALUE of a file, whatever bytes the value has that a value may have (a '#', quotes). */
+void conf_line(struct buf *out, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Every value as a file that would load again, with its source; secrets as "(hidden)". */
 void conf_dump(const struct conf *c, struct buf *out);

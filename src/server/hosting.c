@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/conf.h"
 #include "base/contract.h"
 #include "base/files.h"
 #include "base/list.h"
@@ -197,10 +198,11 @@ static enum err write_conf(const struct account *acc, const char *path, struct e
     account_dir(acc, dir);
     (void)snprintf(known, sizeof(known), "%s/account.json", dir);
     buf_init(&b, 64 << 10);
-    buf_printf(&b, "# Written by holdfast up at each start.\naccount = %s\ndir = %s\nport = %u\n",
-               acc->wanted.account, dir, acc->wanted.port);
-    buf_printf(&b, "coordinator-port = %u\nsecret-file = %s/run/coordinator.secret\nquiet = yes\n",
-               h->opts.coord_port, h->opts.dir);
+    buf_printf(&b, "# Written by holdfast up at each start.\naccount = %s\nport = %u\n",
+               acc->wanted.account, acc->wanted.port);
+    conf_line(&b, "dir", "%s", dir);
+    conf_line(&b, "secret-file", "%s/run/coordinator.secret", h->opts.dir);
+    buf_printf(&b, "coordinator-port = %u\nquiet = yes\n", h->opts.coord_port);
     buf_printf(&b, "profile = %s\nlog-level = %s\nwatchdog = %ums\nkill-frozen = %ums\n",
                own->profile, own->log_level, own->watchdog_ms, own->kill_ms);
     up_conf_servers(own, &b);
@@ -214,7 +216,7 @@ static enum err write_conf(const struct account *acc, const char *path, struct e
     const char *const files[] = {own->tls_cert, own->tls_key, own->tls_ca};
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         if (files[i]) { /* valid for its names, too, or it does not start and says so */
-            buf_printf(&b, "%s = \"%s\"\n", names[i], files[i]);
+            conf_line(&b, names[i], "%s", files[i]);
         }
     }
     if (stat(known, &st) != 0) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/conf.h"
 #include "base/contract.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -166,14 +167,15 @@ static void conf_common(struct up *up, struct buf *b, unsigned coord_port)
 {
     buf_printf(b, "# Written by holdfast up at each start.\naccount = %s\n", up->opts.account);
     buf_printf(b, "coordinator = http://127.0.0.1:%u\n", coord_port);
-    buf_printf(b, "secret-file = %s\n", up->secret_path);
+    conf_line(b, "secret-file", "%s", up->secret_path);
     buf_printf(b, "log-level = %s\nprofile = %s\n", up->opts.log_level, up->opts.profile);
 }
 
 static void conf_tls(const struct up *up, struct buf *b)
 {
     if (up->opts.has_tls) {
-        buf_printf(b, "tls-cert = \"%s\"\ntls-key = \"%s\"\n", up->tls_cert, up->tls_key);
+        conf_line(b, "tls-cert", "%s", up->tls_cert);
+        conf_line(b, "tls-key", "%s", up->tls_key);
     }
 }
 
@@ -218,7 +220,8 @@ static void conf_server(struct up *up, size_t i, struct buf *b)
     const struct up_region *r = &up->regions[i];
     const struct up_proxy *to_coord = find_proxy(up, i, TO_COORDINATOR);
     conf_common(up, b, to_coord ? to_coord->port : up->coord_port);
-    buf_printf(b, "region = %s\ndir = %s/regions/%s\n", r->name, up->dir, r->name);
+    conf_line(b, "region", "%s", r->name);
+    conf_line(b, "dir", "%s/regions/%s", up->dir, r->name);
     buf_printf(b, "log-budget = %" PRIu64 "\n", up->opts.log_budget_size);
     buf_printf(b, "session-after-loss = %s\n",
                up->opts.rejects_lost_sessions ? "reject" : "accept");
@@ -313,8 +316,9 @@ enum err up_add_children(struct up *up, struct errinfo *ei)
     buf_init(&b, 64 << 10);
     enum err ret = OK;
     if (up->opts.coordinator_port == 0) {
-        buf_printf(&b, "dir = %s/coordinator\nsecret-file = %s\nlog-level = %s\n", up->dir,
-                   up->secret_path, up->opts.log_level);
+        conf_line(&b, "dir", "%s/coordinator", up->dir);
+        conf_line(&b, "secret-file", "%s", up->secret_path);
+        conf_line(&b, "log-level", "%s", up->opts.log_level);
         struct sup_fd coord_fd = {up->coord_fd, "coordinator"};
         TRY_GOTO(add_child(up, "coordinator", "coordinator", &b, &coord_fd, 1, false, NULL,
                            &up->coordinator, ei),
@@ -347,16 +351,16 @@ enum err up_add_children(struct up *up, struct errinfo *ei)
     buf_printf(&b, "endpoint = %s\n", endpoint);
     conf_tls(up, &b);
     if (up->tls_ca[0]) {
-        buf_printf(&b, "tls-ca = \"%s\"\n", up->tls_ca);
+        conf_line(&b, "tls-ca", "%s", up->tls_ca);
     }
     if (up->opts.webhook) {
-        buf_printf(&b, "webhook = \"%s\"\n", up->opts.webhook);
+        conf_line(&b, "webhook", "%s", up->opts.webhook);
     }
     if (up->opts.webhook_secret_file) {
-        buf_printf(&b, "webhook-secret-file = %s\n", up->opts.webhook_secret_file);
+        conf_line(&b, "webhook-secret-file", "%s", up->opts.webhook_secret_file);
     }
     if (!up_is_hosted(up)) {
-        buf_printf(&b, "management-token-file = %s/management.token\n", up->dir);
+        conf_line(&b, "management-token-file", "%s/management.token", up->dir);
     }
     TRY_GOTO(add_child(up, "front", "front", &b, fds, n, false, NULL, &up->front, ei), out);
     TRY_GOTO(add_servers(up, ei), out);

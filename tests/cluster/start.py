@@ -68,6 +68,17 @@ def _():
         other.end()
 
 
+@tap.test("a directory may be called whatever a file system lets it")
+def _():
+    with Up(regions=["east"], start=False) as up:
+        up.data = up.dir / ' a #1 "b" \\ = , '
+        for _ in range(2):
+            up.start()
+            eq(up.call("GET", "/dbs").status, 200, "a region serves")
+            up.stop()
+        eq(sorted(p.name for p in up.dir.iterdir() if p.is_dir()), [up.data.name], "directories")
+
+
 @tap.test("a port in use is refused")
 def _():
     up = Up(regions=["east"], start=False)

@@ -206,6 +206,25 @@ T_TEST("secrets appear in no message and no dump; a dump loads again")
     conf_free(again);
 }
 
+T_TEST("a line that was written is read as the same value, whatever is in it")
+{
+    static const char *const values[] = {"plain",          "a #b",    "#",      " led and trailed ",
+                                         "\"quoted\" end", "a\\",     "a\\\"b", "x = y, \"#\"",
+                                         "tab\tbed",       "\xc3\xbc"};
+    for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
+        struct conf *c = fresh();
+        struct buf b;
+        buf_init(&b, 4096);
+        conf_line(&b, "data-dir", "%s", values[i]);
+        conf_line(&b, "port", "%d", 99);
+        t_ok(conf_load_text(c, "written", buf_str(&b), NULL));
+        t_eq_cstr(conf_cstr(c, DATA_DIR), values[i]);
+        t_eq_u64(conf_u64(c, PORT), 99);
+        buf_done(&b);
+        conf_free(c);
+    }
+}
+
 T_TEST("a reload changes what is reloadable and counts what is not")
 {
     struct conf *c = fresh();
