@@ -309,6 +309,29 @@ static enum err decide(struct arena *a, const struct manage_call *c, struct mana
     return ERR_INTERNAL;
 }
 
+bool manage_is_about_one(const struct manage_call *call, struct str account)
+{
+    static const char *const reading[] = {"listKeys", "readonlykeys", "listConnectionStrings"};
+    struct manage_op op;
+    bool is_read = is_method(call, STR("GET")) || is_method(call, STR("HEAD"));
+    for (size_t i = 0; i < ARRAY_COUNT(reading); i++) {
+        is_read = is_read || str_eq_nocase(call->target.action, str_of(reading[i]));
+    }
+    switch (call->target.what) {
+    case MANAGE_LIST:
+        return false; /* of all accounts: one that is left out would be taken as gone */
+    case MANAGE_STATUS:
+    case MANAGE_RESULT:
+        return is_read && manage_op_parse(call->target.operation, &op, NULL) == OK &&
+               str_eq(str_of(op.account), account);
+    case MANAGE_NAME:
+    case MANAGE_ACCOUNT:
+    case MANAGE_ACTION:
+        break;
+    }
+    return is_read && str_eq_nocase(call->target.account, account);
+}
+
 enum err manage_decide(struct arena *a, const struct manage_call *call, struct manage_world *w,
                        struct manage_answer *ret, struct errinfo *ei)
 {

@@ -31,6 +31,10 @@ struct manage_answer {
     struct manage_op op;
 };
 
+/* Whether it can be answered by who knows nothing but that account's record: it reads, and nothing of
+ * another account. */
+bool manage_is_about_one(const struct manage_call *call, struct str account);
+
 /* Error: the answer is that error (manage_doc_error), and *ret is untouched. */
 enum err manage_decide(struct arena *a, const struct manage_call *call, struct manage_world *w,
                        struct manage_answer *ret, struct errinfo *ei) MUST_CHECK;

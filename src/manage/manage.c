@@ -174,15 +174,12 @@ static void decide(struct manage_req *r)
     }
 }
 
-/* Reads go on while the coordinator is away, from what is known. */
+/* Reads of our own account go on while the coordinator is away, from what is known. Of the others we
+ * know nothing, not even that they are there. */
 static bool use_known(struct manage_req *r)
 {
     const struct account_record *rec = r->opts->known ? r->opts->known(r->opts->ctx) : NULL;
-    struct str action = r->call.target.action;
-    bool is_read = str_eq(r->call.method, STR("GET")) || str_eq_nocase(action, STR("listKeys")) ||
-                   str_eq_nocase(action, STR("readonlykeys")) ||
-                   str_eq_nocase(action, STR("listConnectionStrings"));
-    if (rec == NULL || !is_read) {
+    if (rec == NULL || !manage_is_about_one(&r->call, str_of(rec->name))) {
         return false;
     }
     struct arena *a = &r->http->arena;

@@ -160,6 +160,38 @@ T_TEST("accounts are found by name, listed in order, and shown with their state"
     forget();
 }
 
+T_TEST("who knows one account only says nothing of others")
+{
+    static const struct {
+        const char *method, *path;
+        bool is_known;
+    } cases[] = {
+        {"GET", A("/first"), true},
+        {"GET", A("/First"), true},
+        {"GET", A("/shop"), false},
+        {"GET", A(""), false},
+        {"PATCH", A("/first"), false},
+        {"POST", A("/first/listKeys"), true},
+        {"POST", A("/shop/listKeys"), false},
+        {"POST", A("/first/regenerateKey"), false},
+        {"HEAD", "/providers/Microsoft.DocumentDB/databaseAccountNames/first", true},
+        {"HEAD", "/providers/Microsoft.DocumentDB/databaseAccountNames/shop", false},
+        {"GET", A("/first/operationResults/failover.first.west.5"), true},
+        {"GET", A("/shop/operationResults/delete.shop..5"), false}, /* "no account: it succeeded" */
+        {"GET", A("/first/operationResults/delete.shop..5"), false},
+        {"GET", A("/first/operationResults/nonsense"), false},
+    };
+    forget();
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct manage_call call = {.method = str_of(cases[i].method)};
+        struct str target = arena_printf(&t.arena, "%s?api-version=1", cases[i].path);
+        t_ok(manage_target_parse(&t.arena, target, &call.target, NULL));
+        t_checkf(manage_is_about_one(&call, STR("first")) == cases[i].is_known, "%s %s",
+                 cases[i].method, cases[i].path);
+    }
+    forget();
+}
+
 T_TEST("what each account's regions can read is known from their heartbeats")
 {
     struct buf beat;
