@@ -57,7 +57,7 @@ enum {
 
 static const struct conf_row rows[UP_ROW_COUNT] = {
     [UP_DIR] = {"dir", CONF_STRING, UP_DIR_DEFAULT, 1, 3000, 0, "where the account's data lives"},
-    [UP_PORT] = {"port", CONF_U64, "8081", 1, 65000, 0,
+    [UP_PORT] = {"port", CONF_U64, "8081", 1, UP_PORT_MAX, 0,
                  "port of the global endpoint; regions get the next ones"},
     [UP_REGIONS] = {"regions", CONF_LIST, "east,west,north", 1, UP_REGIONS_MAX, 0,
                     "regions in priority order; the first one writes"},

@@ -26,7 +26,6 @@ enum {
     COORD_TIMEOUT_MS = 2000,
     RETRY_MS = 1000,
     PATH_SIZE = 4096,
-    PORT_MAX = 65535,
     DELETES_PER_TXN = COORD_TXN_OPS_MAX - 1,
 };
 
@@ -111,7 +110,8 @@ static bool is_range_free(struct hosting *h, unsigned base)
 
 static unsigned choose_port(struct hosting *h)
 {
-    for (unsigned base = h->opts.own->port + HOSTED_PORT_STEP; base + HOSTED_PORT_STEP <= PORT_MAX;
+    STATIC_ASSERT(UP_PORT_MAX + HOSTED_PORT_STEP <= 65535, "its regions have ports, too");
+    for (unsigned base = h->opts.own->port + HOSTED_PORT_STEP; base <= UP_PORT_MAX;
          base += HOSTED_PORT_STEP) {
         if (is_range_free(h, base)) {
             return base;

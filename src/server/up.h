@@ -28,6 +28,7 @@ enum {
     UP_PROXY_REGIONS_MAX = 7,     /* their links are one option of the proxy's configuration */
     UP_KEY_BYTES = 64,
     UP_HOST_SUFFIX_MAX = 100,
+    UP_PORT_MAX = 65000, /* of the global endpoint: the regions' come behind it */
 };
 
 struct up_opts {
