@@ -45,7 +45,6 @@ enum {
     HELD_PERIOD_MS = 50,
     STOP_GRACE_MS = 500, /* for what is being forwarded when the front is to end */
     STOP_PERIOD_MS = 10,
-    FORWARD_HEADERS_MAX = 96,
     DETOURS_MAX = 4096, /* a power of two */
 };
 
@@ -347,9 +346,9 @@ static void on_forwarded(void *ctx, const struct http_client_result *res)
 
 static void forward(struct front_req *r, const struct record_region *reg)
 {
-    struct http_header headers[FORWARD_HEADERS_MAX];
+    struct http_header headers[HTTP_HEADER_COUNT_MAX];
     size_t n = 0;
-    for (size_t i = 0; i < r->http->header_count && n < FORWARD_HEADERS_MAX; i++) {
+    for (size_t i = 0; i < r->http->header_count; i++) {
         if (!is_hop_header(r->http->headers[i].name)) {
             headers[n++] = r->http->headers[i];
         }

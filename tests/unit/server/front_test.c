@@ -504,6 +504,25 @@ T_TEST("requests to the global endpoint reach the writer whole, and its answers 
     teardown();
 }
 
+T_TEST("a request with as many headers as there may be is forwarded with all of them")
+{
+    setup(1000, 0);
+    struct raw_conn c = raw_connect(w.global_port);
+    raw_send(&c, "GET /dbs HTTP/1.1\r\nHost: x\r\n");
+    for (int i = 2; i < HTTP_HEADER_COUNT_MAX; i++) {
+        char line[32];
+        (void)snprintf(line, sizeof(line), "x-%d: y\r\n", i);
+        raw_send(&c, line);
+    }
+    raw_send(&c, "if-match: last\r\n\r\n");
+    struct reply r = receive(&c, 0);
+    t_eq_int(r.status, 200);
+    t_check(strcasestr(regions[0].last, "\r\nx-99: y\r\n") != NULL);
+    t_check(strcasestr(regions[0].last, "\r\nif-match: last\r\n") != NULL);
+    raw_close(&c);
+    teardown();
+}
+
 T_TEST("a write that the writer refuses with 403/3 is taken to the next writer once the record "
        "names it")
 {
