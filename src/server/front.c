@@ -535,32 +535,15 @@ static void answer_admin(struct front *f, struct http_req *req)
     front_admin(req, &f->rec, f->auth, f->coord, f->loop, &status);
 }
 
-static void on_loop_request(void *ctx)
+/* Of an account: its document, or something that a region has to answer. */
+static void serve_first(struct front_req *r)
 {
-    struct front_req *r = ctx;
     struct front *f = r->front;
-    if (admin_is_ours(r->http)) {
-        answer_admin(f, r->http);
-        mem_free(r);
-        return;
-    }
-    if (manage_is_ours(r->http) && strcmp(r->http->listener, "global") == 0) {
-        manage_request(&f->manage, r->http);
-        mem_free(r);
-        return;
-    }
     list_init(&r->link);
     f->open_count++;
     r->is_write = is_write_request(r->http);
     r->deadline_us = r->http->received_us +
                      (usec)(f->opts->hold_ms > 0 ? f->opts->hold_ms : FRONT_HOLD_MS) * 1000;
-    r->is_on_global = true;
-    for (size_t i = 0; i < f->region_count; i++) {
-        if (strcmp(r->http->listener, f->regions[i].name) == 0) {
-            r->is_on_global = false;
-            r->region = i;
-        }
-    }
     if (f->open_count > (f->opts->requests_max > 0 ? f->opts->requests_max : FRONT_REQUESTS_MAX)) {
         f->refused_full++;
         answer_error(r, ERR_UNAVAILABLE, "too many requests wait already; nothing was applied");
@@ -571,6 +554,40 @@ static void on_loop_request(void *ctx)
         return;
     }
     serve(r);
+}
+
+/* A region's operator endpoints tell of its own process. Ours in their place would make one that is away
+ * look ready, and our events and metrics look like its own. */
+static void refuse_admin(struct http_req *req, const char *region)
+{
+    struct errinfo ei = {0};
+    err_set(&ei, ERR_UNAVAILABLE, "the server of region %s is away", region);
+    admin_respond_error(req, &ei);
+}
+
+static void on_loop_request(void *ctx)
+{
+    struct front_req *r = ctx;
+    struct front *f = r->front;
+    r->is_on_global = true;
+    for (size_t i = 0; i < f->region_count; i++) {
+        if (strcmp(r->http->listener, f->regions[i].name) == 0) {
+            r->is_on_global = false;
+            r->region = i;
+        }
+    }
+    bool is_admin = admin_is_ours(r->http);
+    if (is_admin && r->is_on_global) {
+        answer_admin(f, r->http);
+    } else if (is_admin) {
+        refuse_admin(r->http, f->regions[r->region].name);
+    } else if (manage_is_ours(r->http) && r->is_on_global) {
+        manage_request(&f->manage, r->http);
+    } else {
+        serve_first(r);
+        return;
+    }
+    mem_free(r);
 }
 
 static void on_request(void *ctx, struct http_req *req)

@@ -700,6 +700,13 @@ T_TEST("while a region is away its address answers for it: 403/3, 403/1008, or a
     r = receive(&c, 0);
     is_json_error(&r, 401, "", "");
     raw_close(&c);
+    /* Its process is none that answers: probes, scrapers and readers of events must not take us for it. */
+    static const char *const own[] = {"/health/live", "/health/ready",     "/metrics",
+                                      "/events",      "/_holdfast/status", "/_holdfast/account"};
+    for (size_t i = 0; i < ARRAY_COUNT(own); i++) {
+        r = ask(regions[0].port, "GET", own[i]);
+        is_json_error(&r, 503, "", "the server of region east is away");
+    }
     t_check(metric("holdfast_front_stood_in_total") >= 3);
     teardown();
 }
