@@ -48,6 +48,9 @@ enum {
     DETOURS_MAX = 4096, /* a power of two */
 };
 
+/* Of its listener; the others are called after their regions, which cannot have this name. */
+static const char global_name[] = "*";
+
 struct front_req {
     struct front *front;
     struct http_req *http;
@@ -809,7 +812,7 @@ static void on_end_signal(void *ctx, int signum)
         loop_stop(f->loop); /* asked twice: do not wait */
         return;
     }
-    http_server_unlisten(f->http, "global");
+    http_server_unlisten(f->http, global_name);
     for (size_t i = 0; i < f->region_count; i++) {
         if (f->is_standing_in[i]) {
             http_server_unlisten(f->http, f->regions[i].name);
@@ -880,7 +883,7 @@ static enum err front_start(struct front *f, struct errinfo *ei)
         .ctx = f,
     };
     TRY(http_server_new(&ho, &f->http, ei));
-    TRY(http_server_listen(f->http, f->opts->global_fd, "global", ei));
+    TRY(http_server_listen(f->http, f->opts->global_fd, global_name, ei));
     f->client = http_client_new(f->loop);
     f->coord = coord_client_new(f->loop, f->opts->coordinator, f->opts->secrets);
     if (f->opts->secret_file != NULL) {

@@ -188,8 +188,9 @@ static void on_patience_lost(void *ctx)
     }
     for (size_t i = 0; up->is_record_ready && i < up->region_count; i++) {
         if (up->regions[i].is_member && !sup_child_is_ready(up->regions[i].child)) {
-            fprintf(stderr, " server %s (%s/run/%s.log)", up->regions[i].name, up->dir,
-                    up->regions[i].name);
+            char file[RECORD_NAME_MAX + 8];
+            up_server_file(up->regions[i].name, file);
+            fprintf(stderr, " server %s (%s/run/%s.log)", up->regions[i].name, up->dir, file);
         }
     }
     if (up->is_record_ready && !sup_child_is_ready(up->front)) {

@@ -57,13 +57,16 @@ static const struct up_proxy *find_proxy(const struct up *up, size_t from, size_
     return NULL;
 }
 
+/* Links are called after their ends, regions or this. */
+static const char coordinator_end[] = "coordinator";
+
 static enum err open_link(struct up *up, size_t from, size_t to, struct errinfo *ei)
 {
     struct up_proxy *p = &up->proxies[up->proxy_count];
     bool is_coord = to == TO_COORDINATOR;
     char name[sizeof(p->name)];
     (void)snprintf(name, sizeof(name), "%s>%s", up->regions[from].name,
-                   is_coord ? "coordinator" : up->regions[to].name);
+                   is_coord ? coordinator_end : up->regions[to].name);
     memcpy(p->name, name, sizeof(name));
     p->from = from;
     p->to = to;
@@ -116,6 +119,10 @@ enum err up_open_sockets(struct up *up, struct errinfo *ei)
     }
     TRY(up_listen(up, 0, &up->control_fd, &up->control_port, ei));
     for (size_t i = 0; i < up->region_count; i++) {
+        if (strcmp(up->regions[i].name, coordinator_end) == 0) {
+            return err_set(ei, ERR_CONFIG, "the fault proxy cannot tell a region called %s apart",
+                           coordinator_end);
+        }
         if (up->regions[i].is_member) {
             TRY(open_links_of(up, i, ei));
         }
@@ -155,6 +162,18 @@ void up_tell_front(struct up *up, const char *what, const struct up_region *r, i
 
 /* ---- configuration of the processes ---- */
 
+/* Other processes' files are there, too; no two regions may get the same name by this. */
+void up_server_file(const char *region, char ret[RECORD_NAME_MAX + 8])
+{
+    static const char *const others[] = {"coordinator", "front", "proxy"};
+    struct str name = str_of(region);
+    bool is_taken = str_starts(name, STR("account-")) || str_starts(name, STR("server-"));
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+        is_taken = is_taken || str_eq(name, str_of(others[i]));
+    }
+    (void)snprintf(ret, RECORD_NAME_MAX + 8, "%s%s", is_taken ? "server-" : "", region);
+}
+
 static enum err write_conf(struct up *up, const char *name, const struct buf *text,
                            char ret_path[PATH_SIZE], struct errinfo *ei)
 {
@@ -184,13 +203,20 @@ static enum err add_child(struct up *up, const char *role, const char *name, str
                           struct sup_child **ret, struct errinfo *ei)
 {
     char path[PATH_SIZE];
-    TRY(write_conf(up, name, conf, path, ei));
-    const char *argv[] = {role, "--config", path, NULL};
+    char file[RECORD_NAME_MAX + 8];
     char full[RECORD_NAME_MAX + 16];
-    (void)snprintf(full, sizeof(full), "%s%s%s", role, strcmp(role, name) == 0 ? "" : "/",
-                   strcmp(role, name) == 0 ? "" : name);
+    bool is_server = strcmp(role, "server") == 0;
+    if (is_server) {
+        up_server_file(name, file);
+        (void)snprintf(full, sizeof(full), "server/%s", name);
+    } else {
+        (void)snprintf(file, sizeof(file), "%s", name);
+        (void)snprintf(full, sizeof(full), "%s", name);
+    }
+    TRY(write_conf(up, file, conf, path, ei));
+    const char *argv[] = {role, "--config", path, NULL};
     char log_path[PATH_SIZE + 64];
-    (void)snprintf(log_path, sizeof(log_path), "%s/run/%s.log", up->dir, name);
+    (void)snprintf(log_path, sizeof(log_path), "%s/run/%s.log", up->dir, file);
     struct sup_spec spec = {
         .name = full,
         .argv = argv,
@@ -274,9 +300,10 @@ static void offer_link(struct up *up, const struct up_proxy *p)
 
 enum err up_add_links(struct up *up, size_t i, struct errinfo *ei)
 {
-    if (up->proxy_count + 2 * up->region_count - 1 > PROXIES_MAX) {
+    if (up->proxy_count + 2 * up->region_count - 1 > PROXIES_MAX ||
+        strcmp(up->regions[i].name, coordinator_end) == 0) {
         LOG_WARN("up", "region_not_proxied", "region=%s", up->regions[i].name);
-        return OK; /* more links than the proxy takes: its own are direct */
+        return OK; /* more links than the proxy takes, or none of their own name: they are direct */
     }
     size_t first = up->proxy_count;
     TRY(open_links_of(up, i, ei));
@@ -289,8 +316,10 @@ enum err up_add_links(struct up *up, size_t i, struct errinfo *ei)
     for (size_t k = 0; k < up->region_count && err == OK; k++) {
         if (k != i && up->regions[k].child != NULL) {
             buf_clear(&b);
+            char file[RECORD_NAME_MAX + 8];
             conf_server(up, k, &b);
-            err = write_conf(up, up->regions[k].name, &b, path, ei);
+            up_server_file(up->regions[k].name, file);
+            err = write_conf(up, file, &b, path, ei);
         }
     }
     buf_done(&b);

@@ -114,6 +114,8 @@ enum err up_listen(struct up *up, unsigned port, int *ret_fd, unsigned *ret_port
 /* Writes the configuration of every process and adds it to the supervisor, not started yet. */
 enum err up_add_children(struct up *up, struct errinfo *ei) MUST_CHECK;
 enum err up_add_server(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
+/* What its files in run/ are called: NAME.conf, NAME.log. */
+void up_server_file(const char *region, char ret[RECORD_NAME_MAX + 8]);
 /* Puts the links of a region that joins behind the fault proxy and tells everybody. */
 enum err up_add_links(struct up *up, size_t i, struct errinfo *ei) MUST_CHECK;
 void up_tell_front(struct up *up, const char *what, const struct up_region *r, int with_fd);

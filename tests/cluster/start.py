@@ -79,6 +79,23 @@ def _():
         eq(sorted(p.name for p in up.dir.iterdir() if p.is_dir()), [up.data.name], "directories")
 
 
+@tap.test("a region may be called as a process or an address of ours is")
+def _():
+    names = ["global", "front", "coordinator", "account-x"]
+    with Up(regions=names) as up:
+        container = up.make_container()
+        eq(sorted(p.stem for p in (up.data / "run").glob("*.conf")),
+           ["coordinator", "front", "global", "server-account-x", "server-coordinator", "server-front"], "files")
+        up.beating()
+        os.kill(up.pid("global"), signal.SIGKILL)
+        until("the next region writes", lambda: up.writer() == "front")
+        a = up.call("POST", f"{container}/docs", body={"id": "1", "pk": "a"}, headers=pk("a"))
+        eq(a.status, 201, "a write at the global endpoint")
+        up.healthy()
+        log = (up.data / "run/front.log").read_text()
+        assert "standing_in proc=front region=global" in log and "cannot_stand_in" not in log, log
+
+
 @tap.test("a port in use is refused")
 def _():
     up = Up(regions=["east"], start=False)
