@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "manage/hosted.h"
 #include "server/up_int.h"
 #include "json/json.h"
 
@@ -51,7 +52,7 @@ enum err up_open_dir(struct up *up, struct errinfo *ei)
     (void)snprintf(path, sizeof(path), "%s/FORMAT", up->dir);
     struct buf text;
     buf_init(&text, 256);
-    enum err err = files_read(path, &text, NULL);
+    enum err err = files_read(path, &text, ei);
     if (err == OK) {
         struct str word;
         struct str number;
@@ -68,7 +69,7 @@ enum err up_open_dir(struct up *up, struct errinfo *ei)
                           FORMAT_NOW);
             err_hint(ei, "run the newer version that wrote it");
         }
-    } else {
+    } else if (err == ERR_NOT_FOUND) {
         err = files_write_durable(path, STR("holdfast-data 1\n"), 0600, ei);
     }
     buf_done(&text);
@@ -154,31 +155,72 @@ enum err up_save_token(struct up *up, struct errinfo *ei)
     return err;
 }
 
-/* `v`: as in account.json, NULL when the account is new. */
-static void load_region(struct up *up, const struct json *v, struct str name, bool is_member)
+static enum err damaged(const char *path, const char *why, struct errinfo *ei)
+{
+    (void)err_set(ei, ERR_CORRUPT, "%s is damaged: %s", path, why);
+    err_hint(ei, "put back a copy of it: it has the names of the account and its regions, and the "
+                 "coordinator's secret");
+    return ERR_CORRUPT;
+}
+
+/* It becomes the name of a directory and of files. */
+static bool is_region_name(struct str name)
+{
+    bool is_fine = name.n > 0 && name.n < RECORD_NAME_MAX;
+    for (size_t i = 0; is_fine && i < name.n; i++) {
+        char c = name.p[i];
+        is_fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == ' ' || c == '-';
+    }
+    return is_fine;
+}
+
+/* `v`: as in account.json, NULL when the account is new. False: its name or its port is another's. */
+static bool load_region(struct up *up, const struct json *v, struct str name, bool is_member)
 {
     uint64_t slot = 0;
-    if (up->region_count == UP_NAMES_MAX || name.n >= RECORD_NAME_MAX) {
-        return;
+    if (up->region_count == UP_NAMES_MAX) {
+        return false;
     }
     struct up_region *r = &up->regions[up->region_count];
     r->slot = v && json_get_u64(v, STR("slot"), &slot) && slot < UP_NAMES_MAX ? (unsigned)slot
                                                                               : up_free_slot(up);
+    for (size_t i = 0; i < up->region_count; i++) {
+        if (str_eq(name, str_of(up->regions[i].name)) || up->regions[i].slot == r->slot) {
+            return false;
+        }
+    }
     up->region_count++;
     r->up = up;
     r->is_member = is_member;
     memcpy(r->name, name.p, name.n);
+    return true;
 }
 
-/* former NULL: there are none. */
-static void load_former_regions(struct up *up, const struct json *former)
+/* list NULL: there are none. */
+static enum err load_regions(struct up *up, const struct json *list, bool is_member,
+                             const char *path, struct errinfo *ei)
 {
-    for (size_t i = 0; former && i < former->count; i++) {
-        struct str name;
-        if (json_get_str(former->items[i], STR("name"), &name)) {
-            load_region(up, former->items[i], name, /* is_member= */ false);
+    for (size_t i = 0; list && list->type == JSON_ARRAY && i < list->count; i++) {
+        struct str name = STR_NONE;
+        if (!json_get_str(list->items[i], STR("name"), &name) || !is_region_name(name)) {
+            return damaged(path, "a region has no name that a region can have", ei);
+        }
+        if (!load_region(up, list->items[i], name, is_member)) {
+            return damaged(path, "two regions have one name or one place, or there are too many",
+                           ei);
         }
     }
+    return OK;
+}
+
+static bool is_as_asked(const struct up *up)
+{
+    bool is_same = up->region_count == up->opts.region_count;
+    for (size_t i = 0; is_same && i < up->region_count; i++) {
+        is_same = strcmp(up->regions[i].name, up->opts.regions[i]) == 0;
+    }
+    return is_same;
 }
 
 /* What an earlier start decided is kept; options may repeat it but not contradict it. */
@@ -193,18 +235,27 @@ enum err up_load_account(struct up *up, struct errinfo *ei)
     const struct json *doc = NULL;
     struct str secret = STR_NONE;
     enum err ret = OK;
-    up->is_kept = files_read(path, &text, NULL) == OK;
+    struct errinfo why = {0};
+    enum err err = files_read(path, &text, &why);
+    up->is_kept = err == OK;
+    if (err != OK && err != ERR_NOT_FOUND) { /* there is one: this is no new account */
+        ret = err_pass(ei, err, &why);
+        goto out;
+    }
     if (up->is_kept) {
-        struct errinfo why = {0};
         struct str s;
-        if (json_parse(&arena, buf_str(&text), NULL, &doc, &why) != OK ||
-            !json_get_str(doc, STR("account"), &s) || json_get(doc, STR("regions")) == NULL) {
-            ret = err_set(ei, ERR_CORRUPT, "%s is damaged: %s", path,
-                          why.message[0] ? why.message : "parts are missing");
-            err_hint(
-                ei,
-                "put back a copy of it: it has the names of the account and its regions, and the "
-                "coordinator's secret");
+        if (json_parse(&arena, buf_str(&text), NULL, &doc, &why) != OK) {
+            ret = damaged(path, why.message, ei);
+            goto out;
+        }
+        const struct json *regions = json_get(doc, STR("regions"));
+        if (!json_get_str(doc, STR("account"), &s) || regions == NULL ||
+            regions->type != JSON_ARRAY || regions->count == 0) {
+            ret = damaged(path, "parts are missing", ei);
+            goto out;
+        }
+        if (hosted_check_account(s, NULL) != OK) {
+            ret = damaged(path, "the account has no name that an account can have", ei);
             goto out;
         }
         TRY_GOTO(up_check_kept(up, "account", "--account", s, str_of(up->opts.account),
@@ -221,29 +272,21 @@ enum err up_load_account(struct up *up, struct errinfo *ei)
         if (json_get_str(doc, STR("key"), &s) && s.n < sizeof(up->key)) {
             memcpy(up->key, s.p, s.n);
         }
-        const struct json *regions = json_get(doc, STR("regions"));
-        bool is_same = regions && regions->type == JSON_ARRAY && regions->count <= UP_REGIONS_MAX;
-        size_t count = is_same ? regions->count : 0;
-        for (size_t i = 0; i < count; i++) {
-            struct str name;
-            if (!json_get_str(regions->items[i], STR("name"), &name) || name.n >= RECORD_NAME_MAX) {
-                ret = err_set(ei, ERR_CORRUPT, "%s: region %zu has no name", path, i);
-                goto out;
-            }
-            is_same =
-                is_same && i < up->opts.region_count && str_eq(name, str_of(up->opts.regions[i]));
-            load_region(up, regions->items[i], name, /* is_member= */ true);
-        }
-        if (up->opts.has_regions && (!is_same || up->opts.region_count != count)) {
+        TRY_GOTO(load_regions(up, regions, /* is_member= */ true, path, ei), out);
+        if (up->opts.has_regions && !is_as_asked(up)) {
             ret = err_set(ei, ERR_CONFIG, "the account in %s has other regions than --regions says",
                           up->dir);
             err_hint(ei, "leave --regions out, or start another account with another --dir");
             goto out;
         }
-        load_former_regions(up, json_get(doc, STR("formerRegions")));
+        TRY_GOTO(
+            load_regions(up, json_get(doc, STR("formerRegions")), /* is_member= */ false, path, ei),
+            out);
     } else {
         for (size_t i = 0; i < up->opts.region_count; i++) {
-            load_region(up, NULL, str_of(up->opts.regions[i]), /* is_member= */ true);
+            bool is_loaded =
+                load_region(up, NULL, str_of(up->opts.regions[i]), /* is_member= */ true);
+            ASSERT(is_loaded); /* the options were checked */
         }
     }
     if (up->opts.key) {

@@ -1,4 +1,5 @@
 """Starting, stopping, what is refused, what stays on disk."""
+import json
 import os
 import signal
 import socket
@@ -116,6 +117,33 @@ def _():
     (up.data / "FORMAT").write_text("something else\n")
     refused(up, "FORMAT")
     (up.data / "FORMAT").write_text("holdfast-data 1\n")
+    up.start()
+    eq(up.call("GET", "/dbs").status, 200, "serves again")
+    up.end()
+
+
+@tap.test("an account.json that was edited badly, or cannot be read, is refused and left as it is")
+def _():
+    up = Up(regions=["east", "west"])
+    eq(up.stop(), 0, "exit code")
+    path = up.data / "account.json"
+    text = path.read_text()
+
+    def edited(**changes):
+        return json.dumps({**json.loads(text), **changes})
+    east, west = json.loads(text)["regions"]
+    for bad in ("{", "[]", edited(regions=[]), edited(regions={}), edited(regions="east"), edited(regions=[east, east]),
+                edited(regions=[{**east, "name": "../../x"}, west]), edited(regions=[east, {**west, "name": ""}]),
+                edited(regions=[east, {**west, "slot": east["slot"]}]), edited(formerRegions=[{"name": "a\nb"}]),
+                edited(account="../x"), edited(account="x" * 400), edited(padding="x" * 100000)):
+        path.write_text(bad)
+        refused(up, "account.json")
+        assert path.read_text() == bad, f"it was written anew: {bad[:200]}"
+    path.unlink()
+    path.mkdir()  # stands for a file that cannot be read
+    refused(up, "account.json")
+    path.rmdir()
+    path.write_text(text)
     up.start()
     eq(up.call("GET", "/dbs").status, 200, "serves again")
     up.end()
