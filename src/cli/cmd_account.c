@@ -12,6 +12,7 @@
 #include "cli/account_partitions.h"
 #include "cli/cli.h"
 #include "continuity/client.h"
+#include "manage/hosted.h"
 
 enum {
     A_DIR,
@@ -176,6 +177,16 @@ static void show(const struct conf *c, const struct json *doc)
     }
 }
 
+/* Compared as the account's own names are: without case and blanks. */
+static bool is_region(struct str is, struct str given)
+{
+    char name[RECORD_NAME_MAX];
+    char wanted[RECORD_NAME_MAX];
+    return str_eq_nocase(is, given) ||
+           (hosted_region_name(is, name, NULL) == OK &&
+            hosted_region_name(given, wanted, NULL) == OK && strcmp(name, wanted) == 0);
+}
+
 /* Is the order what was asked for ("a,b,c"), the first one writing? */
 static bool is_ordered(const struct json *doc, struct str names)
 {
@@ -187,7 +198,7 @@ static bool is_ordered(const struct json *doc, struct str names)
         (void)str_split(rest, ',', &name, &tail);
         struct str is = json_text(regions->items[i], "name");
         bool is_first = i > 0 || str_eq(is, json_text(doc, "writer"));
-        if (!str_eq_nocase(is, str_trim(name)) || !is_first) {
+        if (!is_region(is, name) || !is_first) {
             return false;
         }
         rest = tail;
@@ -222,10 +233,10 @@ static bool is_partition_there(const struct json *doc, const char *op, struct st
     struct str want = is_return ? json_text(doc, "writer") : region;
     const struct json *row = partition_row(doc, what);
     if (row != NULL) {
-        return str_eq_nocase(json_text(row, "writer"), want) &&
+        return is_region(json_text(row, "writer"), want) &&
                str_eq(json_text(row, "phase"), STR("OPEN"));
     }
-    return is_return || str_eq_nocase(json_text(doc, "writer"), want);
+    return is_return || is_region(json_text(doc, "writer"), want);
 }
 
 static bool is_diverged(const char *op)
@@ -249,7 +260,7 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
         return json_text(doc, "consistencyTo").n == 0;
     }
     if (strcmp(op, "failover") == 0) {
-        return str_eq_nocase(json_text(doc, "writer"), str_of(region));
+        return is_region(json_text(doc, "writer"), str_of(region));
     }
     if (strcmp(op, "regions/priority") == 0) {
         return is_ordered(doc, str_of(region));
@@ -257,7 +268,7 @@ static bool is_complete(const struct json *doc, const char *op, const char *regi
     bool is_removal = strcmp(op, "regions/remove") == 0;
     const struct json *regions = json_get(doc, STR("regions"));
     for (size_t i = 0; regions && i < regions->count; i++) {
-        if (str_eq_nocase(json_text(regions->items[i], "name"), str_of(region))) {
+        if (is_region(json_text(regions->items[i], "name"), str_of(region))) {
             struct str state = json_text(regions->items[i], "state");
             bool is_off = str_eq(state, STR("OFFLINE"));
             bool is_on = str_eq(state, STR("ONLINE_READ")) || str_eq(state, STR("ONLINE_WRITE"));
@@ -343,7 +354,7 @@ static void print_loss(const struct json *doc, const char *region)
     for (size_t i = 0; regions && i < regions->count; i++) {
         const struct json *r = regions->items[i];
         uint64_t unsent = number_of(r, "unsentOperationsEstimate");
-        if (!str_eq_nocase(json_text(r, "name"), str_of(region))) {
+        if (!is_region(json_text(r, "name"), str_of(region))) {
             continue;
         }
         if (unsent == 0) {

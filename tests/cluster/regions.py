@@ -31,6 +31,16 @@ def listed():
     return [r["name"] for r in doc["readableLocations"]]
 
 
+@tap.test("a region is found by its name without case and blanks, and what is said of it is true")
+def _():
+    up.beating()
+    for name, writer in (("W E st", "west"), ("E A S T", "east")):
+        assert "complete in" in must("failover", name), name
+        eq(up.writer(), writer, "writer")
+        up.beating()
+    assert "complete in" in must("regions", "priority", "EAST, we st")
+
+
 @tap.test("a region added under load gets everything, under the next id and port")
 def _():
     c = state["container"] = up.make_container("regions")
