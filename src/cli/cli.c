@@ -1,6 +1,7 @@
 /* Command table, help and options. See cli.h. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -218,12 +219,22 @@ static int unknown_command(const char *name)
     return cli_fail(&ei);
 }
 
-int cli_main(int argc, char **argv)
+/* What was printed has to have got where it goes: a full disk must not look like a short list. */
+static int whole_output(int status)
 {
-    if (argc < 2) {
-        print_overview(stderr);
-        return err_exit_code(ERR_USAGE);
+    struct errinfo ei = {0};
+    bool is_whole = fflush(stdout) == 0;
+    int why = errno;
+    if ((is_whole && ferror(stdout) == 0) || status != 0) {
+        return status;
     }
+    err_set(&ei, why == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot write to standard output: %s",
+            is_whole ? "an earlier line was lost" : err_errno_text(why));
+    return cli_fail(&ei);
+}
+
+static int run_command(int argc, char **argv)
+{
     bool is_help = strcmp(argv[1], "help") == 0;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (is_help && argc == 2)) {
         print_overview(stdout);
@@ -240,6 +251,17 @@ int cli_main(int argc, char **argv)
         return cmd->run(2, help_argv);
     }
     return cmd->run(argc - 1, argv + 1);
+}
+
+int cli_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview(stderr);
+        return err_exit_code(ERR_USAGE);
+    }
+    int status = run_command(argc, argv);
+    /* That of `up` is for whoever looks on; it goes on without. */
+    return strcmp(argv[1], "up") == 0 ? status : whole_output(status);
 }
 
 int cli_fail(const struct errinfo *ei)

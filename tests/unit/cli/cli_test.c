@@ -32,12 +32,16 @@ static char *captured(const char *name)
 static void redirect(int fd, const char *name)
 {
     char path[512];
-    (void)snprintf(path, sizeof(path), "%s/%s", t_tmp_dir(), name);
+    bool is_ours = name[0] != '/';
+    (void)snprintf(path, sizeof(path), "%s%s%s", is_ours ? t_tmp_dir() : "", is_ours ? "/" : "",
+                   name);
     int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (file < 0 || dup2(file, fd) != fd) {
         _exit(99);
     }
 }
+
+static const char *out_name = "out"; /* where standard output goes */
 
 /* `holdfast LINE`: words are separated by single blanks, '' is an empty word. */
 static void run(const char *line)
@@ -65,7 +69,7 @@ static void run(const char *line)
         if (chdir(folder) != 0) {
             _exit(99);
         }
-        redirect(STDOUT_FILENO, "out");
+        redirect(STDOUT_FILENO, out_name);
         redirect(STDERR_FILENO, "err");
         int status = cli_main(argc, argv);
         (void)fflush(NULL);
@@ -180,6 +184,21 @@ T_TEST("the version is printed both ways and takes nothing else")
     prints("version", "holdfast " HF_VERSION "\n");
     prints("--version", "holdfast " HF_VERSION "\n");
     fails("version 7", 2, "takes no argument '7'", "");
+}
+
+T_TEST("what could not be printed whole is an error")
+{
+    static const char *const lines[] = {"inspect fsm", "--help", "help up", "version",
+                                        "assess init"};
+    run("version");
+    out_name = "/dev/full";
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
+        run(lines[i]);
+        t_checkf(r.status == 74, "%s: exit %d", lines[i], r.status);
+        t_contains(str_of(r.err), "holdfast: cannot write to standard output: ");
+    }
+    out_name = "out";
+    fails("inspect fsm x", 2, "cannot inspect", "holdfast inspect");
 }
 
 T_TEST("up refuses wrong options before it touches anything")
