@@ -452,6 +452,14 @@ static bool try_open(struct region *r)
     struct arena a;
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
+    if (record_epoch_top(next) >= next->generation) {
+        /* Partitions have had so many epochs since the claim that the next one does not fit its generation
+         * any more: claimed once more. */
+        record_choose_writer(next, r->cfg.self);
+        coordio_change(r, RULE_PASS_ON, next, 0, /* puts_beat= */ false);
+        arena_done(&a);
+        return true;
+    }
     const struct record_epoch *reign = region_reign(r);
     /* After a restart a reader can have what our disk has not: entries are shipped before they are
      * durable here. Only when every region was asked, also one that is offline now and may have shown

@@ -369,6 +369,42 @@ T_TEST("a claim of a partition that the account's epochs have overtaken is made 
     world_free(w);
 }
 
+/* The other way round: west has claimed the account, and partitions get epochs while it cannot store anything. */
+T_TEST("a claim of the account that partitions' epochs have overtaken is made once more")
+{
+    struct world *w = world_new(4, CONSISTENCY_SESSION);
+    world_no_auto(w);
+    t_err(world_answer(w, world_put(w, 1, 1, "a", "{}")), OK);
+    world_run(w, 300);
+    force(w, 3);
+    world_hold_commits(w, 2, true);
+    world_offline(w, "east");
+    while (world_record(w)->writer_incarnation == 0) {
+        world_run(w, 5);
+    }
+    t_eq_u64(world_record(w)->writer, 2);
+    generation claimed = world_record(w)->generation;
+    while (record_epoch_top(world_record(w)) < claimed) {
+        epoch before = record_override(world_record(w), 1)->epoch;
+        world_stop(w, 3, /* confirm= */ true);
+        world_start(w, 3);
+        while (record_override(world_record(w), 1)->epoch == before) {
+            world_run(w, 5);
+        }
+    }
+    t_eq_int(world_record(w)->phase, PHASE_PROMOTING);
+    t_eq_u64(world_record(w)->generation, claimed);
+    world_hold_commits(w, 2, false);
+    world_until_role(w, 2, ROLE_WRITER);
+    t_check(world_record(w)->generation > claimed);
+    t_err(world_answer(w, world_put(w, record_override(world_record(w), 1)->writer, 1, "b", "{}")),
+          OK);
+    world_online(w, "east");
+    world_run(w, 3000);
+    world_check_same(w);
+    world_free(w);
+}
+
 static enum err automatic(struct account_record *rec, void *ctx)
 {
     (void)ctx; /* nothing to say */
