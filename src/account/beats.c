@@ -3,7 +3,12 @@
 
 #include "base/arena.h"
 
-enum { BEAT_TEXT_SIZE_MAX = 4096, LEASE_MS_MAX = 3600000 };
+enum {
+    BEAT_TEXT_SIZE_MAX = 4096,
+    LEASE_MS_MAX = 3600000,
+    HEARD_LEASES = 2,
+    HEARD_CLOCKS_MS = 1000,
+};
 
 unsigned beat_reads(const struct json *beat)
 {
@@ -22,6 +27,55 @@ bool beat_could_open(const struct json *beat)
         (void)json_get_bool(beat, STR("is_whole"), &b);
     }
     return b;
+}
+
+bool beat_is_old(const struct account_beat *b, int64_t wall_ms)
+{
+    int64_t limit_ms = HEARD_CLOCKS_MS + (int64_t)HEARD_LEASES * b->lease_ms;
+    return !b->is_said || (b->wall_ms != 0 && wall_ms - b->wall_ms > limit_ms);
+}
+
+enum err beats_check_transfer(const struct account_beats *b, const struct account_record *from,
+                              const struct account_record *to, int64_t wall_ms, struct errinfo *ei)
+{
+    bool begins = to->phase == PHASE_TRANSFER && from->phase != PHASE_TRANSFER;
+    const struct account_lag *lag = begins ? &b->behind[to->transfer_to] : NULL;
+    if (lag == NULL || lag->by == 0 || lag->by != from->writer ||
+        lag->generation != from->generation || beat_is_old(&b->of[from->writer], wall_ms)) {
+        return OK;
+    }
+    err_set(ei, ERR_PRECONDITION,
+            "region %s is %u.%u s behind the write region: it lacks about %llu operations",
+            record_region_const(to, to->transfer_to)->name, lag->ms / 1000, lag->ms % 1000 / 100,
+            (unsigned long long)lag->ops);
+    err_hint(
+        ei, "writes would be held in vain: wait until it has caught up (lag in `holdfast status`)");
+    return ERR_PRECONDITION;
+}
+
+static uint64_t get_u64(const struct json *v, struct str key)
+{
+    uint64_t n = 0;
+    (void)json_get_u64(v, key, &n);
+    return n;
+}
+
+/* Of two that say something the one with the higher generation is the writer. */
+static void behind_read(struct account_beats *b, region_id by, const struct json *beat)
+{
+    const struct json *list = json_get(beat, STR("behind"));
+    generation g = get_u64(beat, STR("generation"));
+    for (size_t i = 0; list != NULL && list->type == JSON_ARRAY && i < list->count; i++) {
+        uint64_t id = get_u64(list->items[i], STR("region"));
+        uint64_t ms = get_u64(list->items[i], STR("ms"));
+        if (id < 1 || id > REGION_ID_MAX || g < b->behind[id].generation) {
+            continue;
+        }
+        b->behind[id] = (struct account_lag){.by = by,
+                                             .generation = g,
+                                             .ms = ms > UINT32_MAX ? UINT32_MAX : (unsigned)ms,
+                                             .ops = get_u64(list->items[i], STR("operations"))};
+    }
 }
 
 static void beat_read(struct account_beat *b, const struct json *beat)
@@ -55,6 +109,7 @@ void beats_read(struct account_beats *b, struct str account, const struct coord_
         }
         if (json_parse(&a, kvs[i].value, &limits, &beat, NULL) == OK && beat->type == JSON_OBJECT) {
             beat_read(&b->of[id], beat);
+            behind_read(b, (region_id)id, beat);
         }
     }
     arena_done(&a);

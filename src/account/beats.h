@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "account/record.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "coord/coord.h"
 #include "json/json.h"
@@ -21,12 +22,28 @@ struct account_beat {
     int64_t wall_ms;   /* when, by its own clock; 0 = it does not say */
 };
 
+/* A region that the writer knows to be too far behind for a graceful change. */
+struct account_lag {
+    region_id by; /* who says so; 0 = nobody */
+    generation generation;
+    unsigned ms; /* age of the oldest entry that it lacks */
+    uint64_t ops;
+};
+
 struct account_beats {
     struct account_beat of[REGION_ID_MAX + 1]; /* by region id */
+    struct account_lag behind[REGION_ID_MAX + 1];
 };
 
 /* From the keys of an account as the coordinator has them; others are passed over. */
 void beats_read(struct account_beats *b, struct str account, const struct coord_kv *kvs, size_t n);
+/* The region is away: its heartbeat is older than some leases, and clocks may differ a bit. */
+bool beat_is_old(const struct account_beat *b, int64_t wall_ms);
+/* May `to` be put in the place of `from`? Not if it hands the write region over to one that is far behind by the
+ * writer's heartbeat (geo-semantics 7.1 step 1): ERR_PRECONDITION says how far. */
+enum err beats_check_transfer(const struct account_beats *b, const struct account_record *from,
+                              const struct account_record *to, int64_t wall_ms,
+                              struct errinfo *ei) MUST_CHECK;
 /* The newest record format that the process reads whose heartbeat this is. */
 unsigned beat_reads(const struct json *beat);
 /* See account_beat.could_open. */

@@ -17,8 +17,39 @@ enum { BEAT_SIZE_MAX = 4096 };
 
 /* ---- values ---- */
 
+/* Regions to which no graceful change would come about: whoever plans one cannot know. */
+static void encode_behind(const struct region *r, usec now, struct json_out *o)
+{
+    bool is_any = false;
+    for (size_t i = 0; region_acts_as_writer(r) && i < r->rec->region_count; i++) {
+        region_id id = r->rec->regions[i].id;
+        struct repl_lag lag;
+        if (id == r->cfg.self) {
+            continue;
+        }
+        repl_lag(r->repl, id, &lag);
+        if (lag.since_us == 0 || now - lag.since_us < ms(r->cfg.timers.lag_small_ms)) {
+            continue;
+        }
+        if (!is_any) {
+            json_out_key(o, "behind");
+            json_out_array(o);
+            is_any = true;
+        }
+        json_out_object(o);
+        json_out_member_u64(o, "region", id);
+        json_out_member_u64(o, "ms", (now - lag.since_us) / 1000);
+        json_out_member_u64(o, "operations", lag.ops);
+        json_out_object_end(o);
+    }
+    if (is_any) {
+        json_out_array_end(o);
+    }
+}
+
 static void beat_encode(struct region *r, struct buf *out)
 {
+    usec now = region_now(r);
     struct json_out o;
     json_out_init(&o, out);
     json_out_object(&o);
@@ -42,8 +73,7 @@ static void beat_encode(struct region *r, struct buf *out)
     json_out_bool(&o,
                   r->role == ROLE_RECOVERING && repl_is_whole(r->repl) && repl_is_matched(r->repl));
     json_out_key(&o, "slow_disk");
-    json_out_bool(&o,
-                  disk_health_was_slow(&r->health.disk, region_now(r), r->cfg.timers.slow_for_ms));
+    json_out_bool(&o, disk_health_was_slow(&r->health.disk, now, r->cfg.timers.slow_for_ms));
     json_out_key(&o, "low_disk");
     json_out_bool(&o, r->health.is_disk_low);
     json_out_member_i64(&o, "wall_ms", r->io.wall_ms(r->io.ctx));
@@ -73,6 +103,7 @@ static void beat_encode(struct region *r, struct buf *out)
         }
         json_out_array_end(&o);
     }
+    encode_behind(r, now, &o);
     json_out_object_end(&o);
 }
 

@@ -500,8 +500,9 @@ static bool try_take(struct region *r)
     return true;
 }
 
-/* What the region lacks was too much when the change was asked for (geo-semantics 7.1 step 1). Whoever plans
- * it does not know that, the writer does: better no change than writes that are held for one in vain. */
+/* What the region lacks was too much when the change was asked for (geo-semantics 7.1 step 1), or whoever
+ * planned it would have been told by our heartbeat, which may be a moment old (beats_check_transfer): better no change than
+ * writes that are held for one in vain. */
 static bool is_too_far_behind(const struct region *r, region_id to)
 {
     struct repl_lag lag;

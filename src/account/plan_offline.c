@@ -5,9 +5,6 @@
 #include "account/region_int.h"
 #include "base/contract.h"
 
-/* A heartbeat is of a region that is away when it is older than some leases, and clocks may differ a bit. */
-enum { HEARD_LEASES = 2, HEARD_CLOCKS_MS = 1000 };
-
 /* What is looked at when the write region is taken out. */
 struct choice {
     struct account_record *rec;
@@ -24,9 +21,7 @@ static const struct account_beat *beat_of(const struct choice *c, region_id id)
 
 static bool is_silent(const struct choice *c, region_id id)
 {
-    const struct account_beat *b = beat_of(c, id);
-    int64_t limit_ms = HEARD_CLOCKS_MS + (int64_t)HEARD_LEASES * b->lease_ms;
-    return !b->is_said || (b->wall_ms != 0 && c->wall_ms - b->wall_ms > limit_ms);
+    return beat_is_old(beat_of(c, id), c->wall_ms);
 }
 
 /* Why the region could not write even if what it lacks were given up; NULL: it could. */

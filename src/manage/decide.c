@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "account/beats.h"
 #include "account/formats.h"
 #include "base/contract.h"
 #include "manage/change.h"
@@ -83,6 +84,7 @@ static enum err change(struct arena *a, const struct manage_call *c, struct mana
                        struct errinfo *ei)
 {
     TRY(formats_check(acc->beats, acc->rec, planned, ei));
+    TRY(beats_check_transfer(acc->beats, acc->rec, planned, c->wall_ms, ei));
     name_account(&ret->op, acc);
     ret->op.start_wall_ms = c->wall_ms;
     ret->status = status;

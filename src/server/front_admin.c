@@ -384,6 +384,7 @@ static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, 
     TRY(plan(c->req, c->op, beats, c->rec, ei));
     c->is_unsaid = formats_rise(from, c->rec) && !formats_are_said(beats, from);
     TRY(formats_check(beats, from, c->rec, ei));
+    TRY(beats_check_transfer(beats, from, c->rec, clock_wall_ms(), ei));
     *ret_rev = found->rev;
     return OK;
 }

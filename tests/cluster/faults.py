@@ -3,7 +3,7 @@ does what it says. The account's disks count as slow early, so that a test need 
 import html.parser
 import json
 
-from holdfast import Client, Tap, Up, comment, eq
+from holdfast import Client, Tap, Up, comment, eq, pk, until
 
 tap = Tap()
 up = Up(fault_proxy=True, args=["--slow-commit", "300ms", "--slow-for", "600ms"])
@@ -50,6 +50,27 @@ def _():
     eq(up.show()["partitionFailover"], False, "the setting is as it was")
     code, _, err = up.cli("drill", "--fault", "corrupt", "--repeat", "51")
     assert code == 2 and "50 times" in err, (code, err)
+
+
+@tap.test("a graceful change to a region that is far behind is refused, with how far")
+def _():
+    w = up.healthy()["writer"]
+    to = next(r["name"] for r in up.show()["regions"] if r["name"] != w)
+    up.make_container("far")
+    eq(up.call("POST", "/_holdfast/fault", region=to, body={"disk": "slow", "delayMs": 4000}).status, 200, "fault")
+    for i in range(3):
+        eq(up.call("POST", "/dbs/tests/colls/far/docs", body={"id": str(i), "pk": "a"}, headers=pk("a")).status, 201, "put")
+
+    def lag_ms():
+        status = up.call("GET", "/_holdfast/status", region=w).doc
+        return next(r["lagMs"] for r in status["regions"] if r["name"] == to)
+    until("its lag, said by two heartbeats", lambda: lag_ms() > 1500)
+    code, out, err = up.cli("account", "failover", to)
+    assert code != 0 and f"region {to} is " in err and "behind the write region" in err, (code, out, err)
+    eq((up.writer(), up.show()["phase"]), (w, "OPEN"), "nothing has begun")
+    eq(up.call("POST", "/_holdfast/fault", region=to, body={"disk": "sound"}).status, 200, "healed")
+    up.healthy()
+    until("the change once it has caught up", lambda: up.cli("account", "failover", to)[0] == 0)
 
 
 @tap.test("drill: the region that takes over is killed, too")

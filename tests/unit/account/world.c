@@ -542,6 +542,13 @@ void world_hold_changes(struct world *w, region_id id, bool is_held)
     w->nodes[id]->changes_held = is_held;
 }
 
+void world_beats(struct world *w, struct account_beats *ret)
+{
+    const struct coord_kv *kvs = NULL;
+    size_t n = coord_store_read(w->store, STR(COORD_PREFIX "test/"), &w->arena, &kvs);
+    beats_read(ret, STR("test"), kvs, n);
+}
+
 void world_failover(struct world *w, const char *to)
 {
     coord_rev rev = 0;

@@ -56,6 +56,7 @@ size_t world_archived(struct world *w, region_id id); /* bytes */
 bool world_has_event(struct world *w, region_id id, enum region_event_kind kind);
 
 /* An operator's plan, put by compare-and-set. */
+void world_beats(struct world *w, struct account_beats *ret); /* as the coordinator has them */
 void world_failover(struct world *w, const char *to);
 void world_offline(struct world *w, const char *region);
 void world_online(struct world *w, const char *region);
