@@ -9,6 +9,7 @@
  *
  * At any moment, and whichever of the two records a region knows, the reads it serves promise no
  * more than the writes of the one writer have kept. */
+#include "account/distance.h"
 #include "account/region_int.h"
 #include "base/bug.h"
 #include "base/contract.h"
@@ -51,6 +52,20 @@ bool account_bounds_are_tight(const struct account_record *rec)
     return rec->max_staleness_ops != 0 &&
            (rec->max_staleness_ops < (is_one ? STALENESS_OPS_ADVISED_ONE : STALENESS_OPS_ADVISED) ||
             rec->max_staleness_s < (is_one ? STALENESS_S_ADVISED_ONE : STALENESS_S_ADVISED));
+}
+
+bool account_warning(const struct account_record *rec, struct buf *out)
+{
+    struct errinfo far = {0};
+    bool is_tight =
+        record_lease_level(rec) == CONSISTENCY_BOUNDED_STALENESS && account_bounds_are_tight(rec);
+    bool is_far = distance_check(rec, record_write_level(rec), STR(""), &far) != OK;
+    if (is_tight || is_far) {
+        buf_printf(out, "%s%s%s",
+                   is_tight ? ACCOUNT_TIGHT_WARNING : "warning: ", is_tight && is_far ? "; " : "",
+                   far.message);
+    }
+    return is_tight || is_far;
 }
 
 static enum err check_healthy(const struct account_record *rec, struct errinfo *ei)

@@ -338,6 +338,8 @@ bool account_bounds_are_tight(const struct account_record *rec);
 #define ACCOUNT_TIGHT_WARNING                                                                      \
     "warning: bounds below 100,000 operations and 300 s (one region: 10 and 5 s) hold writes "     \
     "back early"
+/* What an operator should know about the level and the regions, in one line: true, and it is appended to `out`. */
+bool account_warning(const struct account_record *rec, struct buf *out);
 /* A fresh account: regions in priority order, the first one the writer to be. */
 void account_init(struct account_record *ret, const char *name, enum consistency level);
 /* Appends a region at the lowest priority: id, ONLINE_READ, in q_mask; the first one is chosen as

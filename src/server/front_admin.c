@@ -17,7 +17,7 @@
 #include "server/metrics.h"
 #include "json/json.h"
 
-enum { CHANGE_TIMEOUT_MS = 2000, SEEN_TIMEOUT_MS = 1000 };
+enum { CHANGE_TIMEOUT_MS = 2000, SEEN_TIMEOUT_MS = 1000, WARNING_SIZE_MAX = 1024 };
 
 /* ---- the record as the front knows it ---- */
 
@@ -106,14 +106,14 @@ static void account_json(const struct account_record *rec, struct json_out *o)
     if (record_lease_level(rec) == CONSISTENCY_BOUNDED_STALENESS) {
         json_out_member_u64(o, "maxStalenessOperations", rec->max_staleness_ops);
         json_out_member_u64(o, "maxStalenessSeconds", rec->max_staleness_s);
-        if (account_bounds_are_tight(rec)) {
-            json_out_member_cstr(o, "warning", ACCOUNT_TIGHT_WARNING);
-        }
     }
-    struct errinfo far = {0};
-    if (distance_check(rec, record_write_level(rec), STR(""), &far) != OK) {
-        json_out_member_cstr(o, "warning", far.message);
+    struct buf warning;
+    buf_init(&warning, WARNING_SIZE_MAX);
+    if (account_warning(rec, &warning)) {
+        json_out_key(o, "warning");
+        json_out_str(o, buf_str(&warning));
     }
+    buf_done(&warning);
     json_out_member_cstr(o, "durability", record_is_degraded(rec) ? "degraded" : "normal");
     json_out_member_bool(o, "automaticFailover", rec->auto_failover);
     json_out_member_cstr(o, "divergedWrites", diverged_name(rec->diverged_writes));

@@ -51,4 +51,36 @@ T_TEST(
     t_check(strstr(ei.message, "West Europe") != NULL);
 }
 
+/* Between two levels both can be so: bounds that are tight while the account goes over to Strong. */
+T_TEST("what an operator is warned of is one line, whether it is one thing or two")
+{
+    static const char *const far[] = {"uksouth", "australiaeast", NULL};
+    static const char *const near[] = {"uksouth", "ukwest", NULL};
+    struct account_record rec;
+    struct buf b;
+    buf_init(&b, 1024);
+    make(&rec, CONSISTENCY_SESSION, far);
+    t_check(!account_warning(&rec, &b));
+    t_eq_u64(buf_str(&b).n, 0);
+    rec.level = CONSISTENCY_BOUNDED_STALENESS;
+    rec.max_staleness_ops = 10;
+    rec.max_staleness_s = 5;
+    t_check(account_warning(&rec, &b));
+    t_eq_str(buf_str(&b), STR(ACCOUNT_TIGHT_WARNING));
+    buf_clear(&b);
+    rec.is_level_changing = true;
+    rec.level = CONSISTENCY_STRONG;
+    rec.level_to = CONSISTENCY_BOUNDED_STALENESS;
+    t_check(account_warning(&rec, &b));
+    t_contains(buf_str(&b), ACCOUNT_TIGHT_WARNING "; regions uksouth and australiaeast are about");
+    buf_clear(&b);
+    rec.is_level_changing = false;
+    t_check(account_warning(&rec, &b));
+    t_contains(buf_str(&b), "warning: regions uksouth and australiaeast are about");
+    buf_clear(&b);
+    make(&rec, CONSISTENCY_STRONG, near);
+    t_check(!account_warning(&rec, &b));
+    buf_done(&b);
+}
+
 T_MAIN()
