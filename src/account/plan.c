@@ -86,8 +86,17 @@ enum err account_add_region(struct account_record *rec, const char *name, const 
 
 enum err plan_no_region(const struct account_record *rec, struct str name, struct errinfo *ei)
 {
-    return err_set(ei, ERR_INVALID, "no region '" STR_FMT "' in account %s", STR_ARG(name),
-                   rec->name);
+    enum err e =
+        err_set(ei, ERR_INVALID, "no region '" STR_FMT "' in account %s", STR_ARG(name), rec->name);
+    account_hint_regions(rec, ei);
+    return e;
+}
+
+void account_hint_regions(const struct account_record *rec, struct errinfo *ei)
+{
+    for (size_t i = 0; i < rec->region_count; i++) {
+        err_hint_name(ei, ACCOUNT_REGIONS_HINT, str_of(rec->regions[i].name));
+    }
 }
 
 static enum err need_open(const struct account_record *rec, struct errinfo *ei)

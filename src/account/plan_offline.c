@@ -112,11 +112,14 @@ static enum err refuse(const struct choice *c, struct errinfo *ei)
 static enum err named(const struct choice *c, region_id *ret, struct errinfo *ei)
 {
     const struct record_region *g = record_region_by_name(c->rec, c->q->to);
-    if (!c->q->accepts_loss || g == NULL || g->id == c->gone->id) {
-        return err_set(ei, ERR_INVALID,
-                       !c->q->accepts_loss ? "a region is named only with --force"
-                       : g == NULL         ? "no region '" STR_FMT "'"
-                                           : "region '" STR_FMT "' is the one that is taken out",
+    if (!c->q->accepts_loss) {
+        return err_set(ei, ERR_INVALID, "a region is named only with --force");
+    }
+    if (g == NULL) {
+        return plan_no_region(c->rec, c->q->to, ei);
+    }
+    if (g->id == c->gone->id) {
+        return err_set(ei, ERR_INVALID, "region '" STR_FMT "' is the one that is taken out",
                        STR_ARG(c->q->to));
     }
     const char *why = why_unfit(c, g, /* may_be_silent= */ true); /* the operator knows */

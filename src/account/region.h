@@ -338,6 +338,9 @@ bool account_bounds_are_tight(const struct account_record *rec);
 #define ACCOUNT_TIGHT_WARNING                                                                      \
     "warning: bounds below 100,000 operations and 300 s (one region: 10 and 5 s) hold writes "     \
     "back early"
+/* After an error about a region that is not there: those that are. */
+#define ACCOUNT_REGIONS_HINT "the account's regions:"
+void account_hint_regions(const struct account_record *rec, struct errinfo *ei);
 /* What an operator should know about the level and the regions, in one line: true, and it is appended to `out`. */
 bool account_warning(const struct account_record *rec, struct buf *out);
 /* A fresh account: regions in priority order, the first one the writer to be. */

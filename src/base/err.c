@@ -84,6 +84,29 @@ enum err err_set_at(struct errinfo *ei, enum err code, const char *file, int lin
     return code;
 }
 
+void err_hint_name(struct errinfo *ei, const char *intro, struct str name)
+{
+    static const char more[] = ", ...";
+    if (ei == NULL || (ei->hint[0] != '\0' && strncmp(ei->hint, intro, strlen(intro)) != 0)) {
+        return;
+    }
+    if (ei->hint[0] == '\0') {
+        err_hint(ei, "%s " STR_FMT, intro, STR_ARG(name));
+        return;
+    }
+    size_t n = strlen(ei->hint);
+    size_t tail = sizeof(more) - 1;
+    bool is_cut = n >= tail && strcmp(ei->hint + n - tail, more) == 0;
+    if (is_cut) {
+        return;
+    }
+    if (n + 2 + name.n + tail < sizeof(ei->hint)) {
+        (void)snprintf(ei->hint + n, sizeof(ei->hint) - n, ", " STR_FMT, STR_ARG(name));
+    } else {
+        memcpy(ei->hint + n, more, sizeof(more));
+    }
+}
+
 void err_hint(struct errinfo *ei, const char *fmt, ...)
 {
     if (ei == NULL || ei->hint[0] != '\0') {

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
+
 enum err {
     OK = 0,
 #define ERR(name, text, retryable, http, sub, exit_code) name,
@@ -69,6 +71,8 @@ static inline enum err err_pass(struct errinfo *ei, enum err code, const struct 
 }
 /* Adds the sentence that says what to do. */
 void err_hint(struct errinfo *ei, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Adds a list to choose from, one name at a call: "INTRO a, b, c", and "..." for those that find no room. */
+void err_hint_name(struct errinfo *ei, const char *intro, struct str name);
 
 #define TRY(expr)                                                                                  \
     do {                                                                                           \

@@ -83,7 +83,10 @@ static enum err find_sources(struct story *s, struct errinfo *ei)
     }
     if (s->source_count == 0) {
         err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", conf_cstr(s->conf, E_REGION));
-        err_hint(ei, "`holdfast account show` lists them; the front is called front");
+        for (size_t i = 0; regions && i < regions->count; i++) {
+            err_hint_name(ei, "its regions:", json_text(regions->items[i], "name"));
+        }
+        err_hint_name(ei, "its regions:", STR("and the front, called front"));
         return ERR_NOT_FOUND;
     }
     return OK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "account/record.h"
+#include "account/region.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/files.h"
@@ -119,7 +120,9 @@ static enum err find_id(const struct confirm_opts *o, struct arena *a, region_id
     TRY(record_decode(a, kvs[0].value, rec, ei));
     const struct record_region *g = record_region_by_name(rec, str_of(o->region));
     if (g == NULL) {
-        return err_set(ei, ERR_NOT_FOUND, "account %s has no region %s", o->account, o->region);
+        err_set(ei, ERR_NOT_FOUND, "account %s has no region %s", o->account, o->region);
+        account_hint_regions(rec, ei);
+        return ERR_NOT_FOUND;
     }
     *ret = g->id;
     return OK;

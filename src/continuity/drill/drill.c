@@ -66,7 +66,11 @@ static enum err prepare(struct repeat *r, unsigned number, struct errinfo *ei)
     }
     r->fault.region_count = r->look.count;
     if (!look_endpoint(&r->look, region)) {
-        return err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
+        err_set(ei, ERR_NOT_FOUND, "the account has no region '%s'", region);
+        for (size_t i = 0; i < r->look.count; i++) {
+            err_hint_name(ei, "its regions:", str_of(r->look.regions[i].name));
+        }
+        return ERR_NOT_FOUND;
     }
     if (kind->needs_writer && strcmp(region, r->look.writer) != 0) {
         return err_set(ei, ERR_INVALID, "fault %s starts at the write region, which is %s",

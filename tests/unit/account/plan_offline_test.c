@@ -164,7 +164,7 @@ T_TEST("a region is named only by who accepts the loss")
     q.accepts_loss = true;
     q.to = STR("nowhere");
     t_err(offline(&r, "east", q, &ei), ERR_INVALID);
-    t_eq_cstr(ei.message, "no region 'nowhere'");
+    t_eq_cstr(ei.message, "no region 'nowhere' in account shop");
     q.to = STR("east");
     t_err(offline(&r, "east", q, &ei), ERR_INVALID);
     q.to = STR("north");

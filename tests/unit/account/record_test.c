@@ -139,7 +139,9 @@ static void must_check(const struct account_record *r)
 T_TEST("a graceful change needs a healthy account and no other operation")
 {
     struct account_record r = sample();
-    t_err(account_plan_failover(&r, STR("nowhere"), 1, NULL), ERR_INVALID);
+    struct errinfo ei = {0};
+    t_err(account_plan_failover(&r, STR("nowhere"), 1, &ei), ERR_INVALID);
+    t_eq_cstr(ei.hint, "the account's regions: east, West US, north");
     t_ok(account_plan_failover(&r, STR("west us"), 1, NULL));
     t_eq_int(r.phase, PHASE_TRANSFER);
     t_eq_u64(r.transfer_to, 2);

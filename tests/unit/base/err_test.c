@@ -37,6 +37,27 @@ T_TEST("the first failure's detail is kept, later ones only pass their code on")
     t_contains(str_of(ei.file), "err_test.c");
 }
 
+T_TEST("a hint that lists names has as many as there is room for, and says when there are more")
+{
+    struct errinfo ei = {0};
+    (void)err_set(&ei, ERR_NOT_FOUND, "no x");
+    err_hint_name(&ei, "there are:", STR("a"));
+    err_hint_name(&ei, "there are:", STR("b"));
+    t_eq_cstr(ei.hint, "there are: a, b");
+    for (int i = 0; i < 100; i++) {
+        err_hint_name(&ei, "there are:", STR("0123456789"));
+    }
+    size_t n = strlen(ei.hint);
+    t_check(n > sizeof(ei.hint) - 20 && n < sizeof(ei.hint));
+    t_eq_cstr(ei.hint + n - 15, "0123456789, ...");
+    err_hint_name(NULL, "there are:", STR("a"));
+    struct errinfo other = {0};
+    (void)err_set(&other, ERR_NOT_FOUND, "no x");
+    err_hint(&other, "do this");
+    err_hint_name(&other, "there are:", STR("a")); /* the first hint stays */
+    t_eq_cstr(other.hint, "do this");
+}
+
 T_TEST("what is passed on keeps its message, hint and place, and is no news after another failure")
 {
     struct errinfo from = {0};
