@@ -141,7 +141,7 @@ static const struct cli_command commands[] = {
      "  holdfast assess estate.yaml --lose region:koreacentral\n"
      "  holdfast assess estate.yaml --format json --fail-on high --out report.json\n",
      cmd_assess},
-    {"inspect", "[fsm [region | partition] | store | log | record] [OPTIONS]",
+    {"inspect", "[fsm [region | partition] | store | log | record | archive FILE] [OPTIONS]",
      "look inside tables and files",
      "  fsm               the state machine that decides about failover; then the decisions: the "
      "numbers of rules\n"
@@ -152,7 +152,9 @@ static const struct cli_command commands[] = {
      "with\n"
      "                    --bodies the documents\n"
      "  record --coordinator F\n"
-     "                    the account record as the coordinator has it on disk, without keys\n",
+     "                    the account record as the coordinator has it on disk, without keys\n"
+     "  archive FILE      what a returning region handed in and cut\n\n"
+     "With --json fsm and store print one object; log, archive and record one a line.\n",
      cmd_inspect},
     {"server", "--config F", "one region of an account",
      "Started by `holdfast up`, or by systemd with socket activation (sockets \"http\" and "

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/fsm.h"
 #include "cli/cli.h"
+#include "cli/inspect_json.h"
 #include "coord/journal.h"
 #include "engine/engine.h"
 #include "repl/entry.h"
@@ -26,10 +27,13 @@ enum {
     I_BODIES,
     I_COORDINATOR,
     I_ACCOUNT,
+    I_JSON,
     I_ROW_COUNT
 };
 
-#define ARCHIVE_SIZE_MAX ((size_t)4 << 30)
+#define ARCHIVE_SIZE_MAX    ((size_t)4 << 30)
+#define STORE_TEXT_SIZE_MAX ((size_t)1 << 30) /* a line for each partition and finding */
+#define ENTRY_TEXT_SIZE_MAX ((size_t)64 << 20)
 
 static const struct conf_row rows[I_ROW_COUNT] = {
     [I_FORMAT] = {"format", CONF_STRING, "table", 1, 16, 0, "fsm: table, diagram or dot"},
@@ -44,20 +48,17 @@ static const struct conf_row rows[I_ROW_COUNT] = {
                        "record: the coordinator's folder, e.g. holdfast-data/coordinator"},
     [I_ACCOUNT] = {"account", CONF_STRING, "", 0, 63, 0,
                    "record: which one; all of them when not given"},
+    [I_JSON] = {"json", CONF_BOOL, "no", 0, 0, 0,
+                "print JSON; log, archive, record: one object a line"},
 };
 
 /* What is decided between two rows: events, epochs and reports name these numbers as well. */
 static void dump_rules(const struct fsm *fsm, struct buf *out)
 {
-    size_t n = 0;
-    const struct region_rule *rules = region_rules(&n);
+    const struct region_rule *rule;
     buf_add_cstr(out, "decisions:\n");
-    for (size_t i = 0; i < n; i++) {
-        bool is_of_partitions = str_starts(str_of(rules[i].name), STR("partition_"));
-        if (is_of_partitions == (fsm == parts_fsm())) {
-            buf_printf(out, "    %-4" PRIu32 " %-22s %s\n", rules[i].no, rules[i].name,
-                       rules[i].text);
-        }
+    for (size_t i = 0; (rule = inspect_rule(fsm, i)) != NULL; i++) {
+        buf_printf(out, "    %-4" PRIu32 " %-22s %s\n", rule->no, rule->name, rule->text);
     }
 }
 
@@ -66,7 +67,13 @@ static enum err inspect_fsm(const struct conf *c, const struct fsm *fsm, struct 
     struct buf text;
     buf_init(&text, 8 << 20);
     enum err err = OK;
-    if (strcmp(conf_cstr(c, I_FORMAT), "table") == 0) {
+    bool is_table = strcmp(conf_cstr(c, I_FORMAT), "table") == 0;
+    if (is_table && conf_bool(c, I_JSON)) {
+        inspect_json_fsm(fsm, &text);
+        buf_add_char(&text, '\n');
+    } else if (conf_bool(c, I_JSON)) {
+        err = err_set(ei, ERR_USAGE, "--json or --format, not both");
+    } else if (is_table) {
         fsm_dump_table(fsm, &text);
         dump_rules(fsm, &text);
     } else if (strcmp(conf_cstr(c, I_FORMAT), "diagram") == 0) {
@@ -104,59 +111,128 @@ static enum err open_store(const struct conf *c, struct engine **ret, struct err
     return engine_open(&opts, ret, ei);
 }
 
+/* What is found in a store goes here: for people line by line, or into one object that is printed at the end. */
+struct store_look {
+    bool is_json;
+    struct buf text;
+    struct json_out out;
+};
+
 static void on_finding(void *ctx, const char *finding)
 {
-    UNUSED(ctx);
-    printf("%s\n", finding);
+    struct store_look *look = ctx;
+    if (look->is_json) {
+        json_out_cstr(&look->out, finding);
+    } else {
+        printf("%s\n", finding);
+    }
+}
+
+static void look_begin(struct store_look *look, struct engine *e)
+{
+    buf_init(&look->text, STORE_TEXT_SIZE_MAX);
+    json_out_init(&look->out, &look->text);
+    if (look->is_json) {
+        json_out_object(&look->out);
+        json_out_member_u64(&look->out, "generation", engine_generation(e));
+        json_out_key(&look->out, "partitions");
+        json_out_array(&look->out);
+        return;
+    }
+    printf("generation %" PRIu64 "\n", engine_generation(e));
+    printf("%-18s %10s %12s %10s %12s %12s %10s\n", "partition", "epoch", "tail", "entries",
+           "items", "bytes", "conflicts");
+}
+
+static void look_partition(struct store_look *look, const struct engine_row *row)
+{
+    const struct engine_part_meta *m = &row->meta;
+    if (!look->is_json) {
+        printf("%-18" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10" PRIu64 " %12" PRIu64 " %12" PRIu64
+               " %10" PRIu64 "\n",
+               row->pid, m->tail_epoch, m->tail_lsn, m->tail_ord, m->item_count, m->item_size,
+               m->conflict_count);
+        return;
+    }
+    json_out_object(&look->out);
+    json_out_member_u64(&look->out, "partition", row->pid);
+    json_out_member_u64(&look->out, "epoch", m->tail_epoch);
+    json_out_member_u64(&look->out, "tail", m->tail_lsn);
+    json_out_member_u64(&look->out, "entries", m->tail_ord);
+    json_out_member_u64(&look->out, "items", m->item_count);
+    json_out_member_u64(&look->out, "bytes", m->item_size);
+    json_out_member_u64(&look->out, "conflicts", m->conflict_count);
+    json_out_object_end(&look->out);
+}
+
+static void look_end(struct store_look *look, uint64_t findings)
+{
+    if (look->is_json) {
+        json_out_array_end(&look->out);
+        json_out_object_end(&look->out);
+        (void)fwrite(look->text.p, 1, look->text.n, stdout);
+        printf("\n");
+    } else {
+        printf("\n%" PRIu64 " finding%s\n", findings, findings == 1 ? "" : "s");
+    }
 }
 
 static enum err inspect_store(const struct conf *c, bool *ret_clean, struct errinfo *ei)
 {
     struct engine *e = NULL;
     uint64_t findings = 0;
+    struct store_look look = {.is_json = conf_bool(c, I_JSON)};
     TRY(open_store(c, &e, ei));
-    printf("generation %" PRIu64 "\n", engine_generation(e));
-    printf("%-18s %10s %12s %10s %12s %12s %10s\n", "partition", "epoch", "tail", "entries",
-           "items", "bytes", "conflicts");
+    look_begin(&look, e);
     struct engine_iter *it = engine_scan_partitions(e, NULL);
     struct engine_row row;
     while (engine_iter_next(it, &row)) {
-        printf("%-18" PRIu64 " %10" PRIu64 " %12" PRIu64 " %10" PRIu64 " %12" PRIu64 " %12" PRIu64
-               " %10" PRIu64 "\n",
-               row.pid, row.meta.tail_epoch, row.meta.tail_lsn, row.meta.tail_ord,
-               row.meta.item_count, row.meta.item_size, row.meta.conflict_count);
+        look_partition(&look, &row);
     }
     enum err err = engine_iter_err(it, ei);
     engine_iter_free(it);
+    if (look.is_json) {
+        json_out_array_end(&look.out);
+        json_out_key(&look.out, "findings");
+        json_out_array(&look.out);
+    }
     if (err == OK) {
-        err = engine_verify(e, on_finding, NULL, &findings, ei);
+        err = engine_verify(e, on_finding, &look, &findings, ei);
     }
     engine_close(e);
     if (err == OK) {
-        printf("\n%" PRIu64 " finding%s\n", findings, findings == 1 ? "" : "s");
+        look_end(&look, findings);
     }
+    buf_done(&look.text);
     *ret_clean = findings == 0;
     return err;
 }
 
-/* Keys are bytes, mostly text. */
 static void print_bytes(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool is_plain = c >= 0x20 && c < 0x7f && c != '\\';
-        printf(is_plain ? "%c" : "\\x%02x", c);
-    }
+    struct buf text;
+    buf_init(&text, s.n * 4 + 1);
+    inspect_bytes(s, &text);
+    printf(STR_FMT, STR_ARG(buf_str(&text)));
+    buf_done(&text);
 }
 
-static void print_entry(const struct entry *e, size_t size, bool wants_bodies)
+static void print_entry(const struct conf *c, const struct entry *e, size_t size)
 {
-    static const char *const reasons[] = {"client", "ttl", "conflict", "purge"};
+    bool wants_bodies = conf_bool(c, I_BODIES);
+    if (conf_bool(c, I_JSON)) {
+        struct buf text;
+        buf_init(&text, ENTRY_TEXT_SIZE_MAX);
+        inspect_json_entry(e, size, wants_bodies, &text);
+        buf_add_char(&text, '\n');
+        (void)fwrite(text.p, 1, text.n, stdout);
+        buf_done(&text);
+        return;
+    }
     printf("%12" PRIu64 " epoch=%" PRIu64 " generation=%" PRIu64 " ord=%" PRIu64 " prev=%" PRIu64
            "/%" PRIu64 " chain=%016" PRIx64 " origin=%u %s reason=%s ops=%zu bytes=%zu\n",
            e->lsn, e->epoch, e->generation, e->ord, e->prev_epoch, e->prev_lsn, e->chain, e->origin,
-           e->kind == ENTRY_EPOCH ? "EPOCH" : "WRITE",
-           e->reason < ARRAY_COUNT(reasons) ? reasons[e->reason] : "?", e->op_count, size);
+           e->kind == ENTRY_EPOCH ? "EPOCH" : "WRITE", inspect_reason(e), e->op_count, size);
     for (size_t i = 0; i < e->op_count; i++) {
         const struct entry_op *op = &e->ops[i];
         printf("             %s %s key_bytes=%zu doc_bytes=%zu replaces=%" PRIu64 "\n",
@@ -196,7 +272,7 @@ static enum err explain_empty(struct engine *e, pid p, uint64_t from, struct err
 static enum err inspect_archive(const struct conf *c, const char *path, struct errinfo *ei)
 {
     struct buf file;
-    struct archive ar;
+    struct archive ar = {0};
     struct arena a;
     buf_init(&file, ARCHIVE_SIZE_MAX);
     arena_init(&a);
@@ -204,7 +280,7 @@ static enum err inspect_archive(const struct conf *c, const char *path, struct e
     if (err == OK) {
         err = archive_parse(buf_str(&file), &ar, ei);
     }
-    if (err == OK) {
+    if (err == OK && !conf_bool(c, I_JSON)) {
         printf("region %u partition %" PRIu64 " bytes %zu\n", ar.region, ar.pid, ar.entries.n);
     }
     for (uint64_t n = 0; err == OK && n < conf_u64(c, I_LIMIT) && ar.entries.n > 0; n++) {
@@ -216,7 +292,7 @@ static enum err inspect_archive(const struct conf *c, const char *path, struct e
             err = entry_decode(&a, str_slice(ar.entries, 0, size), &entry, ei);
         }
         if (err == OK) {
-            print_entry(&entry, size, conf_bool(c, I_BODIES));
+            print_entry(c, &entry, size);
             ar.entries = str_slice(ar.entries, size, ar.entries.n);
         }
     }
@@ -241,7 +317,7 @@ static enum err inspect_log(const struct conf *c, struct errinfo *ei)
         arena_reset(&a);
         err = entry_decode(&a, row.entry, &entry, ei);
         if (err == OK) {
-            print_entry(&entry, row.entry.n, conf_bool(c, I_BODIES));
+            print_entry(c, &entry, row.entry.n);
         }
     }
     KEEP_FIRST(err, engine_iter_err(it, ei));
@@ -266,9 +342,12 @@ static bool is_secret(struct str name)
     return false;
 }
 
-/* As it is stored, one member a line, lists one item a line. */
-static enum err print_record(const struct coord_kv *kv, struct arena *a, struct errinfo *ei)
+/* As it is stored; for people one member a line, lists one item a line. */
+static enum err print_record(const struct coord_kv *kv, bool is_json, struct arena *a,
+                             struct errinfo *ei)
 {
+    const char *member = is_json ? ", " : ",\n  ";
+    const char *item = is_json ? "" : "\n    ";
     const struct json *doc = NULL;
     struct buf text;
     TRY(json_parse(a, kv->value, NULL, &doc, ei));
@@ -277,7 +356,7 @@ static enum err print_record(const struct coord_kv *kv, struct arena *a, struct 
                kv->rev);
     for (size_t i = 0; i < doc->count; i++) {
         const struct json_member *m = &doc->members[i];
-        buf_add_cstr(&text, ",\n  ");
+        buf_add_cstr(&text, member);
         json_write_string(&text, m->key);
         buf_add_cstr(&text, ": ");
         if (is_secret(m->key)) {
@@ -285,7 +364,7 @@ static enum err print_record(const struct coord_kv *kv, struct arena *a, struct 
         } else if (m->value->type == JSON_ARRAY) {
             buf_add_char(&text, '[');
             for (size_t k = 0; k < m->value->count; k++) {
-                buf_add_cstr(&text, k > 0 ? ",\n    " : "\n    ");
+                buf_printf(&text, "%s%s", k > 0 ? "," : "", item);
                 json_write(&text, m->value->items[k]);
             }
             buf_add_char(&text, ']');
@@ -301,6 +380,7 @@ static enum err print_record(const struct coord_kv *kv, struct arena *a, struct 
 
 struct record_look {
     struct str account; /* empty: any */
+    bool is_json;
     size_t shown;
     enum err err;
     struct errinfo failure;
@@ -316,7 +396,7 @@ static void on_kv(void *ctx, const struct coord_kv *kv)
     if (look->err == OK && is_wanted && str_eq(rest, STR("record"))) {
         struct arena a;
         arena_init(&a);
-        look->err = print_record(kv, &a, &look->failure);
+        look->err = print_record(kv, look->is_json, &a, &look->failure);
         look->shown++;
         arena_done(&a);
     }
@@ -331,7 +411,7 @@ static enum err inspect_record(const struct conf *c, struct errinfo *ei)
                  "running account `holdfast account show` tells more");
         return ERR_USAGE;
     }
-    struct record_look look = {.account = conf_str(c, I_ACCOUNT)};
+    struct record_look look = {.account = conf_str(c, I_ACCOUNT), .is_json = conf_bool(c, I_JSON)};
     enum err err = journal_look(conf_cstr(c, I_COORDINATOR), STR(COORD_PREFIX), on_kv, &look, ei);
     if (err == OK && look.err != OK) {
         *ei = look.failure;

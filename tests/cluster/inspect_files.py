@@ -48,6 +48,36 @@ def _():
     assert (code, out) == (0, "") and "has no entry from 999999999 on" in err, (code, out, err)
 
 
+def lines(*args):
+    code, out, err = inspect(*args, "--json")
+    eq(code, 0, err)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@tap.test("the same as JSON: one object for tables and stores, one a line for logs and records")
+def _():
+    [table] = lines("fsm", "region")
+    eq((table["machine"], table["initial"]), ("region", "STARTING"), "machine")
+    assert any(r["number"] == 140 and r["from"] == "TAKING" and r["to"] == "WRITER" for r in table["rows"]), table
+    assert any(r["number"] == 330 and r["name"] == "disk_slow" for r in table["decisions"]), table
+    [parts] = lines("fsm", "partition")
+    assert all(r["name"].startswith("partition_") for r in parts["decisions"]) and parts["decisions"], parts
+    code, _, err = inspect("fsm", "--json", "--format", "dot")
+    assert code == 2 and "not both" in err, err
+    [found] = lines("store", "--store", store())
+    eq(found["findings"], [], "findings")
+    texts = []
+    for part in found["partitions"]:
+        entries = lines("log", "--store", store(), "--partition", str(part["partition"]), "--bodies")
+        eq(entries[-1]["lsn"], part["tail"], "the log's end")
+        texts += [op["document"].get("text") for e in entries for op in e["operations"] if op["document"]]
+        bare = lines("log", "--store", store(), "--partition", str(part["partition"]))
+        assert all("document" not in op and "key" not in op for e in bare for op in e["operations"]), bare
+    assert "whisper" in texts, texts
+    [record] = lines("record", "--coordinator", str(up.data / "coordinator"))
+    eq((record["keys"], record["regions"][0]["name"]), ("(not shown)", "only"), "record")
+
+
 @tap.test("the account record is shown from the coordinator's file, without its keys")
 def _():
     code, out, err = inspect("record", "--coordinator", str(up.data / "coordinator"))
