@@ -486,7 +486,11 @@ static void serve_held(struct front *f)
 
 static void on_held_timer(void *ctx)
 {
-    serve_held(ctx);
+    struct front *f = ctx;
+    serve_held(f);
+    if (story_is_behind(&f->story)) {
+        story_tick(&f->story, &f->rec.record, clock_wall_ms(), f->feed, f->webhook);
+    }
 }
 
 /* ---- requests ---- */

@@ -122,10 +122,157 @@ static void note_regions(const struct story *s, const struct account_record *rec
     }
 }
 
+/* ---- partitions with a writer of their own ---- */
+
+/* The region that has opened it last is another one than the account's writer. */
+static bool is_elsewhere(const struct account_record *rec, const struct record_override *o)
+{
+    return o != NULL && o->holder != 0 && o->holder != rec->writer;
+}
+
+struct part_news {
+    const char *type; /* partition_moved, partition_returned */
+    pid pid;
+    epoch epoch; /* under which it was or is written elsewhere, when it has no newer one */
+    region_id from, to;
+    const struct record_override *row; /* NULL: it is gone, and with it how that came about */
+};
+
+static void tell_part(const struct account_record *rec, const struct part_news *n, int64_t wall_ms,
+                      struct feed *feed, struct webhook *webhook)
+{
+    static const struct record_opening unknown;
+    const struct record_opening *p = n->row != NULL ? &n->row->opened : &unknown;
+    int64_t at_ms = p->wall_ms != 0 ? p->wall_ms : wall_ms;
+    epoch e = n->row != NULL ? n->row->epoch : n->epoch;
+    char text[FEED_TEXT_SIZE];
+    (void)snprintf(text, sizeof(text),
+                   "partition=%" PRIu64 " epoch=%" PRIu64
+                   " from=%s to=%s may_have_conflicts=%s detect_ms=%u wait_ms=%u promote_ms=%u "
+                   "reason=\"%s\"",
+                   n->pid, e, name_of(rec, n->from), name_of(rec, n->to),
+                   p->is_lossy ? "true" : "false", p->detect_ms, p->wait_ms, p->promote_ms,
+                   p->reason);
+    feed_add(feed, at_ms, n->type, p->rule, text);
+    struct buf body;
+    struct json_out o;
+    char id[RECORD_NAME_MAX + 96];
+    (void)snprintf(id, sizeof(id), "%s/%s/%" PRIu64 "/epoch/%" PRIu64, rec->name, n->type, n->pid,
+                   e);
+    buf_init(&body, 16 << 10);
+    json_out_init(&o, &body);
+    head(&o, rec, n->type, id, at_ms);
+    json_out_member_u64(&o, "partition", n->pid);
+    json_out_member_u64(&o, "epoch", e);
+    json_out_member_cstr(&o, "writer", name_of(rec, n->to));
+    json_out_member_cstr(&o, "previousWriter", name_of(rec, n->from));
+    json_out_member_u64(&o, "rule", p->rule);
+    json_out_member_cstr(&o, "reason", p->reason);
+    json_out_member_bool(&o, "mayHaveConflicts", p->is_lossy);
+    json_out_member_u64(&o, "detectMs", p->detect_ms);
+    json_out_member_u64(&o, "waitMs", p->wait_ms);
+    json_out_member_u64(&o, "promoteMs", p->promote_ms);
+    json_out_object_end(&o);
+    webhook_send(webhook, n->type, id, buf_str(&body));
+    buf_done(&body);
+}
+
+/* One by one, or counted. */
+static void note_part(struct story *s, const struct account_record *rec, const struct part_news *n,
+                      int64_t wall_ms, struct feed *feed, struct webhook *webhook)
+{
+    if (wall_ms - s->parts_since_ms >= STORY_PARTS_MS || wall_ms < s->parts_since_ms) {
+        s->parts_since_ms = wall_ms;
+        s->parts_told = 0;
+    }
+    if (s->parts_told < STORY_PARTS_MAX) {
+        s->parts_told++;
+        tell_part(rec, n, wall_ms, feed, webhook);
+        return;
+    }
+    s->untold.since_ms = story_is_behind(s) ? s->untold.since_ms : wall_ms;
+    bool is_back = n->to == rec->writer;
+    s->untold.moved += !is_back;
+    s->untold.returned += is_back;
+    s->untold.lossy += n->row != NULL && n->row->opened.is_lossy;
+}
+
+void story_tick(struct story *s, const struct account_record *rec, int64_t wall_ms,
+                struct feed *feed, struct webhook *webhook)
+{
+    static const char type[] = "partitions_moved";
+    if (!story_is_behind(s) ||
+        (wall_ms - s->untold.since_ms < STORY_SUM_MS && wall_ms >= s->untold.since_ms)) {
+        return;
+    }
+    char text[FEED_TEXT_SIZE];
+    (void)snprintf(text, sizeof(text),
+                   "moved=%" PRIu64 " returned=%" PRIu64 " may_have_conflicts=%" PRIu64
+                   " elsewhere_now=%zu",
+                   s->untold.moved, s->untold.returned, s->untold.lossy, s->part_count);
+    feed_add(feed, wall_ms, type, 0, text);
+    struct buf body;
+    struct json_out o;
+    char id[RECORD_NAME_MAX + 64];
+    (void)snprintf(id, sizeof(id), "%s/%s/%" PRId64, rec->name, type, wall_ms);
+    buf_init(&body, 16 << 10);
+    json_out_init(&o, &body);
+    head(&o, rec, type, id, wall_ms);
+    json_out_member_u64(&o, "moved", s->untold.moved);
+    json_out_member_u64(&o, "returned", s->untold.returned);
+    json_out_member_u64(&o, "mayHaveConflicts", s->untold.lossy);
+    json_out_member_u64(&o, "elsewhereNow", s->part_count);
+    json_out_object_end(&o);
+    webhook_send(webhook, type, id, buf_str(&body));
+    buf_done(&body);
+    s->untold.moved = s->untold.returned = s->untold.lossy = 0;
+}
+
+/* While the account itself has no writer that is open, nothing is elsewhere than that. */
+static void note_parts(struct story *s, const struct account_record *rec, int64_t wall_ms,
+                       struct feed *feed, struct webhook *webhook)
+{
+    if (rec->phase == PHASE_PROMOTING) {
+        return;
+    }
+    for (size_t i = 0; i < s->part_count; i++) {
+        const struct record_override *o = record_override(rec, s->parts[i].pid);
+        if (!is_elsewhere(rec, o)) {
+            note_part(s, rec,
+                      &(struct part_news){"partition_returned", s->parts[i].pid, s->parts[i].epoch,
+                                          s->parts[i].at, rec->writer, o},
+                      wall_ms, feed, webhook);
+        }
+    }
+    for (size_t i = 0; i < rec->override_count; i++) {
+        const struct record_override *o = &rec->overrides[i];
+        region_id from = s->is_known ? rec->writer : 0;
+        for (size_t k = 0; k < s->part_count; k++) {
+            from = s->parts[k].pid == o->pid ? s->parts[k].at : from;
+        }
+        bool is_told = s->is_known || wall_ms - o->opened.wall_ms < STORY_RECENT_MS;
+        if (is_elsewhere(rec, o) && from != o->holder && is_told) {
+            note_part(s, rec,
+                      &(struct part_news){"partition_moved", o->pid, o->epoch, from, o->holder, o},
+                      wall_ms, feed, webhook);
+        }
+    }
+    s->part_count = 0;
+    for (size_t i = 0; i < rec->override_count; i++) {
+        const struct record_override *o = &rec->overrides[i];
+        if (is_elsewhere(rec, o)) {
+            s->parts[s->part_count].pid = o->pid;
+            s->parts[s->part_count].at = o->holder;
+            s->parts[s->part_count++].epoch = o->epoch;
+        }
+    }
+}
+
 void story_note(struct story *s, const struct account_record *rec, int64_t wall_ms,
                 struct feed *feed, struct webhook *webhook)
 {
     note_epochs(s, rec, wall_ms, feed, webhook);
+    note_parts(s, rec, wall_ms, feed, webhook);
     if (s->is_known) {
         note_regions(s, rec, wall_ms, feed, webhook);
         if (s->level != rec->level) {

@@ -8,7 +8,14 @@
 #include "server/feed.h"
 #include "server/webhook.h"
 
-enum { STORY_RECENT_MS = 300000 }; /* a front that starts tells of epochs this young (again) */
+enum {
+    STORY_RECENT_MS = 300000, /* a front that starts tells of epochs this young (again) */
+    /* Partitions move by themselves, perhaps all at once: so many are told of one by one in that time,
+     * of the others how many there were, that often. */
+    STORY_PARTS_MAX = 10,
+    STORY_PARTS_MS = 60000,
+    STORY_SUM_MS = 10000,
+};
 
 struct story {
     bool is_known;
@@ -20,8 +27,28 @@ struct story {
         enum region_state state;
         char name[RECORD_NAME_MAX];
     } regions[REGIONS_MAX];
+    /* Partitions that another region writes than the account's. */
+    size_t part_count;
+    struct {
+        pid pid;
+        region_id at;
+        epoch epoch;
+    } parts[RECORD_OVERRIDES_MAX];
+    int64_t parts_since_ms; /* of the present STORY_PARTS_MS */
+    unsigned parts_told;    /* in it, one by one */
+    struct {
+        uint64_t moved, returned, lossy;
+        int64_t since_ms;
+    } untold; /* changes of writers of partitions */
 };
 
 /* webhook may be NULL. */
 void story_note(struct story *s, const struct account_record *rec, int64_t wall_ms,
                 struct feed *feed, struct webhook *webhook);
+/* Now and then, with the record that was told of last: sums up what was too much to tell one by one. */
+void story_tick(struct story *s, const struct account_record *rec, int64_t wall_ms,
+                struct feed *feed, struct webhook *webhook);
+static inline bool story_is_behind(const struct story *s)
+{
+    return s->untold.moved + s->untold.returned > 0;
+}

@@ -1,7 +1,8 @@
 /* Tells another system of failovers: POST of a JSON object to a URL, off the path of everything else.
  *
  *   content-type: application/json
- *   x-holdfast-event: failover | reopened | region_state
+ *   x-holdfast-event: failover | reopened | region_state | partition_moved | partition_returned |
+ *                     partitions_moved
  *   x-holdfast-delivery: shop/epoch/7             the same in every attempt, and after a restart
  *   x-holdfast-timestamp: 1767225600              seconds since 1970, of this attempt
  *   x-holdfast-signature: sha256=HEX              only with a secret: HMAC-SHA256 of

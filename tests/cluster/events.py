@@ -95,6 +95,29 @@ def _():
     eq(received[0][0]["x-holdfast-delivery"], received[1][0]["x-holdfast-delivery"], "tried again with the same id")
 
 
+@tap.test("the front's feed and the webhook tell of one partition that moves, and of its return")
+def _():
+    writer = up.healthy()["writer"]
+    to = next(n for n in up.region_names if n != writer)
+    container = up.make_container("moves")
+    up.settled()
+    part = int(up.call("GET", container).doc["_etag"].strip('"').split("-")[-1], 16) << 9
+
+    def told(what):
+        return [e for e in up.call("GET", "/events").doc["events"]
+                if e["event"] == what and f"partition={part} " in e["text"]]
+
+    def sent(what):
+        return [d for d in (json.loads(body) for _, body in received) if d["type"] == what and d["partition"] == part]
+    for command, what, at in ((("failover", str(part), to), "partition_moved", to),
+                              (("return", str(part)), "partition_returned", writer)):
+        code, out, err = up.cli("account", "partition", *command)
+        eq(code, 0, out + err)
+        assert f"to={at} " in until("the feed tells", lambda w=what: told(w))[-1]["text"], told(what)
+        doc = until("the webhook tells", lambda w=what: sent(w))[-1]
+        eq((doc["writer"], doc["previousWriter"], doc["mayHaveConflicts"]), (at, {to: writer, writer: to}[at], False), "event")
+
+
 @tap.test("the webhook's metrics are there")
 def _():
     _, values = prometheus.check(metrics_text(up.endpoint))

@@ -324,4 +324,127 @@ T_TEST("a front that starts tells of young epochs again, not of old ones, never 
     teardown();
 }
 
+/* The partition's row: opened last by that region. */
+static void open_part(pid p, region_id at, bool is_lossy, int64_t wall_ms)
+{
+    struct record_override *o = record_override_make(&rec, p);
+    t_check(o != NULL);
+    o->phase = PHASE_OPEN;
+    o->writer = o->holder = at;
+    o->epoch = record_epoch_top(&rec) + 1;
+    o->opened = (struct record_opening){
+        .rule = 355, .wall_ms = wall_ms, .is_lossy = is_lossy, .reason = "because", .wait_ms = 7};
+}
+
+static void new_split_account(struct story *s)
+{
+    memset(s, 0, sizeof(*s));
+    setup();
+    new_account();
+    t_ok(account_add_region(&rec, "north", "http://127.0.0.1:5/", "127.0.0.1:6", 5, NULL));
+    open_epoch(1, 313, 1000);
+    rec.phase = PHASE_OPEN;
+    story_note(s, &rec, 1000000, w.feed, NULL);
+    t_contains(story(0), "\"events\":[]");
+}
+
+T_TEST("records tell when one partition is written elsewhere, there by another, and at home again")
+{
+    static struct story s;
+    new_split_account(&s);
+    open_part(512, 1, false, 1000001); /* a row of one that stays is no news */
+    struct record_override *o = record_override_make(&rec, 1024);
+    o->phase = PHASE_PROMOTING;
+    o->writer = 2; /* nor is one that is about to go */
+    story_note(&s, &rec, 1000001, w.feed, NULL);
+    t_contains(story(0), "\"events\":[]");
+    open_part(1024, 2, true, 1000002);
+    story_note(&s, &rec, 1000002, w.feed, NULL);
+    t_contains(story(0), "\"event\":\"partition_moved\",\"rule\":355,");
+    t_contains(story(0), "partition=1024 epoch=3 from=east to=west may_have_conflicts=true");
+    story_note(&s, &rec, 1000003, w.feed, NULL);
+    t_contains(story(1), "\"events\":[]");
+    open_part(1024, 3, false, 1000004);
+    story_note(&s, &rec, 1000004, w.feed, NULL);
+    t_contains(story(1), "from=west to=north may_have_conflicts=false");
+    open_part(1024, 1, false, 1000005);
+    story_note(&s, &rec, 1000005, w.feed, NULL);
+    t_contains(story(2), "\"event\":\"partition_returned\",\"rule\":355,");
+    t_contains(story(2), "partition=1024 epoch=5 from=north to=east");
+    open_part(1024, 2, false, 1000006);
+    story_note(&s, &rec, 1000006, w.feed, NULL);
+    record_override_remove(&rec, 1024); /* folded into an epoch of the account, or deleted */
+    story_note(&s, &rec, 1000007, w.feed, NULL);
+    t_contains(story(4), "\"event\":\"partition_returned\",\"rule\":0,");
+    t_contains(story(4), "partition=1024 epoch=6 from=west to=east");
+    t_contains(story(5), "\"events\":[]");
+    teardown();
+}
+
+T_TEST("while the account has no open writer nothing is elsewhere, and its own failover is no "
+       "partition's")
+{
+    static struct story s;
+    new_split_account(&s);
+    open_part(512, 1, false, 1000001);
+    open_part(1024, 2, false, 1000001);
+    story_note(&s, &rec, 1000001, w.feed, NULL);
+    t_contains(story(0), "\"last\":1,");
+    rec.phase = PHASE_PROMOTING;
+    rec.writer = 2;
+    story_note(&s, &rec, 1000002, w.feed, NULL);
+    t_contains(story(1), "\"events\":[]");
+    open_epoch(2, 311, 1000003);
+    rec.phase = PHASE_OPEN;
+    record_override_remove(&rec, 512);
+    story_note(&s, &rec, 1000003, w.feed, NULL);
+    t_contains(story(1), "\"event\":\"failover\"");
+    t_contains(story(2), "partition=1024 epoch=3 from=west to=west"); /* the account came to it */
+    t_contains(story(0), "\"last\":3,");
+    teardown();
+}
+
+T_TEST("many partitions that move are told of one by one up to a number, then summed up")
+{
+    static struct story s;
+    new_split_account(&s);
+    for (pid p = 1; p <= 30; p++) {
+        open_part(p * 512, 2, p % 2 == 0, 1000000);
+        story_note(&s, &rec, 1000000 + (int64_t)p, w.feed, NULL);
+    }
+    t_contains(story(0), "\"last\":10,");
+    t_check(story_is_behind(&s));
+    story_tick(&s, &rec, 1000011 + STORY_SUM_MS - 1, w.feed, NULL);
+    t_contains(story(0), "\"last\":10,");
+    story_tick(&s, &rec, 1000011 + STORY_SUM_MS, w.feed, NULL);
+    t_contains(story(10), "\"event\":\"partitions_moved\",\"rule\":0,");
+    t_contains(story(10), "moved=20 returned=0 may_have_conflicts=10 elsewhere_now=30");
+    t_check(!story_is_behind(&s));
+    open_epoch(2, 311, 1000050);
+    rec.override_count = 0;
+    story_note(&s, &rec, 1000050, w.feed, NULL); /* the same minute */
+    story_tick(&s, &rec, 1000050 + STORY_SUM_MS, w.feed, NULL);
+    t_contains(story(12), "moved=0 returned=30 may_have_conflicts=0 elsewhere_now=0");
+    open_part(512, 1, false, 1000001 + STORY_PARTS_MS);
+    story_note(&s, &rec, 1000001 + STORY_PARTS_MS, w.feed, NULL); /* the next one */
+    t_contains(story(13), "\"event\":\"partition_moved\"");
+    teardown();
+}
+
+T_TEST("a front that starts tells of partitions that moved just now, from where it does not know")
+{
+    static struct story s;
+    memset(&s, 0, sizeof(s));
+    setup();
+    new_account();
+    open_epoch(1, 313, 1000);
+    rec.phase = PHASE_OPEN;
+    open_part(512, 2, false, 9000000 - STORY_RECENT_MS);
+    open_part(1024, 2, false, 9000001 - STORY_RECENT_MS);
+    story_note(&s, &rec, 9000000, w.feed, NULL);
+    t_contains(story(0), "\"last\":1,");
+    t_contains(story(0), "partition=1024 epoch=3 from= to=west");
+    teardown();
+}
+
 T_MAIN()
