@@ -35,6 +35,7 @@
 #include "server/feed.h"
 #include "server/front_admin.h"
 #include "server/notify.h"
+#include "server/secret_file.h"
 #include "server/story.h"
 #include "server/webhook.h"
 #include "json/json.h"
@@ -93,8 +94,10 @@ struct front {
     struct list held;
     size_t held_count;
     struct loop_timer *held_timer, *stop_timer;
-    struct loop_timer *watchdog; /* NULL = nobody watches */
-    size_t region_count;         /* those of the options, and those added since */
+    struct secret_file *webhook_secret_file, *token_file; /* NULL: they stay as they are */
+    char token[FILES_SECRET_SIZE];                        /* newest of that file */
+    struct loop_timer *watchdog;                          /* NULL = nobody watches */
+    size_t region_count; /* those of the options, and those added since */
     struct front_region regions[FRONT_REGIONS_MAX];
     bool is_standing_in[FRONT_REGIONS_MAX];
     struct loop_fd *control;
@@ -484,10 +487,25 @@ static void serve_held(struct front *f)
     }
 }
 
+/* The files of secrets have been changed: what was signed or let in with the former ones is so no more. */
+static void take_secrets(struct front *f)
+{
+    char secret[FILES_SECRET_SIZE];
+    size_t n = 0;
+    if (secret_file_take(f->webhook_secret_file, secret, &n)) {
+        webhook_set_secret(f->webhook, str_make(secret, n));
+        explicit_bzero(secret, sizeof(secret));
+    }
+    if (secret_file_take(f->token_file, f->token, &n)) {
+        f->manage.token = str_make(f->token, n);
+    }
+}
+
 static void on_held_timer(void *ctx)
 {
     struct front *f = ctx;
     serve_held(f);
+    take_secrets(f);
     if (story_is_behind(&f->story)) {
         story_tick(&f->story, &f->rec.record, clock_wall_ms(), f->feed, f->webhook);
     }
@@ -804,6 +822,8 @@ static void on_hangup(void *ctx, int signum)
     struct front *f = ctx;
     http_server_reread_cert(f->http);
     coord_client_reread(f->coord);
+    secret_file_reread(f->webhook_secret_file);
+    secret_file_reread(f->token_file);
 }
 
 /* No new work, what is held is refused, what is being forwarded gets a little time. */
@@ -846,6 +866,9 @@ static void front_stop(struct front *f)
     front_record_release(&f->rec);
     feed_free(f->feed);
     webhook_free(f->webhook);
+    secret_file_free(f->webhook_secret_file);
+    secret_file_free(f->token_file);
+    explicit_bzero(f->token, sizeof(f->token));
     http_server_free(f->http, STOP_GRACE_MS);
     loop_timer_free(f->held_timer);
     loop_timer_free(f->stop_timer);
@@ -874,6 +897,19 @@ static void open_management(struct front *f)
                                      .ctx = f};
 }
 
+static enum err follow_secrets(struct front *f, struct errinfo *ei)
+{
+    const struct front_opts *o = f->opts;
+    struct secret_file_opts hook = {"webhook", o->webhook_secret_file, o->webhook_secret,
+                                    WEBHOOK_SECRET_SIZE_MIN};
+    struct secret_file_opts token = {"management_token", o->management_token_file,
+                                     o->management_token, MANAGE_TOKEN_SIZE_MIN};
+    if (o->webhook != NULL && hook.path != NULL) {
+        TRY(secret_file_new(&hook, &f->webhook_secret_file, ei));
+    }
+    return token.path != NULL ? secret_file_new(&token, &f->token_file, ei) : OK;
+}
+
 static enum err front_start(struct front *f, struct errinfo *ei)
 {
     open_management(f);
@@ -897,6 +933,7 @@ static enum err front_start(struct front *f, struct errinfo *ei)
     if (f->opts->webhook) {
         TRY(webhook_new(f->loop, f->opts->webhook, f->opts->webhook_secret, &f->webhook, ei));
     }
+    TRY(follow_secrets(f, ei));
     struct coord_events ev = {
         .ctx = f, .changed = coord_changed, .synced = coord_synced, .lost = coord_lost};
     coord_client_watch(f->coord, str_of(f->prefix), &ev);

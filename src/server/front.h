@@ -37,6 +37,8 @@ struct front_opts {
     struct str webhook_secret;           /* empty = not signed */
     struct str
         management_token; /* opens the management interface (loopback only); empty = closed */
+    const char *webhook_secret_file,
+        *management_token_file; /* where they come from; NULL: they stay */
     unsigned http_threads;
     const char *endpoint; /* URL of the global endpoint; "" = by its socket */
     const char *tls_cert,

@@ -211,9 +211,14 @@ static enum err check_tls(const struct process *p, struct errinfo *ei)
 }
 
 /* NULL: none was given. */
+static const char *file_of(const struct process *p, unsigned row)
+{
+    return conf_str(p->conf, row).n > 0 ? conf_cstr(p->conf, row) : NULL;
+}
+
 static const char *secret_file(const struct process *p)
 {
-    return conf_str(p->conf, PROC_SECRET_FILE).n > 0 ? conf_cstr(p->conf, PROC_SECRET_FILE) : NULL;
+    return file_of(p, PROC_SECRET_FILE);
 }
 
 static enum err need_secret(const struct process *p, struct errinfo *ei)
@@ -444,6 +449,8 @@ enum err process_front(struct process *p, struct errinfo *ei)
         .webhook = conf_str(c, PROC_WEBHOOK).n > 0 ? conf_cstr(c, PROC_WEBHOOK) : NULL,
         .webhook_secret = str_make(p->webhook_secret, p->webhook_secret_n),
         .management_token = str_make(p->management_token, p->management_token_n),
+        .webhook_secret_file = file_of(p, PROC_WEBHOOK_SECRET_FILE),
+        .management_token_file = file_of(p, PROC_MANAGEMENT_TOKEN_FILE),
         .http_threads = (unsigned)conf_u64(c, PROC_HTTP_THREADS),
         .endpoint = conf_cstr(c, PROC_ENDPOINT),
         .tls_cert = conf_cstr(c, PROC_TLS_CERT),

@@ -188,6 +188,15 @@ void webhook_free(struct webhook *w)
     mem_free(w);
 }
 
+void webhook_set_secret(struct webhook *w, struct str secret)
+{
+    ASSERT(secret.n >= WEBHOOK_SECRET_SIZE_MIN);
+    if (w) {
+        crypto_hmac_free(w->hmac);
+        w->hmac = crypto_hmac_new(secret);
+    }
+}
+
 void webhook_send(struct webhook *w, const char *event, const char *delivery, struct str body)
 {
     if (!w) {

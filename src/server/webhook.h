@@ -43,6 +43,8 @@ struct webhook;
 enum err webhook_new(struct loop *loop, const char *url, struct str secret, struct webhook **ret,
                      struct errinfo *ei) MUST_CHECK;
 void webhook_free(struct webhook *w); /* what waits is lost; NULL accepted */
+/* Attempts are signed with it from now on; as webhook_new takes it, not empty. NULL accepted. */
+void webhook_set_secret(struct webhook *w, struct str secret);
 /* NULL accepted: does nothing. `event` is a literal, the others are copied. */
 void webhook_send(struct webhook *w, const char *event, const char *delivery, struct str body);
 void webhook_stats(const struct webhook *w, struct webhook_stats *ret); /* NULL accepted: zeroes */

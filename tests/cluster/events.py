@@ -9,6 +9,8 @@ import pathlib
 import signal
 import tempfile
 import threading
+import urllib.error
+import urllib.request
 
 import prometheus
 from holdfast import Client, Tap, Up, eq, metrics_text, until
@@ -116,6 +118,48 @@ def _():
         assert f"to={at} " in until("the feed tells", lambda w=what: told(w))[-1]["text"], told(what)
         doc = until("the webhook tells", lambda w=what: sent(w))[-1]
         eq((doc["writer"], doc["previousWriter"], doc["mayHaveConflicts"]), (at, {to: writer, writer: to}[at], False), "event")
+
+
+def replace(path, text):
+    fresh = path.with_name(path.name + ".next")
+    fresh.write_text(text + "\n")
+    os.chmod(fresh, 0o600)
+    fresh.rename(path)
+
+
+@tap.test("the webhook's secret and the management token are taken from their files while the front runs")
+def _():
+    other = "another secret that nobody knows"
+    token_file = up.data / "management.token"
+    old = token_file.read_text().strip()
+
+    def manage(token):
+        request = urllib.request.Request(f"{up.endpoint.rstrip('/')}/subscriptions/s/providers/Microsoft.DocumentDB/"
+                                         "databaseAccounts?api-version=2024-08-15",
+                                         headers={"authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as e:
+            return e.code
+    eq((manage(old), manage(other)), (200, 401), "before")
+    replace(secret_file, other)
+    replace(token_file, other)
+    os.kill(up.children()["front"], signal.SIGHUP)
+    until("the new token opens the interface", lambda: manage(other) == 200)
+    eq(manage(old), 401, "the former token")
+    count = len(received)
+    writer = up.healthy()["writer"]
+    to = next(n for n in up.region_names if n != writer)
+    eq(up.cli("account", "failover", to)[0], 0, "a graceful change")
+    headers, body = until("the webhook tells", lambda: received[count:] or None)[0]
+    want = hmac.new(other.encode(), headers["x-holdfast-timestamp"].encode() + b"." + body, hashlib.sha256).hexdigest()
+    eq(headers["x-holdfast-signature"], "sha256=" + want, "signed with the new secret")
+    replace(token_file, "short")
+    os.kill(up.children()["front"], signal.SIGHUP)
+    until("a token that is too short is refused", lambda: "secret_refused" in (up.data / "run" / "front.log").read_text())
+    eq((manage(other), manage("short")), (200, 401), "the former one holds")
+    replace(token_file, other)
 
 
 @tap.test("the webhook's metrics are there")

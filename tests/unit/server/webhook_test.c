@@ -134,6 +134,22 @@ T_TEST("the signature is HMAC-SHA256 of timestamp, dot and body, in hex")
     crypto_hmac_free(h);
 }
 
+T_TEST("a secret that is changed signs what is sent from then on")
+{
+    setup("sixteen bytes or more");
+    webhook_set_secret(w.hook, STR("another sixteen bytes"));
+    webhook_send(w.hook, "failover", "a", STR("{}"));
+    w.want = 1;
+    loop_until(w.loop, all_delivered);
+    char want[WEBHOOK_SIGNATURE_SIZE];
+    struct crypto_hmac *h = crypto_hmac_new(STR("another sixteen bytes"));
+    webhook_sign(h, w.timestamp, STR("{}"), want);
+    t_eq_cstr(w.signature, want);
+    crypto_hmac_free(h);
+    webhook_set_secret(NULL, STR("another sixteen bytes"));
+    teardown();
+}
+
 T_TEST("without a secret nothing is signed")
 {
     setup("");
