@@ -98,6 +98,15 @@ struct record_override *record_override_make(struct account_record *r, pid p)
     return &r->overrides[i];
 }
 
+void record_override_choose(const struct account_record *r, struct record_override *o, region_id id)
+{
+    o->phase = PHASE_PROMOTING;
+    o->writer = id;
+    o->incarnation = 0;
+    o->transfer_to = 0;
+    o->generation = record_generation_top(r) + 1;
+}
+
 void record_override_remove(struct account_record *r, pid p)
 {
     size_t i = row_idx(r, p);

@@ -77,13 +77,8 @@ static void choose(struct region *r, pid p, region_id to, enum rule rule)
     struct arena a;
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
-    generation top = record_generation_top(next);
     struct record_override *o = next_row(next, p);
-    o->phase = PHASE_PROMOTING;
-    o->writer = to;
-    o->incarnation = 0;
-    o->transfer_to = 0;
-    o->generation = top + 1;
+    record_override_choose(next, o, to);
     o->opened.rule = (uint32_t)rule;
     coordio_change(r, rule, next, 0, /* puts_beat= */ false);
     arena_done(&a);
@@ -94,7 +89,6 @@ static void claim(struct region *r, struct part_ctl *c, enum rule rule)
     struct arena a;
     arena_init(&a);
     struct account_record *next = decide_next_record(r, &a);
-    generation top = record_generation_top(next);
     struct record_override *o = next_row(next, c->pid);
     region_id old = o->writer;
     const struct member *m = &r->members[old];
@@ -103,11 +97,8 @@ static void claim(struct region *r, struct part_ctl *c, enum rule rule)
     c->claim_from = o->holder;
     c->detect_ms = m->seen_us != 0 && old != r->cfg.self ? decide_clamp_ms(now - m->seen_us) : 0;
     c->wait_ms = decide_clamp_ms(now - c->claim_ready_us);
-    o->phase = PHASE_PROMOTING;
-    o->writer = r->cfg.self;
+    record_override_choose(next, o, r->cfg.self);
     o->incarnation = r->cfg.incarnation;
-    o->transfer_to = 0;
-    o->generation = top + 1;
     bool is_expired =
         rule == RULE_PART_CLAIM && parts_is_online(r->rec, old) && !coordio_is_stopped(r, old);
     coordio_change(r, rule, next, is_expired ? old : 0, /* puts_beat= */ true);

@@ -263,14 +263,9 @@ enum err account_plan_partition_failover(struct account_record *rec, pid p, stru
     if (!force) {
         return partition_transfer(rec, p, target, ei);
     }
-    generation top = record_generation_top(rec);
     struct record_override *o = NULL;
     TRY(partition_row(rec, p, &o, ei));
-    o->phase = PHASE_PROMOTING;
-    o->writer = target->id;
-    o->incarnation = 0;
-    o->transfer_to = 0;
-    o->generation = top + 1;
+    record_override_choose(rec, o, target->id);
     o->is_pinned = target->id != rec->writer;
     o->opened.rule = RULE_PART_OPERATOR;
     record_settle(rec);

@@ -233,6 +233,9 @@ generation record_generation_top(const struct account_record *r);
 epoch record_epoch_top(const struct account_record *r);
 /* The row of a partition; a new one follows the account as it is. NULL: there is no room. */
 struct record_override *record_override_make(struct account_record *r, pid p);
+/* PROMOTING: that region is to write it, under a new generation. Its process has yet to claim the role. */
+void record_override_choose(const struct account_record *r, struct record_override *o,
+                            region_id id);
 void record_override_remove(struct account_record *r, pid p);
 /* A row names this region: as writer, target or holder of a lease. */
 bool record_overrides_name(const struct account_record *r, region_id id);
