@@ -58,7 +58,7 @@ static const struct scenario scenarios[] = {
     {"wall-clock", "a wall clock that jumps neither lengthens nor shortens a lease", 4, 3, false,
      wall_clock},
     {"lonely-flap", "the writer's links flap around the lease", 6, 3, false, lonely_flap},
-    {"slow-disk", "a slow disk gives the writer's role away, once, and not for a hiccup", 24, 3,
+    {"slow-disk", "a slow disk gives the writer's role away, once, and not for a hiccup", 42, 3,
      false, slow_disk},
     {"slow-peer", "a region that is slow to store leaves the strong quorum, when that helps", 8, 3,
      false, slow_peer},
@@ -235,7 +235,7 @@ void scenario_configure(struct sim_cfg *c)
     }
     if (s->run == slow_disk) {
         c->timers.slow_commit_ms = 100;
-        c->timers.slow_for_ms = c->variant % 6 == 3 ? 4000 : 500; /* above what one sync can take */
+        c->timers.slow_for_ms = c->variant % 7 == 3 ? 4000 : 500; /* above what one sync can take */
     }
     if (s->run != flap_hold) {
         c->timers.failover_hold_ms = 1; /* the stories are about what follows from many of them */

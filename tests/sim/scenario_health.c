@@ -40,6 +40,25 @@ static void cut_during_hand_over(struct world *w, region_id a, bool is_all)
     }
 }
 
+/* While the writer hands over and its disk owes what was accepted, everybody stops; it is back first, alone, and
+ * whatever was acknowledged because others had it is not here. */
+static void stop_during_hand_over(struct world *w, region_id a, usec later_ms)
+{
+    (void)wait_role(w, ROLE_HOLDING, 0, 5000);
+    pass(w, w->cfg.timers.beat_ms + later_ms);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, 0, true);
+        nemesis_crash(w, id);
+    }
+    node_disk_heal(w->nodes[a]);
+    restart_now(w, a);
+    pass(w, lease_ms(w) * 2);
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        restart_now(w, id);
+    }
+    pass(w, lease_ms(w) * 4);
+}
+
 /* How long the role may take to leave a slow disk: until it counts as slow, and once the time of a hand-over
  * that comes to nothing where links break. Nothing in it depends on how slow the disk is. */
 static usec slow_limit_ms(const struct world *w, bool has_cuts)
@@ -50,10 +69,11 @@ static usec slow_limit_ms(const struct world *w, bool has_cuts)
 }
 
 /* Variants: bearably slow; every disk is; slower than any hand-over could wait for; one hiccup; the link to the
- * region that is to take over breaks, so that the next one does; all links break, so that the role is given up. */
+ * region that is to take over breaks, so that the next one does; all links break, so that the role is given up;
+ * all processes stop. */
 void slow_disk(struct world *w, unsigned variant)
 {
-    enum { BEARABLE, EVERYWHERE, STUCK, HICCUP, CUT_ONE, CUT_ALL, KINDS };
+    enum { BEARABLE, EVERYWHERE, STUCK, HICCUP, CUT_ONE, CUT_ALL, STOP_ALL, KINDS };
     region_id a = begin(w);
     if (a == 0) {
         return;
@@ -77,6 +97,8 @@ void slow_disk(struct world *w, unsigned variant)
         if (epoch_of(w) > before + 1) { /* the flags of the others may come late once */
             world_fail(w, "health", "slow disks everywhere moved the writer again and again");
         }
+    } else if (kind == STOP_ALL) {
+        stop_during_hand_over(w, a, variant / KINDS * 4);
     } else {
         usec since = w->now;
         bool has_cuts = kind == CUT_ONE || kind == CUT_ALL;
