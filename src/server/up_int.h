@@ -14,6 +14,8 @@ enum {
     TXN_TIMEOUT_MS = 1000,
     RETRY_MS = 20,
     BIND_WAIT_MS = 5000,
+    JOIN_RETRY_MS =
+        1000, /* after a region's server could not be made: a port that is taken, a full disk */
     STOP_GRACE_MS = 5000,
     TOKEN_BYTES = 32,
     RENEWAL_MS = 86400 * 1000, /* between looks at the certificate */
@@ -34,7 +36,8 @@ struct up_region {
     bool is_member; /* in the account; else it was, and its data and port wait for it */
     unsigned slot;  /* its port is the global one + 1 + slot, now and later */
     unsigned port, peer_port;
-    int http_fd, peer_fd;
+    int http_fd, peer_fd; /* 0: not open yet */
+    bool is_failure_told; /* of its server that could not be made */
     struct sup_child *child;
     uint64_t stopped_incarnation; /* to be confirmed to the coordinator; 0 = nothing */
     bool is_confirming;

@@ -25,8 +25,10 @@ unsigned up_free_slot(const struct up *up)
 
 enum err up_open_region(struct up *up, struct up_region *r, struct errinfo *ei)
 {
-    TRY(up_listen(up, up->opts.port + 1 + r->slot, &r->http_fd, &r->port, ei));
-    return up_listen(up, 0, &r->peer_fd, &r->peer_port, ei);
+    if (r->http_fd == 0) {
+        TRY(up_listen(up, up->opts.port + 1 + r->slot, &r->http_fd, &r->port, ei));
+    }
+    return r->peer_fd == 0 ? up_listen(up, 0, &r->peer_fd, &r->peer_port, ei) : OK;
 }
 
 /* A server for a region that this process has none for yet. */
@@ -61,9 +63,15 @@ static void join(struct up *up, struct up_region *r, const struct record_region 
     struct errinfo ei = {0};
     r->id = g->id;
     if (r->child == NULL && make_server(up, r, &ei) != OK) {
-        LOG_ERROR("up", "region_not_started", "region=%s error=\"%s\"", r->name, ei.message);
+        if (!r->is_failure_told) {
+            LOG_ERROR("up", "region_not_started", "region=%s error=\"%s\"", r->name, ei.message);
+        }
+        r->is_failure_told = true;
+        loop_timer_set(up->again, JOIN_RETRY_MS,
+                       0); /* the record need not change before it works */
         return;
     }
+    r->is_failure_told = false;
     r->is_member = true;
     LOG_INFO("up", "region_joins", "region=%s port=%u", r->name, r->port);
     supervisor_start(r->child);

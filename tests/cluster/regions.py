@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 import time
 
 from holdfast import Tap, Up, Writers, comment, eq, is_running, pk, until
@@ -107,6 +108,19 @@ def _():
     eq(learn_regions(), ["east", "south"], "account.json")
     load.check(allow_feed=False)
     load.check_regions()
+
+
+@tap.test("a region whose port is taken joins once the port is free")
+def _():
+    with Up(regions=["one"], spare_ports=2) as other:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(("127.0.0.1", other.port + 2))
+            s.listen(1)
+            eq(other.cli("account", "regions", "add", "two", "--wait", "0")[0], 0, "exit code")
+            until("it is said why", lambda: "region_not_started" in (other.dir / "up.log").read_text())
+        until("it is online", lambda: other.state("two") == "ONLINE_READ")
+        eq((other.dir / "up.log").read_text().count("region_not_started"), 1, "times that it is said")
 
 
 @tap.test("the changed set outlives a restart")
