@@ -37,17 +37,18 @@ void up_fail(struct up *up)
 
 /* ---- deaths ---- */
 
-static void confirm_stop(struct up_region *r);
-
 static void on_stop_confirmed(void *ctx, const struct coord_txn_result *res)
 {
     struct up_region *r = ctx;
     r->is_confirming = false;
     if (res->err != OK || !res->succeeded) {
         LOG_WARN("up", "stop_not_confirmed", "region=%s", r->name);
-        confirm_stop(r); /* each attempt has its own timeout; the newest incarnation wins */
-    } else {
+        /* With a pause: it may have been refused at once. */
+        loop_timer_set(r->up->unconfirmed, CONFIRM_RETRY_MS, 0);
+    } else if (r->stopped_incarnation == r->told_incarnation) {
         r->stopped_incarnation = 0;
+    } else { /* the next one has ended meanwhile */
+        loop_timer_set(r->up->unconfirmed, 1, 0);
     }
 }
 
@@ -65,7 +66,16 @@ static void confirm_stop(struct up_region *r)
     /* No comparison: the statement "this incarnation has ended" stays true for ever. */
     struct coord_txn txn = {.put_count = 1, .puts = {{.key = str_of(key), .value = str_of(value)}}};
     r->is_confirming = true;
+    r->told_incarnation = r->stopped_incarnation;
     coord_client_txn(up->coord, &txn, TXN_TIMEOUT_MS, on_stop_confirmed, r);
+}
+
+static void confirm_rest(void *ctx)
+{
+    struct up *up = ctx;
+    for (size_t i = 0; i < up->region_count; i++) {
+        confirm_stop(&up->regions[i]); /* the newest incarnation wins */
+    }
 }
 
 static struct up_region *region_of(struct up *up, struct sup_child *c)
@@ -287,6 +297,7 @@ static enum err up_start(struct up *up, struct errinfo *ei)
     coord_client_watch(up->coord, str_of(record_key), &watch); /* not the heartbeats beside it */
     up->retry = loop_timer_new(up->loop, up_read_record, up);
     up->again = loop_timer_new(up->loop, up_read_again, up);
+    up->unconfirmed = loop_timer_new(up->loop, confirm_rest, up);
     up->patience = loop_timer_new(up->loop, on_patience_lost, up);
     loop_timer_set(up->patience, PATIENCE_MS, PATIENCE_MS);
     up->renewal = loop_timer_new(up->loop, on_renewal, up);
@@ -332,6 +343,7 @@ enum err up_run(const struct up_opts *opts, struct errinfo *ei)
         coord_client_free(up->coord);
         loop_timer_free(up->retry);
         loop_timer_free(up->again);
+        loop_timer_free(up->unconfirmed);
         loop_timer_free(up->patience);
         loop_timer_free(up->renewal);
     }

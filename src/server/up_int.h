@@ -14,8 +14,8 @@ enum {
     TXN_TIMEOUT_MS = 1000,
     RETRY_MS = 20,
     BIND_WAIT_MS = 5000,
-    JOIN_RETRY_MS =
-        1000, /* after a region's server could not be made: a port that is taken, a full disk */
+    CONFIRM_RETRY_MS = 100, /* after a stop could not be told */
+    JOIN_RETRY_MS = 1000,   /* after a region's server could not be made */
     STOP_GRACE_MS = 5000,
     TOKEN_BYTES = 32,
     RENEWAL_MS = 86400 * 1000, /* between looks at the certificate */
@@ -40,6 +40,7 @@ struct up_region {
     bool is_failure_told; /* of its server that could not be made */
     struct sup_child *child;
     uint64_t stopped_incarnation; /* to be confirmed to the coordinator; 0 = nothing */
+    uint64_t told_incarnation;    /* of the latest attempt */
     bool is_confirming;
 };
 
@@ -75,6 +76,7 @@ struct up {
     int proxy_offers[2];     /* links of regions that join, with their sockets, are sent on [0] */
     struct loop_timer *retry;
     struct loop_timer *again; /* reads the record again and follows it */
+    struct loop_timer *unconfirmed;
     bool is_putting_addresses;
     struct loop_timer *patience;
     struct loop_timer *renewal; /* of the certificate */
