@@ -51,6 +51,12 @@ void admin_event(struct feed *f, const struct region_event *ev)
 
 void admin_respond(struct http_req *req, int status, struct buf *body, const char *content_type)
 {
+    if (!buf_ok(body)) {
+        struct errinfo ei = {0};
+        err_set(&ei, ERR_LIMIT, "the answer is longer than %zu bytes", body->max);
+        admin_respond_error_as(req, 500, &ei);
+        return;
+    }
     struct http_response res = {.status = status, .body = body};
     http_response_header(&res, STR("content-type"), str_of(content_type));
     http_response_header(&res, STR("cache-control"), STR("no-store"));
