@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/contract.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -84,26 +85,40 @@ static void respond_error(struct http_req *req, const struct errinfo *ei)
     respond(req, &res, &body);
 }
 
+/* As a part of a path, which it was before it was decoded. */
+static struct str escaped(struct arena *a, struct str s)
+{
+    struct buf b;
+    buf_init(&b, (size_t)3 * MANAGE_NAME_SIZE_MAX);
+    codec_percent_encode(&b, s);
+    ASSERT(buf_ok(&b));
+    struct str ret = arena_str(a, buf_str(&b));
+    buf_done(&b);
+    return ret;
+}
+
 static void follow_headers(struct manage_req *r, struct http_response *res)
 {
     struct http_req *req = r->http;
     const struct manage_target *t = &r->call.target;
+    struct str subscription = escaped(&req->arena, t->subscription);
+    struct str group = escaped(&req->arena, t->group);
     struct str base = base_url(req, r->opts);
     struct buf id;
     buf_init(&id, (size_t)4 * MANAGE_OP_ID_SIZE_MAX);
     manage_op_id(&r->answer.op, &id);
     ASSERT(buf_ok(&id));
-    struct str status = arena_printf(
-        &req->arena,
-        STR_FMT "/subscriptions/" STR_FMT "/providers/Microsoft.DocumentDB/locations/global/"
-                "operationsStatus/" STR_FMT "?api-version=2025-10-15",
-        STR_ARG(base), STR_ARG(t->subscription), STR_ARG(buf_str(&id)));
+    struct str status = arena_printf(&req->arena,
+                                     STR_FMT "/subscriptions/" STR_FMT
+                                             "/providers/Microsoft.DocumentDB/locations/global/"
+                                             "operationsStatus/" STR_FMT "?api-version=2025-10-15",
+                                     STR_ARG(base), STR_ARG(subscription), STR_ARG(buf_str(&id)));
     struct str result = arena_printf(
         &req->arena,
         STR_FMT "/subscriptions/" STR_FMT "/resourceGroups/" STR_FMT
                 "/providers/Microsoft.DocumentDB/databaseAccounts/%s/operationResults/" STR_FMT
                 "?api-version=2025-10-15",
-        STR_ARG(base), STR_ARG(t->subscription), STR_ARG(t->group), r->answer.op.account,
+        STR_ARG(base), STR_ARG(subscription), STR_ARG(group), r->answer.op.account,
         STR_ARG(buf_str(&id)));
     http_response_header(res, STR("azure-asyncoperation"), status);
     http_response_header(res, STR("location"), result);

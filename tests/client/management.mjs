@@ -97,6 +97,18 @@ test("accounts are shown and listed in the shape that the client reads", async (
     await refused(accounts.get(group, "nobody"), 404, /no account 'nobody'/);
 });
 
+test("an operation is followed at the address that was given, whatever the group is called", async () => {
+    const headers = { authorization: `Bearer ${token()}`, "content-type": "application/json" };
+    const at = `${account.endpoint}subscriptions/${encodeURIComponent("a/b")}/resourceGroups/${encodeURIComponent("gr\u00fcn #1?")}` +
+        "/providers/Microsoft.DocumentDB/databaseAccounts/holdfast?api-version=1";
+    const started = await fetch(at, { method: "PATCH", headers, body: JSON.stringify({ properties: { enableAutomaticFailover: true } }) });
+    assert.equal(started.status, 202, await started.text());
+    for (const name of ["location", "azure-asyncoperation"]) {
+        const answer = await fetch(started.headers.get(name), { headers });
+        assert.equal(answer.status, 200, `${started.headers.get(name)}: ${await answer.text()}`);
+    }
+});
+
 test("an account is created, takes data with its own keys, and is deleted", async () => {
     const made = await accounts.beginCreateOrUpdateAndWait(group, "shop", {
         location: "East US",
