@@ -54,7 +54,7 @@ enum err files_read(const char *path, struct buf *out, struct errinfo *ei)
     }
     char chunk[8192];
     ssize_t n = 0;
-    while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+    while (buf_ok(out) && (n = read(fd, chunk, sizeof(chunk))) > 0) {
         buf_add(out, chunk, (size_t)n);
     }
     int saved = errno;

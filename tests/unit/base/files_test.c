@@ -158,6 +158,9 @@ T_TEST("reading obeys the buffer's cap to the byte and knows a missing file")
     t_err(files_read(path_text[0], &b, &ei), ERR_LIMIT);
     t_contains(str_of(ei.message), "7 bytes");
     buf_done(&b);
+    buf_init(&b, 100 << 10);
+    t_err(files_read("/dev/zero", &b, &ei), ERR_LIMIT); /* nor does it read on what never ends */
+    buf_done(&b);
     struct errinfo none = {0};
     buf_init(&b, 7);
     t_err(files_read(path(1, "none"), &b, &none), ERR_NOT_FOUND);
