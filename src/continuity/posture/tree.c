@@ -239,7 +239,8 @@ static enum err read_yaml(struct reader *r, struct str text, const struct tree_n
         return err_set(r->ei, ERR_LIMIT, "no memory for the YAML parser");
     }
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r->parser, (const unsigned char *)text.p, text.n);
+    const char *p = text.n > 0 ? text.p : ""; /* of an empty file there is nothing to point at */
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)p, text.n);
     enum err err = yaml_document(r, ret);
     yaml_parser_delete(&r->parser);
     return err;

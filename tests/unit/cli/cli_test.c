@@ -461,6 +461,8 @@ T_TEST("assess tells findings from errors by its exit status")
     t_check(strchr(r.out, '\033') != NULL);
     /* Every error is 2, a file that is not there as well as one that is none. */
     fails("assess nowhere.yaml", 2, "nowhere.yaml", "");
+    put("empty.yaml", "");
+    fails("assess empty.yaml", 2, "empty.yaml:1:1: the file is empty", "");
     put("bad.yaml", "version: 1\nassets: []\nasets: []\n");
     fails("assess bad.yaml", 2, "bad.yaml:3: an estate has no key 'asets'",
           "did you mean 'assets'?");
