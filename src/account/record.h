@@ -186,7 +186,8 @@ struct account_record {
     bool
         partition_failover; /* a writer that finds a partition unusable gives it to another region */
     enum diverged_writes diverged_writes;
-    uint64_t feed_quota; /* bytes of records in the conflict feed; 0 = the usual, see repl_feed */
+    uint64_t
+        feed_quota; /* bytes of records in the conflict feed; 0 = the usual, see repl_feed_quota */
     size_t override_count;
     struct record_override overrides[RECORD_OVERRIDES_MAX]; /* by pid */
 };

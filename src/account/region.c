@@ -491,6 +491,7 @@ void region_update_mode(struct region *r)
         .token_version = members_token_version(r),
         .lsn_limit = rec->lsn_limit,
         .diverged = rec->diverged_writes,
+        .feed_quota = rec->feed_quota,
     };
     set_regions(&m, rec);
     m.strong_mask = region_strong_mask(r);

@@ -121,6 +121,8 @@ static void put_log(struct region *r, struct json_out *o)
     json_out_member_bool(o, "logWhole", repl_is_whole(r->repl));
     json_out_member_bool(o, "settled", region_is_settled(r));
     json_out_member_u64(o, "divergedPartitions", repl_diverged_count(r->repl));
+    json_out_member_u64(o, "conflictFeedSize", repl_feed_size(r->repl));
+    json_out_member_u64(o, "conflictFeedQuota", repl_feed_quota(r->repl));
     json_out_member_u64(o, "divergedWritesRecorded", s.lost_recorded);
     json_out_member_u64(o, "divergedWritesArchivedOnly", s.lost_archived);
     json_out_member_u64(o, "diskSize", es.disk_size);
@@ -320,6 +322,11 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "nacks_total", "counter", "Gaps reported by or to peers.", s.nacks);
     metric(r, out, "conflict_records_total", "counter", "Conflict records written.",
            s.conflict_records);
+    metric(r, out, "conflict_feed_bytes", "gauge", "Texts of the conflict records here.",
+           repl_feed_size(r->repl));
+    metric(r, out, "conflict_feed_quota_bytes", "gauge",
+           "From there on lost writes go to the archive of the region that lost them only.",
+           repl_feed_quota(r->repl));
     metric(r, out, "diverged_writes_recorded_total", "counter",
            "Writes of an earlier epoch handed in by this region: in the conflict feed.",
            s.lost_recorded);

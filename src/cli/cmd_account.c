@@ -31,6 +31,7 @@ enum {
     A_LEVEL,
     A_COORDINATOR,
     A_SECRET_FILE,
+    A_FEED_QUOTA,
     A_ROW_COUNT
 };
 
@@ -68,6 +69,10 @@ static const struct conf_row rows[A_ROW_COUNT] = {
                        "init: where the coordinator answers"},
     [A_SECRET_FILE] = {"secret-file", CONF_STRING, "", 0, 3000, 0,
                        "init: file with the coordinator's secret"},
+    [A_FEED_QUOTA] =
+        {"feed-quota", CONF_SIZE, "0", 0, FEED_QUOTA_MAX, 0,
+         "diverged-writes: conflict records take so much at most, more is archived only; "
+         "0 = 1 GiB, or 1 % of the data if that is more; not given = as before"},
 };
 
 static enum err call(const struct client_account *acc, struct arena *a, const char *method,
@@ -123,6 +128,9 @@ static void print_account(const struct json *doc)
     if (!str_eq(json_text(doc, "divergedWrites"), STR("feed"))) {
         printf("writes that a failover cannot keep: " STR_FMT "\n",
                STR_ARG(json_text(doc, "divergedWrites")));
+    }
+    if (number_of(doc, "conflictFeedQuota") > 0) {
+        printf("conflict feed at most %" PRIu64 " bytes\n", number_of(doc, "conflictFeedQuota"));
     }
     bool is_partition = false;
     (void)json_get_bool(doc, STR("partitionFailover"), &is_partition);
@@ -300,6 +308,9 @@ static void make_body(const struct conf *c, const char *op, const char *name, st
     if (is_diverged(op)) {
         buf_add_cstr(out, "{\"divergedWrites\":");
         json_write_string(out, str_of(name));
+        if (conf_source(c, A_FEED_QUOTA) != CONF_FROM_DEFAULT) {
+            buf_printf(out, ",\"conflictFeedQuota\":%" PRIu64, conf_u64(c, A_FEED_QUOTA));
+        }
         buf_add_char(out, '}');
         return;
     }

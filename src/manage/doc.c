@@ -159,6 +159,7 @@ static void properties(struct json_out *o, const struct manage_account *acc)
     json_out_member_bool(o, "enableMultipleWriteLocations", false);
     if (rec != NULL) {
         json_out_member_cstr(o, "divergedWrites", diverged_name(rec->diverged_writes));
+        json_out_member_u64(o, "conflictFeedQuota", rec->feed_quota);
     }
     consistency(o, acc);
     locations(o, "writeLocations", acc, WITH_WRITABLE);

@@ -18,6 +18,8 @@ struct request {
     bool has_level, has_auto_failover, auto_failover;
     struct level_request level;
     struct str diverged; /* empty = not given */
+    bool has_quota;
+    uint64_t feed_quota;
 };
 
 static bool is_absent(const struct json *v)
@@ -174,6 +176,12 @@ static enum err read_property(struct str key, const struct json *v, struct reque
         q->diverged = v->text;
         return OK;
     }
+    if (str_eq(key, STR("conflictFeedQuota"))) {
+        q->has_quota = v->type == JSON_NUMBER && str_to_u64(v->src, &q->feed_quota);
+        return q->has_quota
+                   ? OK
+                   : err_set(ei, ERR_INVALID, "conflictFeedQuota is no whole number of bytes");
+    }
     if (is_as_it_is(key, v)) {
         return OK;
     }
@@ -279,8 +287,10 @@ enum err manage_plan_create(const struct json *body, struct str name, int64_t wa
     if (q.has_auto_failover && q.auto_failover && q.count == 1) {
         return err_set(ei, ERR_INVALID, "automatic failover needs two or more regions");
     }
-    if (q.diverged.n > 0 && !str_eq_nocase(q.diverged, str_of(diverged_name(DIVERGED_FEED)))) {
-        enum err e = err_set(ei, ERR_UNSUPPORTED, "a new account begins with divergedWrites feed");
+    if ((q.diverged.n > 0 && !str_eq_nocase(q.diverged, str_of(diverged_name(DIVERGED_FEED)))) ||
+        q.feed_quota != 0) {
+        enum err e = err_set(ei, ERR_UNSUPPORTED,
+                             "a new account begins with divergedWrites feed and the usual quota");
         err_hint(ei, "change it when the account is there (PATCH)");
         return e;
     }
@@ -421,8 +431,11 @@ enum err manage_plan_update(const struct json *body, struct account_record *rec,
     bool moves = q.count > 0 && !is_in_order(rec, &q);
     bool levels = q.has_level && has_other_level(rec, &q.level);
     bool switches = q.has_auto_failover && q.auto_failover != rec->auto_failover;
-    bool diverges =
-        q.diverged.n > 0 && !str_eq_nocase(q.diverged, str_of(diverged_name(rec->diverged_writes)));
+    struct str diverged =
+        q.diverged.n > 0 ? q.diverged : str_of(diverged_name(rec->diverged_writes));
+    uint64_t quota = q.has_quota ? q.feed_quota : rec->feed_quota;
+    bool diverges = quota != rec->feed_quota ||
+                    !str_eq_nocase(diverged, str_of(diverged_name(rec->diverged_writes)));
     op->kind = OP_UPDATE;
     if (moves && (levels || switches || diverges)) {
         return err_set(ei, ERR_INVALID,
@@ -432,7 +445,7 @@ enum err manage_plan_update(const struct json *body, struct account_record *rec,
         return plan_locations(rec, &q, wall_ms, op, ei);
     }
     if (diverges) {
-        TRY(account_plan_diverged(rec, q.diverged, rec->feed_quota, ei));
+        TRY(account_plan_diverged(rec, diverged, quota, ei));
     }
     if (switches) {
         TRY(account_plan_auto_failover(rec, q.auto_failover, ei));

@@ -508,6 +508,7 @@ struct records {
     struct handed handed;
     struct str latest; /* bit per operation of the message; those beyond it count as set */
     size_t bit;        /* of the entry's first operation */
+    bool is_full;      /* the feed, when the entry came */
 };
 
 static void records_place(struct records *r)
@@ -641,14 +642,19 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
         r->handed.archived += is_write;
         return OK;
     }
-    r->handed.recorded += is_write;
     struct engine_version old;
     struct str k = BUG(BUG_FEED_KEY_BY_ITEM) ? lost->ops[i].key : buf_str(key);
     TRY(record_find(r, k, &old));
     if (old.lsn != 0 && !BUG(BUG_FEED_KEY_BY_ITEM)) {
         r->need = old.lsn > r->need ? old.lsn : r->need;
+        r->handed.recorded += is_write;
         return OK; /* a repeat */
     }
+    if (is_write && r->is_full) {
+        r->handed.archived++;
+        return OK;
+    }
+    r->handed.recorded += is_write;
     r->size += k.n + text->n + ENTRY_OP_OVERHEAD_MAX;
     r->ops[r->count++] = (struct entry_op){
         .space = SPACE_CONFLICT,
@@ -714,6 +720,7 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
         if (!records_begin(r, &lost, from)) {
             continue;
         }
+        r->is_full = quota_is_full(R);
         bool was_acked =
             r->p->pid != 0 && (lost.epoch < r->p->mode->strong_since || lost.lsn <= m->commit_lsn);
         for (size_t op = 0; ret == OK && op < lost.op_count; op++) {

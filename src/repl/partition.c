@@ -216,11 +216,13 @@ enum err part_load(struct partition *p, const struct engine_part_meta *m, struct
     p->item_count = m->item_count;
     p->item_size = m->item_size;
     p->conflict_count = m->conflict_count;
+    p->repl->item_size += p->item_size;
     p->repl->total_ord += p->tail.ord;
     TRY(extra_decode(p, m->extra, ei));
     p->reign_max = engine_fence(p->repl->engine, p->pid); /* no row is known yet */
     TRY(part_load_dirty(p, ei));
     TRY(part_load_ttl(p, ei));
+    TRY(quota_load(p, ei));
     /* The meta and the last entry were written together: anything else is a broken store. */
     struct place last = {0};
     if (p->tail.lsn != 0) {
@@ -339,10 +341,23 @@ static uint64_t less(uint64_t from, uint64_t n)
     return from >= n ? from - n : 0;
 }
 
+static void add_size(struct partition *p, const struct entry_op *op, uint64_t old_size)
+{
+    bool is_item = op->space == SPACE_ITEM;
+    uint64_t *size = is_item ? &p->item_size : &p->conflict_size;
+    uint64_t *sum = is_item ? &p->repl->item_size : &p->repl->conflict_size;
+    uint64_t rest = less(*size, old_size);
+    uint64_t now = rest + (op->is_delete ? 0 : op->doc.text.n);
+    ASSERT(*sum >= *size);
+    *sum = *sum - *size + now;
+    *size = now;
+}
+
 static void count_op(struct partition *p, const struct entry_op *op,
                      const struct engine_version *old)
 {
     bool had = old->lsn != 0;
+    add_size(p, op, had ? old->doc_size : 0);
     if (op->space == SPACE_CONFLICT) {
         if (!op->is_delete && !had) {
             p->conflict_count++;
@@ -351,17 +366,22 @@ static void count_op(struct partition *p, const struct entry_op *op,
         }
         return;
     }
-    if (had) {
-        p->item_size = less(p->item_size, old->doc_size);
-    }
-    if (!op->is_delete) {
-        p->item_size += op->doc.text.n;
-    }
     if (!op->is_delete && !had) {
         p->item_count++;
     } else if (op->is_delete && had) {
         p->item_count = less(p->item_count, 1);
     }
+}
+
+void part_count_none(struct partition *p)
+{
+    ASSERT(p->repl->item_size >= p->item_size && p->repl->conflict_size >= p->conflict_size);
+    p->repl->item_size -= p->item_size;
+    p->repl->conflict_size -= p->conflict_size;
+    p->item_count = 0;
+    p->item_size = 0;
+    p->conflict_count = 0;
+    p->conflict_size = 0;
 }
 
 void part_count_doc(struct partition *p, enum engine_space space, const struct engine_version *old,

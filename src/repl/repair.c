@@ -111,9 +111,7 @@ static void wipe_slice(struct partition *p)
         part_corrupt(p, "keys", &ei);
         return;
     }
-    p->item_count = 0;
-    p->item_size = 0;
-    p->conflict_count = 0;
+    part_count_none(p);
     p->has_stale_rows = more;
     part_touch(p);
     repl_submit(R);

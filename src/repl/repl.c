@@ -152,6 +152,7 @@ void repl_drop_part(struct repl *R, pid id)
     R->corrupt_count -= p->is_corrupt;
     R->total_ord -= p->tail.ord;
     part_log_shrunk(p, p->log_size);
+    part_count_none(p);
     R->part_count--;
     ship_part_gone(p);
     part_unlink(p);
@@ -598,6 +599,7 @@ void repl_on_tick(struct repl *R)
     apply_tick(R);
     repair_tick(R);
     drop_tick(R);
+    quota_tick(R);
 }
 
 /* ---- figures ---- */
@@ -665,7 +667,7 @@ static void check_part(const struct partition *p)
 void repl_check(const struct repl *R)
 {
     size_t dirty = 0, diverged = 0, count = 0, seeding = 0;
-    uint64_t ord = 0, log_size = 0;
+    uint64_t ord = 0, log_size = 0, item_size = 0, conflict_size = 0;
     for (const struct partition *p = repl_next_part(R, NULL); p != NULL; p = repl_next_part(R, p)) {
         check_part(p);
         dirty += p->dirty.count;
@@ -673,11 +675,15 @@ void repl_check(const struct repl *R)
         seeding += seed_is_on(p);
         ord += p->tail.ord;
         log_size += p->log_size;
+        item_size += p->item_size;
+        conflict_size += p->conflict_size;
         count++;
     }
     ASSERT(seeding == R->seed_count);
     ASSERT(R->seed_active <= seeding && R->seed_active <= R->seed_asked);
     ASSERT(log_size == R->log_size);
+    ASSERT(item_size == R->item_size);
+    ASSERT(conflict_size == R->conflict_size);
     ASSERT(dirty == R->dirty_count);
     ASSERT(diverged == R->diverged_count);
     ASSERT(count == R->part_count);

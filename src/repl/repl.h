@@ -40,6 +40,7 @@ enum region_event_kind { /* the story for operators: one line each in the log, t
                          EVENT_THROTTLED,   /* BoundedStaleness refuses writes: which region lags */
                          EVENT_PARTITION, /* a partition's own writer: role, opening, no candidate */
                          EVENT_VOUCHED,   /* writes go on without the coordinator, or no longer */
+                         EVENT_FEED_FULL, /* lost writes make no records any more, or again */
 };
 
 struct repl_io {
@@ -102,6 +103,7 @@ struct repl_mode {
     usec staleness_us;      /* WRITER: age the oldest of those may reach */
     uint64_t token_version;
     enum diverged_writes diverged; /* what becomes of a suffix that is handed in */
+    uint64_t feed_quota;           /* bytes of conflict records; 0 = the usual */
     size_t
         lossy_count; /* epochs that lost something, and the version each raised it to; in order */
     struct repl_loss {
@@ -263,6 +265,10 @@ uint64_t repl_seed_count(const struct repl *R); /* partitions being copied to he
 uint64_t repl_total_ord(const struct repl *R);
 uint64_t repl_dirty_count(const struct repl *R);
 uint64_t repl_diverged_count(const struct repl *R); /* partitions whose suffix is being handed in */
+
+/* Bytes of conflict records, of all partitions, and from how many on there are no more of them. */
+uint64_t repl_feed_size(const struct repl *R);
+uint64_t repl_feed_quota(const struct repl *R);
 
 struct repl_stats {
     uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;

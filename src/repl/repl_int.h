@@ -200,13 +200,13 @@ struct partition {
     bool is_wiping;   /* its documents are being deleted: takes nothing until then */
     struct list link; /* in repl.parts, in order of creation */
 
-    struct place tail;                              /* last entry ordered or applied */
-    struct place durable;                           /* last entry known to be in storage */
-    size_t inflight_count;                          /* batches that storage has not answered */
-    struct place trim;                              /* last entry trimmed away; zero = none */
-    lsn first_lsn;                                  /* first entry in the log; 0 = log empty */
-    uint64_t item_count, item_size, conflict_count; /* at the tail */
-    struct epoch_row *rows;                         /* owned: epoch table, oldest first */
+    struct place tail;     /* last entry ordered or applied */
+    struct place durable;  /* last entry known to be in storage */
+    size_t inflight_count; /* batches that storage has not answered */
+    struct place trim;     /* last entry trimmed away; zero = none */
+    lsn first_lsn;         /* first entry in the log; 0 = log empty */
+    uint64_t item_count, item_size, conflict_count, conflict_size; /* at the tail */
+    struct epoch_row *rows; /* owned: epoch table, oldest first */
     size_t row_count, row_cap;
 
     lsn acked;     /* WRITER: answered up to here at the account's level */
@@ -313,14 +313,16 @@ struct repl {
     size_t overlay_count;
 
     struct list ack_due, commit_due, trim_list, fetch_list, ttl_list, unmatched, behind;
-    struct list seed_list;    /* struct seed */
-    size_t seed_count;        /* partitions with a copy under way */
-    uint64_t seed_request;    /* number of the last one; begins anywhere, see repl_new */
-    size_t seed_active;       /* those that have asked for a range ... */
-    size_t seed_asked;        /* ... and for how many altogether */
-    generation feeder;        /* the writer of this generation answers SEED_FEED */
-    uint64_t log_size;        /* sum over partitions */
-    struct list pending_lost; /* struct lost_wait */
+    struct list seed_list;             /* struct seed */
+    size_t seed_count;                 /* partitions with a copy under way */
+    uint64_t seed_request;             /* number of the last one; begins anywhere, see repl_new */
+    size_t seed_active;                /* those that have asked for a range ... */
+    size_t seed_asked;                 /* ... and for how many altogether */
+    generation feeder;                 /* the writer of this generation answers SEED_FEED */
+    uint64_t log_size;                 /* sum over partitions */
+    uint64_t item_size, conflict_size; /* same */
+    bool feed_is_full;                 /* told of */
+    struct list pending_lost;          /* struct lost_wait */
     size_t pending_lost_count;
     usec commit_us, ttl_us, trim_us, retry_us;
     int64_t clock_ahead_ms; /* of the other regions' wall clocks; 0 = not known to be wrong */
@@ -395,7 +397,8 @@ enum err part_load(struct partition *p, const struct engine_part_meta *m,
                    struct errinfo *ei) MUST_CHECK;
 
 void part_log_shrunk(struct partition *p, uint64_t size);
-/* Counters: a version went, a document came (either may be NULL). */
+/* Counters: all documents went; a version went, a document came (either may be NULL). */
+void part_count_none(struct partition *p);
 void part_count_doc(struct partition *p, enum engine_space space, const struct engine_version *old,
                     const struct engine_doc *doc);
 /* A key of a map that holds keys of both spaces. */
@@ -521,6 +524,11 @@ void conflict_check_waits(struct partition *p);
 void conflict_drop_waits(struct repl *R);
 void conflict_part_gone(struct partition *p);
 void conflict_fetch(struct partition *p);
+
+/* ---- quota.c ---- */
+bool quota_is_full(const struct repl *R); /* what is handed in makes no records */
+enum err quota_load(struct partition *p, struct errinfo *ei) MUST_CHECK;
+void quota_tick(struct repl *R);
 
 /* ---- repair.c ---- */
 void repair_tick(struct repl *R);

@@ -30,6 +30,7 @@ const char *admin_event_name(enum region_event_kind k)
         [EVENT_PARTITION] = "partition",
         [EVENT_VOUCHED] = "vouched",
         [EVENT_SEED] = "seed",
+        [EVENT_FEED_FULL] = "feed_full",
     };
     size_t i = (size_t)k;
     return i < ARRAY_COUNT(names) && names[i] ? names[i] : "event";

@@ -117,6 +117,7 @@ static void account_json(const struct account_record *rec, struct json_out *o)
     json_out_member_cstr(o, "durability", record_is_degraded(rec) ? "degraded" : "normal");
     json_out_member_bool(o, "automaticFailover", rec->auto_failover);
     json_out_member_cstr(o, "divergedWrites", diverged_name(rec->diverged_writes));
+    json_out_member_u64(o, "conflictFeedQuota", rec->feed_quota);
     json_out_member_cstr(o, "phase", account_phase_name(rec->phase));
     const struct record_region *writer = record_region_const(rec, rec->writer);
     json_out_member_cstr(o, "writer", writer ? writer->name : "");
@@ -477,6 +478,19 @@ static enum err plan_level(const struct json *body, bool is_forced, struct accou
     return account_plan_consistency(rec, &q, ei);
 }
 
+static enum err plan_diverged(const struct json *body, struct account_record *rec,
+                              struct errinfo *ei)
+{
+    struct str value = STR("");
+    uint64_t quota = rec->feed_quota;
+    (void)json_get_str(body, STR("divergedWrites"), &value);
+    if (json_get(body, STR("conflictFeedQuota")) != NULL &&
+        !json_get_u64(body, STR("conflictFeedQuota"), &quota)) {
+        return err_set(ei, ERR_INVALID, "conflictFeedQuota is no whole number of bytes");
+    }
+    return account_plan_diverged(rec, value, quota, ei);
+}
+
 static enum err plan_regions(const struct json *body, struct str op, struct str region,
                              bool is_forced, struct account_record *rec, struct errinfo *ei)
 {
@@ -569,9 +583,7 @@ static enum err plan(struct http_req *req, struct str op, const struct account_b
         return plan_level(body, is_forced, rec, ei);
     }
     if (str_eq(op, STR("diverged-writes"))) {
-        struct str value = STR("");
-        (void)json_get_str(body, STR("divergedWrites"), &value);
-        return account_plan_diverged(rec, value, rec->feed_quota, ei);
+        return plan_diverged(body, rec, ei);
     }
     if (str_eq(op, STR("keys/regenerate"))) {
         return change_key(rec, key, ei);

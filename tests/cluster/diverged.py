@@ -93,12 +93,41 @@ def _():
     eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
 
 
+@tap.test("a full feed: what comes then is archived only, events and figures say so; deleting makes room")
+def _():
+    up.healthy()
+    link = up.make_container("full")
+    code, out, err = up.cli("account", "diverged-writes", "feed", "--feed-quota", "1k")
+    eq(code, 0, err)
+    assert "conflict feed at most 1024 bytes" in out, out
+    region, files = lose(link)
+    records = up.conflicts(link)
+    eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
+    writer = up.writer()
+    status = up.client(writer).get("/_holdfast/status").doc
+    eq(status["conflictFeedQuota"], 1024, "quota")
+    assert status["conflictFeedSize"] >= 1024, status["conflictFeedSize"]
+    returned = up.client(region).get("/_holdfast/status").doc
+    eq(returned["divergedWritesRecorded"], len(records), "recorded")
+    eq(returned["divergedWritesRecorded"] + returned["divergedWritesArchivedOnly"], ROUNDS * ITEMS, "all of them")
+    eq(returned["conflictFeedSize"], status["conflictFeedSize"], "size of the feed in both regions")
+    until("the writer tells", lambda: "is_full=1" in up.cli("events", "--region", writer)[1])
+    for of in (f"/dbs/tests/colls/{name}" for name in ("all", "latest", "full")):
+        for c in up.conflicts(of):
+            eq(up.call("DELETE", f"{of}/conflicts/{c['_conflict']['id']}", headers=pk("a")).status, 204, "delete")
+    until("there is room again", lambda: "is_full=0" in up.cli("events", "--region", writer)[1])
+    eq(up.client(writer).get("/_holdfast/status").doc["conflictFeedSize"], 0, "an empty feed")
+    code, out, err = up.cli("account", "diverged-writes", "feed", "--feed-quota", "0")
+    eq(code, 0, err)
+
+
 @tap.test("what is no setting is refused with what there is; a drill refuses an account that makes no records")
 def _():
     for value, words in (("heap", "feed, feed-latest"), ("lww", "not implemented")):
         eq(up.call("POST", "/_holdfast/account/diverged-writes", body={"divergedWrites": value}).status, 400, value)
         code, _, err = up.cli("account", "diverged-writes", value)
         assert code != 0 and words in err, err
+    eq(up.cli("account", "diverged-writes", "archive")[0], 0, "set")
     code, _, err = up.cli("drill", "--fault", "kill", "--repeat", "1")
     assert code != 0 and "diverged-writes feed" in err, err
     code, _, err = up.cli("account", "diverged-writes", "feed")

@@ -95,6 +95,7 @@ struct final_state {
     uint64_t staleness_ops; /* BoundedStaleness: a failover may lose so many per partition */
     bool is_everyone_back;  /* every region that has a log takes part */
     struct spot tails[SIM_PARTS_MAX];
+    bool had_quota; /* of the feed, ever: what is in an archive need not be in the feed */
     uint32_t
         diverged_mask; /* bit per setting that was ever in force: what need not be in the feed */
     const struct feed_record *feed;

@@ -215,7 +215,7 @@ static bool in_archive(const struct history *h, const struct final_state *f, pid
     if (!history_is_archived(h, p, e->at)) {
         return false;
     }
-    return (f->diverged_mask & 1u << DIVERGED_ARCHIVE) != 0 ||
+    return f->had_quota || (f->diverged_mask & 1u << DIVERGED_ARCHIVE) != 0 ||
            ((f->diverged_mask & 1u << DIVERGED_FEED_LATEST) != 0 &&
             has_later_record(h, f, p, e, e->ops[op].key));
 }

@@ -352,6 +352,29 @@ static void check_replay(struct world *w, struct node *n, pid p, struct spot tai
     }
 }
 
+/* What the quota is about is what is in storage, whether counted along or summed up at a start. */
+static void check_feed_size(struct world *w, struct node *n)
+{
+    const struct region *r = node_region(n);
+    uint64_t size = 0;
+    for (pid p = 0; r != NULL && p < SIM_PARTS_MAX; p++) {
+        if (!node_has_part(n, p)) {
+            continue;
+        }
+        struct engine_iter *it =
+            engine_scan(node_engine(n), NULL, p, SPACE_CONFLICT, STR_NONE, STR_NONE);
+        struct engine_row row;
+        while (engine_iter_next(it, &row)) {
+            size += row.doc.text.n;
+        }
+        engine_iter_free(it);
+    }
+    if (r != NULL && size != repl_feed_size(r->repl)) {
+        world_fail(w, "feed-size", "region %u has %llu bytes of conflict records and counts %llu",
+                   node_id(n), U(size), U(repl_feed_size(r->repl)));
+    }
+}
+
 static void check_regions(struct world *w)
 {
     region_id first = 0;
@@ -361,6 +384,7 @@ static void check_regions(struct world *w)
             continue;
         }
         check_engine(w, n);
+        check_feed_size(w, n);
         for (pid p = 0; p < SIM_PARTS_MAX; p++) {
             struct engine_part_meta m;
             (void)part_meta(n, p, &m); /* convergence has seen it */
@@ -449,6 +473,7 @@ static void check_losses(struct world *w)
                             .staleness_ops = w->cfg.staleness_ops,
                             .is_everyone_back =
                                 w->dead_mask == 0 && w->wiped_mask == 0 && has_all_members(w),
+                            .had_quota = w->had_quota,
                             .diverged_mask = w->diverged_mask,
                             .feed = feed};
     f.feed_count = read_feed(w, n, feed);

@@ -92,6 +92,7 @@ static const struct cover_row others[] = {
     {"event", EVENT_THROTTLED, "throttled", NULL},
     {"event", EVENT_PARTITION, "partition", NULL},
     {"event", EVENT_VOUCHED, "vouched", NULL},
+    {"event", EVENT_FEED_FULL, "feed_full", NULL},
 };
 
 static void add(const char *table, unsigned a, const char *text)

@@ -268,6 +268,7 @@ bool nemesis_diverged(struct world *w, enum diverged_writes value, uint64_t feed
         enum err err = account_plan_diverged(rec, str_of(diverged_name(value)), feed_quota, NULL);
         is_done = err == OK && coordinator_put_record(w, rec, rev);
         w->diverged_mask |= is_done ? 1u << value : 0;
+        w->had_quota = w->had_quota || (is_done && feed_quota != 0);
         cover_note(is_done ? "plan-done" : "plan-refused", PLAN_DIVERGED);
         trace(w, "diverged", (unsigned)value, feed_quota, (uint64_t)err, is_done);
     }

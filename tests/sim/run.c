@@ -99,6 +99,7 @@ static void draw_diverged(struct rng *r, struct sim_cfg *c)
 {
     uint64_t d = rng_below(r, 100);
     c->diverged = d < 12 ? DIVERGED_FEED_LATEST : d < 24 ? DIVERGED_ARCHIVE : DIVERGED_FEED;
+    c->feed_quota = draw_percent(r, 12) ? rng_range(r, 1, 600) : 0;
 }
 
 /* One run in four removes containers, most of these beside partitions that move. */
@@ -190,7 +191,9 @@ static bool put_first_record(struct world *w)
     rec->max_staleness_s = w->cfg.staleness_s;
     rec->partition_failover = w->cfg.partition_failover;
     rec->diverged_writes = w->cfg.diverged;
+    rec->feed_quota = w->cfg.feed_quota;
     w->diverged_mask = 1u << w->cfg.diverged;
+    w->had_quota = w->cfg.feed_quota != 0;
     bool is_ok = true;
     for (region_id id = 1; id <= w->cfg.first_count && is_ok; id++) {
         char endpoint[64];

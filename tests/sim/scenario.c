@@ -89,7 +89,7 @@ static const struct scenario scenarios[] = {
      promoted_stuck},
     {"rejoin-called-off", "a suffix that is being sent when the writer changes goes to the next",
      12, 3, true, rejoin_called_off},
-    {"diverged-writes", "a lost suffix is kept where the setting says, whenever that changes", 24,
+    {"diverged-writes", "a lost suffix is kept where the setting says, whenever that changes", 36,
      3, true, diverged_writes},
     {"suffix-called-off", "a suffix that is still being stored when its finder dies is found again",
      8, 3, false, suffix_called_off},
@@ -168,6 +168,7 @@ void scenario_configure(struct sim_cfg *c)
                             s->run == partition_reader || s->run == partition_nobody;
     c->keep_writing = s->run == coordinator_away ? KEEP_WRITING_YES : KEEP_WRITING_AUTO;
     c->diverged = DIVERGED_FEED;
+    c->feed_quota = 0;
     c->first_count = s->region_count;
     c->log_size_max = 0;
     c->drop_rows_max = s->run == container_drop_crash ? 5 : 0;

@@ -255,13 +255,15 @@ void rejoin_called_off(struct world *w, unsigned variant)
  * was away, or changed while it is handed in; and the writer that takes it may die over it. */
 void diverged_writes(struct world *w, unsigned variant)
 {
-    static const enum diverged_writes values[] = {DIVERGED_FEED_LATEST, DIVERGED_ARCHIVE};
+    static const enum diverged_writes values[] = {DIVERGED_FEED_LATEST, DIVERGED_ARCHIVE,
+                                                  DIVERGED_FEED};
     enum { BEFORE, AWAY, WRITER_DIES, CHANGED, STEPS };
     enum diverged_writes value = values[variant % ARRAY_COUNT(values)];
     unsigned step = variant / ARRAY_COUNT(values) % STEPS;
     unsigned turn = variant / (ARRAY_COUNT(values) * STEPS);
+    uint64_t quota = value == DIVERGED_FEED ? 30 + 50 * turn : 0; /* bytes: a record or a few */
     pass(w, 1000);
-    bool is_set = step == AWAY || nemesis_diverged(w, value, 0);
+    bool is_set = step == AWAY || nemesis_diverged(w, value, quota);
     pass(w, 500);
     region_id a = kill_with_suffix(w, 0, true);
     region_id b = a != 0 ? wait_role(w, ROLE_WRITER, a, lease_ms(w) * 5) : 0;
@@ -269,7 +271,7 @@ void diverged_writes(struct world *w, unsigned variant)
         return;
     }
     if (nemesis_diverged(w, value, FEED_QUOTA_MAX + 1) ||
-        (step == AWAY && !nemesis_diverged(w, value, 0))) {
+        (step == AWAY && !nemesis_diverged(w, value, quota))) {
         world_fail(w, "diverged", "the setting is not refused or taken as it should be");
     }
     supervise(w, a, 500, true);

@@ -199,6 +199,7 @@ struct world {
         lsn durable;
     } follow_track[SIM_REGIONS_MAX + 1][SIM_PARTS_MAX];
     uint32_t diverged_mask; /* bit per enum diverged_writes that was ever in force */
+    bool had_quota;         /* of the conflict feed, ever */
     uint32_t dead_mask;     /* regions that are not healed for the liveness phase */
     bool has_level_changed;
     bool has_accepted_loss; /* an operator has, of writes that the level would have kept */

@@ -136,6 +136,82 @@ T_TEST("archive: no lost write has a record, all are in the region's archive")
     }
 }
 
+static enum err set_quota(struct account_record *rec, void *quota)
+{
+    return account_plan_diverged(rec, STR("feed"), *(const uint64_t *)quota, NULL);
+}
+
+/* Region 1 goes with these many writes of items of its own, comes back, and writes again. */
+static void lose_some(struct world *w, unsigned count, const char *prefix)
+{
+    region_id other = 2;
+    world_cut_peers(w, 1, true);
+    for (unsigned i = 0; i < count; i++) {
+        char key[24];
+        (void)snprintf(key, sizeof(key), "%s%u", prefix, i);
+        t_err(world_answer(w, world_put(w, 1, 1, key, "{\"lost\":1}")), OK);
+    }
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, other, ROLE_WRITER);
+    world_cut_peers(w, 1, false);
+    world_start(w, 1);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_failover(w, "east");
+    world_until_role(w, 1, ROLE_WRITER);
+    world_run(w, 500);
+}
+
+static uint64_t archived_of(struct world *w)
+{
+    struct repl_stats s;
+    repl_stats(world_region(w, 1)->repl, &s);
+    return s.lost_archived;
+}
+
+static void delete_one_record(struct world *w)
+{
+    struct engine_iter *it =
+        engine_scan(world_engine(w, 1), NULL, 1, SPACE_CONFLICT, STR_NONE, STR_NONE);
+    struct engine_row row;
+    t_check(engine_iter_next(it, &row));
+    struct str key = arena_str(&arena, row.key);
+    engine_iter_free(it);
+    t_err(world_answer(w, world_delete_record(w, 1, 1, arena_cstr(&arena, key))), OK);
+    world_run(w, 300);
+}
+
+T_TEST(
+    "quota: what comes when the feed is full is archived only; a record that is deleted makes room")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    struct repl *r = world_region(w, 1)->repl;
+    t_eq_u64(repl_feed_quota(r), 1 << 30);
+    lose_some(w, 2, "a");
+    r = world_region(w, 1)->repl;
+    uint64_t one = repl_feed_size(r) / 2;
+    t_check(one > 0);
+    t_eq_u64(world_conflicts(w, 1, 1), 2);
+    /* Room for a third record, and with that it is full. */
+    uint64_t quota = 3 * one;
+    world_plan(w, set_quota, &quota);
+    lose_some(w, 3, "b");
+    r = world_region(w, 1)->repl;
+    t_eq_u64(repl_feed_quota(r), quota);
+    t_eq_u64(repl_feed_size(r), 3 * one); /* summed up at the start, and counted along */
+    t_eq_u64(world_conflicts(w, 1, 1), 3);
+    t_eq_u64(archived_of(w), 2);
+    t_check(world_has_event(w, 2, EVENT_FEED_FULL) || world_has_event(w, 1, EVENT_FEED_FULL));
+    delete_one_record(w);
+    t_eq_u64(repl_feed_size(r), 2 * one);
+    lose_some(w, 2, "c");
+    t_eq_u64(world_conflicts(w, 1, 1), 3);
+    t_eq_u64(world_conflicts(w, 2, 1), 3);
+    t_eq_u64(repl_feed_size(world_region(w, 2)->repl), 3 * one);
+    t_eq_u64(archived_of(w), 1);
+    world_check_same(w);
+    world_free(w);
+}
+
 /* The new writer, which took over the suffix of region 1, is lost with the records of it. */
 T_TEST("archive: records that were in the feed before go there again when they are lost")
 {

@@ -617,10 +617,11 @@ static void prepare(struct region_write *w, size_t op_idx, const struct write_pl
     ret->rid = place->lsn;
 }
 
-static struct world_write *start(struct world *w, region_id id, pid p, const char *key,
-                                 const char *text, bool is_create)
+static struct world_write *start_in(struct world *w, region_id id, pid p, enum engine_space space,
+                                    const char *key, const char *text, bool is_create)
 {
     struct world_write *x = ARENA_NEW(&w->arena, struct world_write);
+    x->op.space = space;
     x->op.key = arena_str(&w->arena, str_of(key));
     x->text = text != NULL ? arena_str(&w->arena, str_of(text)) : STR_NONE;
     x->is_delete = text == NULL;
@@ -630,6 +631,17 @@ static struct world_write *start(struct world *w, region_id id, pid p, const cha
     region_write(w->nodes[id]->region, &x->w);
     region_flush(w->nodes[id]->region);
     return x;
+}
+
+static struct world_write *start(struct world *w, region_id id, pid p, const char *key,
+                                 const char *text, bool is_create)
+{
+    return start_in(w, id, p, SPACE_ITEM, key, text, is_create);
+}
+
+struct world_write *world_delete_record(struct world *w, region_id id, pid p, const char *key)
+{
+    return start_in(w, id, p, SPACE_CONFLICT, key, NULL, false);
 }
 
 struct world_write *world_put(struct world *w, region_id id, pid p, const char *key,

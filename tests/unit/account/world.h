@@ -73,6 +73,7 @@ struct world_write *world_put(struct world *w, region_id id, pid p, const char *
 struct world_write *world_create(struct world *w, region_id id, pid p, const char *key,
                                  const char *text);
 struct world_write *world_delete(struct world *w, region_id id, pid p, const char *key);
+struct world_write *world_delete_record(struct world *w, region_id id, pid p, const char *key);
 /* Runs until answered. */
 enum err world_answer(struct world *w, struct world_write *x);
 /* The document's text in that region's storage; NULL = absent. */

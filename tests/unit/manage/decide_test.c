@@ -405,6 +405,10 @@ T_TEST("patch: what becomes of diverged writes, and that it needs a record which
     is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"heap\"}}", 400,
                "feed, feed-latest");
     is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":1}}", 400, "no word");
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"conflictFeedQuota\":\"1k\"}}", 400,
+               "no whole number");
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"conflictFeedQuota\":4096}}", 409,
+               "needs format 5");
     t_ok(ask("GET", A("/first"), NULL));
     t_contains(str_of(t.text), "\"divergedWrites\":\"feed\"");
     forget();
