@@ -312,12 +312,6 @@ enum err account_plan_diverged(struct account_record *rec, struct str value, uin
                        "divergedWrites is feed, feed-latest, lww or archive, not '" STR_FMT "'",
                        STR_ARG(str_slice(value, 0, 60)));
     }
-    if (found == DIVERGED_LWW) {
-        enum err e = err_set(ei, ERR_INVALID, "divergedWrites lww is not implemented");
-        err_hint(
-            ei, "feed-latest gives the last lost version of each item, to be merged by its reader");
-        return e;
-    }
     if (feed_quota > FEED_QUOTA_MAX) {
         return err_set(ei, ERR_INVALID, "the quota of the conflict feed is at most %llu bytes",
                        (unsigned long long)FEED_QUOTA_MAX);

@@ -143,13 +143,20 @@ static void io_fatal(void *ctx, enum err err, const char *why)
 }
 
 static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx,
-                              region_id from, bool was_acknowledged,
-                              const struct write_place *place, struct buf *out_key,
-                              struct buf *out_text, uint64_t *ret_rid)
+                              const struct conflict_note *note, const struct write_place *place,
+                              struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     struct region *r = (struct region *)ctx;
-    return r->io.conflict_build(r->io.ctx, p, lost, op_idx, from, was_acknowledged, place, out_key,
-                                out_text, ret_rid);
+    return r->io.conflict_build(r->io.ctx, p, lost, op_idx, note, place, out_key, out_text,
+                                ret_rid);
+}
+
+static bool io_conflict_apply(void *ctx, pid p, const struct entry_op *lost,
+                              const struct engine_doc *now, const struct write_place *place,
+                              struct buf *out_text)
+{
+    struct region *r = (struct region *)ctx;
+    return r->io.conflict_apply(r->io.ctx, p, lost, now, place, out_text);
 }
 
 static void io_metadata_applied(void *ctx, lsn upto)
@@ -322,6 +329,7 @@ enum err region_new(const struct region_cfg *cfg, const struct region_io *io, st
         .event = io_event,
         .fatal = io_fatal,
         .conflict_build = io_conflict_build,
+        .conflict_apply = io_conflict_apply,
         .stale = io_stale,
         .metadata_applied = io_metadata_applied,
         .epoch_reached = io_epoch_reached,

@@ -183,8 +183,13 @@ struct region_io {
      * key and text (into `out` buffers) for the record to be written at `place`. false: no record
      * can be made (its container is unknown): archive only. */
     bool (*conflict_build)(void *ctx, pid p, const struct entry *lost, size_t op_idx,
-                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           const struct conflict_note *note, const struct write_place *place,
                            struct buf *out_key, struct buf *out_text, uint64_t *ret_rid);
+    /* The lost version's text with the system properties that it has as the next version of `now`, written at
+     * `place`. false: as above; it is not put then. */
+    bool (*conflict_apply)(void *ctx, pid p, const struct entry_op *lost,
+                           const struct engine_doc *now, const struct write_place *place,
+                           struct buf *out_text);
     /* Partitions that exist according to the metadata in this engine: pid list (sorted). */
     void (*fatal)(void *ctx, enum err err, const char *why); /* must stop the process */
 };

@@ -125,6 +125,7 @@ static void put_log(struct region *r, struct json_out *o)
     json_out_member_u64(o, "conflictFeedQuota", repl_feed_quota(r->repl));
     json_out_member_u64(o, "divergedWritesRecorded", s.lost_recorded);
     json_out_member_u64(o, "divergedWritesArchivedOnly", s.lost_archived);
+    json_out_member_u64(o, "divergedWritesApplied", s.lost_applied);
     json_out_member_u64(o, "diskSize", es.disk_size);
     json_out_member_u64(o, "diskFree", es.disk_free);
     json_out_member_bool(o, "zoneRedundant",
@@ -333,6 +334,9 @@ void region_metrics(struct region *r, struct buf *out)
     metric(r, out, "diverged_writes_archived_total", "counter",
            "Writes of an earlier epoch handed in by this region: in its archive only.",
            s.lost_archived);
+    metric(r, out, "diverged_writes_applied_total", "counter",
+           "Writes of an earlier epoch that this region, as the writer, put in place (lww).",
+           s.lost_applied);
     metric(r, out, "expired_deletes_total", "counter", "Documents deleted by expiry.", s.purged);
     metric(r, out, "log_entries_trimmed_total", "counter", "Log entries trimmed.", s.trimmed);
     metric(r, out, "log_entries", "gauge", "Entries kept in the log.", s.log_entries);

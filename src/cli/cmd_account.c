@@ -577,7 +577,7 @@ static enum err run(const struct conf *c, int argc, char **argv, struct errinfo 
         err_set(ei, ERR_USAGE,
                 !is_known         ? "unknown operation '%s'"
                 : is_level        ? "account %s needs one level"
-                : is_diverged(op) ? "account %s needs one of feed, feed-latest and archive"
+                : is_diverged(op) ? "account %s needs one of feed, feed-latest, lww and archive"
                 : needs_region    ? "account %s needs the name of one region"
                                   : "account %s takes no further argument",
                 op);

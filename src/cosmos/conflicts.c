@@ -13,6 +13,7 @@
 #include "cosmos/items.h"
 #include "cosmos/query/query.h"
 #include "repl/entry.h"
+#include "json/edit.h"
 
 enum {
     CONTENT_SIZE_MAX = ENGINE_DOC_SIZE_MAX - (16 << 10) /* the other members need less than that */
@@ -76,8 +77,7 @@ struct lost_op {
     pid pid;
     const struct entry *entry;
     const struct entry_op *op;
-    region_id from;
-    bool was_acknowledged;
+    struct conflict_note note;
     const struct write_place *place;
 };
 
@@ -87,13 +87,16 @@ static void add_origin(struct json_out *o, const struct account_record *rec,
 {
     const struct entry *lost = l->entry;
     const struct entry_op *lop = l->op;
-    const struct record_region *region = rec ? record_region_const(rec, l->from) : NULL;
+    const struct record_region *region = rec ? record_region_const(rec, l->note.from) : NULL;
     json_out_member_u64(o, "conflict_lsn", lost->lsn);
     json_out_member_cstr(o, "x_origin", "failover");
     json_out_member_cstr(o, "x_region", region ? region->name : "");
     json_out_member_u64(o, "x_epoch", lost->epoch);
     json_out_member_u64(o, "x_lsn", lost->lsn);
-    json_out_member_bool(o, "x_acknowledged", l->was_acknowledged);
+    json_out_member_bool(o, "x_acknowledged", l->note.was_acknowledged);
+    if (l->note.is_applied) {
+        json_out_member_bool(o, "x_applied", true);
+    }
     json_out_member_u64(o, "x_batch", lost->op_count > 1 ? lost->lsn : 0);
     struct write_place base = {.lsn = lop->old.lsn, .op_idx = lop->old.op_idx};
     base.epoch = rec && base.lsn != 0 ? epoch_of_lsn(rec, base.lsn) : 0;
@@ -151,16 +154,12 @@ static void write_record(struct cosmos_service *s, const struct container *c,
 }
 
 bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx,
-                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           const struct conflict_note *note, const struct write_place *place,
                            struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     ASSERT(op_idx < lost->op_count);
-    struct lost_op l = {.pid = p,
-                        .entry = lost,
-                        .op = &lost->ops[op_idx],
-                        .from = from,
-                        .was_acknowledged = was_acknowledged,
-                        .place = place};
+    struct lost_op l = {
+        .pid = p, .entry = lost, .op = &lost->ops[op_idx], .note = *note, .place = place};
     const struct container *c = s->catalog ? catalog_by_pid(s->catalog, p) : NULL;
     if (!c || l.op->space != SPACE_ITEM) {
         return false;
@@ -177,6 +176,30 @@ bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *
         key_item(&pk, c->path_count, id, out_key);
         write_record(s, c, &l, id, item_id, *ret_rid, out_text);
         is_fine = buf_ok(out_text) && buf_ok(out_key);
+    }
+    arena_done(&a);
+    return is_fine;
+}
+
+/* A lost version as the next one of the item that is there: its number stays, etag and _ts are new. */
+bool cosmos_conflict_apply(struct cosmos_service *s, pid p, const struct entry_op *lost,
+                           const struct engine_doc *now, const struct write_place *place,
+                           struct buf *out_text)
+{
+    const struct container *c = s->catalog ? catalog_by_pid(s->catalog, p) : NULL;
+    struct arena a;
+    const struct json *doc = NULL;
+    arena_init(&a);
+    bool is_fine = c && !lost->is_delete &&
+                   json_parse(&a, lost->doc.text, NULL, &doc, NULL) == OK &&
+                   doc->type == JSON_OBJECT;
+    if (is_fine) {
+        struct buf base;
+        buf_init(&base, ENGINE_DOC_SIZE_MAX);
+        bool has_members = json_text_without(&base, doc, system_keys, system_key_count) > 0;
+        item_text_write(c, buf_str(&base), has_members, now->rid, place, out_text);
+        is_fine = buf_ok(&base) && buf_ok(out_text);
+        buf_done(&base);
     }
     arena_done(&a);
     return is_fine;

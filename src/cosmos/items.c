@@ -230,36 +230,44 @@ static uint64_t expiry(const struct item_op *op, const struct write_place *place
     return ttl > 0 ? place->ts + (uint64_t)ttl : 0;
 }
 
+void item_text_write(const struct container *coll, struct str base, bool base_has_members,
+                     uint64_t number, const struct write_place *place, struct buf *out)
+{
+    struct buf rid;
+    struct buf self;
+    buf_init(&rid, 64);
+    buf_init(&self, 256);
+    rid_add_child(&rid, coll->db, coll->number, RID_ITEM, number);
+    buf_reserve(&self, coll->db_rid.n + coll->rid.n + rid.n + 20);
+    buf_add_cstr(&self, "dbs/");
+    buf_add_str(&self, coll->db_rid);
+    buf_add_cstr(&self, "/colls/");
+    buf_add_str(&self, coll->rid);
+    buf_add_cstr(&self, "/docs/");
+    buf_add_str(&self, buf_str(&rid));
+    buf_add_char(&self, '/');
+    buf_reserve(out, base.n + 320);
+    buf_add_str(out, base);
+    if (base_has_members) {
+        buf_add_char(out, ',');
+    }
+    struct system_props props = {.rid = buf_str(&rid),
+                                 .self = buf_str(&self),
+                                 .extra = STR(",\"_attachments\":\"attachments/\"")};
+    system_props_write(&props, place, out);
+    buf_add_char(out, '}');
+    buf_done(&rid);
+    buf_done(&self);
+}
+
 static void plan_put(struct item_op *op, struct arena *a, const struct write_place *place,
                      const struct engine_doc *current, struct write_plan *ret)
 {
     uint64_t number =
         current ? current->rid : rid_number(place->lsn, place->op_idx, (unsigned)op->ordinal);
-    struct buf rid;
     struct buf text;
-    struct buf self;
-    buf_init(&rid, 64);
-    buf_init(&self, 256);
-    rid_add_child(&rid, op->coll->db, op->coll->number, RID_ITEM, number);
-    buf_reserve(&self, op->coll->db_rid.n + op->coll->rid.n + rid.n + 20);
-    buf_add_cstr(&self, "dbs/");
-    buf_add_str(&self, op->coll->db_rid);
-    buf_add_cstr(&self, "/colls/");
-    buf_add_str(&self, op->coll->rid);
-    buf_add_cstr(&self, "/docs/");
-    buf_add_str(&self, buf_str(&rid));
-    buf_add_char(&self, '/');
     buf_init(&text, ENGINE_DOC_SIZE_MAX);
-    buf_reserve(&text, op->base.n + 320);
-    buf_add_str(&text, op->base);
-    if (op->base_has_members) {
-        buf_add_char(&text, ',');
-    }
-    struct system_props props = {.rid = buf_str(&rid),
-                                 .self = buf_str(&self),
-                                 .extra = STR(",\"_attachments\":\"attachments/\"")};
-    system_props_write(&props, place, &text);
-    buf_add_char(&text, '}');
+    item_text_write(op->coll, op->base, op->base_has_members, number, place, &text);
     ASSERT(buf_ok(&text));
     op->text = arena_str(a, buf_str(&text));
     op->size = op->text.n;
@@ -268,8 +276,6 @@ static void plan_put(struct item_op *op, struct arena *a, const struct write_pla
     etag_write(place, &etag);
     op->etag = arena_str(a, buf_str(&etag));
     buf_done(&etag);
-    buf_done(&rid);
-    buf_done(&self);
     buf_done(&text);
     *ret = (struct write_plan){.action = WRITE_PUT,
                                .text = op->text,

@@ -50,6 +50,9 @@ enum err item_op_document(struct arena *a, struct item_op *op, const struct json
  * properties. */
 enum err item_op_patch(struct arena *a, struct item_op *it, const struct json *body,
                        struct errinfo *ei) MUST_CHECK;
+/* An item as it is stored: `base` (see item_op) and the system members of the version at `place`. */
+void item_text_write(const struct container *coll, struct str base, bool base_has_members,
+                     uint64_t number, const struct write_place *place, struct buf *out);
 void item_op_key(struct arena *a, struct item_op *op); /* key and ordinal from pk and id */
 void item_prepare(struct region_write *w, size_t i, const struct write_place *place,
                   const struct engine_doc *current, struct write_plan *ret);

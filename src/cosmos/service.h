@@ -61,5 +61,8 @@ void cosmos_handle(struct cosmos_service *s, struct http_req *req);
 void cosmos_write_done(struct cosmos_service *s, struct region_write *w);
 void cosmos_wait_done(struct cosmos_service *s, struct region_wait *w);
 bool cosmos_conflict_build(struct cosmos_service *s, pid p, const struct entry *lost, size_t op_idx,
-                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           const struct conflict_note *note, const struct write_place *place,
                            struct buf *out_key, struct buf *out_text, uint64_t *ret_rid);
+bool cosmos_conflict_apply(struct cosmos_service *s, pid p, const struct entry_op *lost,
+                           const struct engine_doc *now, const struct write_place *place,
+                           struct buf *out_text);

@@ -274,7 +274,8 @@ static void start_sending(struct partition *p)
                     (unsigned long long)branch.lsn, (unsigned long long)branch.epoch,
                     (unsigned long long)d->branch.epoch);
     }
-    if (e == OK && p->mode->diverged == DIVERGED_FEED_LATEST) {
+    if (e == OK &&
+        (p->mode->diverged == DIVERGED_FEED_LATEST || p->mode->diverged == DIVERGED_LWW)) {
         e = latest_new(p, branch.lsn + 1, &d->latest, &ei);
     }
     if (e != OK) {
@@ -494,6 +495,18 @@ void conflict_part_gone(struct partition *p)
  * (region, lsn). */
 enum { LOST_EPOCH, LOST_LSN, LOST_PLACE_COUNT };
 
+void entry_set_lost_place(struct entry *e, const struct lost_place *about)
+{
+    if (about->from == 0) {
+        return;
+    }
+    e->vector_count = LOST_PLACE_COUNT;
+    e->vector[LOST_EPOCH].region = about->from;
+    e->vector[LOST_EPOCH].count = about->epoch;
+    e->vector[LOST_LSN].region = about->from;
+    e->vector[LOST_LSN].count = about->lsn;
+}
+
 /* Conflict records of one lost entry, being collected. */
 struct records {
     struct partition *p;
@@ -501,10 +514,8 @@ struct records {
     struct entry_op *ops;
     size_t count, size;
     struct write_place place;
-    region_id from;
-    epoch lost_epoch; /* the lost entry that all of them are about */
-    lsn lost_lsn;
-    lsn need; /* highest lsn that holds a record of this message */
+    struct lost_place about; /* the lost entry that all of them are about */
+    lsn need;                /* highest lsn that holds a record of this message */
     struct handed handed;
     struct str latest; /* bit per operation of the message; those beyond it count as set */
     size_t bit;        /* of the entry's first operation */
@@ -541,11 +552,7 @@ static enum err records_write(struct records *r)
                       .ts = r->place.ts,
                       .op_count = r->count,
                       .ops = r->ops};
-    e.vector_count = LOST_PLACE_COUNT;
-    e.vector[LOST_EPOCH].region = r->from;
-    e.vector[LOST_EPOCH].count = r->lost_epoch;
-    e.vector[LOST_LSN].region = r->from;
-    e.vector[LOST_LSN].count = r->lost_lsn;
+    entry_set_lost_place(&e, &r->about);
     part_write(r->p, &e);
     r->need = e.lsn;
     r->p->repl->stats.conflict_records += r->count;
@@ -611,8 +618,27 @@ static bool is_for_feed(const struct records *r, size_t op)
     return false;
 }
 
-static enum err records_add(struct records *r, const struct entry *lost, size_t i, region_id from,
-                            bool was_acked, struct buf *key, struct buf *text)
+/* The lost version may be the item from now on: that entry has its record. */
+static enum err records_apply(struct records *r, const struct entry *lost, size_t i,
+                              const struct conflict_note *note, struct str key, bool *ret_is_put)
+{
+    if (r->p->mode->diverged != DIVERGED_LWW || !bits_get(r->latest, r->bit + i, false)) {
+        return OK;
+    }
+    struct lww_req req = {.lost = lost, .note = *note, .about = r->about, .key = key};
+    lsn at = 0;
+    enum err e = lww_put(r->p, &req, &at);
+    if (e == OK) {
+        r->need = at;
+        r->p->repl->stats.conflict_records++;
+        records_place(r);
+        *ret_is_put = true;
+    }
+    return e == ERR_PRECONDITION ? OK : e;
+}
+
+static enum err records_add(struct records *r, const struct entry *lost, size_t i,
+                            const struct conflict_note *note, struct buf *key, struct buf *text)
 {
     struct repl *R = r->p->repl;
     const struct entry_op *op = &lost->ops[i];
@@ -633,8 +659,8 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
         }
         buf_add_str(key, op->key);
         buf_add_str(text, op->doc.text);
-    } else if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, from, was_acked, &r->place, key,
-                                     text, &rid)) {
+    } else if (!R->io.conflict_build(R->io.ctx, r->p->pid, lost, i, note, &r->place, key, text,
+                                     &rid)) {
         r->handed.archived += is_write;
         return OK;
     }
@@ -655,6 +681,13 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
         return OK;
     }
     r->handed.recorded += is_write;
+    bool is_put = false;
+    if (is_write) {
+        TRY(records_apply(r, lost, i, note, k, &is_put));
+    }
+    if (is_put) {
+        return OK;
+    }
     r->size += k.n + text->n + ENTRY_OP_OVERHEAD_MAX;
     r->ops[r->count++] = (struct entry_op){
         .space = SPACE_CONFLICT,
@@ -678,18 +711,16 @@ static enum err records_add(struct records *r, const struct entry *lost, size_t 
  * nothing to record. */
 static bool records_begin(struct records *r, const struct entry *lost, region_id from)
 {
-    r->from = from;
-    r->lost_epoch = lost->epoch;
-    r->lost_lsn = lost->lsn;
+    r->about = (struct lost_place){from, lost->epoch, lost->lsn};
     if (lost->reason == REASON_TTL) {
         return false; /* decided again here */
     }
     if (lost->reason == REASON_CONFLICT && lost->vector_count == LOST_PLACE_COUNT) {
-        r->from = lost->vector[LOST_EPOCH].region;
-        r->lost_epoch = lost->vector[LOST_EPOCH].count;
-        r->lost_lsn = lost->vector[LOST_LSN].count;
+        r->about.from = lost->vector[LOST_EPOCH].region;
+        r->about.epoch = lost->vector[LOST_EPOCH].count;
+        r->about.lsn = lost->vector[LOST_LSN].count;
         /* Its region became writer before it had cut it: it is not lost after all. */
-        return !part_history_has(r->p, r->lost_epoch, r->lost_lsn);
+        return !part_history_has(r->p, r->about.epoch, r->about.lsn);
     }
     return true;
 }
@@ -721,10 +752,12 @@ static enum err record_all(struct records *r, const struct msg *m, region_id fro
             continue;
         }
         r->is_full = quota_is_full(R);
-        bool was_acked =
-            r->p->pid != 0 && (lost.epoch < r->p->mode->strong_since || lost.lsn <= m->commit_lsn);
+        struct conflict_note note = {.from = from,
+                                     .was_acknowledged =
+                                         r->p->pid != 0 && (lost.epoch < r->p->mode->strong_since ||
+                                                            lost.lsn <= m->commit_lsn)};
         for (size_t op = 0; ret == OK && op < lost.op_count; op++) {
-            ret = records_add(r, &lost, op, from, was_acked, &key, &text);
+            ret = records_add(r, &lost, op, &note, &key, &text);
         }
         KEEP_FIRST(ret, records_write(r));
     }

@@ -279,6 +279,7 @@ static void write_entry(struct order *o)
         .op_count = o->op_count,
         .ops = o->ops,
     };
+    entry_set_lost_place(&e, &o->req->about);
     part_write(o->p, &e);
     R->stats.entries_ordered++;
     o->res->lsn = e.lsn;

@@ -19,6 +19,20 @@ struct write_place { /* where the operation will be in the log */
     uint64_t token_version;
 };
 
+/* What a conflict record says of the write that was lost, beside what is in its entry. */
+struct conflict_note {
+    region_id from;
+    bool was_acknowledged;
+    bool is_applied; /* it is the item now: the record has what it replaced */
+};
+
+/* An entry of conflict records is about one lost entry of a region. */
+struct lost_place {
+    region_id from; /* 0 = it is about none */
+    epoch epoch;
+    lsn lsn;
+};
+
 enum write_action { WRITE_REJECT, WRITE_NONE, WRITE_PUT, WRITE_DELETE };
 
 struct write_plan {
@@ -46,6 +60,7 @@ struct order_req {
     enum entry_reason reason;
     order_prepare *prepare;
     void *ctx;
+    struct lost_place about; /* REASON_CONFLICT */
 };
 
 struct order_res {

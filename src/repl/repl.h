@@ -53,8 +53,12 @@ struct repl_io {
     void (*event)(void *ctx, enum region_event_kind kind, const char *text);
     void (*fatal)(void *ctx, enum err err, const char *why);
     bool (*conflict_build)(void *ctx, pid p, const struct entry *lost, size_t op_idx,
-                           region_id from, bool was_acknowledged, const struct write_place *place,
+                           const struct conflict_note *note, const struct write_place *place,
                            struct buf *out_key, struct buf *out_text, uint64_t *ret_rid);
+    /* A lost version as the next one of the document `now`, to be written at `place`. */
+    bool (*conflict_apply)(void *ctx, pid p, const struct entry_op *lost,
+                           const struct engine_doc *now, const struct write_place *place,
+                           struct buf *out_text);
     /* The engine refused a batch because a higher generation is stored: this process is not what
      * it thinks it is. */
     void (*stale)(void *ctx);
@@ -271,6 +275,7 @@ uint64_t repl_feed_size(const struct repl *R);
 uint64_t repl_feed_quota(const struct repl *R);
 
 struct repl_stats {
+    uint64_t lost_applied; /* as the writer: put in the place of a present version */
     uint64_t entries_ordered, entries_applied, bytes_shipped, frames_sent, frames_bad, batches;
     uint64_t seeded, seeded_size; /* documents that copies brought, bytes of text */
     uint64_t nacks, probes, lost_received, lost_sent, conflict_records, purged, trimmed, fetched;

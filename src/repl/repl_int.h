@@ -524,11 +524,23 @@ void conflict_check_waits(struct partition *p);
 void conflict_drop_waits(struct repl *R);
 void conflict_part_gone(struct partition *p);
 void conflict_fetch(struct partition *p);
+/* Names in the entry's vector which entry was lost. */
+void entry_set_lost_place(struct entry *e, const struct lost_place *about);
 
 /* ---- quota.c ---- */
 bool quota_is_full(const struct repl *R); /* what is handed in makes no records */
 enum err quota_load(struct partition *p, struct errinfo *ei) MUST_CHECK;
 void quota_tick(struct repl *R);
+
+/* ---- lww.c ---- */
+struct lww_req {
+    const struct entry *lost; /* its one operation is to be put */
+    struct conflict_note note;
+    struct lost_place about;
+    struct str key; /* of the record */
+};
+/* OK: the lost version is the item now, in the entry *ret_at. ERR_PRECONDITION: it is not to be, nothing was done. */
+enum err lww_put(struct partition *p, const struct lww_req *req, lsn *ret_at) MUST_CHECK;
 
 /* ---- repair.c ---- */
 void repair_tick(struct repl *R);

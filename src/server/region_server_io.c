@@ -205,13 +205,20 @@ static void io_metadata_applied(void *ctx, lsn upto)
 }
 
 static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx,
-                              region_id from, bool was_acknowledged,
-                              const struct write_place *place, struct buf *out_key,
-                              struct buf *out_text, uint64_t *ret_rid)
+                              const struct conflict_note *note, const struct write_place *place,
+                              struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     struct server *s = ctx;
-    return cosmos_conflict_build(s->cosmos, p, lost, op_idx, from, was_acknowledged, place, out_key,
-                                 out_text, ret_rid);
+    return cosmos_conflict_build(s->cosmos, p, lost, op_idx, note, place, out_key, out_text,
+                                 ret_rid);
+}
+
+static bool io_conflict_apply(void *ctx, pid p, const struct entry_op *lost,
+                              const struct engine_doc *now, const struct write_place *place,
+                              struct buf *out_text)
+{
+    struct server *s = ctx;
+    return cosmos_conflict_apply(s->cosmos, p, lost, now, place, out_text);
 }
 
 void server_io(struct server *s, struct region_io *ret)
@@ -229,6 +236,7 @@ void server_io(struct server *s, struct region_io *ret)
         .published = io_published,
         .metadata_applied = io_metadata_applied,
         .conflict_build = io_conflict_build,
+        .conflict_apply = io_conflict_apply,
         .fatal = io_fatal,
     };
     *ret = io;

@@ -93,6 +93,33 @@ def _():
     eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
 
 
+@tap.test("lww: the later of the lost and the present version is the item, what it replaced is in the feed")
+def _():
+    up.healthy()
+    code, out, err = up.cli("account", "diverged-writes", "lww")
+    eq(code, 0, err)
+    link = up.make_container("lww")
+    for i in range(ITEMS - 1):  # the last item is made in the suffix: that it was not deleted nobody knows
+        eq(write(link, f"i{i}", 1000 + i).status, 201, "before")
+    other = next(n for n in up.region_names if n != up.writer())
+    until("the other region has them", lambda: len(up.query(link, "SELECT c.id FROM c", region=other)) == ITEMS - 1)
+    region, files = lose(link)
+    last = (ROUNDS - 1) * ITEMS
+    found = {d["id"]: d for d in up.query(link, "SELECT * FROM c")}
+    eq({k: d["v"] for k, d in found.items()}, {f"i{i}": last + i for i in range(ITEMS - 1)}, "items")
+    kept(region, link, ROUNDS * ITEMS, 0)
+    eq(metric(up.region(up.writer())["endpoint"], "holdfast_diverged_writes_applied_total"), ITEMS - 1, "applied")
+    for c in up.conflicts(link):
+        record = c["_conflict"]
+        if record.get("x_applied"):
+            i = c["v"] - 1000
+            eq((c["id"], record["resourceId"]), (f"i{i}", found[f"i{i}"]["_rid"]), "what was replaced")
+        else:
+            assert c["v"] < last or c["v"] == last + ITEMS - 1, c
+    eq(sum(bool(c["_conflict"].get("x_applied")) for c in up.conflicts(link)), ITEMS - 1, "records of those applied")
+    eq(archived(files), set(range(ROUNDS * ITEMS)), "archived")
+
+
 @tap.test("a full feed: what comes then is archived only, events and figures say so; deleting makes room")
 def _():
     up.healthy()
@@ -112,7 +139,7 @@ def _():
     eq(returned["divergedWritesRecorded"] + returned["divergedWritesArchivedOnly"], ROUNDS * ITEMS, "all of them")
     eq(returned["conflictFeedSize"], status["conflictFeedSize"], "size of the feed in both regions")
     until("the writer tells", lambda: "is_full=1" in up.cli("events", "--region", writer)[1])
-    for of in (f"/dbs/tests/colls/{name}" for name in ("all", "latest", "full")):
+    for of in (f"/dbs/tests/colls/{name}" for name in ("all", "latest", "lww", "full")):
         for c in up.conflicts(of):
             eq(up.call("DELETE", f"{of}/conflicts/{c['_conflict']['id']}", headers=pk("a")).status, 204, "delete")
     until("there is room again", lambda: "is_full=0" in up.cli("events", "--region", writer)[1])
@@ -123,7 +150,7 @@ def _():
 
 @tap.test("what is no setting is refused with what there is; a drill refuses an account that makes no records")
 def _():
-    for value, words in (("heap", "feed, feed-latest"), ("lww", "not implemented")):
+    for value, words in (("heap", "feed, feed-latest"), ("", "feed, feed-latest")):
         eq(up.call("POST", "/_holdfast/account/diverged-writes", body={"divergedWrites": value}).status, 400, value)
         code, _, err = up.cli("account", "diverged-writes", value)
         assert code != 0 and words in err, err

@@ -87,6 +87,8 @@ struct feed_record {
     pid pid; /* partition it was found in */
     struct conflict_id id;
     bool was_acknowledged;
+    bool is_applied; /* the lost version was put back ... */
+    uint64_t shows;  /* ... in the place of this one */
 };
 struct final_state {
     enum consistency level; /* if it was the same all the time: see has_level_changed */

@@ -279,6 +279,26 @@ static bool op_kept(const struct history *h, const struct final_state *f, const 
     return !f->is_everyone_back || !has_feed || in_feed_once(h, f, op->pid, e, true, why);
 }
 
+/* Some writer put the lost version back, and what it replaced is what the record shows. */
+static bool applied_ok(const struct history *h, const struct hist_entry *lost,
+                       const struct feed_record *rec)
+{
+    const struct hist_part *part = &h->parts[rec->id.pid];
+    for (size_t i = 0; i < part->count; i++) {
+        const struct hist_entry *e = part->entries[i];
+        bool is_put = e->reason == REASON_CONFLICT && e->op_count == 2 &&
+                      e->ops[0].space == SPACE_ITEM && e->ops[1].is_conflict &&
+                      e->ops[1].conflict.epoch == rec->id.epoch &&
+                      e->ops[1].conflict.lsn == rec->id.lsn;
+        if (is_put && e->ops[0].value == lost->ops[rec->id.op_idx].value &&
+            e->ops[0].key == lost->ops[rec->id.op_idx].key &&
+            history_value(h, rec->id.pid, e->ops[0].key, e->prev, NULL) == rec->shows) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool record_ok(const struct history *h, const struct final_state *f,
                       const struct feed_record *rec, char why[256])
 {
@@ -293,6 +313,14 @@ static bool record_ok(const struct history *h, const struct final_state *f,
     if (history_contains(h, rec->id.pid, f->tails[rec->id.pid], at)) {
         (void)snprintf(why, 256, "conflict record of %llu/%llu/%llu, which survived",
                        U(rec->id.pid), U(at.epoch), U(at.lsn));
+        return false;
+    }
+    if (rec->is_applied && !applied_ok(h, e, rec)) {
+        (void)snprintf(
+            why, 256,
+            "conflict record of %llu/%llu/%llu says that it was put back in the place of "
+            "%llu, which nobody did",
+            U(rec->id.pid), U(at.epoch), U(at.lsn), U(rec->shows));
         return false;
     }
     bool is_strong = f->level == CONSISTENCY_STRONG && !f->has_level_changed;

@@ -402,6 +402,17 @@ static void check_regions(struct world *w)
 
 /* ---- loss ---- */
 
+/* {"lost":N,...: see io_conflict_build. */
+static uint64_t lost_number(struct str text)
+{
+    struct str rest = str_slice(text, sizeof("{\"lost\":") - 1, text.n);
+    struct str number = rest;
+    uint64_t n = 0;
+    (void)str_split(rest, ',', &number, &rest);
+    (void)str_to_u64(number, &n);
+    return n;
+}
+
 static size_t read_feed(struct world *w, struct node *n, struct feed_record *out)
 {
     size_t count = 0;
@@ -416,6 +427,8 @@ static size_t read_feed(struct world *w, struct node *n, struct feed_record *out
                 break;
             }
             rec.was_acknowledged = str_find(row.doc.text, STR("\"ack\":1")) >= 0;
+            rec.is_applied = str_find(row.doc.text, STR("\"applied\":1")) >= 0;
+            rec.shows = lost_number(row.doc.text);
             out[count++] = rec;
         }
         engine_iter_free(it);

@@ -19,9 +19,9 @@ enum {
 };
 
 static const char *const tables[] = {"progress",  "diverge", /* moves */
-                                     "region",    "rule",         "message",
-                                     "event",     "throttle",     "fault",
-                                     "plan-done", "plan-refused", "partition"};
+                                     "region",    "rule",    "message",   "event",
+                                     "throttle",  "fault",   "plan-done", "plan-refused",
+                                     "partition", "lww"};
 
 static struct cover_row rows[COVER_ROWS_MAX];
 static size_t row_count;
@@ -73,6 +73,9 @@ static const struct cover_row others[] = {
     {"throttle", THROTTLE_GO, "a write goes on", NULL},
     {"throttle", THROTTLE_WAIT, "a write is delayed", NULL},
     {"throttle", THROTTLE_REFUSE, "a write is refused", NULL},
+
+    {"lww", false, "the present version stays", NULL},
+    {"lww", true, "a lost version is the item", NULL},
 
     {"event", EVENT_ROLE, "role", NULL},
     {"event", EVENT_FAILOVER, "failover", NULL},

@@ -147,9 +147,8 @@ static void io_metadata_applied(void *ctx, lsn upto)
 }
 
 static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t op_idx,
-                              region_id from, bool was_acknowledged,
-                              const struct write_place *place, struct buf *out_key,
-                              struct buf *out_text, uint64_t *ret_rid)
+                              const struct conflict_note *note, const struct write_place *place,
+                              struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     UNUSED(ctx);
     struct conflict_id id = {
@@ -162,11 +161,22 @@ static bool io_conflict_build(void *ctx, pid p, const struct entry *lost, size_t
         (void)text_parse(lost->ops[op_idx].doc.text, &op_id);
     }
     /* Only what does not depend on who sends it when: a record that is built twice is the same. */
-    UNUSED(from);
     UNUSED(place);
-    buf_printf(out_text, "{\"lost\":%llu,\"ack\":%d}", (unsigned long long)op_id,
-               was_acknowledged ? 1 : 0);
+    buf_printf(out_text, "{\"lost\":%llu,\"ack\":%d%s}", (unsigned long long)op_id,
+               note->was_acknowledged ? 1 : 0, note->is_applied ? ",\"applied\":1" : "");
     *ret_rid = lost->lsn;
+    return true;
+}
+
+static bool io_conflict_apply(void *ctx, pid p, const struct entry_op *lost,
+                              const struct engine_doc *now, const struct write_place *place,
+                              struct buf *out_text)
+{
+    UNUSED(ctx);
+    UNUSED(p);
+    UNUSED(now);
+    UNUSED(place);
+    buf_add_str(out_text, lost->doc.text);
     return true;
 }
 
@@ -198,6 +208,7 @@ const struct region_io node_io = {
     .published = io_published,
     .metadata_applied = io_metadata_applied,
     .conflict_build = io_conflict_build,
+    .conflict_apply = io_conflict_apply,
     .fatal = io_fatal,
 };
 

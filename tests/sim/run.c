@@ -98,7 +98,10 @@ static void draw_levels(struct rng *r, struct sim_cfg *c)
 static void draw_diverged(struct rng *r, struct sim_cfg *c)
 {
     uint64_t d = rng_below(r, 100);
-    c->diverged = d < 12 ? DIVERGED_FEED_LATEST : d < 24 ? DIVERGED_ARCHIVE : DIVERGED_FEED;
+    c->diverged = d < 8    ? DIVERGED_FEED_LATEST
+                  : d < 16 ? DIVERGED_ARCHIVE
+                  : d < 30 ? DIVERGED_LWW
+                           : DIVERGED_FEED;
     c->feed_quota = draw_percent(r, 12) ? rng_range(r, 1, 600) : 0;
 }
 

@@ -89,7 +89,7 @@ static const struct scenario scenarios[] = {
      promoted_stuck},
     {"rejoin-called-off", "a suffix that is being sent when the writer changes goes to the next",
      12, 3, true, rejoin_called_off},
-    {"diverged-writes", "a lost suffix is kept where the setting says, whenever that changes", 36,
+    {"diverged-writes", "a lost suffix is kept where the setting says, whenever that changes", 48,
      3, true, diverged_writes},
     {"suffix-called-off", "a suffix that is still being stored when its finder dies is found again",
      8, 3, false, suffix_called_off},

@@ -256,7 +256,7 @@ void rejoin_called_off(struct world *w, unsigned variant)
 void diverged_writes(struct world *w, unsigned variant)
 {
     static const enum diverged_writes values[] = {DIVERGED_FEED_LATEST, DIVERGED_ARCHIVE,
-                                                  DIVERGED_FEED};
+                                                  DIVERGED_FEED, DIVERGED_LWW};
     enum { BEFORE, AWAY, WRITER_DIES, CHANGED, STEPS };
     enum diverged_writes value = values[variant % ARRAY_COUNT(values)];
     unsigned step = variant / ARRAY_COUNT(values) % STEPS;

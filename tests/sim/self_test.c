@@ -535,6 +535,9 @@ T_TEST("loss: what did not survive is in the feed exactly once, and nothing else
     feed[0].pid = 2; /* in another partition */
     t_check(!loss_ok(&m.ledger, h, &f, why));
     feed[0].pid = 1;
+    feed[0].is_applied = true; /* nobody has put it back */
+    t_check(!loss_ok(&m.ledger, h, &f, why));
+    feed[0].is_applied = false;
     f.level = CONSISTENCY_STRONG; /* nothing acknowledged may be lost there */
     t_check(!loss_ok(&m.ledger, h, &f, why));
     made_done(&m);

@@ -25,7 +25,8 @@ T_TEST("the record is of format 5 only while lost writes do not simply go to the
     t_eq_u64(record_format(&r), 1);
     says(account_plan_diverged(&r, STR("feed"), FEED_QUOTA_MAX + 1, &ei), ERR_INVALID, &ei,
          "quota");
-    says(account_plan_diverged(&r, STR("lww"), 0, &ei), ERR_INVALID, &ei, "not implemented");
+    t_ok(account_plan_diverged(&r, STR("lww"), 0, NULL));
+    t_eq_int(through_text(&r).diverged_writes, DIVERGED_LWW);
     says(account_plan_diverged(&r, STR(""), 0, &ei), ERR_INVALID, &ei, "feed, feed-latest");
 }
 
@@ -136,6 +137,120 @@ T_TEST("archive: no lost write has a record, all are in the region's archive")
     }
 }
 
+static const char *record_text(struct world *w, region_id id, const char *key)
+{
+    struct buf hold;
+    struct engine_doc doc;
+    buf_init(&hold, ENGINE_DOC_SIZE_MAX);
+    enum err e = engine_get(world_engine(w, id), NULL, 1, SPACE_CONFLICT, str_of(key), true, &hold,
+                            &doc, NULL);
+    const char *text = e == OK ? arena_cstr(&arena, doc.text) : NULL;
+    buf_done(&hold);
+    return text;
+}
+
+/* The record of the only lost write of the item; its entry was the one at `at` of the epoch. */
+static const char *record_of(struct world *w, epoch e, lsn at)
+{
+    return record_text(
+        w, 1,
+        arena_cstr(&arena, arena_printf(&arena, "x/1/%llu/%llu/0", (unsigned long long)e,
+                                        (unsigned long long)at)));
+}
+
+struct lost {
+    epoch epoch;
+    lsn lsn;
+};
+
+static struct lost lose_one(struct world *w, const char *key, const char *text)
+{
+    struct world_write *x =
+        text != NULL ? world_put(w, 1, 1, key, text) : world_delete(w, 1, 1, key);
+    t_err(world_answer(w, x), OK);
+    return (struct lost){x->w.epoch, x->w.lsn};
+}
+
+static uint64_t applied_by(struct world *w, region_id id)
+{
+    struct repl_stats s;
+    repl_stats(world_region(w, id)->repl, &s);
+    return s.lost_applied;
+}
+
+T_TEST("lww: the later version is the item, what it replaced is in the feed; nothing else is put")
+{
+    char value[] = "lww";
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    static const char *const keys[] = {"same", "older", "newer", "gone", "deleted"};
+    for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
+        t_err(world_answer(w, world_put(w, 1, 1, keys[i], "{\"v\":1}")), OK);
+    }
+    world_plan(w, set, value);
+    world_run(w, 300);
+    world_cut_peers(w, 1, true);
+    struct lost same1 = lose_one(w, "same", "{\"v\":2}");
+    struct lost same2 = lose_one(w, "same", "{\"v\":3}");
+    struct lost older = lose_one(w, "older", "{\"v\":4}");
+    struct lost gone = lose_one(w, "gone", "{\"v\":5}");
+    struct lost deleted = lose_one(w, "deleted", NULL);
+    struct lost made = lose_one(w, "made", "{\"v\":6}");
+    world_cut_coord(w, 1, true);
+    world_until_role(w, 2, ROLE_WRITER);
+    t_err(world_answer(w, world_put(w, 2, 1, "older", "{\"v\":7}")),
+          OK); /* later than what was lost */
+    t_err(world_answer(w, world_delete(w, 2, 1, "gone")), OK);
+    world_cut_coord(w, 1, false);
+    world_cut_peers(w, 1, false);
+    world_until_state(w, 1, REGION_ONLINE_READ);
+    world_run(w, 500);
+    for (region_id id = 1; id <= 3; id++) {
+        t_eq_cstr(world_get(w, id, 1, "same"), "{\"v\":3}");
+        t_eq_cstr(world_get(w, id, 1, "older"), "{\"v\":7}");
+        t_eq_cstr(world_get(w, id, 1, "newer"), "{\"v\":1}");
+        t_check(world_get(w, id, 1, "gone") == NULL && world_get(w, id, 1, "made") == NULL);
+        t_eq_cstr(world_get(w, id, 1, "deleted"), "{\"v\":1}");
+        t_eq_u64(world_conflicts(w, id, 1), 6);
+    }
+    t_eq_u64(applied_by(w, 2), 1);
+    /* Its record shows what was replaced; the others are about what was lost. */
+    t_eq_cstr(record_of(w, same2.epoch, same2.lsn), "{\"from\":1,\"ack\":1}{\"v\":1}");
+    const struct lost rest[] = {same1, older, gone, deleted, made};
+    for (size_t i = 0; i < ARRAY_COUNT(rest); i++) {
+        t_eq_cstr(record_of(w, rest[i].epoch, rest[i].lsn), "{\"from\":1,\"ack\":1}");
+    }
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("lww: a lost version later than the new writer's replaces it; at Strong nothing is put")
+{
+    for (int is_strong = 0; is_strong <= 1; is_strong++) {
+        char value[] = "lww";
+        struct world *w = world_new(3, is_strong ? CONSISTENCY_STRONG : CONSISTENCY_SESSION);
+        t_err(world_answer(w, world_put(w, 1, 1, "k", "{\"v\":1}")), OK);
+        world_plan(w, set, value);
+        world_run(w, 300);
+        world_set_clock(w, 1, 3600000); /* whatever the new writer does is earlier */
+        world_cut_peers(w, 1, true);
+        struct world_write *x = world_put(w, 1, 1, "k", "{\"v\":2}");
+        world_run(w, 100);
+        t_check(x->is_done == !is_strong);
+        world_cut_coord(w, 1, true);
+        world_until_role(w, 2, ROLE_WRITER);
+        t_err(world_answer(w, world_put(w, 2, 1, "k", "{\"v\":3}")), OK);
+        world_cut_coord(w, 1, false);
+        world_cut_peers(w, 1, false);
+        world_until_state(w, 1, REGION_ONLINE_READ);
+        world_run(w, 500);
+        t_eq_cstr(world_get(w, 1, 1, "k"), is_strong ? "{\"v\":3}" : "{\"v\":2}");
+        t_eq_u64(world_conflicts(w, 1, 1), 1);
+        t_eq_u64(applied_by(w, 2), !is_strong);
+        world_check_same(w);
+        world_free(w);
+    }
+}
+
 static enum err set_quota(struct account_record *rec, void *quota)
 {
     return account_plan_diverged(rec, STR("feed"), *(const uint64_t *)quota, NULL);
@@ -208,6 +323,18 @@ T_TEST(
     t_eq_u64(world_conflicts(w, 2, 1), 3);
     t_eq_u64(repl_feed_size(world_region(w, 2)->repl), 3 * one);
     t_eq_u64(archived_of(w), 1);
+    world_check_same(w);
+    world_free(w);
+}
+
+T_TEST("a region of an older program, which skips what it does not know, hands in all the same")
+{
+    struct world *w = world_new(2, CONSISTENCY_SESSION);
+    w->unknown_type = MSG_LOST_LATEST;
+    lose_some(w, 3, "a");
+    t_eq_u64(w->sent[MSG_LOST_KEPT], 0);
+    t_eq_u64(world_conflicts(w, 1, 1), 3);
+    t_eq_u64(world_conflicts(w, 2, 1), 3);
     world_check_same(w);
     world_free(w);
 }

@@ -159,16 +159,30 @@ static void node_metadata(void *ctx, lsn upto)
     UNUSED(upto);
 }
 
-static bool node_conflict(void *ctx, pid p, const struct entry *lost, size_t op_idx, region_id from,
-                          bool was_acknowledged, const struct write_place *place,
+static bool node_conflict(void *ctx, pid p, const struct entry *lost, size_t op_idx,
+                          const struct conflict_note *note, const struct write_place *place,
                           struct buf *out_key, struct buf *out_text, uint64_t *ret_rid)
 {
     UNUSED(ctx);
     UNUSED(place);
     buf_printf(out_key, "x/%llu/%llu/%llu/%zu", (unsigned long long)p,
                (unsigned long long)lost->epoch, (unsigned long long)lost->lsn, op_idx);
-    buf_printf(out_text, "{\"from\":%u,\"ack\":%d}", from, was_acknowledged);
+    buf_printf(out_text, "{\"from\":%u,\"ack\":%d}", note->from, note->was_acknowledged);
+    if (note->is_applied) {
+        buf_add_str(out_text, lost->ops[op_idx].doc.text); /* what it replaced */
+    }
     *ret_rid = lost->lsn;
+    return true;
+}
+
+static bool node_apply(void *ctx, pid p, const struct entry_op *lost, const struct engine_doc *now,
+                       const struct write_place *place, struct buf *out_text)
+{
+    UNUSED(ctx);
+    UNUSED(p);
+    UNUSED(now);
+    UNUSED(place);
+    buf_add_str(out_text, lost->doc.text);
     return true;
 }
 
@@ -191,6 +205,7 @@ static const struct region_io io_template = {
     .published = node_published,
     .metadata_applied = node_metadata,
     .conflict_build = node_conflict,
+    .conflict_apply = node_apply,
     .fatal = node_fatal,
 };
 

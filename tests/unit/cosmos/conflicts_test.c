@@ -24,6 +24,7 @@ struct record_write {
     struct write_op op;
     const struct entry *lost;
     size_t op_idx;
+    struct conflict_note note;
     struct arena arena;
     struct buf key, text;
     bool is_built;
@@ -38,9 +39,8 @@ static void record_prepare(struct region_write *w, size_t i, const struct write_
     UNUSED(current);
     buf_clear(&r->key);
     buf_clear(&r->text);
-    r->is_built =
-        cosmos_conflict_build(f->cosmos, w->pid, r->lost, r->op_idx, f->rec.regions[1].id,
-                              /* was_acknowledged= */ true, place, &r->key, &r->text, &rid);
+    r->is_built = cosmos_conflict_build(f->cosmos, w->pid, r->lost, r->op_idx, &r->note, place,
+                                        &r->key, &r->text, &rid);
     *ret = (struct write_plan){
         .action = r->is_built ? WRITE_PUT : WRITE_REJECT, .text = buf_str(&r->text), .rid = rid};
 }
@@ -48,15 +48,17 @@ static void record_prepare(struct region_write *w, size_t i, const struct write_
 /* Makes the record of lost->ops[op_idx] as the core does; false: the layer made none. */
 static bool record(size_t part, const struct entry *lost, size_t op_idx)
 {
-    struct record_write r = {.lost = lost, .op_idx = op_idx};
+    struct record_write r = {.lost = lost,
+                             .op_idx = op_idx,
+                             .note = {.from = f->rec.regions[1].id, .was_acknowledged = true}};
     struct write_place place = {
         .pid = fake_part(f, part)->pid, .epoch = f->epoch, .lsn = f->next_lsn};
     uint64_t rid;
     buf_init(&r.key, ENGINE_KEY_SIZE_MAX);
     buf_init(&r.text, ENGINE_DOC_SIZE_MAX);
     /* The key is known before the write is ordered: it does not depend on the place. */
-    r.is_built = cosmos_conflict_build(f->cosmos, place.pid, lost, op_idx, f->rec.regions[1].id,
-                                       true, &place, &r.key, &r.text, &rid);
+    r.is_built = cosmos_conflict_build(f->cosmos, place.pid, lost, op_idx, &r.note, &place, &r.key,
+                                       &r.text, &rid);
     if (r.is_built) {
         r.op = (struct write_op){.space = SPACE_CONFLICT,
                                  .key = arena_str(&f->arena, buf_str(&r.key))};
@@ -343,11 +345,12 @@ T_TEST("what was no item of a known container makes no record")
     t_check(!record(0, &lost, 0));
     buf_done(&key);
     struct write_place place = {.lsn = 1};
+    struct conflict_note note = {.from = 1, .was_acknowledged = true};
     struct buf text;
     uint64_t rid;
     buf_init(&key, 100);
     buf_init(&text, 100);
-    t_check(!cosmos_conflict_build(f->cosmos, 4711, &lost, 0, 1, true, &place, &key, &text, &rid));
+    t_check(!cosmos_conflict_build(f->cosmos, 4711, &lost, 0, &note, &place, &key, &text, &rid));
     buf_done(&key);
     buf_done(&text);
     served_end();
@@ -368,6 +371,49 @@ T_TEST("a region that does not write refuses to delete a record, one that return
     expect(403, 1008);
     fake_send(f, "GET", CONFLICTS "/x", NULL);
     expect(403, 1008);
+    served_end();
+}
+
+T_TEST("a lost version that is put back is the item's next one; its record has what it replaced")
+{
+    static const char lost_text[] = "{\"id\":\"1\",\"pk\":\"a\",\"v\":2.50,\"_rid\":\"old\",\"_"
+                                    "self\":\"old\",\"_etag\":\"old\","
+                                    "\"_attachments\":\"attachments/\",\"_ts\":5}";
+    begin_with("400");
+    struct buf key;
+    struct buf text;
+    struct entry_op op = lost_op(&key, "[\"a\"]", "1", str_of(lost_text));
+    struct entry lost = lost_entry(&op, 1);
+    struct engine_doc now = {.rid = rid_number(9, 0, 0), .text = STR("{\"id\":\"1\",\"v\":1}")};
+    struct write_place place = {.epoch = 4, .lsn = 100, .ts = 77};
+    buf_init(&text, ENGINE_DOC_SIZE_MAX);
+    pid p = fake_part(f, 0)->pid;
+    t_check(cosmos_conflict_apply(f->cosmos, p, &op, &now, &place, &text));
+    t_contains(buf_str(&text), "{\"id\":\"1\",\"pk\":\"a\",\"v\":2.50,\"_rid\":\"");
+    t_contains(buf_str(&text), "\"_etag\":\"\\\"00000004-0000-000000000064\\\"\"");
+    t_contains(buf_str(&text), ",\"_ts\":77}");
+    t_check(str_find(buf_str(&text), STR("old")) < 0);
+    buf_clear(&text);
+    t_check(!cosmos_conflict_apply(f->cosmos, 4711, &op, &now, &place, &text));
+    op.is_delete = true;
+    t_check(!cosmos_conflict_apply(f->cosmos, p, &op, &now, &place, &text));
+    op.is_delete = false;
+    op.doc.text = STR("no JSON");
+    t_check(!cosmos_conflict_apply(f->cosmos, p, &op, &now, &place, &text));
+    /* The core gives what was replaced in the place of the lost text. */
+    op.doc.text = now.text;
+    op.doc.rid = now.rid;
+    struct conflict_note note = {.from = 2, .was_acknowledged = true, .is_applied = true};
+    struct buf record_key;
+    uint64_t rid = 0;
+    buf_init(&record_key, ENGINE_KEY_SIZE_MAX);
+    buf_clear(&text);
+    t_check(cosmos_conflict_build(f->cosmos, p, &lost, 0, &note, &place, &record_key, &text, &rid));
+    t_contains(buf_str(&text), "\"x_applied\":true");
+    t_contains(buf_str(&text), "\"content\":\"{\\\"id\\\":\\\"1\\\",\\\"v\\\":1}\"");
+    buf_done(&record_key);
+    buf_done(&key);
+    buf_done(&text);
     served_end();
 }
 

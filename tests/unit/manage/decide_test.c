@@ -400,8 +400,8 @@ T_TEST("patch: what becomes of diverged writes, and that it needs a record which
     t_check(t.answer.txn == NULL);
     is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"archive\"}}", 409,
                "needs format 5");
-    is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"lww\"}}", 400,
-               "not implemented");
+    is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"lww\"}}", 409,
+               "needs format 5");
     is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":\"heap\"}}", 400,
                "feed, feed-latest");
     is_refused("PATCH", A("/first"), "{\"properties\":{\"divergedWrites\":1}}", 400, "no word");
