@@ -15,7 +15,7 @@ enum {
     RETRY_MS = 20,
     BIND_WAIT_MS = 5000,
     CONFIRM_RETRY_MS = 100, /* after a stop could not be told */
-    JOIN_RETRY_MS = 1000,   /* after a region's server could not be made */
+    FOLLOW_RETRY_MS = 1000, /* after a region's server could not be made, or account.json written */
     STOP_GRACE_MS = 5000,
     TOKEN_BYTES = 32,
     RENEWAL_MS = 86400 * 1000, /* between looks at the certificate */
@@ -82,6 +82,8 @@ struct up {
     struct loop_timer *renewal; /* of the certificate */
     bool is_kept;               /* the account was here before */
     bool is_record_ready, is_announced, is_ending;
+    bool is_unsaved; /* account.json is behind */
+    bool is_save_failure_told;
     usec started_us;
     char prefix[RECORD_NAME_MAX + 64];
     struct errinfo failure;

@@ -166,14 +166,11 @@ void up_record_changed(void *ctx, const struct coord_kv *kv)
     arena_init(&arena);
     struct account_record *rec = ARENA_NEW(&arena, struct account_record);
     struct errinfo ei = {0};
-    enum err err = record_decode(&arena, kv->value, rec, &ei);
-    if (err == OK && strcmp(rec->key[0], up->key) != 0) {
-        (void)snprintf(up->key, sizeof(up->key), "%s", rec->key[0]);
-        err = up_save_account(up, &ei);
-    }
-    if (err != OK) {
-        LOG_ERROR("up", "key_not_saved", "error=%s", ei.message);
+    if (record_decode(&arena, kv->value, rec, &ei) != OK) {
+        LOG_ERROR("up", "bad_record", "error=%s", ei.message);
     } else {
+        up->is_unsaved = up->is_unsaved || strcmp(rec->key[0], up->key) != 0;
+        (void)snprintf(up->key, sizeof(up->key), "%s", rec->key[0]);
         up_follow(up, rec, kv->rev);
     }
     explicit_bzero(rec, sizeof(*rec));

@@ -58,7 +58,7 @@ static struct up_region *find(struct up *up, struct account_record *rec,
     return NULL;
 }
 
-static void join(struct up *up, struct up_region *r, const struct record_region *g)
+static bool join(struct up *up, struct up_region *r, const struct record_region *g)
 {
     struct errinfo ei = {0};
     r->id = g->id;
@@ -67,14 +67,14 @@ static void join(struct up *up, struct up_region *r, const struct record_region 
             LOG_ERROR("up", "region_not_started", "region=%s error=\"%s\"", r->name, ei.message);
         }
         r->is_failure_told = true;
-        loop_timer_set(up->again, JOIN_RETRY_MS,
-                       0); /* the record need not change before it works */
-        return;
+        loop_timer_set(up->again, FOLLOW_RETRY_MS, 0); /* the record need not change first */
+        return false;
     }
     r->is_failure_told = false;
     r->is_member = true;
     LOG_INFO("up", "region_joins", "region=%s port=%u", r->name, r->port);
     supervisor_start(r->child);
+    return true;
 }
 
 static void leave(struct up_region *r)
@@ -129,18 +129,35 @@ static void put_addresses(struct up *up, const struct account_record *rec, coord
     arena_done(&arena);
 }
 
+static void save(struct up *up)
+{
+    struct errinfo ei = {0};
+    if (!up->is_unsaved) {
+        return;
+    }
+    if (up_save_account(up, &ei) == OK) {
+        up->is_unsaved = false;
+        up->is_save_failure_told = false;
+        return;
+    }
+    if (!up->is_save_failure_told) {
+        LOG_ERROR("up", "account_not_saved", "error=%s", ei.message);
+    }
+    up->is_save_failure_told = true;
+    loop_timer_set(up->again, FOLLOW_RETRY_MS, 0);
+}
+
 void up_follow(struct up *up, const struct account_record *rec, coord_rev rev)
 {
     struct arena arena;
     arena_init(&arena);
     struct account_record *now = ARENA_NEW(&arena, struct account_record);
     *now = *rec;
-    bool is_news = false;
     for (size_t i = 0; i < up->region_count; i++) {
         struct up_region *r = &up->regions[i];
         if (r->is_member && record_region_by_name(now, str_of(r->name)) == NULL) {
             leave(r);
-            is_news = true;
+            up->is_unsaved = true;
         }
     }
     for (size_t i = 0; i < now->region_count; i++) {
@@ -158,15 +175,11 @@ void up_follow(struct up *up, const struct account_record *rec, coord_rev rev)
             r->up = up;
             memcpy(r->name, g->name, sizeof(r->name));
         }
-        if (!r->is_member) {
-            join(up, r, g);
-            is_news = true;
+        if (!r->is_member && join(up, r, g)) {
+            up->is_unsaved = true;
         }
     }
-    struct errinfo ei = {0};
-    if (is_news && up_save_account(up, &ei) != OK) {
-        LOG_ERROR("up", "account_not_saved", "error=%s", ei.message);
-    }
+    save(up);
     put_addresses(up, rec, rev);
     explicit_bzero(now, sizeof(*now));
     arena_done(&arena);

@@ -123,6 +123,35 @@ def _():
         eq((other.dir / "up.log").read_text().count("region_not_started"), 1, "times that it is said")
 
 
+@tap.test("what could not be written for want of space is written once there is some")
+def _():
+    with Up(regions=["one"], spare_ports=2) as other:
+        def told():
+            return (other.dir / "up.log").read_text()
+
+        def saved():
+            return json.loads((other.data / "account.json").read_text())
+        old = saved()["key"]
+        blocks = [other.data / "account.json.new", other.data / "run/two.conf.new"]  # stand for a full disk
+        for block in blocks:
+            (block / "x").mkdir(parents=True)
+        code, out, err = other.cli("account", "keys", "--regenerate", "primary", "--json")
+        eq(code, 0, f"exit code: {err}")
+        new = json.loads(out)["primary"]
+        at = ("--endpoint", other.endpoint, "--key", new)
+        eq(other.cli("account", "regions", "add", "two", "--wait", "0", *at)[0], 0, "exit code")
+        until("it is said", lambda: "account_not_saved" in told() and "region_not_started" in told())
+        time.sleep(2.5)  # of the next attempts nothing is said
+        eq([told().count(what) for what in ("account_not_saved", "region_not_started")], [1, 1], "times that it is said")
+        for block in blocks:
+            (block / "x").rmdir()
+            block.rmdir()
+        until("tools find the new key", lambda: saved()["key"] == new != old)
+        other.key = new
+        until("it is online", lambda: other.state("two") == "ONLINE_READ")
+        until("both are in account.json", lambda: len(saved()["regions"]) == 2)
+
+
 @tap.test("the changed set outlives a restart")
 def _():
     eq(up.stop(), 0, "exit code")
