@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "manage/hosted.h"
+#include "manage/manage.h"
 #include "server/up_int.h"
 #include "json/json.h"
 
@@ -146,13 +147,27 @@ enum err up_save_token(struct up *up, struct errinfo *ei)
     if (up->opts.management_token) {
         return files_write_durable(path, str_of(up->opts.management_token), 0600, ei);
     }
-    if (access(path, F_OK) == 0) {
-        return OK;
+    char kept[FILES_SECRET_SIZE];
+    size_t size = 0;
+    struct errinfo why = {0};
+    enum err err = files_read_secret(path, kept, &size, &why);
+    explicit_bzero(kept, sizeof(kept));
+    if (err == OK && size < MANAGE_TOKEN_SIZE_MIN) {
+        err = err_set(&why, ERR_CONFIG, "the token in %s has fewer than %d characters", path,
+                      MANAGE_TOKEN_SIZE_MIN);
     }
-    up_random_base64(token, sizeof(token), TOKEN_BYTES);
-    enum err err = files_write_durable(path, str_of(token), 0600, ei);
-    explicit_bzero(token, sizeof(token));
-    return err;
+    if (err == ERR_NOT_FOUND) {
+        up_random_base64(token, sizeof(token), TOKEN_BYTES);
+        err = files_write_durable(path, str_of(token), 0600, ei);
+        explicit_bzero(token, sizeof(token));
+        return err;
+    }
+    if (err !=
+        OK) { /* told here, not by a front that does not start, or keeps its interface closed */
+        err_hint(&why, "remove the file and a token is made");
+        return err_pass(ei, err, &why);
+    }
+    return OK;
 }
 
 static enum err damaged(const char *path, const char *why, struct errinfo *ei)

@@ -149,6 +149,21 @@ def _():
     up.end()
 
 
+@tap.test("a token of the management interface that nobody could use is refused")
+def _():
+    up = Up(regions=["east"])
+    eq(up.stop(), 0, "exit code")
+    path = up.data / "management.token"
+    for bad in ("", "\n", "short", "x" * 10000):
+        path.write_text(bad)
+        message = refused(up, "management.token")
+        assert "remove the file" in message, message
+    path.unlink()
+    up.start()
+    assert len(path.read_text()) > 40
+    up.end()
+
+
 @tap.test("an existing account is not given other regions")
 def _():
     up = Up(regions=["east", "west"])
