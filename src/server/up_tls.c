@@ -6,14 +6,20 @@
 #include "base/contract.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "manage/hosted.h"
 #include "net/tls.h"
 #include "server/up_int.h"
 
+/* A region's name may have blanks and capitals, by which no two differ; a host name may not. */
 static void endpoint_host(const struct up *up, const struct up_region *r, char ret[ENDPOINT_SIZE])
 {
+    char label[RECORD_NAME_MAX] = "";
+    if (r != NULL && hosted_region_name(str_of(r->name), label, NULL) != OK) {
+        memcpy(label, r->name, sizeof(label));
+    }
     if (up->opts.host_suffix) {
-        (void)snprintf(ret, ENDPOINT_SIZE, "%s%s%s.%s", up->opts.account, r ? "-" : "",
-                       r ? r->name : "", up->opts.host_suffix);
+        (void)snprintf(ret, ENDPOINT_SIZE, "%s%s%s.%s", up->opts.account, r ? "-" : "", label,
+                       up->opts.host_suffix);
     } else {
         (void)snprintf(ret, ENDPOINT_SIZE, "127.0.0.1");
     }

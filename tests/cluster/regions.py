@@ -152,6 +152,18 @@ def _():
         until("both are in account.json", lambda: len(saved()["regions"]) == 2)
 
 
+@tap.test("a region called as people write it has a host name")
+def _():
+    with Up(regions=["one"], args=["--tls"], spare_ports=2) as other:
+        code, out, err = other.cli("account", "regions", "add", "South US", "--json")
+        eq(code, 0, f"exit code: {out}{err}")
+        eq([(r["name"], r["endpoint"]) for r in json.loads(out)["regions"]],
+           [("one", f"https://holdfast-one.localhost:{other.port + 1}/"),
+            ("South US", f"https://holdfast-southus.localhost:{other.port + 2}/")], "regions")
+        code, out, err = other.cli("status", "--json")
+        eq([s["status"] is not None for s in json.loads(out)["servers"]], [True, True], f"they answer: {err}")
+
+
 @tap.test("the changed set outlives a restart")
 def _():
     eq(up.stop(), 0, "exit code")
