@@ -293,6 +293,8 @@ enum err account_need_room(const struct account_record *rec, bool is_new_name,
  * count (0 = none). */
 enum err account_need_idle(const struct account_record *rec, region_id but,
                            struct errinfo *ei) MUST_CHECK;
+/* What a region may be called: it becomes the name of a directory, too. */
+enum err account_check_region_name(struct str name, struct errinfo *ei) MUST_CHECK;
 /* A region joins: SEEDING, with its old id when it was in the account before, endpoint and peer
  * address empty until its process reports them. priority < 0: the lowest. 400 for a bad name, one
  * that is there, and priority 0; 409 without an open write region; ERR_LIMIT. */

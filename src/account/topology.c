@@ -69,7 +69,7 @@ static enum err need_healthy(const struct account_record *rec, region_id but, co
 
 /* ---- add ---- */
 
-static enum err check_name(struct str name, struct errinfo *ei)
+enum err account_check_region_name(struct str name, struct errinfo *ei)
 {
     bool is_fine = name.n > 0 && name.n < RECORD_NAME_MAX;
     bool has_other_than_blanks = false;
@@ -90,7 +90,7 @@ static enum err check_name(struct str name, struct errinfo *ei)
 enum err account_plan_add(struct account_record *rec, struct str name, int64_t priority,
                           int64_t wall_ms, struct errinfo *ei)
 {
-    TRY(check_name(name, ei));
+    TRY(account_check_region_name(name, ei));
     const struct record_region *same = record_region_by_name(rec, name);
     if (same != NULL) {
         return err_set(ei, ERR_INVALID, "region %s is in the account already (%s)", same->name,

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "account/region.h"
 #include "base/arena.h"
 #include "base/codec.h"
 #include "base/contract.h"
@@ -178,18 +179,6 @@ static enum err damaged(const char *path, const char *why, struct errinfo *ei)
     return ERR_CORRUPT;
 }
 
-/* It becomes the name of a directory and of files. */
-static bool is_region_name(struct str name)
-{
-    bool is_fine = name.n > 0 && name.n < RECORD_NAME_MAX;
-    for (size_t i = 0; is_fine && i < name.n; i++) {
-        char c = name.p[i];
-        is_fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == ' ' || c == '-';
-    }
-    return is_fine;
-}
-
 /* `v`: as in account.json, NULL when the account is new. False: its name or its port is another's. */
 static bool load_region(struct up *up, const struct json *v, struct str name, bool is_member)
 {
@@ -218,7 +207,8 @@ static enum err load_regions(struct up *up, const struct json *list, bool is_mem
 {
     for (size_t i = 0; list && list->type == JSON_ARRAY && i < list->count; i++) {
         struct str name = STR_NONE;
-        if (!json_get_str(list->items[i], STR("name"), &name) || !is_region_name(name)) {
+        if (!json_get_str(list->items[i], STR("name"), &name) ||
+            account_check_region_name(name, NULL) != OK) {
             return damaged(path, "a region has no name that a region can have", ei);
         }
         if (!load_region(up, list->items[i], name, is_member)) {
