@@ -38,7 +38,7 @@ struct manage_op {
 enum manage_op_state { OP_RUNNING, OP_SUCCEEDED, OP_FAILED, OP_CANCELED };
 const char *manage_op_state_name(enum manage_op_state s); /* "InProgress", "Succeeded", ... */
 
-enum { MANAGE_OP_ID_SIZE_MAX = 96 };
+enum { MANAGE_OP_ID_SIZE_MAX = 144 }; /* of the longest account and region */
 void manage_op_id(const struct manage_op *op, struct buf *out);
 /* ERR_NOT_FOUND: no id of ours. */
 enum err manage_op_parse(struct str id, struct manage_op *ret, struct errinfo *ei) MUST_CHECK;

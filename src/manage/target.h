@@ -8,7 +8,7 @@
 
 enum {
     MANAGE_TARGET_SIZE_MAX = 2048,
-    MANAGE_NAME_SIZE_MAX = 128, /* subscription, resource group, account, operation */
+    MANAGE_NAME_SIZE_MAX = 160, /* subscription, resource group, account, operation */
 };
 
 enum manage_what {

@@ -160,6 +160,28 @@ T_TEST("accounts are found by name, listed in order, and shown with their state"
     forget();
 }
 
+T_TEST("the longest operation can be followed")
+{
+    struct manage_op op = {.kind = OP_CONSISTENCY, .start_wall_ms = INT64_MAX};
+    struct manage_op got;
+    struct manage_call call = {0};
+    struct buf id;
+    memset(op.account, 'a', HOSTED_ACCOUNT_MAX);
+    memset(op.arg, 'r', RECORD_NAME_MAX - 1);
+    buf_init(&id, MANAGE_OP_ID_SIZE_MAX);
+    manage_op_id(&op, &id);
+    t_check(buf_ok(&id));
+    forget();
+    struct str target = arena_printf(&t.arena, A("/x/operationResults/" STR_FMT "?api-version=1"),
+                                     STR_ARG(buf_str(&id)));
+    t_ok(manage_target_parse(&t.arena, target, &call.target, NULL));
+    t_ok(manage_op_parse(call.target.operation, &got, NULL));
+    t_eq_cstr(got.arg, op.arg);
+    t_eq_i64(got.start_wall_ms, op.start_wall_ms);
+    buf_done(&id);
+    forget();
+}
+
 T_TEST("who knows one account only says nothing of others")
 {
     static const struct {
