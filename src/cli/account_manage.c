@@ -207,9 +207,15 @@ enum err account_manage_create(const struct account_manage *m, struct errinfo *e
     make_body(m, &body);
     enum err ret = session_open(&s, m->dir, ei);
     if (ret == OK) {
-        ret = call(&s, "GET", account_path(&s, m->name), STR(""), &doc, NULL);
-        /* The interface would take it for an update. */
-        ret = ret == OK ? err_set(ei, ERR_EXISTS, "account %s exists already", m->name) : OK;
+        struct errinfo why = {0};
+        ret = call(&s, "GET", account_path(&s, m->name), STR(""), &doc, &why);
+        if (ret == OK) { /* the interface would take it for an update */
+            ret = err_set(ei, ERR_EXISTS, "account %s exists already", m->name);
+        } else if (ret == ERR_NOT_FOUND) {
+            ret = OK;
+        } else { /* nor is it known that it would not */
+            ret = err_pass(ei, ret, &why);
+        }
     }
     if (ret == OK) {
         ret = call(&s, "PUT", account_path(&s, m->name), buf_str(&body), &doc, ei);
