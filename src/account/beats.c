@@ -90,6 +90,21 @@ static void beat_read(struct account_beat *b, const struct json *beat)
     (void)json_get_u64(beat, STR("lease_ms"), &lease);
     b->lease_ms = lease > LEASE_MS_MAX ? LEASE_MS_MAX : (unsigned)lease;
     b->wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
+    b->top = UINT64_MAX;
+    (void)json_get_u64(beat, STR("top_partition"), &b->top);
+}
+
+pid beats_top(const struct account_beats *b)
+{
+    bool is_said = false;
+    pid top = 0;
+    for (region_id id = 1; id <= REGION_ID_MAX; id++) {
+        if (b->of[id].is_said) {
+            is_said = true;
+            top = b->of[id].top > top ? b->of[id].top : top;
+        }
+    }
+    return is_said ? top : UINT64_MAX;
 }
 
 void beats_read(struct account_beats *b, struct str account, const struct coord_kv *kvs, size_t n)

@@ -20,6 +20,7 @@ struct account_beat {
     uint64_t ord;      /* entries in its logs, and that were */
     unsigned lease_ms; /* of the region's timers; 0 = it does not say */
     int64_t wall_ms;   /* when, by its own clock; 0 = it does not say */
+    pid top; /* highest number of a partition that is there, or was; UINT64_MAX: it does not say */
 };
 
 /* A region that the writer knows to be too far behind for a graceful change. */
@@ -44,6 +45,9 @@ bool beat_is_old(const struct account_beat *b, int64_t wall_ms);
 enum err beats_check_transfer(const struct account_beats *b, const struct account_record *from,
                               const struct account_record *to, int64_t wall_ms,
                               struct errinfo *ei) MUST_CHECK;
+/* A partition with a higher number than this has not come to be, as far as the regions say; UINT64_MAX: not all
+ * of those that say anything say this, or nobody does. */
+pid beats_top(const struct account_beats *b);
 /* The newest record format that the process reads whose heartbeat this is. */
 unsigned beat_reads(const struct json *beat);
 /* See account_beat.could_open. */

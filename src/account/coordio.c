@@ -80,6 +80,7 @@ static void beat_encode(struct region *r, struct buf *out)
     json_out_member_u64(&o, "record_format", RECORD_FORMAT);
     json_out_key(&o, "partitions");
     json_out_u64(&o, repl_part_count(r->repl));
+    json_out_member_u64(&o, "top_partition", repl_parts_top(r->repl));
     json_out_key(&o, "ord");
     json_out_u64(&o, repl_total_ord(r->repl));
     pid unsound[UNSOUND_MAX];

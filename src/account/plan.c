@@ -191,13 +191,27 @@ enum err account_plan_auto_failover(struct account_record *rec, bool is_on, stru
 
 /* ---- single partitions: doc/design/0007-partition-failover.md ---- */
 
-static enum err partition_check(const struct account_record *rec, pid p, struct errinfo *ei)
+/* A row of a partition that is yet to be would be in its way: the account's writer takes out a row of none, and
+ * that under which the partition was made somewhere would be gone. */
+static bool is_unborn(const struct account_record *rec, pid p, const struct account_beats *beats)
+{
+    return beats != NULL && p > beats_top(beats) && record_override(rec, p) == NULL;
+}
+
+static enum err partition_check(const struct account_record *rec, pid p,
+                                const struct account_beats *beats, struct errinfo *ei)
 {
     if (p == 0) {
         return err_set(ei, ERR_INVALID, "the metadata partition stays with the account's writer");
     }
     if (rec->epoch == 0) {
         return err_set(ei, ERR_PRECONDITION, "the account was never open for writes");
+    }
+    if (is_unborn(rec, p, beats)) {
+        enum err e =
+            err_set(ei, ERR_NOT_FOUND, "no region has a partition %llu", (unsigned long long)p);
+        err_hint(ei, "`holdfast account partition list` says which there are");
+        return e;
     }
     return need_open(rec, ei);
 }
@@ -241,13 +255,14 @@ static enum err partition_transfer(struct account_record *rec, pid p,
 }
 
 enum err account_plan_partition_failover(struct account_record *rec, pid p, struct str to,
-                                         bool force, struct errinfo *ei)
+                                         bool force, const struct account_beats *beats,
+                                         struct errinfo *ei)
 {
     const struct record_region *target = record_region_by_name(rec, to);
     if (target == NULL) {
         return plan_no_region(rec, to, ei);
     }
-    TRY(partition_check(rec, p, ei));
+    TRY(partition_check(rec, p, beats, ei));
     struct record_reign reign;
     record_reign(rec, p, &reign);
     if (reign.writer == target->id && reign.phase == PHASE_OPEN) {
@@ -272,9 +287,10 @@ enum err account_plan_partition_failover(struct account_record *rec, pid p, stru
     return OK;
 }
 
-enum err account_plan_partition_return(struct account_record *rec, pid p, struct errinfo *ei)
+enum err account_plan_partition_return(struct account_record *rec, pid p,
+                                       const struct account_beats *beats, struct errinfo *ei)
 {
-    TRY(partition_check(rec, p, ei));
+    TRY(partition_check(rec, p, beats, ei));
     const struct record_override *o = record_override(rec, p);
     const struct record_region *home = record_region_const(rec, rec->writer);
     if (o == NULL) {

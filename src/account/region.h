@@ -315,12 +315,15 @@ enum err account_plan_auto_failover(struct account_record *rec, bool is_on,
 /* Another region writes partition p from now on (geo-semantics 7.4). `force`: at once, the new writer
  * waits for the present one's lease or word; else gracefully. 400 for the metadata partition and an
  * unknown region, 409 when a region is not online or not caught up, 412 while the partition or the
- * account changes its writer; ERR_LIMIT with RECORD_OVERRIDES_MAX rows. That p exists is for the
- * caller to know: a row of none is taken out again by the account's writer. */
+ * account changes its writer; ERR_LIMIT with RECORD_OVERRIDES_MAX rows. 404 when p is above all partitions that
+ * the regions' heartbeats say there are (`beats`; NULL: nothing is known of them). A row of one that is gone is
+ * taken out again by the account's writer. */
 enum err account_plan_partition_failover(struct account_record *rec, pid p, struct str to,
-                                         bool force, struct errinfo *ei) MUST_CHECK;
+                                         bool force, const struct account_beats *beats,
+                                         struct errinfo *ei) MUST_CHECK;
 /* Gracefully back to the account's writer. */
 enum err account_plan_partition_return(struct account_record *rec, pid p,
+                                       const struct account_beats *beats,
                                        struct errinfo *ei) MUST_CHECK;
 /* May a writer give a partition away by itself? 400 to switch it on with one region. */
 enum err account_plan_partition_auto(struct account_record *rec, bool is_on,

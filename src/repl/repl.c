@@ -64,6 +64,7 @@ static struct partition *part_new(struct repl *R, pid id)
     list_push_back(&R->parts, &p->link);
     R->part_count++;
     R->parts_made++;
+    R->parts_top = id > R->parts_top ? id : R->parts_top;
     (void)map_put(&R->part_map, pid_key(&p->pid), p);
     (void)map_remove(&R->dropped, pid_key(&p->pid));
     if (drop_is_pending(R, id)) {
@@ -196,6 +197,11 @@ size_t repl_part_count(const struct repl *R)
 uint64_t repl_parts_made(const struct repl *R)
 {
     return R->parts_made;
+}
+
+pid repl_parts_top(const struct repl *R)
+{
+    return R->parts_top;
 }
 
 struct partition *repl_next_part(const struct repl *R, const struct partition *prev)

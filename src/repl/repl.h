@@ -173,6 +173,8 @@ struct place repl_durable(const struct partition *p);
 size_t repl_part_count(const struct repl *R);
 /* In this process's life, found in storage or new. */
 uint64_t repl_parts_made(const struct repl *R);
+/* Highest number of a partition that is here, or was in this process's life. New ones have higher numbers. */
+pid repl_parts_top(const struct repl *R);
 /* In order of creation; NULL at the end. */
 struct partition *repl_next_part(const struct repl *R, const struct partition *prev);
 

@@ -289,6 +289,7 @@ struct repl {
     struct list parts;
     size_t part_count;
     uint64_t parts_made;
+    pid parts_top;        /* the highest of them, or 0 */
     struct map dropped;   /* pid bytes: dropped in this process's life */
     struct list drops;    /* struct drop: what storage still has of them */
     uint64_t drop_ticket; /* the next slice waits for this batch */

@@ -261,8 +261,8 @@ static void metrics(struct http_req *req, const struct front_record *rec,
 
 /* ---- operations: change the record by compare-and-set ---- */
 
-/* A region that has just been started has not said yet which records it reads. An operator's client waits
- * longer than we do. */
+/* A region that has just been started has not said yet which records it reads, nor anybody of a partition that
+ * has just been made. An operator's client waits longer than we do. */
 enum { CHANGE_TRIES_MAX = 10, SAID_WAIT_MS = 3000, SAID_RETRY_MS = 100 };
 
 struct change {
@@ -273,7 +273,7 @@ struct change {
     struct str account, op;     /* in req->arena */
     struct account_record *rec; /* likewise: as it is to become */
     unsigned tries;
-    /* A region has not said what it reads: */
+    /* A region has not said what it reads, or nobody that there is such a partition: */
     bool is_unsaid;
     usec unsaid_until_us; /* 0 = not waited yet */
     /* Made, or waiting for that: */
@@ -363,6 +363,12 @@ static void on_changed(void *ctx, const struct coord_txn_result *res)
     mem_free(c);
 }
 
+/* Then what was not found is the partition, which may be too new for the last heartbeats. */
+static bool is_of_partition(struct str op)
+{
+    return str_eq(op, STR("partitions/failover")) || str_eq(op, STR("partitions/return"));
+}
+
 /* The record as it is to become, planned on what the coordinator has now. */
 static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, coord_rev *ret_rev,
                         struct errinfo *ei)
@@ -382,7 +388,11 @@ static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, 
     record_copy(a, from, c->rec);
     struct account_beats *beats = ARENA_NEW(a, struct account_beats);
     beats_read(beats, c->account, kvs, n);
-    TRY(plan(c->req, c->op, beats, c->rec, ei));
+    enum err err = plan(c->req, c->op, beats, c->rec, ei);
+    c->is_unsaid = err == ERR_NOT_FOUND && is_of_partition(c->op);
+    if (err != OK) {
+        return err;
+    }
     c->is_unsaid = formats_rise(from, c->rec) && !formats_are_said(beats, from);
     TRY(formats_check(beats, from, c->rec, ei));
     TRY(beats_check_transfer(beats, from, c->rec, clock_wall_ms(), ei));
@@ -529,7 +539,8 @@ static enum err plan_regions(const struct json *body, struct str op, struct str 
 }
 
 static enum err plan_partitions(const struct json *body, struct str op, struct str region,
-                                bool is_forced, struct account_record *rec, struct errinfo *ei)
+                                bool is_forced, const struct account_beats *beats,
+                                struct account_record *rec, struct errinfo *ei)
 {
     uint64_t p = 0;
     bool is_on = false;
@@ -542,10 +553,10 @@ static enum err plan_partitions(const struct json *body, struct str op, struct s
         return err_set(ei, ERR_INVALID, "partition is no whole number");
     }
     if (str_eq(op, STR("partitions/failover"))) {
-        return account_plan_partition_failover(rec, p, region, is_forced, ei);
+        return account_plan_partition_failover(rec, p, region, is_forced, beats, ei);
     }
     if (str_eq(op, STR("partitions/return"))) {
-        return account_plan_partition_return(rec, p, ei);
+        return account_plan_partition_return(rec, p, beats, ei);
     }
     return err_set(ei, ERR_NOT_FOUND, "no such operation '" STR_FMT "'", STR_ARG(op));
 }
@@ -577,7 +588,7 @@ static enum err plan(struct http_req *req, struct str op, const struct account_b
         return plan_regions(body, op, region, is_forced, rec, ei);
     }
     if (str_starts(op, STR("partitions/"))) {
-        return plan_partitions(body, op, region, is_forced, rec, ei);
+        return plan_partitions(body, op, region, is_forced, beats, rec, ei);
     }
     if (str_eq(op, STR("consistency"))) {
         return plan_level(body, is_forced, rec, ei);

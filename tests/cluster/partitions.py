@@ -225,6 +225,11 @@ def _():
     ):
         code, out, err = up.cli("account", "partition", *args)
         assert code != 0 and part in out + err, (args, out, err)
+    # By whoever uses the endpoint itself, too.
+    body = {"partition": 999999 << 9, "region": "west", "force": True}
+    answer = up.client().call("POST", "/_holdfast/account/partitions/failover", body=body)
+    eq(answer.status, 404, answer.text)
+    assert body["partition"] not in rows(), rows()
 
 
 tap.run()

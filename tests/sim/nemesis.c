@@ -243,9 +243,11 @@ bool nemesis_partition(struct world *w, pid p, region_id to, bool force)
     coord_rev rev = 0;
     bool is_done = false;
     if (coordinator_record(w, &a, rec, &rev)) {
-        enum err err = to == 0 ? account_plan_partition_return(rec, p, NULL)
-                               : account_plan_partition_failover(
-                                     rec, p, str_of(node_region_name(to)), force, NULL);
+        struct account_beats beats;
+        coordinator_beats(w, &a, &beats);
+        struct str name = to != 0 ? str_of(node_region_name(to)) : STR_NONE;
+        enum err err = to == 0 ? account_plan_partition_return(rec, p, &beats, NULL)
+                               : account_plan_partition_failover(rec, p, name, force, &beats, NULL);
         is_done = err == OK && coordinator_put_record(w, rec, rev);
         enum plan plan = to == 0 ? PLAN_PARTITION_RETURN
                          : force ? PLAN_PARTITION_FORCED

@@ -122,6 +122,8 @@ static const struct scenario scenarios[] = {
     {"schedules", "every sequence of faults and orders ends well", 181, 3, false, every_schedule},
     {"container-removed", "a container goes in every phase of its partition's row", 48, 3, false,
      container_removed},
+    {"container-unborn", "a partition is not given away before its container is made", 8, 3, false,
+     container_unborn},
     {"container-drop-crash", "what is left of a removed partition goes, whoever dies", 36, 3, false,
      container_drop_crash},
     {"container-removal-lost", "a removal that a failover takes back has taken no data", 16, 3,

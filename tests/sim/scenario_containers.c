@@ -122,6 +122,61 @@ void container_removed(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 5);
 }
 
+/* An operator gives away a partition that is yet to be: he is refused. A row of it went after five seconds, and
+ * when its container came in that instant, nobody could ever write it. */
+void container_unborn(struct world *w, unsigned variant)
+{
+    region_id a = begin(w);
+    region_id b = other_than(w, a, 0);
+    pid p = 1;
+    while (p < SIM_PARTS_MAX && w->part_states[p] != PART_FREE) {
+        p++;
+    }
+    if (a == 0 || p == SIM_PARTS_MAX) {
+        return;
+    }
+    if (nemesis_partition(w, p, b, variant % 2 == 0)) {
+        world_fail(w, "scenario", "a partition that is yet to be was given away");
+    }
+    pass(w, 4930 + 10 * (usec)variant);
+    (void)container_make(w, a);
+    (void)await_state(w, p, PART_OPEN, 5000);
+    pass(w, lease_ms(w) * 5);
+}
+
+/* Or one whose container is gone: the row does not stay, also where the account's writer has been started
+ * since and does not remember the removal. */
+void partition_gone(struct world *w, unsigned variant)
+{
+    region_id a = begin(w);
+    region_id b = other_than(w, a, 0);
+    pid p = a != 0 ? container_make(w, a) : 0;
+    if (p == 0) {
+        return;
+    }
+    (void)await_state(w, p, PART_OPEN, 5000);
+    remove_for_certain(w, p);
+    pass(w, 500 + 100 * (usec)variant);
+    if (variant % 2 == 1) {
+        supervise(w, a, 300, true);
+        nemesis_crash(w, a);
+        pass(w, lease_ms(w) * 4);
+    }
+    if (!nemesis_partition(w, p, writer(w) == b ? a : b, true)) {
+        world_fail(w, "scenario", "the operator was refused");
+        return;
+    }
+    bool is_there = true;
+    for (unsigned i = 0; i < 200 && is_there && !w->has_failed; i++) {
+        pass(w, 100);
+        struct region *r = node_region(w->nodes[writer(w)]);
+        is_there = r == NULL || record_override(region_record(r), p) != NULL;
+    }
+    if (is_there) {
+        world_fail(w, "scenario", "the row of a partition that is nowhere stays");
+    }
+}
+
 /* What is left of a removed partition goes in slices; processes die at each step of that. */
 void container_drop_crash(struct world *w, unsigned variant)
 {

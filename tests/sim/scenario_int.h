@@ -168,13 +168,14 @@ void partition_old_frames(struct world *w, unsigned variant);
 void partition_nobody(struct world *w, unsigned variant);
 void partition_reader(struct world *w, unsigned variant);
 void partition_passed_on(struct world *w, unsigned variant);
-void partition_gone(struct world *w, unsigned variant);
 void partition_forgotten(struct world *w, unsigned variant);
 void partition_often(struct world *w, unsigned variant);
 void partition_moved(struct world *w, unsigned variant);
 void partition_joiner(struct world *w, unsigned variant);
 
 /* ---- scenario_containers.c ---- */
+void container_unborn(struct world *w, unsigned variant);
+void partition_gone(struct world *w, unsigned variant);
 void container_removed(struct world *w, unsigned variant);
 void container_drop_crash(struct world *w, unsigned variant);
 void container_removal_lost(struct world *w, unsigned variant);

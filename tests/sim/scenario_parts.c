@@ -164,34 +164,6 @@ void partition_nobody(struct world *w, unsigned variant)
     pass(w, lease_ms(w) * 4);
 }
 
-/* An operator gives away a partition that is in no region, as after its container was deleted: the row does
- * not stay. */
-void partition_gone(struct world *w, unsigned variant)
-{
-    static const pid NOWHERE = SIM_PARTS_MAX - 1;
-    pass(w, 500 + 100 * (usec)variant);
-    region_id a = writer(w);
-    region_id b = other_than(w, a, 0);
-    if (a == 0 || !nemesis_partition(w, NOWHERE, b, true)) {
-        world_fail(w, "scenario", "the operator was refused");
-        return;
-    }
-    if (variant % 2 == 1) { /* nobody who has known it for long */
-        pass(w, 2000);
-        supervise(w, a, 300, true);
-        nemesis_crash(w, a);
-    }
-    bool is_there = true;
-    for (unsigned i = 0; i < 200 && is_there && !w->has_failed; i++) {
-        pass(w, 100);
-        struct region *r = node_region(w->nodes[writer(w)]);
-        is_there = r == NULL || record_override(region_record(r), NOWHERE) != NULL;
-    }
-    if (is_there) {
-        world_fail(w, "scenario", "the row of a partition that is nowhere stays");
-    }
-}
-
 /* Frames of a partition's former writer arrive when another region writes it: they were held up on the way,
  * while nothing of the new writer gets to where they go. Variants: how much later, and whether the new
  * writer's frames are held up at all. */

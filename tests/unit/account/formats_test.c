@@ -48,6 +48,23 @@ T_TEST("a heartbeat says what its process reads; one that does not is of the pro
     t_eq_u64(read_of(""), 0);
 }
 
+static pid top_of(const char *one, const char *other)
+{
+    struct account_beats b;
+    struct coord_kv kvs[] = {beat(1, one), beat(2, other)};
+    beats_read(&b, STR("shop"), kvs, ARRAY_COUNT(kvs));
+    return beats_top(&b);
+}
+
+T_TEST("the highest partition that a region has is the highest there is, if all say it")
+{
+    t_eq_u64(top_of("{\"top_partition\":512}", "{\"top_partition\":1024}"), 1024);
+    t_eq_u64(top_of("{\"top_partition\":0}", "{\"top_partition\":0}"), 0);
+    t_eq_u64(top_of("{\"top_partition\":512}", "{}"), UINT64_MAX);
+    t_eq_u64(top_of("{\"top_partition\":512}", ""), 512);
+    t_eq_u64(top_of("", ""), UINT64_MAX);
+}
+
 T_TEST("only heartbeats of that account's regions count")
 {
     struct account_beats b;

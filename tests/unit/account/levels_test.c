@@ -271,7 +271,7 @@ T_TEST("Strong: who hands over gives no read lease once the next writer may open
 
 static enum err move_to_west(struct account_record *rec, void *ctx)
 {
-    return account_plan_partition_failover(rec, 1, STR("west"), false, (struct errinfo *)ctx);
+    return account_plan_partition_failover(rec, 1, STR("west"), false, NULL, (struct errinfo *)ctx);
 }
 
 static bool may_read_part(struct world *w, region_id id)
@@ -425,12 +425,12 @@ T_TEST("bounded: a new writer lets a region read only when it has all that the o
 
 static enum err force_first(struct account_record *rec, void *ctx)
 {
-    return account_plan_partition_failover(rec, 1, STR("west"), true, (struct errinfo *)ctx);
+    return account_plan_partition_failover(rec, 1, STR("west"), true, NULL, (struct errinfo *)ctx);
 }
 
 static enum err force_second(struct account_record *rec, void *ctx)
 {
-    return account_plan_partition_failover(rec, 2, STR("west"), true, (struct errinfo *)ctx);
+    return account_plan_partition_failover(rec, 2, STR("west"), true, NULL, (struct errinfo *)ctx);
 }
 
 /* West writes the second partition. */

@@ -193,7 +193,7 @@ T_TEST("who wrote a partition last comes back while nobody can take it")
 static enum err move_to_north(struct account_record *rec, void *ctx)
 {
     (void)ctx;
-    return account_plan_partition_failover(rec, 1, STR("north"), /* force= */ false, NULL);
+    return account_plan_partition_failover(rec, 1, STR("north"), /* force= */ false, NULL, NULL);
 }
 
 /* East was taken offline while the partition went to north. Neither north nor west can use it, and nobody

@@ -14,7 +14,7 @@ static struct account_record open_account(void)
 /* West has taken partition 5 from east. */
 static void take_by_west(struct account_record *r)
 {
-    t_ok(account_plan_partition_failover(r, 5, STR("west"), true, NULL));
+    t_ok(account_plan_partition_failover(r, 5, STR("west"), true, NULL, NULL));
     struct record_override *o = record_override_make(r, 5);
     o->phase = PHASE_OPEN;
     o->incarnation = 9;
@@ -90,10 +90,11 @@ T_TEST("there are 64 rows and no more, in order, none of them the metadata's")
     struct account_record r = open_account();
     struct errinfo ei = {0};
     for (pid p = RECORD_OVERRIDES_MAX; p >= 1; p--) {
-        t_ok(account_plan_partition_failover(&r, p * 3, STR("north"), true, NULL));
+        t_ok(account_plan_partition_failover(&r, p * 3, STR("north"), true, NULL, NULL));
     }
-    says(account_plan_partition_failover(&r, 1, STR("north"), true, &ei), ERR_LIMIT, &ei, "64");
-    says(account_plan_partition_failover(&r, 0, STR("north"), true, &ei), ERR_INVALID, &ei,
+    says(account_plan_partition_failover(&r, 1, STR("north"), true, NULL, &ei), ERR_LIMIT, &ei,
+         "64");
+    says(account_plan_partition_failover(&r, 0, STR("north"), true, NULL, &ei), ERR_INVALID, &ei,
          "metadata");
     struct account_record back = through_text(&r);
     t_eq_u64(back.override_count, RECORD_OVERRIDES_MAX);
@@ -143,7 +144,7 @@ T_TEST("damage of a row is refused")
 T_TEST("a failover by force chooses another region at once, under a generation of its own")
 {
     struct account_record r = open_account();
-    t_ok(account_plan_partition_failover(&r, 5, STR("West"), true, NULL));
+    t_ok(account_plan_partition_failover(&r, 5, STR("West"), true, NULL, NULL));
     const struct record_override *o = record_override(&r, 5);
     t_eq_int(o->phase, PHASE_PROMOTING);
     t_eq_u64(o->writer, 2);
@@ -154,14 +155,14 @@ T_TEST("a failover by force chooses another region at once, under a generation o
     t_eq_u64(o->holder_incarnation, 7);
     t_check(o->is_pinned);
     t_eq_u64(r.generation, 2);
-    t_ok(account_plan_partition_failover(&r, 6, STR("north"), true, NULL));
+    t_ok(account_plan_partition_failover(&r, 6, STR("north"), true, NULL, NULL));
     t_eq_u64(record_override(&r, 6)->generation, 4);
 }
 
 T_TEST("a graceful one leaves the reign as it is until the other region takes over")
 {
     struct account_record r = open_account();
-    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL));
+    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL, NULL));
     const struct record_override *o = record_override(&r, 5);
     t_eq_int(o->phase, PHASE_TRANSFER);
     t_eq_u64(o->writer, 1);
@@ -176,8 +177,8 @@ T_TEST("a graceful one leaves the reign as it is until the other region takes ov
 T_TEST("two partitions may be on their way to another region when the account gets a new epoch")
 {
     struct account_record r = open_account();
-    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL));
-    t_ok(account_plan_partition_failover(&r, 6, STR("north"), false, NULL));
+    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL, NULL));
+    t_ok(account_plan_partition_failover(&r, 6, STR("north"), false, NULL, NULL));
     struct record_epoch e = {.epoch = 2,
                              .generation = 3,
                              .writer = 2,
@@ -201,36 +202,60 @@ T_TEST("what is refused, and how it is said")
 {
     struct account_record r = open_account();
     struct errinfo ei = {0};
-    says(account_plan_partition_failover(&r, 5, STR("mars"), false, &ei), ERR_INVALID, &ei, "mars");
+    says(account_plan_partition_failover(&r, 5, STR("mars"), false, NULL, &ei), ERR_INVALID, &ei,
+         "mars");
     record_set_state(&r, 3, REGION_OFFLINE, 1);
-    says(account_plan_partition_failover(&r, 5, STR("north"), true, &ei), ERR_PRECONDITION, &ei,
-         "OFFLINE");
+    says(account_plan_partition_failover(&r, 5, STR("north"), true, NULL, &ei), ERR_PRECONDITION,
+         &ei, "OFFLINE");
     r.q_mask &= ~record_mask(2);
-    says(account_plan_partition_failover(&r, 5, STR("west"), true, &ei), ERR_PRECONDITION, &ei,
-         "not caught up");
+    says(account_plan_partition_failover(&r, 5, STR("west"), true, NULL, &ei), ERR_PRECONDITION,
+         &ei, "not caught up");
     r = open_account();
-    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL));
-    says(account_plan_partition_failover(&r, 5, STR("north"), false, &ei),
+    t_ok(account_plan_partition_failover(&r, 5, STR("west"), false, NULL, NULL));
+    says(account_plan_partition_failover(&r, 5, STR("north"), false, NULL, &ei),
          ERR_CONFLICTING_OPERATION, &ei, "already");
-    says(account_plan_partition_return(&r, 5, &ei), ERR_CONFLICTING_OPERATION, &ei, "already");
-    t_ok(account_plan_partition_failover(&r, 5, STR("north"), true, NULL)); /* by force it goes */
+    says(account_plan_partition_return(&r, 5, NULL, &ei), ERR_CONFLICTING_OPERATION, &ei,
+         "already");
+    t_ok(account_plan_partition_failover(&r, 5, STR("north"), true, NULL,
+                                         NULL)); /* by force it goes */
     r = open_account();
     t_ok(account_plan_failover(&r, STR("west"), 1, NULL));
-    says(account_plan_partition_failover(&r, 5, STR("north"), true, &ei), ERR_CONFLICTING_OPERATION,
-         &ei, "change of the write region");
+    says(account_plan_partition_failover(&r, 5, STR("north"), true, NULL, &ei),
+         ERR_CONFLICTING_OPERATION, &ei, "change of the write region");
     struct account_record one = open_account();
     record_remove_region(&one, 2);
     record_remove_region(&one, 3);
     says(account_plan_partition_auto(&one, true, &ei), ERR_INVALID, &ei, "two or more");
 }
 
+/* A region that says nothing of partitions runs an older program. */
+T_TEST("a partition that is yet to be is given to nobody, as far as the regions say")
+{
+    struct account_record r = open_account();
+    struct account_beats beats = {
+        .of = {[1] = {.is_said = true, .top = 4}, [2] = {.is_said = true, .top = 3}}};
+    struct errinfo ei = {0};
+    says(account_plan_partition_failover(&r, 5, STR("west"), true, &beats, &ei), ERR_NOT_FOUND, &ei,
+         "no region has a partition 5");
+    says(account_plan_partition_return(&r, 5, &beats, &ei), ERR_NOT_FOUND, &ei,
+         "no region has a partition 5");
+    t_eq_u64(r.override_count, 0);
+    t_ok(account_plan_partition_failover(&r, 4, STR("west"), true, &beats, NULL));
+    beats.of[3] = (struct account_beat){.is_said = true, .top = UINT64_MAX};
+    t_ok(account_plan_partition_failover(&r, 5, STR("west"), true, &beats, NULL));
+    beats.of[3] = (struct account_beat){0};
+    t_ok(account_plan_partition_failover(&r, 5, STR("north"), true, &beats, NULL)); /* has a row */
+    beats = (struct account_beats){0};
+    t_ok(account_plan_partition_failover(&r, 6, STR("north"), true, &beats, NULL));
+}
+
 T_TEST("a return asks the partition's writer to hand over; at home there is nothing to do")
 {
     struct account_record r = open_account();
-    t_ok(account_plan_partition_return(&r, 5, NULL));
+    t_ok(account_plan_partition_return(&r, 5, NULL, NULL));
     t_eq_u64(r.override_count, 0);
     take_by_west(&r);
-    t_ok(account_plan_partition_return(&r, 5, NULL));
+    t_ok(account_plan_partition_return(&r, 5, NULL, NULL));
     t_eq_int(record_override(&r, 5)->phase, PHASE_TRANSFER);
     t_eq_u64(record_override(&r, 5)->transfer_to, 1);
     t_check(!record_override(&r, 5)->is_pinned);
@@ -239,7 +264,7 @@ T_TEST("a return asks the partition's writer to hand over; at home there is noth
     record_override_make(&home, 5)->writer = 1;
     record_override_make(&home, 5)->incarnation = 7;
     t_check(!record_is_split(&home));
-    t_ok(account_plan_partition_return(&home, 5, NULL));
+    t_ok(account_plan_partition_return(&home, 5, NULL, NULL));
     t_eq_int(record_override(&home, 5)->phase, PHASE_OPEN);
     t_check(!record_override(&home, 5)->is_pinned);
 }
@@ -261,7 +286,7 @@ T_TEST("a change of level and a split do not go together")
     struct level_request q = {.level = CONSISTENCY_STRONG};
     t_ok(account_plan_consistency(&r, &q, NULL));
     t_check(r.is_level_changing);
-    t_ok(account_plan_partition_failover(&r, 5, STR("west"), true, NULL));
+    t_ok(account_plan_partition_failover(&r, 5, STR("west"), true, NULL, NULL));
     t_check(!r.is_level_changing); /* called off */
     says(account_plan_consistency(&r, &q, &ei), ERR_CONFLICTING_OPERATION, &ei,
          "written by another region");

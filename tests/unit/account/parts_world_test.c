@@ -10,7 +10,7 @@
 
 static enum err force_to(struct account_record *rec, void *ctx)
 {
-    return account_plan_partition_failover(rec, 1, str_of((const char *)ctx), true, NULL);
+    return account_plan_partition_failover(rec, 1, str_of((const char *)ctx), true, NULL, NULL);
 }
 
 /* The record has the region as partition 1's writer, under an epoch of the partition's own. */
@@ -271,7 +271,7 @@ T_TEST("a write that is delayed in a moved partition is refused when its contain
 
 static enum err ask_to(struct account_record *rec, void *ctx)
 {
-    return account_plan_partition_failover(rec, 1, str_of((const char *)ctx), false, NULL);
+    return account_plan_partition_failover(rec, 1, str_of((const char *)ctx), false, NULL, NULL);
 }
 
 /* The others have not heard yet that it is gone, and storage knows the generation of its row, which went. */

@@ -501,6 +501,7 @@ T_TEST("a dropped partition leaves storage, in slices and after what was still o
     write_many(1040); /* the last ones are not stored yet */
     repl_drop_part(R, 1);
     t_check(repl_find(R, 1) == NULL);
+    t_eq_u64(repl_parts_top(R), 1); /* nor will there be another one of that number */
     repl_on_tick(R);
     t_check(stored_rows(1) > 2000); /* not before those are stored */
     store();

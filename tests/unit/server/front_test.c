@@ -326,6 +326,7 @@ static void set_account(struct account want)
 
 /* Needs a record that not every program reads. */
 #define AUTOMATIC "/_holdfast/account/partitions/automatic"
+#define MOVE      "/_holdfast/account/partitions/failover"
 
 static struct str authorization(struct arena *a, const char *method, const char *path,
                                 const char *date)
@@ -345,6 +346,7 @@ static void send_request(struct raw_conn *c, const char *method, const char *pat
     struct str auth = is_signed ? authorization(&a, method, path, date) : STR("none");
     const char *body = strcmp(method, "GET") == 0     ? ""
                        : strcmp(path, AUTOMATIC) == 0 ? "{\"enabled\":true}"
+                       : strcmp(path, MOVE) == 0      ? "{\"partition\":1024,\"region\":\"west\"}"
                                                       : "{\"id\":\"1\"}";
     struct str text =
         arena_printf(&a,
@@ -873,6 +875,26 @@ T_TEST("it is refused at once where an older program runs, and soon where nothin
     t_check(r.status == 503 || r.status == 409);
     t_eq_int(end_process(w.front, 0), 0);
     w.front = 0;
+    raw_close(&c);
+    teardown();
+}
+
+T_TEST("a partition that no region has is not found, one that was just made is, a little later")
+{
+    setup(1000, 0);
+    set_account((struct account){.writer = 1, .is_opened = true});
+    put_beat(1, "{\"record_format\":9,\"top_partition\":512}");
+    put_beat(2, "{\"record_format\":9,\"top_partition\":512}");
+    struct reply r = ask(w.global_port, "POST", MOVE);
+    t_eq_int(r.status, 404);
+    t_contains(str_of(r.body), "no region has a partition 1024");
+    t_check(r.took_ms >= 2500);
+    struct raw_conn c = raw_connect(w.global_port);
+    send_request(&c, "POST", MOVE, true);
+    (void)poll(NULL, 0, 300); /* it waits now, or will not have to: right either way */
+    put_beat(2, "{\"record_format\":9,\"top_partition\":1024}");
+    r = receive(&c, 0);
+    t_eq_int(r.status, 202);
     raw_close(&c);
     teardown();
 }
