@@ -141,7 +141,7 @@ class Probe {
 
     async end() {
         this.child.stdin.end();
-        const timer = setTimeout(() => this.child.kill("SIGKILL"), 10000);
+        const timer = setTimeout(() => this.child.kill("SIGKILL"), 60000);
         await this.exited;
         clearTimeout(timer);
     }
