@@ -290,6 +290,44 @@ void record_add_epoch(struct account_record *r, const struct record_epoch *e)
     }
 }
 
+size_t record_openings(const struct account_record *r, pid p,
+                       struct repl_opening ret[RECORD_OPENINGS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->epoch_count; i++) {
+        const struct record_epoch *e = &r->epochs[i];
+        struct repl_opening o = {.epoch = e->epoch, .start_lsn = e->start_lsn};
+        for (size_t k = 0; k < e->branch_count && !o.has_prev; k++) {
+            if (e->branches[k].pid == p) {
+                o.has_prev = true;
+                o.prev_epoch = e->branches[k].epoch;
+                o.prev_lsn = e->branches[k].lsn;
+            }
+        }
+        ret[n++] = o;
+    }
+    for (size_t i = 0; i < r->override_count; i++) {
+        const struct record_override *x = &r->overrides[i];
+        size_t at = n;
+        while (at > 0 && ret[at - 1].epoch > x->epoch) {
+            at--;
+        }
+        bool is_listed = at > 0 && ret[at - 1].epoch == x->epoch;
+        if (is_listed || (x->pid != p && x->branch.lsn == 0)) {
+            continue; /* no epoch of its own yet: the account's, p's as well, perhaps one that has dropped off */
+        }
+        memmove(&ret[at + 1], &ret[at], (n - at) * sizeof(ret[0]));
+        ret[at] = (struct repl_opening){.epoch = x->epoch,
+                                        .start_lsn = x->start_lsn,
+                                        .is_elsewhere = x->pid != p,
+                                        .has_prev = x->pid == p && x->branch.lsn != 0,
+                                        .prev_epoch = x->branch.epoch,
+                                        .prev_lsn = x->branch.lsn};
+        n++;
+    }
+    return n;
+}
+
 void record_copy(struct arena *a, const struct account_record *from, struct account_record *to)
 {
     *to = *from;

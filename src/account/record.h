@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/types.h"
 #include "repl/diverged.h"
+#include "repl/place.h"
 
 enum {
     RECORD_FORMAT = 5, /* newest that is read; the oldest that can say it all is written */
@@ -20,6 +21,7 @@ enum {
     RECORD_BRANCHES_MAX = 4096,
     RECORD_NAME_MAX = 64,
     RECORD_OVERRIDES_MAX = 64, /* partitions with a row of their own */
+    RECORD_OPENINGS_MAX = RECORD_EPOCHS_MAX + RECORD_OVERRIDES_MAX,
     /* Bounds of bounded staleness that are accepted (the management schema's), that the service
      * itself allows at least for one region and for more, and that hold when none were given. */
     STALENESS_OPS_MAX = INT32_MAX,
@@ -226,6 +228,10 @@ void record_prefer(struct account_record *r, region_id id);
 /* Appends an epoch; drops what no longer fits (the oldest epochs, then the oldest branches). `e`'s
  * branches must live as long as the record. */
 void record_add_epoch(struct account_record *r, const struct record_epoch *e);
+/* What is remembered of epochs, the account's and those of rows, as a partition sees them: ascending, their count.
+ * Of a row's epochs it is only the newest, and nothing once the row is gone. */
+size_t record_openings(const struct account_record *r, pid p,
+                       struct repl_opening ret[RECORD_OPENINGS_MAX]);
 /* ---- partitions with a writer of their own: overrides.c ---- */
 const struct record_override *record_override(const struct account_record *r, pid p); /* or NULL */
 void record_reign(const struct account_record *r, pid p, struct record_reign *ret);

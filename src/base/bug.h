@@ -32,6 +32,7 @@ enum bug {
     BUG_ADMIT_UNFOLLOWED, /* a region is admitted that a partition's writer does not know to follow it */
     BUG_FOLLOWER_DROPPED, /* a partition's writer trims what a region lacks that it said follows it */
     BUG_ROLLBACK_UNCOMPARED, /* a graceful change is rolled back whether or not it was taken over */
+    BUG_FEED_PARTED_LATE, /* a change feed goes on above what a lost epoch lacked of the one before it */
     BUG_COUNT,
 };
 

@@ -1,10 +1,11 @@
 /* Change feed, latest version: every live item once, at its last change, in log order of its range.
  *
- * The continuation is the place of the last row, `"<lsn>.<op>"`. A new epoch starts above every lsn given
- * out before, so a place in a lost suffix still lies below everything that came after. One in an epoch that
- * is not in this history at all, since another one followed the writer before it, says nothing about where
- * they parted: then the feed begins anew (repl_resume). So consumers may see items again after a failover
- * and never miss one. A transaction is never split over pages. */
+ * The continuation is the place of the last row, `"<lsn>"`: a number, since clients' programs calculate with it
+ * (doc/design/0003-protocol.md). A new epoch starts above every lsn given out before, so a place in a lost suffix
+ * still lies below everything that came after. One in an epoch that is not in this history at all, since another
+ * one followed the writer before it, goes on from where they parted (repl_resume), or anew where nobody remembers
+ * that. So consumers may see items again after a failover and never miss one. A transaction is never split over
+ * pages. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,7 +158,7 @@ static void run(struct op *op)
         c->after = tail;
     } else if (err == OK) {
         lsn asked = c->after;
-        err = repl_resume(meta.extra, asked, &c->after, &ei);
+        err = op_resume(op, c->f.pids[c->f.first], meta.extra, asked, &c->after, &ei);
         c->after_op = c->after == asked ? c->after_op : UINT32_MAX;
     }
     if (err == OK && !c->from_now) {

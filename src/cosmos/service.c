@@ -31,6 +31,16 @@ static void account_unref(struct account_snap *a)
     }
 }
 
+/* The newest there is; there is one before the first request is taken. */
+static struct account_snap *account_ref(struct cosmos_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct account_snap *a = s->account;
+    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&s->lock);
+    return a;
+}
+
 void cosmos_set_record(struct cosmos_service *s, const struct account_record *rec)
 {
     struct account_snap *fresh = MEM_NEW(struct account_snap);
@@ -599,6 +609,16 @@ bool op_is_readable(const struct op *op, size_t first, size_t end)
         }
     }
     return true;
+}
+
+enum err op_resume(const struct op *op, pid p, struct str extra, lsn after, lsn *ret,
+                   struct errinfo *ei)
+{
+    struct account_snap *account = account_ref(op->service);
+    struct repl_opening known[RECORD_OPENINGS_MAX];
+    size_t n = record_openings(&account->rec, p, known);
+    account_unref(account);
+    return repl_resume(extra, known, n, after, ret, ei);
 }
 
 void op_confirm(struct op *op, size_t ordinal, lsn need, void (*go)(struct op *op, enum err err))

@@ -103,6 +103,10 @@ void op_later(struct op *op, void (*go)(struct op *op, enum err err));
 /* After a read of partition p from storage that failed: when what is stored is damaged the core is told,
  * and *ei becomes ERR_UNAVAILABLE, since another region has it. Returns ei->code. */
 enum err op_note_unreadable(struct op *op, pid p, struct errinfo *ei);
+/* Where a change feed goes on in the history that a partition's meta tells of (repl_resume). By the newest record: the
+ * request's may be older than what was read since. */
+enum err op_resume(const struct op *op, pid p, struct str extra, lsn after, lsn *ret,
+                   struct errinfo *ei) MUST_CHECK;
 bool op_is_strong(const struct op *op);
 /* Whether this region may answer at that level now, asked after reading: Strong and BoundedStaleness
  * need its lease, a hub-only read the writer's. OK, ERR_UNAVAILABLE, ERR_NOT_WRITER. */

@@ -30,3 +30,13 @@ struct epoch_row {
     epoch prev_epoch;
     lsn prev_lsn;
 };
+
+/* An epoch as the account's record remembers it, and what it is to one partition. */
+struct repl_opening {
+    epoch epoch;
+    lsn start_lsn;     /* the lowest that was given out in it; all of earlier epochs are below */
+    bool is_elsewhere; /* it was opened for another partition alone */
+    bool has_prev;     /* the entry is known that its first one in this partition follows: */
+    epoch prev_epoch;
+    lsn prev_lsn;
+};

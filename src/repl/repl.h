@@ -240,9 +240,11 @@ bool repl_is_matched(const struct repl *R);
  * all online regions say so, the conflict feed has every write that left their data. */
 bool repl_is_settled(const struct repl *R, uint64_t online_mask);
 /* A change feed has come to `after`, perhaps in another region's history: where to go on in the one that this
- * partition's meta (engine_part_meta.extra) tells of, so that nothing is missed. `after`, or 0 when that lsn is of
- * an epoch that is not in this history: where they parted is not known. Any thread. ERR_CORRUPT, ERR_FORMAT_NEWER. */
-enum err repl_resume(struct str extra, lsn after, lsn *ret, struct errinfo *ei) MUST_CHECK;
+ * partition's meta (engine_part_meta.extra) tells of, so that nothing is missed. `after`; or, when that lsn is of an
+ * epoch that is not in this history, the last entry that both have, by what is known of epochs (ascending); or 0
+ * when that is not enough to say where they parted. Any thread. ERR_CORRUPT, ERR_FORMAT_NEWER. */
+enum err repl_resume(struct str extra, const struct repl_opening *known, size_t n, lsn after,
+                     lsn *ret, struct errinfo *ei) MUST_CHECK;
 /* Lowest token version that a partition shows. */
 uint64_t repl_token_version(const struct repl *R);
 void repl_send_transfer_end(struct repl *R, region_id to);

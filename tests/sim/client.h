@@ -44,9 +44,11 @@ void reader_wait_done(struct node *n, struct op *op);
 
 /* Change feed. */
 struct feed_reader;
+enum feed_turn { FEED_BRANCH }; /* counted in cover.c */
 struct feed_reader *feed_reader_new(struct world *w, pid p, region_id home);
 void feed_reader_free(struct feed_reader *f);
 void feed_reader_start(struct feed_reader *f);
+void feed_readers_go(struct world *w, region_id home); /* they read there, most of the time */
 /* At the end, when all is quiet: reads on to the end in its region and compares what it has
  * seen with what is there. */
 void feed_reader_finish(struct feed_reader *f);

@@ -10,6 +10,7 @@
 #include "base/fsm.h"
 #include "repl/msg.h"
 #include "repl/repl_int.h"
+#include "sim/client.h"
 #include "sim/world.h"
 
 enum {
@@ -21,7 +22,7 @@ enum {
 static const char *const tables[] = {"progress",  "diverge", /* moves */
                                      "region",    "rule",    "message",   "event",
                                      "throttle",  "fault",   "plan-done", "plan-refused",
-                                     "partition", "lww"};
+                                     "partition", "lww",     "feed"};
 
 static struct cover_row rows[COVER_ROWS_MAX];
 static size_t row_count;
@@ -76,6 +77,7 @@ static const struct cover_row others[] = {
 
     {"lww", false, "the present version stays", NULL},
     {"lww", true, "a lost version is the item", NULL},
+    {"feed", FEED_BRANCH, "from a lost epoch to where it had parted", NULL},
 
     {"event", EVENT_ROLE, "role", NULL},
     {"event", EVENT_FAILOVER, "failover", NULL},

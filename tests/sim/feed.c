@@ -1,8 +1,9 @@
 /* Readers of the change feed (latest versions), across regions and failovers.
  *
  * A continuation is a place (lsn, op). Asked for in a region whose history has not got the epoch that it is in,
- * it begins anew (repl_resume): the reader may then see items again, but misses none. A region that is behind
- * it has nothing new.
+ * it goes on from the last entry that both have (repl_resume): never above it, and below it, which is anew, only
+ * where the record does not say what came of some epoch in between. The reader may then see items again, but
+ * misses none. A region that is behind it has nothing new.
  * At the end the reader must have seen every item that is there in its final version. Excepted are
  * items that a lost suffix had changed or deleted: a reader of that suffix was rightly shown the
  * later state in place of the surviving one, which then lies below the branch point it resumes at. */
@@ -10,6 +11,7 @@
 #include "base/mem.h"
 #include "sim/check.h"
 #include "sim/client.h"
+#include "sim/cover.h"
 #include "sim/history.h"
 
 struct feed_reader {
@@ -67,6 +69,101 @@ static bool take_row(struct feed_reader *f, struct engine *e, struct engine_snap
     return true;
 }
 
+static const struct hist_epoch *epoch_of(const struct hist_part *part, epoch e)
+{
+    for (size_t i = part->epoch_count; i-- > 0;) {
+        if (part->epochs[i].epoch == e) {
+            return &part->epochs[i];
+        }
+    }
+    return NULL;
+}
+
+/* The first epoch above `e` in the history that ends in epoch `tail`; `tail` if that is the first. */
+static const struct hist_epoch *epoch_after(const struct hist_part *part, epoch tail, epoch e)
+{
+    const struct hist_epoch *x = epoch_of(part, tail);
+    while (x != NULL && x->prev.epoch > e) {
+        x = epoch_of(part, x->prev.epoch);
+    }
+    return x;
+}
+
+static bool has_branch(const struct account_record *rec, epoch e, pid p)
+{
+    for (size_t i = 0; i < rec->epoch_count; i++) {
+        for (size_t k = 0; rec->epochs[i].epoch == e && k < rec->epochs[i].branch_count; k++) {
+            if (rec->epochs[i].branches[k].pid == p) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Is every epoch between, that is not in the history which ends with `tail`, one of the account of which the record
+ * says where it branched off? */
+static bool is_remembered(const struct hist_part *part, const struct account_record *rec, pid p,
+                          epoch common, epoch seen, epoch tail)
+{
+    const struct hist_epoch *next = epoch_after(part, tail, seen);
+    for (epoch e = common + 1; next != NULL && e < next->epoch; e++) {
+        const struct hist_epoch *above = epoch_after(part, tail, e);
+        bool is_here = above != NULL && above->prev.epoch == e;
+        if (!is_here && !has_branch(rec, e, p)) {
+            return false;
+        }
+    }
+    return next != NULL;
+}
+
+/* The continuation was taken in a history that parts from this one, and goes on at `from` here. */
+static bool check_resumed(struct feed_reader *f, const struct account_record *rec, struct spot tail,
+                          lsn from, region_id region)
+{
+    const struct history *h = f->w->history;
+    struct spot common = history_common(h, f->pid, f->at, tail);
+    if (from == f->at.lsn && (from == common.lsn || from > tail.lsn)) {
+        return true; /* read on, or nothing is told before there is something above */
+    }
+    struct spot next = tail; /* the first entry here that the reader cannot have seen */
+    for (struct spot at = tail; at.lsn > common.lsn && at.epoch >= common.epoch;) {
+        const struct hist_entry *e = history_find(h, f->pid, at.lsn);
+        ASSERT(e != NULL);
+        next = at;
+        at = e->prev;
+    }
+    if (next.lsn > common.lsn && from >= next.lsn) {
+        world_fail(f->w, "feed",
+                   "partition %llu: change feed of region %u goes from %llu/%llu on at %llu and "
+                   "skips %llu",
+                   (unsigned long long)f->pid, region, (unsigned long long)f->at.epoch,
+                   (unsigned long long)f->at.lsn, (unsigned long long)from,
+                   (unsigned long long)next.lsn);
+        return false;
+    }
+    bool is_anew = from == 0 && !is_remembered(&h->parts[f->pid], rec, f->pid, common.epoch,
+                                               f->at.epoch, tail.epoch);
+    if (from != f->at.lsn && from != common.lsn && !is_anew) {
+        world_fail(
+            f->w, "feed",
+            "partition %llu: change feed of region %u goes from %llu/%llu back to %llu, not %llu",
+            (unsigned long long)f->pid, region, (unsigned long long)f->at.epoch,
+            (unsigned long long)f->at.lsn, (unsigned long long)from,
+            (unsigned long long)common.lsn);
+        return false;
+    }
+    if (from != f->at.lsn) {
+        if (from != 0) {
+            cover_note("feed", FEED_BRANCH);
+        }
+        trace(f->w, "feed-back", region, f->pid, f->at.lsn, from);
+        f->at = from == 0 ? (struct spot){0, 0} : common;
+        f->at_op = UINT16_MAX;
+    }
+    return true;
+}
+
 static void poll_region(struct feed_reader *f, region_id region)
 {
     struct node *n = f->w->nodes[region];
@@ -87,16 +184,16 @@ static void poll_region(struct feed_reader *f, region_id region)
     struct engine_part_meta m;
     bool has_part = engine_part_meta_get(e, snap, f->pid, &hold, &m, NULL) == OK;
     if (has_part) {
+        struct repl_opening known[RECORD_OPENINGS_MAX];
+        size_t known_count = record_openings(rec, f->pid, known);
         lsn from = 0;
-        if (repl_resume(m.extra, f->at.lsn, &from, NULL) != OK) {
+        if (repl_resume(m.extra, known, known_count, f->at.lsn, &from, NULL) != OK) {
             world_fail(f->w, "feed", "partition %llu: its meta cannot be read",
                        (unsigned long long)f->pid);
         }
-        if (from != f->at.lsn) {
-            trace(f->w, "feed-back", region, f->pid, f->at.lsn, from);
-            f->at = (struct spot){0, from};
-            f->at_op = UINT16_MAX;
-        }
+        has_part = check_resumed(f, rec, (struct spot){m.tail_epoch, m.tail_lsn}, from, region);
+    }
+    if (has_part) {
         uint64_t commit = atomic_load(&view->commit_lsn);
         bool is_strong = record_read_level(rec) == CONSISTENCY_STRONG;
         struct engine_iter *it = engine_scan_changes(e, snap, f->pid, f->at.lsn, f->at_op);
@@ -128,6 +225,13 @@ static void poll(struct world *w, void *ctx, uint64_t arg)
 void feed_reader_start(struct feed_reader *f)
 {
     world_after(f->w, 300000, poll, f, 0);
+}
+
+void feed_readers_go(struct world *w, region_id home)
+{
+    for (size_t i = 0; i < w->feed_reader_count; i++) {
+        w->feed_readers[i]->home = home;
+    }
 }
 
 static bool had_lost_change(const struct world *w, pid p, uint16_t key, struct spot tail, lsn after)

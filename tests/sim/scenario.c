@@ -51,6 +51,8 @@ static const struct scenario scenarios[] = {
      false, loss_accepted},
     {"handing-in", "who still hands in a lost suffix takes over when nobody else is left", 8, 3,
      false, handing_in},
+    {"feed-lost-epoch", "a change feed goes on from where the history it had read parted", 16, 3,
+     false, feed_lost_epoch},
     {"bad-disk", "a disk that fails, is full or slow", 12, 3, false, bad_disk},
     {"old-frames", "frames of the old writer arrive when another one writes", 6, 3, false,
      old_frames},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/contract.h"
+#include "sim/client.h"
 #include "sim/nemesis.h"
 #include "sim/net.h"
 #include "sim/node.h"
@@ -201,3 +202,4 @@ void copy_asked_again(struct world *w, unsigned variant);
 void diverged_writes(struct world *w, unsigned variant);
 void rejoin_called_off(struct world *w, unsigned variant);
 void handing_in(struct world *w, unsigned variant);
+void feed_lost_epoch(struct world *w, unsigned variant);

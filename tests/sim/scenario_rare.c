@@ -463,3 +463,45 @@ void handing_in(struct world *w, unsigned variant)
     restart_now(w, b);
     pass(w, lease_ms(w) * 2);
 }
+
+/* A writer that is cut off from the next one tells the change feed of entries which that one never hears of: it has to go
+ * on from where the two parted. Variants: which of them lacked what the writer before had (even: the first, so that
+ * the next has entries which the reader was never told); then how many epochs the first one opens. */
+void feed_lost_epoch(struct world *w, unsigned variant)
+{
+    region_id a = begin(w);
+    region_id b = other_than(w, a, 0); /* goes before c */
+    region_id c = other_than(w, a, b);
+    if (a == 0) {
+        return;
+    }
+    for (region_id id = 1; id <= w->cfg.region_count; id++) {
+        supervise(w, id, id == b && variant % 4 >= 2 ? 100 : 0, true);
+    }
+    region_id lags = variant % 2 == 0 ? b : c;
+    nemesis_cut(w, lags, ~1u, CUT_BOTH, true);
+    pass(w, 100 + 50 * (usec)(variant / 4));
+    nemesis_cut(w, b, 1u << c, CUT_BOTH, true);
+    nemesis_crash(w, a);
+    if (wait_role(w, ROLE_WRITER, a, lease_ms(w) * 8) != b) {
+        return;
+    }
+    feed_readers_go(w, b);
+    pass(w, lease_ms(w));
+    if (variant % 4 >= 2) {
+        nemesis_crash(w, b);
+        pass(w, lease_ms(w) * 2);
+        supervise(w, b, 0, true);
+    }
+    nemesis_crash(w, b);
+    feed_readers_go(w, c);
+    bool is_next = wait_role(w, ROLE_WRITER, b, lease_ms(w) * 10) == c;
+    pass(w, lease_ms(w) * 2);
+    nemesis_cut(w, lags, ~1u, CUT_BOTH, false);
+    nemesis_cut(w, b, 1u << c, CUT_BOTH, false);
+    if (!is_next && w->cfg.level == CONSISTENCY_SESSION) {
+        world_fail(w, "scenario", "region %u does not take over", c);
+    }
+    restart_now(w, b);
+    pass(w, lease_ms(w) * 2);
+}

@@ -40,6 +40,58 @@ T_TEST("the table of a partition's roles is total and names no dead row")
     t_eq_int(parts_fsm()->state_count, PROLE_COUNT);
 }
 
+static size_t openings_of(const struct account_record *r, pid p, struct repl_opening *ret)
+{
+    size_t n = record_openings(r, p, ret);
+    for (size_t i = 1; i < n; i++) {
+        t_check(ret[i].epoch > ret[i - 1].epoch && ret[i].start_lsn > ret[i - 1].start_lsn);
+    }
+    return n;
+}
+
+T_TEST("what the record remembers of epochs, as each partition sees it")
+{
+    struct account_record r = open_account();
+    struct repl_opening o[RECORD_OPENINGS_MAX];
+    static const struct record_branch branches[] = {{5, 1, 90}, {7, 1, 30}};
+    t_eq_u64(openings_of(&r, 5, o), 1);
+    t_check(o[0].epoch == 1 && !o[0].has_prev && !o[0].is_elsewhere);
+    take_by_west(&r); /* epoch 2 is that of a row, from entry 77 */
+    struct record_epoch e = {.epoch = 3,
+                             .generation = 9,
+                             .writer = 1,
+                             .start_lsn = r.lsn_limit,
+                             .branch_count = ARRAY_COUNT(branches),
+                             .branches = branches};
+    record_add_epoch(&r, &e);
+    t_eq_u64(openings_of(&r, 5, o), 3);
+    t_check(o[1].epoch == 2 && !o[1].is_elsewhere && o[1].has_prev);
+    t_check(o[1].prev_epoch == 1 && o[1].prev_lsn == 77);
+    t_check(o[2].epoch == 3 && o[2].has_prev && o[2].prev_lsn == 90);
+    t_eq_u64(openings_of(&r, 7, o), 3);
+    t_check(o[1].epoch == 2 && o[1].is_elsewhere && !o[1].has_prev);
+    t_check(o[2].has_prev && o[2].prev_epoch == 1 && o[2].prev_lsn == 30);
+    t_eq_u64(openings_of(&r, 8, o), 3);
+    t_check(!o[2].has_prev && !o[2].is_elsewhere); /* it may have had entries of this one */
+}
+
+T_TEST(
+    "a row without an epoch of its own adds none, also when the account's has dropped off the list")
+{
+    struct account_record r = open_account();
+    struct repl_opening o[RECORD_OPENINGS_MAX];
+    t_check(record_override_make(&r, 5) != NULL);
+    t_eq_u64(openings_of(&r, 5, o), 1);
+    t_eq_u64(openings_of(&r, 7, o), 1);
+    for (epoch e = 2; e <= RECORD_EPOCHS_MAX + 1; e++) {
+        record_add_epoch(&r, &(struct record_epoch){.epoch = e, .start_lsn = e * 1000000 + 1});
+    }
+    t_eq_u64(openings_of(&r, 7, o), RECORD_EPOCHS_MAX);
+    t_eq_u64(o[0].epoch, 2); /* 1 is not another partition's alone */
+    t_eq_u64(openings_of(&r, 5, o), RECORD_EPOCHS_MAX + 1);
+    t_check(o[0].epoch == 1 && !o[0].has_prev && !o[0].is_elsewhere);
+}
+
 T_TEST("a row says who writes its partition, and nothing about the others")
 {
     struct account_record r = open_account();

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/contract.h"
 #include "base/mem.h"
+#include "lib/epoch_table.h"
 #include "served.h"
 
 static char *etag;
@@ -13,6 +14,14 @@ static void keep_etag(void)
     mem_free(etag);
     etag = mem_zalloc(v.n + 1);
     memcpy(etag, v.p, v.n);
+}
+
+/* A number in quotes. */
+static lsn etag_lsn(void)
+{
+    uint64_t at = 0;
+    t_check(str_to_u64(str_slice(str_of(etag), 1, strlen(etag) - 2), &at));
+    return at;
 }
 
 static void finish(void)
@@ -154,12 +163,9 @@ T_TEST("an etag never goes backwards")
     served_begin_container();
     served_put("a", "1", 1);
     poll(NULL, "-1", 200, "1");
-    uint64_t first = 0;
-    t_check(str_to_u64(str_slice(str_of(etag), 1, strlen(etag) - 2), &first));
+    lsn first = etag_lsn();
     poll(etag, "-1", 304, "");
-    uint64_t second = 0;
-    t_check(str_to_u64(str_slice(str_of(etag), 1, strlen(etag) - 2), &second));
-    t_check(second >= first);
+    t_check(etag_lsn() >= first);
     finish();
 }
 
@@ -175,6 +181,88 @@ T_TEST("a continuation from before a failover misses nothing after it")
     f->next_lsn = 1000000;
     served_put("a", "3", 1);
     poll(etag, "-1", 200, "3");
+    finish();
+}
+
+static void history_is(const struct epoch_row *rows, size_t n)
+{
+    struct buf hold;
+    struct engine_part_meta m;
+    pid p = fake_part(f, 0)->pid;
+    buf_init(&hold, 1 << 20);
+    t_ok(engine_part_meta_get(f->engine, NULL, p, &hold, &m, NULL));
+    struct buf extra = epoch_table(2, rows, n);
+    m.extra = buf_str(&extra);
+    struct engine_batch *b = engine_batch_new(f->engine);
+    engine_batch_meta(b, p, &m);
+    enum err each = OK;
+    t_ok(engine_apply(f->engine, &b, 1, true, &each, NULL));
+    t_ok(each);
+    engine_batch_free(b);
+    buf_done(&extra);
+    buf_done(&hold);
+}
+
+static void open_epoch(epoch e, const struct record_branch *from)
+{
+    struct record_epoch opened = {.epoch = e,
+                                  .generation = e,
+                                  .writer = 1,
+                                  .start_lsn = (e - 1) * 1000000 + 1,
+                                  .branch_count = from != NULL,
+                                  .branches = from};
+    record_add_epoch(&f->rec, &opened);
+    f->rec.epoch = e;
+    f->epoch = e;
+    f->next_lsn = opened.start_lsn;
+    fake_publish_record(f);
+}
+
+/* Items 1 and 2, then 3, of epoch 1. Epoch 2 is lost; it went on from item 2, or nobody remembers from where.
+ * Epoch 3 went on from item 3, and has item 4. Somebody had come to the entry 1,000,007 of epoch 2. */
+static void lose_epoch(bool is_remembered)
+{
+    served_begin_container();
+    served_put("a", "1", 1);
+    served_put("a", "2", 1);
+    poll(NULL, "-1", 200, "1,2");
+    struct record_branch from_2 = {.pid = fake_part(f, 0)->pid, .epoch = 1, .lsn = etag_lsn()};
+    served_put("a", "3", 1);
+    poll(etag, "-1", 200, "3");
+    struct record_branch from_3 = {.pid = from_2.pid, .epoch = 1, .lsn = etag_lsn()};
+    open_epoch(2, is_remembered ? &from_2 : NULL);
+    open_epoch(3, &from_3);
+    served_put("a", "4", 1);
+    const struct epoch_row rows[] = {{1, 1, 0, 0}, {3, 2000001, 1, from_3.lsn}};
+    history_is(rows, ARRAY_COUNT(rows));
+}
+
+T_TEST("a continuation from a lost epoch goes on from where it parted")
+{
+    lose_epoch(/* is_remembered= */ true);
+    poll("\"1000007\"", "1", 200, "3");
+    poll(etag, "-1", 200, "4");
+    poll(etag, "-1", 304, "");
+    finish();
+}
+
+T_TEST("a continuation from a lost epoch of which nobody knows begins anew")
+{
+    lose_epoch(/* is_remembered= */ false);
+    poll("\"1000007\"", "-1", 200, "1,2,3,4");
+    poll(etag, "-1", 304, "");
+    finish();
+}
+
+/* The Java SDK calculates with it: doc/design/0003-protocol.md. */
+T_TEST("a continuation is a number in quotes, and nothing else")
+{
+    served_begin_container();
+    poll("*", "-1", 304, "");
+    (void)etag_lsn();
+    served_put("a", "1", 1);
+    poll(NULL, "-1", 200, "1");
+    (void)etag_lsn();
     finish();
 }
 
