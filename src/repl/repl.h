@@ -263,6 +263,17 @@ struct repl_lag {
     bool needs_copy;   /* the log it needs was trimmed */
 };
 void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret);
+/* The same of one partition that is written here. */
+enum { REPL_LAGS_MAX = 24 };
+struct repl_part_lag {
+    region_id region;
+    pid pid;
+    uint64_t ops; /* entries that the region lacks, by what it has acknowledged */
+    uint64_t ord; /* entries that there are */
+};
+/* Where the regions of a mask lack most: the same number of partitions for each of them, REPL_LAGS_MAX in all. By
+ * region, most first. */
+size_t repl_lags(const struct repl *R, uint64_t mask, struct repl_part_lag ret[REPL_LAGS_MAX]);
 /* The wall clock is that far ahead of the other regions'; 0 = it is right, as far as is known. While it
  * is off nothing is deleted because it expired, and expiry is judged by the earlier of the two. */
 void repl_set_clock_ahead(struct repl *R, int64_t ahead_ms);

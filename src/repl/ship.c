@@ -575,6 +575,49 @@ void repl_lag(const struct repl *R, region_id id, struct repl_lag *ret)
     *ret = lag;
 }
 
+/* Puts `x` in among the `n` largest, most first, of at most `max`. */
+static size_t keep_largest(struct repl_part_lag *list, size_t n, size_t max, struct repl_part_lag x)
+{
+    size_t at = n;
+    while (at > 0 && list[at - 1].ops < x.ops) {
+        at--;
+    }
+    if (at == max) {
+        return n;
+    }
+    n += n < max;
+    memmove(&list[at + 1], &list[at], (n - at - 1) * sizeof(list[0]));
+    list[at] = x;
+    return n;
+}
+
+size_t repl_lags(const struct repl *R, uint64_t mask, struct repl_part_lag ret[REPL_LAGS_MAX])
+{
+    size_t regions = (size_t)__builtin_popcountll(mask);
+    size_t each = regions == 0 || regions > REPL_LAGS_MAX ? 1 : REPL_LAGS_MAX / regions;
+    size_t count = 0;
+    for (size_t k = 0; k < R->peer_count && count + each <= REPL_LAGS_MAX; k++) {
+        const struct peer *peer = R->peers[k];
+        if ((mask >> peer->id & 1) == 0) {
+            continue;
+        }
+        size_t n = 0;
+        for (const struct partition *p = repl_next_part(R, NULL); p != NULL;
+             p = repl_next_part(R, p)) {
+            const struct progress *g = p->progress[peer->slot];
+            if (p->mode->kind == REPL_WRITER && p->tail.ord > g->acked_ord) {
+                n = keep_largest(&ret[count], n, each,
+                                 (struct repl_part_lag){.region = peer->id,
+                                                        .pid = p->pid,
+                                                        .ops = p->tail.ord - g->acked_ord,
+                                                        .ord = p->tail.ord});
+            }
+        }
+        count += n;
+    }
+    return count;
+}
+
 bool repl_is_near(const struct partition *p, region_id id, usec lag_us)
 {
     const struct repl *R = p->repl;

@@ -120,4 +120,48 @@ T_TEST("a copy begins at the writer's durable end")
     stage_end();
 }
 
+/* Partitions 1 to 40: the n-th has n entries that nobody else has. */
+static void write_unequally(void)
+{
+    for (pid id = 2; id <= 40; id++) {
+        (void)repl_part(R, id);
+    }
+    struct repl_mode m = writer_mode(/* is_strong= */ false, 0xe);
+    repl_set_mode(R, &m);
+    for (pid id = 1; id <= 40; id++) {
+        part = repl_find(R, id);
+        for (pid n = 0; n < id; n++) {
+            put("k");
+            store();
+        }
+    }
+    part = repl_find(R, 1);
+}
+
+T_TEST("where the other regions lack most is told, a few partitions of each")
+{
+    struct repl_part_lag lags[REPL_LAGS_MAX];
+    stage_on_msg = NULL;
+    stage_begin(/* is_strong= */ false, 1 << 1 | 1 << 2 | 1 << 3, 3);
+    write_unequally();
+    t_eq_u64(repl_lags(R, 0, lags), 0);
+    t_eq_u64(repl_lags(R, 1 << 2, lags), REPL_LAGS_MAX);
+    t_eq_u64(lags[0].pid, 40);
+    t_eq_u64(lags[REPL_LAGS_MAX - 1].pid, 40 - (REPL_LAGS_MAX - 1));
+    uint64_t before = UINT64_MAX;
+    for (size_t i = 0; i < REPL_LAGS_MAX; i++) {
+        t_check(lags[i].ops <= before && lags[i].ops >= lags[i].pid);
+        t_eq_u64(lags[i].ord, repl_tail(repl_find(R, lags[i].pid)).ord);
+        before = lags[i].ops;
+    }
+    t_eq_u64(repl_lags(R, 1 << 2 | 1 << 3, lags), REPL_LAGS_MAX);
+    t_eq_u64(lags[0].region, 2);
+    t_eq_u64(lags[REPL_LAGS_MAX / 2 - 1].pid, 40 - (REPL_LAGS_MAX / 2 - 1));
+    t_eq_u64(lags[REPL_LAGS_MAX / 2].region, 3);
+    t_eq_u64(lags[REPL_LAGS_MAX / 2].pid, 40);
+    /* More regions than rows: one each, for those that there are. */
+    t_eq_u64(repl_lags(R, UINT64_MAX >> 1, lags), 2);
+    stage_end();
+}
+
 T_MAIN()
