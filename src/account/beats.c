@@ -4,7 +4,6 @@
 #include "base/arena.h"
 
 enum {
-    BEAT_TEXT_SIZE_MAX = 4096,
     LEASE_MS_MAX = 3600000,
     HEARD_LEASES = 2,
     HEARD_CLOCKS_MS = 1000,
@@ -78,6 +77,54 @@ static void behind_read(struct account_beats *b, region_id by, const struct json
     }
 }
 
+/* "lags": [[region, partition, entries it lacks, entries there are], ...] */
+static bool lag_read(const struct json *row, struct repl_part_lag *ret)
+{
+    uint64_t n[4] = {0};
+    if (row->type != JSON_ARRAY || row->count != ARRAY_COUNT(n)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(n); i++) {
+        if (row->items[i]->type != JSON_NUMBER || !str_to_u64(row->items[i]->src, &n[i])) {
+            return false;
+        }
+    }
+    *ret = (struct repl_part_lag){(region_id)n[0], n[1], n[2], n[3]};
+    return n[0] >= 1 && n[0] <= REGION_ID_MAX;
+}
+
+void beat_get_lags(struct beat_lags *ret, const struct json *beat, region_id only)
+{
+    const struct json *list = json_get(beat, STR("lags"));
+    ret->count = 0;
+    for (size_t i = 0; list != NULL && list->type == JSON_ARRAY && i < list->count; i++) {
+        struct repl_part_lag x;
+        bool is_wanted = lag_read(list->items[i], &x) && (only == 0 || x.region == only);
+        if (is_wanted && ret->count < REPL_LAGS_MAX) {
+            ret->of[ret->count++] = x;
+        }
+    }
+}
+
+void beat_put_lags(struct json_out *o, const struct beat_lags *lags)
+{
+    if (lags->count == 0) {
+        return;
+    }
+    json_out_key(o, "lags");
+    json_out_array(o);
+    for (size_t i = 0; i < lags->count; i++) {
+        const struct repl_part_lag *x = &lags->of[i];
+        json_out_array(o);
+        json_out_u64(o, x->region);
+        json_out_u64(o, x->pid);
+        json_out_u64(o, x->ops);
+        json_out_u64(o, x->ord);
+        json_out_array_end(o);
+    }
+    json_out_array_end(o);
+}
+
 static void beat_read(struct account_beat *b, const struct json *beat)
 {
     uint64_t wall = 0;
@@ -92,6 +139,7 @@ static void beat_read(struct account_beat *b, const struct json *beat)
     b->wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     b->top = UINT64_MAX;
     (void)json_get_u64(beat, STR("top_partition"), &b->top);
+    beat_get_lags(&b->lags, beat, 0);
 }
 
 pid beats_top(const struct account_beats *b)
@@ -109,7 +157,7 @@ pid beats_top(const struct account_beats *b)
 
 void beats_read(struct account_beats *b, struct str account, const struct coord_kv *kvs, size_t n)
 {
-    struct json_limits limits = {.text_size_max = BEAT_TEXT_SIZE_MAX, .depth_max = 4};
+    struct json_limits limits = {.text_size_max = BEAT_SIZE_MAX, .depth_max = 4};
     struct arena a;
     arena_init(&a);
     *b = (struct account_beats){0};

@@ -11,7 +11,16 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "coord/coord.h"
+#include "repl/repl.h"
 #include "json/json.h"
+
+/* Where the regions lack most of what the sender writes, by its last heartbeat (repl_lags). */
+enum { BEAT_SIZE_MAX = 4096 };
+#define BEAT_LAGS_SIZE(n) (16 + (n)*68) /* at most, of so many rows */
+struct beat_lags {
+    size_t count;
+    struct repl_part_lag of[REPL_LAGS_MAX];
+};
 
 struct account_beat {
     bool is_said;      /* there is a heartbeat */
@@ -21,6 +30,7 @@ struct account_beat {
     unsigned lease_ms; /* of the region's timers; 0 = it does not say */
     int64_t wall_ms;   /* when, by its own clock; 0 = it does not say */
     pid top; /* highest number of a partition that is there, or was; UINT64_MAX: it does not say */
+    struct beat_lags lags;
 };
 
 /* A region that the writer knows to be too far behind for a graceful change. */
@@ -50,5 +60,8 @@ enum err beats_check_transfer(const struct account_beats *b, const struct accoun
 pid beats_top(const struct account_beats *b);
 /* The newest record format that the process reads whose heartbeat this is. */
 unsigned beat_reads(const struct json *beat);
+/* Those of one region alone, or of all (0). */
+void beat_get_lags(struct beat_lags *ret, const struct json *beat, region_id only);
+void beat_put_lags(struct json_out *o, const struct beat_lags *lags);
 /* See account_beat.could_open. */
 bool beat_could_open(const struct json *beat);

@@ -13,15 +13,19 @@
 #include "repl/lease.h"
 #include "json/json.h"
 
-enum { BEAT_SIZE_MAX = 4096 };
-
 /* ---- values ---- */
 
-/* Regions to which no graceful change would come about: whoever plans one cannot know. */
-static void encode_behind(const struct region *r, usec now, struct json_out *o)
+enum { BEHIND_SIZE_MAX = 128 }; /* a row, and the end of the list and of the heartbeat */
+
+/* Regions to which no graceful change would come about: whoever plans one cannot know. As many as there is room
+ * for. */
+static void encode_behind(const struct region *r, usec now, struct json_out *o,
+                          const struct buf *out)
 {
     bool is_any = false;
-    for (size_t i = 0; region_acts_as_writer(r) && i < r->rec->region_count; i++) {
+    for (size_t i = 0; region_acts_as_writer(r) && i < r->rec->region_count &&
+                       out->n + BEHIND_SIZE_MAX < BEAT_SIZE_MAX;
+         i++) {
         region_id id = r->rec->regions[i].id;
         struct repl_lag lag;
         if (id == r->cfg.self) {
@@ -104,8 +108,16 @@ static void beat_encode(struct region *r, struct buf *out)
         }
         json_out_array_end(&o);
     }
-    encode_behind(r, now, &o);
+    encode_behind(r, now, &o, out);
+    struct beat_lags lags;
+    lags.count =
+        repl_lags(r->repl, record_online_mask(r->rec) & ~record_mask(r->cfg.self), lags.of);
+    while (lags.count > 0 && out->n + BEAT_LAGS_SIZE(lags.count) >= BEAT_SIZE_MAX) {
+        lags.count--; /* what is above is needed, and never this long */
+    }
+    beat_put_lags(&o, &lags);
     json_out_object_end(&o);
+    ASSERT(buf_ok(out) && out->n <= BEAT_SIZE_MAX);
 }
 
 static uint64_t get_u64(const struct json *v, const char *key)
@@ -146,7 +158,7 @@ static void get_followers(struct member *m, const struct json *v)
 }
 
 /* Returns the sender's wall clock; 0 = it did not say. */
-static int64_t beat_decode(struct member *m, struct str value)
+static int64_t beat_decode(struct region *r, struct member *m, struct str value)
 {
     int64_t wall_ms = 0;
     struct arena a;
@@ -169,6 +181,7 @@ static int64_t beat_decode(struct member *m, struct str value)
         m->could_open = beat_could_open(v);
         m->unsound_count = get_list(v, "unsound", m->unsound, UNSOUND_MAX);
         get_followers(m, v);
+        beat_get_lags(&m->lags, v, r->cfg.self);
         uint64_t wall = get_u64(v, "wall_ms");
         wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     }
@@ -258,7 +271,7 @@ static void on_beat(struct region *r, region_id id, const struct coord_kv *kv)
     m->beat_rev = rev;
     m->seen_us = region_now(r);
     if (!kv->is_deleted) {
-        health_on_beat(r, id, beat_decode(m, kv->value));
+        health_on_beat(r, id, beat_decode(r, m, kv->value));
     }
     bool may_know = r->rec != NULL && r->role != ROLE_FENCED;
     if (may_know && ((id == r->rec->writer && r->token_shown < r->rec->token_version) ||

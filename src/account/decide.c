@@ -198,6 +198,29 @@ static enum rule claim_rule(struct region *r)
                                                                          : (enum rule)0;
 }
 
+/* What this region lacks of what the writer before had by its last heartbeat: in all, and by partition as far as
+ * that was said (geo-semantics 7.2). */
+static void estimate_loss(struct region *r, region_id from)
+{
+    uint64_t mine = repl_total_ord(r->repl);
+    r->lost_estimate = 0;
+    r->lost_parts.count = 0;
+    if (from == r->cfg.self || from == 0) {
+        return;
+    }
+    const struct member *m = &r->members[from];
+    r->lost_estimate = m->ord > mine ? m->ord - mine : 0;
+    for (size_t i = 0; i < m->lags.count; i++) {
+        struct repl_part_lag x = m->lags.of[i];
+        const struct partition *p = repl_find(r->repl, x.pid);
+        uint64_t has = p != NULL ? repl_tail(p).ord : 0;
+        x.ops = x.ord > has ? x.ord - has : 0;
+        if (x.ops > 0 && record_override(r->rec, x.pid) == NULL) {
+            r->lost_parts.of[r->lost_parts.count++] = x;
+        }
+    }
+}
+
 static void claim(struct region *r, enum rule rule)
 {
     struct arena a;
@@ -207,10 +230,7 @@ static void claim(struct region *r, enum rule rule)
     region_id old = next->writer;
     const struct record_epoch *reign = region_reign(r);
     region_id from = reign != NULL ? reign->writer : 0;
-    uint64_t mine = repl_total_ord(r->repl);
-    r->lost_estimate = from != r->cfg.self && from != 0 && r->members[from].ord > mine
-                           ? r->members[from].ord - mine
-                           : 0;
+    estimate_loss(r, from);
     if (old != r->cfg.self && old != 0) {
         record_set_state(next, old, REGION_OFFLINE, wall);
     }
@@ -491,7 +511,7 @@ static bool try_take(struct region *r)
     r->claim_rule = RULE_TAKE;
     r->detect_ms = 0;
     r->wait_ms = decide_clamp_ms(region_now(r) - r->take_since_us);
-    r->lost_estimate = 0;
+    estimate_loss(r, 0);
     next->generation = record_generation_top(next) + 1;
     begin_epoch(r, &a, next, RULE_TAKE, /* is_lossy= */ false);
     record_prefer(next, r->cfg.self);
@@ -583,7 +603,7 @@ static bool try_rollback(struct region *r)
     r->claim_rule = RULE_ROLLBACK;
     r->detect_ms = 0;
     r->wait_ms = decide_clamp_ms(region_now(r) - r->hold_since_us);
-    r->lost_estimate = 0;
+    estimate_loss(r, 0);
     next->generation = record_generation_top(next) + 1;
     begin_epoch(r, &a, next, RULE_ROLLBACK, /* is_lossy= */ false);
     if (next->regions[0].id == to) {

@@ -276,10 +276,26 @@ static void fill_mode(struct region *r, struct part_ctl *c, const struct record_
     *ret = m;
 }
 
+/* Entries that the writer before had by its last heartbeat and this region has not. 0 also where the partition was not
+ * among those of which it said something. */
+static uint64_t loss_of(const struct region *r, const struct part_ctl *c, const struct partition *p)
+{
+    const struct beat_lags *lags = &r->members[c->claim_from].lags;
+    uint64_t has = p != NULL ? repl_tail(p).ord : 0;
+    for (size_t i = 0; i < lags->count; i++) {
+        if (lags->of[i].pid == c->pid && lags->of[i].ord > has) {
+            return lags->of[i].ord - has;
+        }
+    }
+    return 0;
+}
+
 /* Others may hold read leases that the writer before us gave them. */
 static void opened(struct region *r, struct part_ctl *c, const struct record_override *o)
 {
     usec now = region_now(r);
+    bool is_other = o->opened.is_lossy && c->claim_from != 0 && c->claim_from != r->cfg.self;
+    uint64_t lost = is_other ? loss_of(r, c, parts_part(r, c)) : 0;
     for (region_id id = 1; id <= REGION_ID_MAX; id++) {
         if (id != r->cfg.self && id != c->claim_from) {
             r->members[id].grant_us = now;
@@ -294,11 +310,12 @@ static void opened(struct region *r, struct part_ctl *c, const struct record_ove
     }
     region_event(r, EVENT_PARTITION, o->opened.rule,
                  "partition=%llu epoch=%llu generation=%llu from_region=%u to_region=%u "
-                 "detect_ms=%u wait_ms=%u promote_ms=%u lossy=%s reason=\"%s\"",
+                 "detect_ms=%u wait_ms=%u promote_ms=%u lossy=%s lost_operations_estimate=%llu "
+                 "reason=\"%s\"",
                  (unsigned long long)o->pid, (unsigned long long)o->epoch,
                  (unsigned long long)o->generation, c->claim_from, r->cfg.self, o->opened.detect_ms,
                  o->opened.wait_ms, o->opened.promote_ms, o->opened.is_lossy ? "true" : "false",
-                 o->opened.reason);
+                 (unsigned long long)lost, o->opened.reason);
 }
 
 /* Takes the role that the record gives, and acts it out. */

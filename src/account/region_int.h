@@ -89,8 +89,9 @@ struct member {
     unsigned reads;       /* newest record format it reads; 0 = no heartbeat seen */
     size_t unsound_count; /* partitions that it cannot use, by the beat; UNSOUND_MAX: maybe more */
     pid unsound[UNSOUND_MAX];
-    uint64_t followers; /* regions to be admitted that follow all that it writes under rows */
-    uint64_t stopped;   /* incarnation whose stop was confirmed; 0 = none */
+    uint64_t followers;    /* regions to be admitted that follow all that it writes under rows */
+    struct beat_lags lags; /* where we lack most of what it writes */
+    uint64_t stopped;      /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec vouched_us;               /* its newest consent to writing on was asked for then ... */
     generation vouched_generation; /* ... under this generation */
@@ -166,6 +167,7 @@ struct part_ctl {
     region_id claim_from;
     uint32_t detect_ms, wait_ms;
     uint64_t lost_estimate;
+    struct beat_lags lost_parts; /* the partitions of it that are known, with what they lack */
     usec pull_from_us, pull_sent_us;
     bool is_opening;
     usec end_sent_us, near_since_us; /* graceful change */
@@ -257,6 +259,7 @@ struct region {
     usec claim_us;
     uint32_t detect_ms, wait_ms;
     uint64_t lost_estimate;
+    struct beat_lags lost_parts; /* the partitions of it that are known, with what they lack */
     usec pull_from_us, pull_sent_us;
     bool is_pulling, is_opening; /* opening: branch points are fixed */
 
@@ -292,6 +295,7 @@ struct region {
         int64_t wall_ms;
         uint32_t detect_ms, wait_ms, promote_ms;
         uint64_t lost_estimate;
+        struct beat_lags lost_parts;
         region_id from;
     } last_failover;
     usec throttle_told_us; /* last EVENT_THROTTLED */

@@ -120,6 +120,60 @@ T_TEST("changes within the formats that everybody reads ask nobody")
     t_ok(formats_check(&nothing, &from, &to, NULL));
 }
 
+T_TEST("what regions lack, by partition, is read back, and is never longer than it may be")
+{
+    struct beat_lags lags = {.count = REPL_LAGS_MAX};
+    for (size_t i = 0; i < REPL_LAGS_MAX; i++) {
+        lags.of[i] = (struct repl_part_lag){(region_id)(REGION_ID_MAX - i % 2), UINT64_MAX - i,
+                                            UINT64_MAX, UINT64_MAX - 2 * i};
+    }
+    for (int round = 0; round < 2; round++, lags.count -= REPL_LAGS_MAX - 1) {
+        struct buf out;
+        struct json_out o;
+        struct arena a;
+        const struct json *beat = NULL;
+        struct beat_lags back;
+        buf_init(&out, BEAT_SIZE_MAX);
+        arena_init(&a);
+        json_out_init(&o, &out);
+        json_out_object(&o);
+        beat_put_lags(&o, &lags);
+        json_out_object_end(&o);
+        t_check(out.n - 2 <= BEAT_LAGS_SIZE(lags.count));
+        t_check(out.n - 2 + 16 > BEAT_LAGS_SIZE(lags.count));
+        t_ok(json_parse(&a, buf_str(&out), NULL, &beat, NULL));
+        beat_get_lags(&back, beat, 0);
+        t_eq_u64(back.count, lags.count);
+        for (size_t i = 0; i < lags.count; i++) {
+            t_eq_u64(back.of[i].region, lags.of[i].region);
+            t_eq_u64(back.of[i].pid, lags.of[i].pid);
+            t_eq_u64(back.of[i].ops, lags.of[i].ops);
+            t_eq_u64(back.of[i].ord, lags.of[i].ord);
+        }
+        beat_get_lags(&back, beat, REGION_ID_MAX);
+        t_eq_u64(back.count, (lags.count + 1) / 2);
+        buf_done(&out);
+        arena_done(&a);
+    }
+}
+
+T_TEST("what is no such list is passed over")
+{
+    static const char *const beats[] = {"{}", "{\"lags\":7}",
+                                        "{\"lags\":[7,[],[1,2,3],[1,2,3,4,5],[0,1,1,1],[64,1,1,1],"
+                                        "[1,\"2\",3,4],[1,-2,3,4]]}"};
+    for (size_t i = 0; i < ARRAY_COUNT(beats); i++) {
+        struct arena a;
+        const struct json *beat = NULL;
+        struct beat_lags back = {.count = 9};
+        arena_init(&a);
+        t_ok(json_parse(&a, str_of(beats[i]), NULL, &beat, NULL));
+        beat_get_lags(&back, beat, 0);
+        t_eq_u64(back.count, 0);
+        arena_done(&a);
+    }
+}
+
 T_TEST("what is written is what record_format says")
 {
     struct account_record r = account(2);

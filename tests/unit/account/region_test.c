@@ -596,6 +596,27 @@ T_TEST("with every disk slow the role stays where it is")
     world_free(w);
 }
 
+T_TEST("a failover says in which partitions how much was lost")
+{
+    struct world *w = world_new(3, CONSISTENCY_SESSION);
+    fill(w, 1, 4);
+    world_run(w, 300);
+    world_cut_peers(w, 1, true);
+    fill(w, 1, 7);
+    world_run(w, 300); /* the heartbeat says it */
+    world_stop(w, 1, /* confirm= */ true);
+    world_until_role(w, 2, ROLE_WRITER);
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    region_status_json(world_region(w, 2), &out);
+    t_contains(buf_str(&out), "\"lostOperationsEstimate\":7,\"lostInPartitions\":"
+                              "[{\"partition\":1,\"operationsEstimate\":7}]");
+    buf_done(&out);
+    t_contains(world_failover_text(w, 2),
+               "lost_operations_estimate=7 lost_in_partitions=\"1:7\" reason=");
+    world_free(w);
+}
+
 T_TEST("a second loss without a confirmed stop waits, a confirmed stop does not")
 {
     struct world *w = world_new(3, CONSISTENCY_SESSION);

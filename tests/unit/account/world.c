@@ -32,6 +32,7 @@ struct world_node {
     size_t head, tail;
     size_t archived;
     uint32_t events; /* bit per kind */
+    struct region_event last_failover;
     int64_t wall_off_ms;
 };
 
@@ -145,7 +146,9 @@ static void node_archive(void *ctx, pid p, struct str entries, uint64_t ticket)
 
 static void node_event(void *ctx, const struct region_event *ev)
 {
-    ((struct world_node *)ctx)->events |= 1u << ev->kind;
+    struct world_node *n = ctx;
+    n->events |= 1u << ev->kind;
+    n->last_failover = ev->kind == EVENT_FAILOVER ? *ev : n->last_failover;
 }
 
 static void node_published(void *ctx)
@@ -490,6 +493,11 @@ size_t world_archived(struct world *w, region_id id)
 bool world_has_event(struct world *w, region_id id, enum region_event_kind kind)
 {
     return (w->nodes[id]->events & 1u << kind) != 0;
+}
+
+struct str world_failover_text(struct world *w, region_id id)
+{
+    return str_of(w->nodes[id]->last_failover.text);
 }
 
 static struct account_record *read_record(struct world *w, coord_rev *ret_rev)

@@ -54,6 +54,7 @@ struct region *world_region(struct world *w, region_id id);
 struct engine *world_engine(struct world *w, region_id id);
 size_t world_archived(struct world *w, region_id id); /* bytes */
 bool world_has_event(struct world *w, region_id id, enum region_event_kind kind);
+struct str world_failover_text(struct world *w, region_id id); /* of its last EVENT_FAILOVER */
 
 /* An operator's plan, put by compare-and-set. */
 void world_beats(struct world *w, struct account_beats *ret); /* as the coordinator has them */
