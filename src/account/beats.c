@@ -1,6 +1,8 @@
 /* Heartbeats as the coordinator keeps them. See beats.h; coordio.c writes them. */
 #include "account/beats.h"
 
+#include <stdio.h>
+
 #include "base/arena.h"
 
 enum {
@@ -123,6 +125,24 @@ void beat_put_lags(struct json_out *o, const struct beat_lags *lags)
         json_out_array_end(o);
     }
     json_out_array_end(o);
+}
+
+const char *beat_loss_text(const struct beat_lags *lost, char out[BEAT_LOSS_TEXT_SIZE])
+{
+    enum { ROW = 64 }; /* more than the longest, and the end */
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < lost->count && n + ROW < BEAT_LOSS_TEXT_SIZE; i++) {
+        int more =
+            snprintf(out + n, BEAT_LOSS_TEXT_SIZE - n, "%s%llu:%llu",
+                     i == 0 ? " lost_in_partitions=\"" : " ", (unsigned long long)lost->of[i].pid,
+                     (unsigned long long)lost->of[i].ops);
+        n += more > 0 ? (size_t)more : 0;
+    }
+    if (n > 0) {
+        (void)snprintf(out + n, BEAT_LOSS_TEXT_SIZE - n, "\"");
+    }
+    return out;
 }
 
 static void beat_read(struct account_beat *b, const struct json *beat)

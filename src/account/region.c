@@ -547,25 +547,6 @@ void region_update_mode(struct region *r)
     parts_update(r, &m);
 }
 
-enum { LOST_TEXT_SIZE = 160, LOST_TEXT_ROW = 48 };
-
-/* " lost_in_partitions="7:120 9:3"", the first ones when there are many; "" when none is known. */
-static const char *lost_text(const struct beat_lags *lost, char out[LOST_TEXT_SIZE])
-{
-    size_t n = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < lost->count && n + LOST_TEXT_ROW < LOST_TEXT_SIZE; i++) {
-        int more = snprintf(
-            out + n, LOST_TEXT_SIZE - n, "%s%llu:%llu", i == 0 ? " lost_in_partitions=\"" : " ",
-            (unsigned long long)lost->of[i].pid, (unsigned long long)lost->of[i].ops);
-        n += more > 0 ? (size_t)more : 0;
-    }
-    if (n > 0) {
-        (void)snprintf(out + n, LOST_TEXT_SIZE - n, "\"");
-    }
-    return out;
-}
-
 /* ---- actions of the role table; r->role is the new role already ---- */
 
 /* Whatever the process was doing for its old role ends here. */
@@ -684,14 +665,14 @@ void act_open(void *ctx, const void *event)
     r->last_failover.lost_estimate = reign->opened.is_lossy ? r->lost_estimate : 0;
     r->last_failover.lost_parts = r->lost_parts;
     r->last_failover.lost_parts.count *= reign->opened.is_lossy;
-    char lost[LOST_TEXT_SIZE];
+    char lost[BEAT_LOSS_TEXT_SIZE];
     region_event(r, EVENT_FAILOVER, reign->opened.rule,
                  "epoch=%llu generation=%llu from_region=%u to_region=%u detect_ms=%u wait_ms=%u "
                  "promote_ms=%u lost_operations_estimate=%llu%s reason=\"%s\"",
                  (unsigned long long)reign->epoch, (unsigned long long)reign->generation,
                  r->claim_from, r->cfg.self, reign->opened.detect_ms, reign->opened.wait_ms,
                  reign->opened.promote_ms, (unsigned long long)r->last_failover.lost_estimate,
-                 lost_text(&r->last_failover.lost_parts, lost), reign->opened.reason);
+                 beat_loss_text(&r->last_failover.lost_parts, lost), reign->opened.reason);
     write_release_held(r, OK);
 }
 

@@ -760,6 +760,13 @@ static void coord_changed(void *ctx, const struct coord_kv *kv)
 {
     struct front *f = ctx;
     char key[sizeof(f->prefix) + 16];
+    (void)snprintf(key, sizeof(key), "%sbeat/", f->prefix);
+    uint64_t id = 0;
+    if (!kv->is_deleted && str_starts(kv->key, str_of(key)) &&
+        str_to_u64(str_slice(kv->key, strlen(key), kv->key.n), &id) && id >= 1 &&
+        id <= REGION_ID_MAX) {
+        story_beat(&f->story, (region_id)id, kv->value);
+    }
     (void)snprintf(key, sizeof(key), "%srecord", f->prefix);
     if (!str_eq(kv->key, str_of(key)) || kv->is_deleted) {
         return;

@@ -27,8 +27,69 @@ static void head(struct json_out *o, const struct account_record *rec, const cha
     json_out_member_cstr(o, "account", rec->name);
 }
 
+/* What an epoch may have lost of the one before it. */
+struct loss {
+    uint64_t ops;           /* by the record; 0 = nothing, or not known */
+    struct beat_lags parts; /* where it is most, by what the writer before said last */
+};
+
+static void find_loss(const struct story *s, const struct account_record *rec,
+                      const struct record_epoch *before, const struct record_epoch *e,
+                      struct loss *ret)
+{
+    const struct record_region *g = record_region_const(rec, before->writer);
+    const struct story_lags *said = &s->lags[before->writer];
+    ret->parts.count = 0;
+    ret->ops = 0;
+    if (!e->opened.is_lossy || before->writer == e->writer) {
+        return;
+    }
+    ret->ops = g != NULL ? g->unsent_ops : 0;
+    bool is_of_then = said->generation >= before->generation && said->generation < e->generation;
+    for (size_t i = 0; is_of_then && i < said->lags.count; i++) {
+        const struct repl_part_lag *x = &said->lags.of[i];
+        if (x->region == e->writer && record_override(rec, x->pid) == NULL) {
+            ret->parts.of[ret->parts.count++] = *x;
+        }
+    }
+}
+
+static void put_loss(struct json_out *o, const struct loss *loss)
+{
+    json_out_member_u64(o, "lostOperationsEstimate", loss->ops);
+    json_out_key(o, "lostInPartitions");
+    json_out_array(o);
+    for (size_t i = 0; i < loss->parts.count; i++) {
+        json_out_object(o);
+        json_out_member_u64(o, "partition", loss->parts.of[i].pid);
+        json_out_member_u64(o, "operationsEstimate", loss->parts.of[i].ops);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+void story_beat(struct story *s, region_id id, struct str beat)
+{
+    struct json_limits limits = {.text_size_max = BEAT_SIZE_MAX, .depth_max = 4};
+    struct arena a;
+    const struct json *v = NULL;
+    uint64_t g = 0;
+    arena_init(&a);
+    if (json_parse(&a, beat, &limits, &v, NULL) == OK && json_get_u64(v, STR("generation"), &g)) {
+        struct story_lags *to = &s->lags[id];
+        struct beat_lags lags;
+        beat_get_lags(&lags, v, 0);
+        /* One that was put aside goes on beating, under the generation that did it, and says nothing. */
+        if (lags.count > 0 || g <= to->generation) {
+            *to = (struct story_lags){.generation = g, .lags = lags};
+        }
+    }
+    arena_done(&a);
+}
+
 static void send_epoch(const struct account_record *rec, const struct record_epoch *e,
-                       const char *type, const char *from, struct webhook *webhook)
+                       const char *type, const char *from, const struct loss *loss,
+                       struct webhook *webhook)
 {
     struct buf body;
     struct json_out o;
@@ -44,6 +105,7 @@ static void send_epoch(const struct account_record *rec, const struct record_epo
     json_out_member_u64(&o, "rule", e->opened.rule);
     json_out_member_cstr(&o, "reason", e->opened.reason);
     json_out_member_bool(&o, "mayHaveConflicts", e->opened.is_lossy);
+    put_loss(&o, loss);
     json_out_member_u64(&o, "detectMs", e->opened.detect_ms);
     json_out_member_u64(&o, "waitMs", e->opened.wait_ms);
     json_out_member_u64(&o, "promoteMs", e->opened.promote_ms);
@@ -65,16 +127,20 @@ static void note_epochs(const struct story *s, const struct account_record *rec,
         const struct record_epoch *before = &rec->epochs[i - 1];
         bool is_other = before->writer != e->writer;
         const char *type = is_other ? "failover" : "reopened";
+        struct loss loss;
+        find_loss(s, rec, before, e, &loss);
+        char lost[BEAT_LOSS_TEXT_SIZE];
         char text[FEED_TEXT_SIZE];
         (void)snprintf(
             text, sizeof(text),
             "epoch=%" PRIu64 " generation=%" PRIu64 " from=%s to=%s may_have_conflicts=%s "
-            "detect_ms=%u wait_ms=%u promote_ms=%u reason=\"%s\"",
+            "lost_operations_estimate=%" PRIu64 "%s detect_ms=%u wait_ms=%u promote_ms=%u "
+            "reason=\"%s\"",
             e->epoch, e->generation, name_of(rec, before->writer), name_of(rec, e->writer),
-            e->opened.is_lossy ? "true" : "false", e->opened.detect_ms, e->opened.wait_ms,
-            e->opened.promote_ms, e->opened.reason);
+            e->opened.is_lossy ? "true" : "false", loss.ops, beat_loss_text(&loss.parts, lost),
+            e->opened.detect_ms, e->opened.wait_ms, e->opened.promote_ms, e->opened.reason);
         feed_add(feed, e->opened.wall_ms, type, e->opened.rule, text);
-        send_epoch(rec, e, type, name_of(rec, before->writer), webhook);
+        send_epoch(rec, e, type, name_of(rec, before->writer), &loss, webhook);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "account/beats.h"
 #include "account/record.h"
 #include "server/feed.h"
 #include "server/webhook.h"
@@ -40,8 +41,15 @@ struct story {
         uint64_t moved, returned, lossy;
         int64_t since_ms;
     } untold; /* changes of writers of partitions */
+    /* By region id: where others lacked most of what it wrote, by its last heartbeat as a writer. */
+    struct story_lags {
+        generation generation; /* of the record that it knew */
+        struct beat_lags lags;
+    } lags[REGION_ID_MAX + 1];
 };
 
+/* A heartbeat: what a writer says of others is kept for the time when one of them takes over. */
+void story_beat(struct story *s, region_id id, struct str beat);
 /* webhook may be NULL. */
 void story_note(struct story *s, const struct account_record *rec, int64_t wall_ms,
                 struct feed *feed, struct webhook *webhook);

@@ -93,6 +93,7 @@ def _():
     eq(headers["x-holdfast-signature"], "sha256=" + want, "signature")
     doc = json.loads(body)
     eq((doc["type"], doc["account"], doc["previousWriter"]), ("failover", before["account"], before["writer"]), "event")
+    assert isinstance(doc["lostInPartitions"], list) and doc["lostOperationsEstimate"] >= 0, doc
     eq(headers["x-holdfast-delivery"], doc["id"], "delivery id")
     eq(received[0][0]["x-holdfast-delivery"], received[1][0]["x-holdfast-delivery"], "tried again with the same id")
 

@@ -309,6 +309,56 @@ T_TEST("records tell of failovers, of reopenings, of regions and of levels, each
     teardown();
 }
 
+static void beat(struct story *s, region_id id, generation g, const char *lags)
+{
+    char text[200];
+    (void)snprintf(text, sizeof(text), "{\"generation\":%u%s%s}", (unsigned)g,
+                   lags != NULL ? ",\"lags\":" : "", lags != NULL ? lags : "");
+    story_beat(s, id, str_of(text));
+}
+
+/* East, who writes, has said `lags`, then `later` when it knew that it was out, or before; west takes over. */
+static struct str lose(const char *lags, bool is_out, const char *later)
+{
+    static struct story s;
+    memset(&s, 0, sizeof(s));
+    new_account();
+    open_epoch(1, 313, 1000);
+    story_note(&s, &rec, 1000000, w.feed, NULL);
+    beat(&s, 1, rec.generation, lags);
+    beat(&s, 2, rec.generation, NULL);
+    beat(&s, 1, is_out ? 9 : rec.generation, later);
+    rec.generation = 8;
+    open_epoch(2, 311, 1000001);
+    rec.epochs[1].opened.is_lossy = true;
+    record_set_state(&rec, 1, REGION_OFFLINE, 1000001);
+    record_region(&rec, 1)->unsent_ops = 130;
+    story_note(&s, &rec, 1000002, w.feed, NULL);
+    return story(0);
+}
+
+T_TEST("a failover is told with what it may have lost, by partition as the old writer said last")
+{
+    static const char *const lags = "[[3,7,200,300],[2,7,120,300],[2,9,10,40]]";
+    setup();
+    struct str told = lose(lags, true, NULL);
+    t_contains(told,
+               "lost_operations_estimate=130 lost_in_partitions=\\\"7:120 9:10\\\" detect_ms");
+    teardown();
+    setup();
+    told = lose(lags, false, "[[2,9,4,40]]");
+    t_contains(told, "lost_operations_estimate=130 lost_in_partitions=\\\"9:4\\\" detect_ms");
+    teardown();
+    setup();
+    told = lose(lags, false, NULL); /* nothing was behind any more */
+    t_contains(told, "lost_operations_estimate=130 detect_ms");
+    teardown();
+    setup();
+    told = lose(NULL, true, "[[2,9,4,40]]"); /* of a later time */
+    t_contains(told, "lost_operations_estimate=130 detect_ms");
+    teardown();
+}
+
 T_TEST("a front that starts tells of young epochs again, not of old ones, never of the first")
 {
     static struct story s;
