@@ -127,6 +127,19 @@ void beat_put_lags(struct json_out *o, const struct beat_lags *lags)
     json_out_array_end(o);
 }
 
+void beat_put_losses(struct json_out *o, const struct beat_lags *lost)
+{
+    json_out_key(o, "lostInPartitions");
+    json_out_array(o);
+    for (size_t i = 0; i < lost->count; i++) {
+        json_out_object(o);
+        json_out_member_u64(o, "partition", lost->of[i].pid);
+        json_out_member_u64(o, "operationsEstimate", lost->of[i].ops);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
 const char *beat_loss_text(const struct beat_lags *lost, char out[BEAT_LOSS_TEXT_SIZE])
 {
     enum { ROW = 64 }; /* more than the longest, and the end */

@@ -63,6 +63,8 @@ unsigned beat_reads(const struct json *beat);
 /* Those of one region alone, or of all (0). */
 void beat_get_lags(struct beat_lags *ret, const struct json *beat, region_id only);
 void beat_put_lags(struct json_out *o, const struct beat_lags *lags);
+/* The member "lostInPartitions" of what people ask for. */
+void beat_put_losses(struct json_out *o, const struct beat_lags *lost);
 /* " lost_in_partitions="7:120 9:3"", for events: the first ones when there are many; "" when there is none. */
 enum { BEAT_LOSS_TEXT_SIZE = 160 };
 const char *beat_loss_text(const struct beat_lags *lost, char out[BEAT_LOSS_TEXT_SIZE]);

@@ -51,6 +51,17 @@ static void encode_behind(const struct region *r, usec now, struct json_out *o,
     }
 }
 
+/* Who could take over, if only by an operator who accepts a loss. */
+static uint64_t successors(const struct region *r)
+{
+    uint64_t mask = record_online_mask(r->rec);
+    for (size_t i = 0; i < r->rec->region_count; i++) {
+        const struct record_region *g = &r->rec->regions[i];
+        mask |= g->state == REGION_RECOVERING ? record_mask(g->id) : 0;
+    }
+    return mask & ~record_mask(r->cfg.self);
+}
+
 static void beat_encode(struct region *r, struct buf *out)
 {
     usec now = region_now(r);
@@ -110,8 +121,7 @@ static void beat_encode(struct region *r, struct buf *out)
     }
     encode_behind(r, now, &o, out);
     struct beat_lags lags;
-    lags.count =
-        repl_lags(r->repl, record_online_mask(r->rec) & ~record_mask(r->cfg.self), lags.of);
+    lags.count = repl_lags(r->repl, successors(r), lags.of);
     while (lags.count > 0 && out->n + BEAT_LAGS_SIZE(lags.count) >= BEAT_SIZE_MAX) {
         lags.count--; /* what is above is needed, and never this long */
     }

@@ -38,10 +38,14 @@ static const char *why_unfit(const struct choice *c, const struct record_region 
     return !is_said || beat_of(c, g->id)->could_open ? NULL : "being copied to, or cleaned up";
 }
 
+static region_id writer_of_newest_epoch(const struct account_record *rec, region_id otherwise)
+{
+    return rec->epoch_count > 0 ? rec->epochs[rec->epoch_count - 1].writer : otherwise;
+}
+
 static region_id last_writer(const struct choice *c)
 {
-    const struct account_record *rec = c->rec;
-    return rec->epoch_count > 0 ? rec->epochs[rec->epoch_count - 1].writer : c->gone->id;
+    return writer_of_newest_epoch(c->rec, c->gone->id);
 }
 
 /* Entries that the last writer had and the region has not, by the last heartbeats of both. */
@@ -51,6 +55,18 @@ static uint64_t loss_with(const struct choice *c, region_id id)
     uint64_t had = beat_of(c, last)->ord;
     uint64_t has = beat_of(c, id)->ord;
     return last != id && had > has ? had - has : 0;
+}
+
+/* The partition in which most of it is, by the last writer's heartbeat; NULL: it did not say. */
+static const struct repl_part_lag *most_lost(const struct choice *c, region_id id)
+{
+    const struct beat_lags *lags = &beat_of(c, last_writer(c))->lags;
+    for (size_t i = 0; i < lags->count; i++) {
+        if (lags->of[i].region == id && record_override(c->rec, lags->of[i].pid) == NULL) {
+            return &lags->of[i];
+        }
+    }
+    return NULL;
 }
 
 /* The one that would lose least; 0 = none could write. */
@@ -86,13 +102,18 @@ static enum err refuse(const struct choice *c, struct errinfo *ei)
     for (size_t i = 0; i < c->rec->region_count && n + 1 < sizeof(list); i++) {
         const struct record_region *g = &c->rec->regions[i];
         const char *why = why_unfit(c, g, /* may_be_silent= */ false);
-        char what[64];
+        char what[128];
         if (g->id == c->gone->id) {
             continue;
         }
         if (why == NULL) {
-            (void)snprintf(what, sizeof(what), "%s and lacks about %llu operations",
-                           region_state_name(g->state), (unsigned long long)loss_with(c, g->id));
+            const struct repl_part_lag *most = most_lost(c, g->id);
+            int at = snprintf(what, sizeof(what), "%s and lacks about %llu operations",
+                              region_state_name(g->state), (unsigned long long)loss_with(c, g->id));
+            if (most != NULL && at > 0 && (size_t)at < sizeof(what)) {
+                (void)snprintf(what + at, sizeof(what) - (size_t)at, " (partition %llu: %llu)",
+                               (unsigned long long)most->pid, (unsigned long long)most->ops);
+            }
             why = what;
         }
         int more =
@@ -181,4 +202,17 @@ enum err account_plan_offline(struct account_record *rec, struct str region,
     record_set_state(rec, g->id, REGION_OFFLINE, wall_ms);
     g->is_forced_offline = true;
     return OK;
+}
+
+void account_offline_losses(const struct account_record *before, const struct account_record *after,
+                            const struct account_beats *beats, struct beat_lags *ret)
+{
+    const struct beat_lags *said = &beats->of[writer_of_newest_epoch(before, before->writer)].lags;
+    ret->count = 0;
+    for (size_t i = 0; before->writer != after->writer && i < said->count; i++) {
+        const struct repl_part_lag *x = &said->of[i];
+        if (x->region == after->writer && record_override(after, x->pid) == NULL) {
+            ret->of[ret->count++] = *x;
+        }
+    }
 }

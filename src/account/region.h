@@ -283,6 +283,10 @@ struct offline_request {
 enum err account_plan_offline(struct account_record *rec, struct str region,
                               const struct offline_request *q, int64_t wall_ms,
                               struct errinfo *ei) MUST_CHECK;
+/* After it: the partitions in which the region that writes now lacked most of what the last writer had, by the
+ * heartbeats. None when the writer is the same. */
+void account_offline_losses(const struct account_record *before, const struct account_record *after,
+                            const struct account_beats *beats, struct beat_lags *ret);
 enum err account_plan_online(struct account_record *rec, struct str region, int64_t wall_ms,
                              struct errinfo *ei) MUST_CHECK;
 /* ERR_LIMIT where one region more, whose name is new or not, would be too many: REGIONS_MAX at a time,

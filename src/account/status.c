@@ -97,16 +97,7 @@ static void put_last(struct region *r, struct json_out *o)
     json_out_member_u64(o, "waitMs", r->last_failover.wait_ms);
     json_out_member_u64(o, "promoteMs", r->last_failover.promote_ms);
     json_out_member_u64(o, "lostOperationsEstimate", r->last_failover.lost_estimate);
-    json_out_key(o, "lostInPartitions"); /* those that lack most */
-    json_out_array(o);
-    for (size_t i = 0; i < r->last_failover.lost_parts.count; i++) {
-        const struct repl_part_lag *x = &r->last_failover.lost_parts.of[i];
-        json_out_object(o);
-        json_out_member_u64(o, "partition", x->pid);
-        json_out_member_u64(o, "operationsEstimate", x->ops);
-        json_out_object_end(o);
-    }
-    json_out_array_end(o);
+    beat_put_losses(o, &r->last_failover.lost_parts);
     json_out_object_end(o);
 }
 

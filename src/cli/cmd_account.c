@@ -358,6 +358,17 @@ static void make_body(const struct conf *c, const char *op, const char *name, st
     buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
 }
 
+static void print_loss_by_partition(const struct json *doc)
+{
+    const struct json *list = json_get(doc, STR("lostInPartitions"));
+    for (size_t i = 0; list != NULL && i < list->count; i++) {
+        printf("%s partition %" PRIu64 ": %" PRIu64, i == 0 ? "most of it in" : ",",
+               number_of(list->items[i], "partition"),
+               number_of(list->items[i], "operationsEstimate"));
+    }
+    printf(list != NULL && list->count > 0 ? "\n\n" : "\n");
+}
+
 /* After an `offline`: what it may have cost. */
 static void print_loss(const struct json *doc, const char *region)
 {
@@ -375,8 +386,9 @@ static void print_loss(const struct json *doc, const char *region)
             printf("estimated loss: %" PRIu64
                    " operations that it had and its successor lacks, by its "
                    "last heartbeat;\nthose that it acknowledged become conflict records when it is "
-                   "online again\n\n",
+                   "online again\n",
                    unsent);
+            print_loss_by_partition(doc);
         }
     }
 }

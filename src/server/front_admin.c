@@ -97,7 +97,6 @@ static void partitions_json(const struct account_record *rec, struct json_out *o
 
 static void account_json(const struct account_record *rec, struct json_out *o)
 {
-    json_out_object(o);
     json_out_member_cstr(o, "account", rec->name);
     json_out_member_cstr(o, "consistency", consistency_name(rec->level));
     if (rec->is_level_changing) {
@@ -167,27 +166,31 @@ static void account_json(const struct account_record *rec, struct json_out *o)
     }
     json_out_array_end(o);
     partitions_json(rec, o);
-    json_out_object_end(o);
 }
 
 static void keys_json(const struct account_record *rec, struct json_out *o)
 {
-    json_out_object(o);
     for (size_t i = 0; i < 4; i++) {
         json_out_key(o, change_key_name(i));
         json_out_cstr(o, rec->key[i]);
     }
-    json_out_object_end(o);
 }
 
+/* `lost` may be NULL. */
 static void answer_json(struct http_req *req, int status, const struct account_record *rec,
+                        const struct beat_lags *lost,
                         void (*fill)(const struct account_record *, struct json_out *))
 {
     struct buf body;
     struct json_out o;
     buf_init(&body, 4 << 20);
     json_out_init(&o, &body);
+    json_out_object(&o);
+    if (lost != NULL) {
+        beat_put_losses(&o, lost);
+    }
     fill(rec, &o);
+    json_out_object_end(&o);
     buf_add_char(&body, '\n');
     admin_respond(req, status, &body, "application/json");
     buf_done(&body);
@@ -272,6 +275,7 @@ struct change {
     struct front_record *known;
     struct str account, op;     /* in req->arena */
     struct account_record *rec; /* likewise: as it is to become */
+    struct beat_lags lost;      /* by what heartbeats say of a writer that is taken out */
     unsigned tries;
     /* A region has not said what it reads, or nobody that there is such a partition: */
     bool is_unsaid;
@@ -286,7 +290,8 @@ static void answer_made(void *ctx)
 {
     struct change *c = ctx;
     bool is_key = str_starts(c->op, STR("keys"));
-    answer_json(c->req, 202, c->rec, is_key ? keys_json : account_json);
+    answer_json(c->req, 202, c->rec, c->lost.count > 0 ? &c->lost : NULL,
+                is_key ? keys_json : account_json);
     list_remove(&c->link);
     loop_timer_free(c->timer);
     mem_free(c);
@@ -392,6 +397,9 @@ static enum err plan_on(struct change *c, const struct coord_kv *kvs, size_t n, 
     c->is_unsaid = err == ERR_NOT_FOUND && is_of_partition(c->op);
     if (err != OK) {
         return err;
+    }
+    if (str_eq(c->op, STR("offline"))) {
+        account_offline_losses(from, c->rec, beats, &c->lost);
     }
     c->is_unsaid = formats_rise(from, c->rec) && !formats_are_said(beats, from);
     TRY(formats_check(beats, from, c->rec, ei));
@@ -661,9 +669,9 @@ void front_admin(struct http_req *req, struct front_record *rec, struct cosmos_a
     if (is_get && feed_is_target(path)) {
         feed_serve(status->feed, req);
     } else if (is_get && str_eq(path, base)) {
-        answer_json(req, 200, &rec->record, account_json);
+        answer_json(req, 200, &rec->record, NULL, account_json);
     } else if (is_get && str_eq(path, STR("/_holdfast/account/keys"))) {
-        answer_json(req, 200, &rec->record, keys_json);
+        answer_json(req, 200, &rec->record, NULL, keys_json);
     } else if (str_eq(req->method, STR("POST")) && str_starts(path, STR("/_holdfast/account/"))) {
         operate(req, str_slice(path, base.n + 1, path.n), rec, coord, loop);
     } else {

@@ -57,15 +57,7 @@ static void find_loss(const struct story *s, const struct account_record *rec,
 static void put_loss(struct json_out *o, const struct loss *loss)
 {
     json_out_member_u64(o, "lostOperationsEstimate", loss->ops);
-    json_out_key(o, "lostInPartitions");
-    json_out_array(o);
-    for (size_t i = 0; i < loss->parts.count; i++) {
-        json_out_object(o);
-        json_out_member_u64(o, "partition", loss->parts.of[i].pid);
-        json_out_member_u64(o, "operationsEstimate", loss->parts.of[i].ops);
-        json_out_object_end(o);
-    }
-    json_out_array_end(o);
+    beat_put_losses(o, &loss->parts);
 }
 
 void story_beat(struct story *s, region_id id, struct str beat)

@@ -54,6 +54,11 @@ T_TEST("without somebody who has everything it is refused, with who lacks how mu
     t_eq_cstr(ei.message, "region east is the only one with all acknowledged data: west is "
                           "RECOVERING and lacks about 70 operations, north is OFFLINE");
     t_check(strstr(ei.hint, "--force") != NULL);
+    b.of[1].lags = (struct beat_lags){3, {{3, 7, 90, 99}, {2, 9, 40, 50}, {2, 7, 30, 99}}};
+    t_err(offline(&r, "east", (struct offline_request){.beats = &b}, &ei), ERR_PRECONDITION);
+    t_eq_cstr(ei.message,
+              "region east is the only one with all acknowledged data: west is "
+              "RECOVERING and lacks about 70 operations (partition 9: 40), north is OFFLINE");
     t_eq_int(r.phase, PHASE_OPEN);
     b.of[2].wall_ms = NOW_MS - 2001; /* two leases and a second of clocks */
     t_err(offline(&r, "east", (struct offline_request){.accepts_loss = true, .beats = &b}, &ei),
@@ -270,6 +275,23 @@ T_TEST("whoever was chosen and restarts on the way still knows why")
     const struct account_record *rec = world_record(w);
     t_eq_u64(rec->epochs[rec->epoch_count - 1].opened.rule, RULE_CLAIM_ACCEPTED);
     world_free(w);
+}
+
+T_TEST("what a taken-out writer's successor lacked is said by partition")
+{
+    struct account_record r = sample(CONSISTENCY_SESSION);
+    struct account_record before = r;
+    struct account_beats b = beats(100, 30, 60);
+    struct errinfo ei;
+    struct beat_lags lost;
+    b.of[1].lags = (struct beat_lags){3, {{3, 7, 30, 99}, {2, 9, 40, 50}, {2, 7, 30, 99}}};
+    account_offline_losses(&before, &r, &b, &lost);
+    t_eq_u64(lost.count, 0); /* the same writer */
+    t_ok(offline(&r, "east", (struct offline_request){.beats = &b}, &ei));
+    t_eq_u64(r.writer, 2);
+    account_offline_losses(&before, &r, &b, &lost);
+    t_eq_u64(lost.count, 2);
+    t_check(lost.of[0].pid == 9 && lost.of[0].ops == 40 && lost.of[1].pid == 7);
 }
 
 T_MAIN()

@@ -327,6 +327,7 @@ static void set_account(struct account want)
 /* Needs a record that not every program reads. */
 #define AUTOMATIC "/_holdfast/account/partitions/automatic"
 #define MOVE      "/_holdfast/account/partitions/failover"
+#define OFFLINE   "/_holdfast/account/offline"
 
 static struct str authorization(struct arena *a, const char *method, const char *path,
                                 const char *date)
@@ -347,6 +348,7 @@ static void send_request(struct raw_conn *c, const char *method, const char *pat
     const char *body = strcmp(method, "GET") == 0     ? ""
                        : strcmp(path, AUTOMATIC) == 0 ? "{\"enabled\":true}"
                        : strcmp(path, MOVE) == 0      ? "{\"partition\":1024,\"region\":\"west\"}"
+                       : strcmp(path, OFFLINE) == 0   ? "{\"region\":\"east\"}"
                                                       : "{\"id\":\"1\"}";
     struct str text =
         arena_printf(&a,
@@ -831,6 +833,19 @@ T_TEST("what is on its way when the front is asked to end still gets its answer"
     t_eq_int(end_process(w.front, 0), 0);
     w.front = 0;
     raw_close(&c);
+    teardown();
+}
+
+T_TEST("the answer to an offline says what the next writer lacked, by partition")
+{
+    setup(1000, 0);
+    set_account((struct account){.writer = 1, .is_opened = true});
+    put_beat(1, "{\"ord\":100,\"lags\":[[2,9,40,50],[3,9,45,50],[2,7,2,9]]}");
+    put_beat(2, "{\"ord\":58,\"is_whole\":true}");
+    struct reply r = ask(w.global_port, "POST", OFFLINE);
+    t_eq_int(r.status, 202);
+    t_contains(str_of(r.body), "\"lostInPartitions\":[{\"partition\":9,\"operationsEstimate\":40},"
+                               "{\"partition\":7,\"operationsEstimate\":2}],\"account\":\"shop\"");
     teardown();
 }
 
