@@ -14,9 +14,9 @@
 #include "repl/repl.h"
 #include "json/json.h"
 
-/* Where the regions lack most of what the sender writes, by its last heartbeat (repl_lags). */
 enum { BEAT_SIZE_MAX = 4096 };
 #define BEAT_LAGS_SIZE(n) (16 + (n)*68) /* at most, of so many rows */
+/* Where the regions lack most of what the sender writes (repl_lags). */
 struct beat_lags {
     size_t count;
     struct repl_part_lag of[REPL_LAGS_MAX];
@@ -62,6 +62,13 @@ pid beats_top(const struct account_beats *b);
 unsigned beat_reads(const struct json *beat);
 /* Those of one region alone, or of all (0). */
 void beat_get_lags(struct beat_lags *ret, const struct json *beat, region_id only);
+/* What a writer said of it last. One that was put aside goes on beating, under the generation that did it, and says
+ * nothing any more. */
+struct beat_said {
+    generation generation; /* of the record that it knew then */
+    struct beat_lags lags; /* of one region alone, or of all (`only`, as above) */
+};
+void beat_note_lags(struct beat_said *said, const struct json *beat, region_id only);
 void beat_put_lags(struct json_out *o, const struct beat_lags *lags);
 /* The member "lostInPartitions" of what people ask for. */
 void beat_put_losses(struct json_out *o, const struct beat_lags *lost);

@@ -191,7 +191,7 @@ static int64_t beat_decode(struct region *r, struct member *m, struct str value)
         m->could_open = beat_could_open(v);
         m->unsound_count = get_list(v, "unsound", m->unsound, UNSOUND_MAX);
         get_followers(m, v);
-        beat_get_lags(&m->lags, v, r->cfg.self);
+        beat_note_lags(&m->said, v, r->cfg.self);
         uint64_t wall = get_u64(v, "wall_ms");
         wall_ms = wall > INT64_MAX / 2 ? 0 : (int64_t)wall;
     }

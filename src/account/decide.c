@@ -210,8 +210,9 @@ static void estimate_loss(struct region *r, region_id from)
     }
     const struct member *m = &r->members[from];
     r->lost_estimate = m->ord > mine ? m->ord - mine : 0;
-    for (size_t i = 0; i < m->lags.count; i++) {
-        struct repl_part_lag x = m->lags.of[i];
+    bool is_of_then = m->said.generation >= region_reign(r)->generation;
+    for (size_t i = 0; is_of_then && i < m->said.lags.count; i++) {
+        struct repl_part_lag x = m->said.lags.of[i];
         const struct partition *p = repl_find(r->repl, x.pid);
         uint64_t has = p != NULL ? repl_tail(p).ord : 0;
         x.ops = x.ord > has ? x.ord - has : 0;

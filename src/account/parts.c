@@ -280,7 +280,7 @@ static void fill_mode(struct region *r, struct part_ctl *c, const struct record_
  * among those of which it said something. */
 static uint64_t loss_of(const struct region *r, const struct part_ctl *c, const struct partition *p)
 {
-    const struct beat_lags *lags = &r->members[c->claim_from].lags;
+    const struct beat_lags *lags = &r->members[c->claim_from].said.lags;
     uint64_t has = p != NULL ? repl_tail(p).ord : 0;
     for (size_t i = 0; i < lags->count; i++) {
         if (lags->of[i].pid == c->pid && lags->of[i].ord > has) {

@@ -90,7 +90,7 @@ struct member {
     size_t unsound_count; /* partitions that it cannot use, by the beat; UNSOUND_MAX: maybe more */
     pid unsound[UNSOUND_MAX];
     uint64_t followers;    /* regions to be admitted that follow all that it writes under rows */
-    struct beat_lags lags; /* where we lack most of what it writes */
+    struct beat_said said; /* where we lack most of what it writes */
     uint64_t stopped;      /* incarnation whose stop was confirmed; 0 = none */
     /* Writer's bookkeeping. */
     usec vouched_us;               /* its newest consent to writing on was asked for then ... */

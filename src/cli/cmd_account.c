@@ -358,6 +358,22 @@ static void make_body(const struct conf *c, const char *op, const char *name, st
     buf_printf(out, ",\"force\":%s}", conf_bool(c, A_FORCE) ? "true" : "false");
 }
 
+/* The answer to an `offline` says it, later looks at the account do not. */
+static const struct json *keep_losses(struct arena *a, const struct json *answer,
+                                      const struct json *doc)
+{
+    const struct json *lost = json_get(answer, STR("lostInPartitions"));
+    if (lost == NULL || json_get(doc, STR("lostInPartitions")) != NULL) {
+        return doc;
+    }
+    struct json_member *members = ARENA_NEW_ARRAY(a, struct json_member, doc->count + 1);
+    members[0] = (struct json_member){STR("lostInPartitions"), lost};
+    memcpy(&members[1], doc->members, doc->count * sizeof(members[0]));
+    struct json *both = ARENA_NEW(a, struct json);
+    *both = (struct json){.type = JSON_OBJECT, .count = doc->count + 1, .members = members};
+    return both;
+}
+
 static void print_loss_by_partition(const struct json *doc)
 {
     const struct json *list = json_get(doc, STR("lostInPartitions"));
@@ -406,6 +422,7 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
     enum err err = call(acc, a, "POST", path, buf_str(&body), &doc, ei);
     buf_done(&body);
     TRY(err);
+    const struct json *answer = doc;
     uint64_t wait_us = conf_u64(c, A_WAIT) * 1000;
     bool is_shown = false;
     while (wait_us > 0 && !is_complete(doc, op, region)) {
@@ -431,6 +448,7 @@ static enum err operate(const struct conf *c, const struct client_account *acc, 
         (void)poll(NULL, 0, 20); /* between two looks at the account */
         TRY(call(acc, a, "GET", "/_holdfast/account", STR(""), &doc, ei));
     }
+    doc = keep_losses(a, answer, doc);
     if (!conf_bool(c, A_JSON)) {
         if (json_text(doc, "warning").n > 0) {
             fprintf(stderr, STR_FMT "\n", STR_ARG(json_text(doc, "warning")));

@@ -38,7 +38,7 @@ static void find_loss(const struct story *s, const struct account_record *rec,
                       struct loss *ret)
 {
     const struct record_region *g = record_region_const(rec, before->writer);
-    const struct story_lags *said = &s->lags[before->writer];
+    const struct beat_said *said = &s->said[before->writer];
     ret->parts.count = 0;
     ret->ops = 0;
     if (!e->opened.is_lossy || before->writer == e->writer) {
@@ -65,16 +65,9 @@ void story_beat(struct story *s, region_id id, struct str beat)
     struct json_limits limits = {.text_size_max = BEAT_SIZE_MAX, .depth_max = 4};
     struct arena a;
     const struct json *v = NULL;
-    uint64_t g = 0;
     arena_init(&a);
-    if (json_parse(&a, beat, &limits, &v, NULL) == OK && json_get_u64(v, STR("generation"), &g)) {
-        struct story_lags *to = &s->lags[id];
-        struct beat_lags lags;
-        beat_get_lags(&lags, v, 0);
-        /* One that was put aside goes on beating, under the generation that did it, and says nothing. */
-        if (lags.count > 0 || g <= to->generation) {
-            *to = (struct story_lags){.generation = g, .lags = lags};
-        }
+    if (json_parse(&a, beat, &limits, &v, NULL) == OK) {
+        beat_note_lags(&s->said[id], v, 0);
     }
     arena_done(&a);
 }

@@ -40,12 +40,8 @@ struct story {
     struct {
         uint64_t moved, returned, lossy;
         int64_t since_ms;
-    } untold; /* changes of writers of partitions */
-    /* By region id: where others lacked most of what it wrote, by its last heartbeat as a writer. */
-    struct story_lags {
-        generation generation; /* of the record that it knew */
-        struct beat_lags lags;
-    } lags[REGION_ID_MAX + 1];
+    } untold;                                 /* changes of writers of partitions */
+    struct beat_said said[REGION_ID_MAX + 1]; /* by region id */
 };
 
 /* A heartbeat: what a writer says of others is kept for the time when one of them takes over. */

@@ -1,4 +1,5 @@
 """Links cut one by one, frozen and lost regions, operators' changes: who may write, what is kept."""
+import json
 import os
 import signal
 import time
@@ -183,6 +184,33 @@ def _():
     code, out, err = up.cli("account", "online", writer)
     eq(code, 0, out + err)
     load.finish()
+
+
+@tap.test("what a writer could not send is estimated by partition: by its removal, by the event of its successor")
+def _():
+    c = container("unsent")
+    writer = up.writer()
+    for n in others(writer):
+        up.link(f"{writer}>{n}", "cut")
+    try:
+        for i in range(20):
+            a = up.call("POST", f"{c}/docs", region=writer, body={"id": str(i), "pk": "a"}, headers=pk("a"))
+            eq(a.status, 201, "created")
+        time.sleep(0.6)  # three heartbeats
+        code, out, err = up.cli("account", "offline", writer, "--force", "--json")
+        eq(code, 0, out + err)
+    finally:
+        up.link("*", "pass")
+    lost = json.loads(out)["lostInPartitions"]
+    assert lost[0]["operationsEstimate"] >= 20, lost
+    partition = lost[0]["partition"]
+    text = until("the front tells", lambda: [e["text"] for e in up.call("GET", "/events").doc["events"]
+                                             if e["event"] == "failover" and f"from={writer}" in e["text"]])[-1]
+    assert f'lost_in_partitions="{partition}:{lost[0]["operationsEstimate"]}' in text, text
+    text = [e["text"] for e in up.call("GET", "/events", region=up.writer()).doc["events"] if e["event"] == "failover"][-1]
+    assert f'lost_in_partitions="{partition}:' in text, text
+    eq(up.cli("account", "online", writer)[0], 0, "online")
+    up.healthy()
 
 
 @tap.test("a region added while the account runs is behind the proxy, too, and after the proxy's restart")
