@@ -213,6 +213,42 @@ def _():
     up.healthy()
 
 
+@tap.test("a change feed read in an epoch that got lost goes on from where that parted, not from the beginning")
+def _():
+    c = container("lost-epoch")
+    a, b, n = up.writer(), *others(up.writer())
+
+    def write(region, names):
+        for name in names:
+            r = up.call("POST", f"{c}/docs", region=region, body={"id": name, "pk": "a"}, headers=pk("a"))
+            eq(r.status, 201, f"{name} in {region}")
+
+    def feed(region, etag=None):
+        headers = {"A-IM": "Incremental feed", "x-ms-documentdb-partitionkeyrangeid": "0", "x-ms-max-item-count": "-1"}
+        r = up.call("GET", f"{c}/docs", region=region, headers={**headers, **({"if-none-match": etag} if etag else {})})
+        return [d["id"] for d in r.doc["Documents"]] if r.status == 200 else [], r.headers.get("etag")
+
+    write(a, ["all"])
+    until("everybody has it", lambda: all(feed(r)[0] == ["all"] for r in (a, b, n)))
+    for link in (f"{a}>{b}", f"{b}>{n}", f"{n}>{b}"):
+        up.link(link, "cut")
+    try:
+        write(a, ["not-in-b"])
+        until("one reader has it", lambda: feed(n)[0] == ["all", "not-in-b"])
+        eq(up.cli("account", "offline", a, "--force", "--to", b)[0], 0, "offline")
+        write(b, ["lost"])
+        ids, etag = feed(b)
+        eq(ids, ["all", "lost"], "the feed in the epoch to be lost")
+        eq(up.cli("account", "offline", b, "--force", "--to", n)[0], 0, "offline")
+        write(n, ["after"])
+        eq(feed(n, etag)[0], ["not-in-b", "after"], "what the reader has not seen")
+    finally:
+        up.link("*", "pass")
+    for region in (a, b):
+        eq(up.cli("account", "online", region)[0], 0, "online")
+    up.healthy()
+
+
 @tap.test("a region added while the account runs is behind the proxy, too, and after the proxy's restart")
 def _():
     c = container("added")
