@@ -118,8 +118,8 @@ def _():
             s.bind(("127.0.0.1", other.port + 2))
             s.listen(1)
             eq(other.cli("account", "regions", "add", "two", "--wait", "0")[0], 0, "exit code")
-            until("it is said why", lambda: "region_not_started" in (other.dir / "up.log").read_text())
-        until("it is online", lambda: other.state("two") == "ONLINE_READ")
+            until("it is said why", lambda: "region_not_started" in (other.dir / "up.log").read_text(), 30)
+        until("it is online", lambda: other.state("two") == "ONLINE_READ", 30)
         eq((other.dir / "up.log").read_text().count("region_not_started"), 1, "times that it is said")
 
 
@@ -140,7 +140,7 @@ def _():
         new = json.loads(out)["primary"]
         at = ("--endpoint", other.endpoint, "--key", new)
         eq(other.cli("account", "regions", "add", "two", "--wait", "0", *at)[0], 0, "exit code")
-        until("it is said", lambda: "account_not_saved" in told() and "region_not_started" in told())
+        until("it is said", lambda: "account_not_saved" in told() and "region_not_started" in told(), 30)
         time.sleep(2.5)  # of the next attempts nothing is said
         eq([told().count(what) for what in ("account_not_saved", "region_not_started")], [1, 1], "times that it is said")
         for block in blocks:
@@ -148,7 +148,7 @@ def _():
             block.rmdir()
         until("tools find the new key", lambda: saved()["key"] == new != old)
         other.key = new
-        until("it is online", lambda: other.state("two") == "ONLINE_READ")
+        until("it is online", lambda: other.state("two") == "ONLINE_READ", 30)
         until("both are in account.json", lambda: len(saved()["regions"]) == 2)
 
 
