@@ -105,7 +105,8 @@ static void follow_headers(struct manage_req *r, struct http_response *res)
     struct str group = escaped(&req->arena, t->group);
     struct str base = base_url(req, r->opts);
     struct buf id;
-    STATIC_ASSERT(MANAGE_OP_ID_SIZE_MAX <= MANAGE_NAME_SIZE_MAX, "it becomes a part of a path");
+    STATIC_ASSERT((int)MANAGE_OP_ID_SIZE_MAX <= (int)MANAGE_NAME_SIZE_MAX,
+                  "it becomes a part of a path");
     buf_init(&id, MANAGE_OP_ID_SIZE_MAX);
     manage_op_id(&r->answer.op, &id);
     ASSERT(buf_ok(&id));
