@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/http_int.h"
+#include "net/sockets.h"
 
 enum {
     HTTP_THREADS_DEFAULT = 2,
@@ -66,6 +67,15 @@ static void on_log(void *cls, const char *fmt, va_list args)
     LOG_DEBUG("http", "library", "listener=%s text=%s", l->name, text);
 }
 
+/* Whoever connects and says nothing must not take the descriptors that the process itself needs: for its
+ * files, its links, its signs of life. A front has several listeners while it stands in. */
+static unsigned connections_max(void)
+{
+    enum { PART = 4, LEAST = 16 };
+    unsigned part = sockets_limit() / PART;
+    return part > HTTP_CONNECTIONS_MAX ? HTTP_CONNECTIONS_MAX : part < LEAST ? LEAST : part;
+}
+
 static struct MHD_Daemon *start_daemon(struct http_listener *l)
 {
     const struct http_server_opts *o = &l->server->opts;
@@ -83,7 +93,7 @@ static struct MHD_Daemon *start_daemon(struct http_listener *l)
         flags | (has_tls ? MHD_USE_TLS : 0), /* port: */ 0, NULL, NULL, http_on_access, l,
         MHD_OPTION_EXTERNAL_LOGGER, on_log, l, MHD_OPTION_LISTEN_SOCKET, l->fd,
         MHD_OPTION_THREAD_POOL_SIZE, pool_size, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT, connections_max(),
         MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri,
         l, MHD_OPTION_UNESCAPE_CALLBACK, http_on_unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         http_on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, l, MHD_OPTION_ARRAY,

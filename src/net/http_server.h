@@ -33,7 +33,7 @@ enum {
     HTTP_BODY_SIZE_MAX = 4 << 20,     /* item 2 MiB, batch 2 MiB plus escaping */
     HTTP_HEADERS_SIZE_MAX = 32 << 10, /* target, names and values; above: 431 */
     HTTP_HEADER_COUNT_MAX = 100,
-    HTTP_CONNECTIONS_MAX = 4096,
+    HTTP_CONNECTIONS_MAX = 4096, /* of a listener, and no more than a quarter of our descriptors */
 };
 
 struct http_header {

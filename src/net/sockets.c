@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +17,25 @@
 static socklen_t addr_size(const struct sockaddr_storage *sa)
 {
     return sa->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+void sockets_raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= SOCKETS_DESCRIPTORS_MAX) {
+        return;
+    }
+    bool is_less = limit.rlim_max < SOCKETS_DESCRIPTORS_MAX;
+    limit.rlim_cur = is_less ? limit.rlim_max : SOCKETS_DESCRIPTORS_MAX;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* then it stays as it is */
+}
+
+unsigned sockets_limit(void)
+{
+    struct rlimit limit;
+    bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+    return is_known && limit.rlim_cur < SOCKETS_DESCRIPTORS_MAX ? (unsigned)limit.rlim_cur
+                                                                : SOCKETS_DESCRIPTORS_MAX;
 }
 
 uint16_t sockets_port(int fd)

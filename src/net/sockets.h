@@ -19,7 +19,14 @@ enum {
     SOCKETS_INHERITED_MAX = 128,
     SOCKETS_NAME_SIZE = 160, /* a link has the names of two regions (server/up_children.c) */
     SOCKETS_BACKLOG = 1024,
+    SOCKETS_DESCRIPTORS_MAX = 65536, /* as the units of dist/systemd ask for */
 };
+
+/* Lets this process, and its children, have as many descriptors as it may, up to the maximum: shells begin
+ * with 1,024, which a thousand idle clients use up. */
+void sockets_raise_limit(void);
+/* How many it may have now. */
+unsigned sockets_limit(void);
 
 /* Listens on a numeric "host:port"; port 0 takes a free one. The descriptor is non-blocking and
  * close-on-exec; the caller closes it. ERR_INVALID: not an address; ERR_IN_USE; ERR_IO. */

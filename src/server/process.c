@@ -234,6 +234,7 @@ static enum err need_secret(const struct process *p, struct errinfo *ei)
 enum err process_init(struct process *p, const struct conf *c, const char *role, struct errinfo *ei)
 {
     memset(p, 0, sizeof(*p));
+    sockets_raise_limit();
     p->conf = c;
     p->role = role;
     enum log_level level;

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "coord/coord_client.h"
 #include "net/loop.h"
+#include "net/sockets.h"
 #include "server/hosting.h"
 #include "server/notify.h"
 #include "server/supervisor.h"
@@ -269,6 +270,7 @@ static void on_coord_contact(void *ctx)
 
 static enum err up_start(struct up *up, struct errinfo *ei)
 {
+    sockets_raise_limit(); /* of our children, too */
     TRY(up_open_dir(up, ei));
     TRY(up_load_account(up, ei));
     if (!up_is_hosted(up)) {

@@ -4,9 +4,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/contract.h"
@@ -566,6 +568,36 @@ T_TEST("after unlisten the socket serves somebody else; connections end with the
     raw_close(&busy);
     http_server_free(other, 1000);
     teardown();
+}
+
+T_TEST("clients that connect and say nothing leave the process descriptors of its own")
+{
+    enum { CLIENTS = 300, LIMIT = 450 };
+    struct rlimit before;
+    struct raw_conn idle[CLIENTS];
+    t_check(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct rlimit low = {LIMIT, before.rlim_max};
+    t_check(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    setup();
+    for (size_t i = 0; i < CLIENTS; i++) {
+        idle[i] = raw_connect(w.port); /* in the backlog, when no more are taken */
+    }
+    struct http_server_stats s = {0};
+    for (int i = 0; i < 200 && s.connections < LIMIT / 4 - 1; i++) {
+        (void)poll(NULL, 0, 10);
+        http_server_stats_get(w.server, &s);
+    }
+    (void)poll(NULL, 0, 50);
+    http_server_stats_get(w.server, &s);
+    t_checkf(s.connections > 0 && s.connections <= LIMIT / 4, "%lu connections",
+             (unsigned long)s.connections);
+    int own = dup(w.fd);
+    t_check(own >= 0 && close(own) == 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        raw_close(&idle[i]);
+    }
+    teardown();
+    t_check(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
 T_TEST("a name is listened to once")
