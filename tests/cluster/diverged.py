@@ -139,6 +139,8 @@ def _():
     eq(returned["divergedWritesRecorded"] + returned["divergedWritesArchivedOnly"], ROUNDS * ITEMS, "all of them")
     eq(returned["conflictFeedSize"], status["conflictFeedSize"], "size of the feed in both regions")
     until("the writer tells", lambda: "is_full=1" in up.cli("events", "--region", writer)[1])
+    code, _, err = up.cli("drill", "--fault", "kill", "--repeat", "1")
+    assert code != 0 and "conflict feed is full" in err, err
     for of in (f"/dbs/tests/colls/{name}" for name in ("all", "latest", "lww", "full")):
         for c in up.conflicts(of):
             eq(up.call("DELETE", f"{of}/conflicts/{c['_conflict']['id']}", headers=pk("a")).status, 204, "delete")

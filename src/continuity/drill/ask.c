@@ -60,11 +60,49 @@ static enum err look_now(const struct drill_opts *o, struct look *ret, struct er
     return err;
 }
 
+/* Of what the region's server says, one member; false: it does not answer, or does not say. */
+static bool ask_status(const struct drill_opts *o, const char *endpoint, const char *member,
+                       bool *ret_bool, uint64_t *ret_number)
+{
+    struct client_request req = {.method = "GET", .base = endpoint, .path = "/_holdfast/status"};
+    struct arena a;
+    arena_init(&a);
+    const struct json *doc = NULL;
+    int status = 0;
+    struct errinfo ignored = {0};
+    bool is_said = client_call(&o->account, &req, &a, &status, NULL, &doc, &ignored) == OK &&
+                   (ret_bool != NULL ? json_get_bool(doc, str_of(member), ret_bool)
+                                     : json_get_u64(doc, str_of(member), ret_number));
+    arena_done(&a);
+    return is_said;
+}
+
+/* Nor may the feed be full: losses would be in archives only. */
+static enum err check_room(const struct drill_opts *o, const struct look *look, struct errinfo *ei)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        uint64_t size = 0;
+        uint64_t quota = UINT64_MAX;
+        const char *endpoint = look->regions[i].endpoint;
+        if (ask_status(o, endpoint, "conflictFeedSize", NULL, &size) &&
+            ask_status(o, endpoint, "conflictFeedQuota", NULL, &quota) && size >= quota) {
+            enum err e = err_set(ei, ERR_PRECONDITION,
+                                 "the conflict feed is full (%" PRIu64 " of %" PRIu64
+                                 " bytes): what is lost now makes no records to be counted",
+                                 size, quota);
+            err_hint(ei, "delete records, or raise the quota (account diverged-writes feed "
+                         "--feed-quota SIZE)");
+            return e;
+        }
+    }
+    return OK;
+}
+
 /* Every lost write has to have its record, else the count is wrong. */
-static enum err check_feed(const struct look *look, struct errinfo *ei)
+static enum err check_feed(const struct drill_opts *o, const struct look *look, struct errinfo *ei)
 {
     if (strcmp(look->diverged_writes, "feed") == 0) {
-        return OK;
+        return check_room(o, look, ei);
     }
     enum err e =
         err_set(ei, ERR_PRECONDITION,
@@ -84,7 +122,7 @@ enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struc
         struct errinfo last = {0};
         TRY(repeat_check(o, ei));
         if (look_now(o, ret, &last) == OK && ret->all_online) {
-            return check_feed(ret, ei);
+            return check_feed(o, ret, ei);
         }
         if (clock_boot_us() > until) {
             err_set(ei, ERR_PRECONDITION, "the account is not healthy: %s",
@@ -99,23 +137,6 @@ enum err repeat_wait_healthy(const struct drill_opts *o, struct look *ret, struc
         }
         (void)poll(NULL, 0, REPEAT_LOOK_MS);
     }
-}
-
-/* Of what the region's server says, one member; false: it does not answer, or does not say. */
-static bool ask_status(const struct drill_opts *o, const char *endpoint, const char *member,
-                       bool *ret_bool, uint64_t *ret_number)
-{
-    struct client_request req = {.method = "GET", .base = endpoint, .path = "/_holdfast/status"};
-    struct arena a;
-    arena_init(&a);
-    const struct json *doc = NULL;
-    int status = 0;
-    struct errinfo ignored = {0};
-    bool is_said = client_call(&o->account, &req, &a, &status, NULL, &doc, &ignored) == OK &&
-                   (ret_bool != NULL ? json_get_bool(doc, str_of(member), ret_bool)
-                                     : json_get_u64(doc, str_of(member), ret_number));
-    arena_done(&a);
-    return is_said;
 }
 
 enum err repeat_wait_settled(const struct drill_opts *o, struct look *ret, struct errinfo *ei)
