@@ -40,7 +40,7 @@ enum err beats_check_transfer(const struct account_beats *b, const struct accoun
                               const struct account_record *to, int64_t wall_ms, struct errinfo *ei)
 {
     bool begins = to->phase == PHASE_TRANSFER && from->phase != PHASE_TRANSFER;
-    const struct account_lag *lag = begins ? &b->behind[to->transfer_to] : NULL;
+    const struct account_lag *lag = begins && b != NULL ? &b->behind[to->transfer_to] : NULL;
     if (lag == NULL || lag->by == 0 || lag->by != from->writer ||
         lag->generation != from->generation || beat_is_old(&b->of[from->writer], wall_ms)) {
         return OK;

@@ -51,7 +51,7 @@ void beats_read(struct account_beats *b, struct str account, const struct coord_
 /* The region is away: its heartbeat is older than some leases, and clocks may differ a bit. */
 bool beat_is_old(const struct account_beat *b, int64_t wall_ms);
 /* May `to` be put in the place of `from`? Not if it hands the write region over to one that is far behind by the
- * writer's heartbeat (geo-semantics 7.1 step 1): ERR_PRECONDITION says how far. */
+ * writer's heartbeat (geo-semantics 7.1 step 1): ERR_PRECONDITION says how far. `b` NULL: nothing is known. */
 enum err beats_check_transfer(const struct account_beats *b, const struct account_record *from,
                               const struct account_record *to, int64_t wall_ms,
                               struct errinfo *ei) MUST_CHECK;

@@ -76,6 +76,7 @@ T_TEST("other changes are not looked at, nor is one that runs already")
     t_ok(beats_check_transfer(&b, &from, &to, NOW_MS, NULL));
     t_ok(account_plan_failover(&to, STR("west"), 1, NULL));
     t_ok(beats_check_transfer(&b, &to, &to, NOW_MS, NULL));
+    t_ok(beats_check_transfer(NULL, &from, &to, NOW_MS, NULL)); /* nobody has said anything */
 }
 
 T_TEST("a writer says which regions are far behind, and nobody else does")
