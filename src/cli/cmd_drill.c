@@ -39,8 +39,10 @@ const struct conf_row drill_rows[D_ROW_COUNT] = {
     [D_WARM] = {"warm", CONF_DURATION, "1s", 100, 600000, 0, "load before the fault"},
     [D_HOLD] = {"hold", CONF_DURATION, "0", 0, 600000, 0,
                 "the fault lasts at least this long; 0 = 3s, and 20s for flap"},
-    [D_SETTLE] = {"settle", CONF_DURATION, "60s", 1000, 3600000, 0,
-                  "longest wait for a healthy account before, and for the region's return"},
+    [D_SETTLE] =
+        {"settle", CONF_DURATION, "0", 0, 3600000, 0,
+         "longest wait for a healthy account before, and for the region's return; 0 = 60s, "
+         "and 180s for slow-disk"},
     [D_FLAP] = {"flap-period", CONF_DURATION, "1s", 50, 60000, 0,
                 "flap: links are cut for so long, then sound for so long"},
     [D_DISK_DELAY] = {"disk-delay", CONF_DURATION, "6s", 1, 600000, 0,
@@ -136,7 +138,6 @@ static enum err fill(const struct conf *c, struct drill_opts *o, struct errinfo 
         .flap_ms = (unsigned)conf_u64(c, D_FLAP),
         .disk_delay_ms = (unsigned)conf_u64(c, D_DISK_DELAY),
         .link_delay_ms = (unsigned)conf_u64(c, D_LINK_DELAY),
-        .settle_ms = (unsigned)conf_u64(c, D_SETTLE),
         .repeats = (unsigned)conf_u64(c, D_REPEAT),
         .write_timeout_ms = (unsigned)conf_u64(c, D_WRITE_TIMEOUT),
         .wants_timeline = conf_str(c, D_HTML).n > 0,
@@ -261,6 +262,8 @@ static enum err drill_each(const struct conf *c, const struct drill_order *order
         unsigned usual_ms = drill_fault_hold_ms(o->fault);
         unsigned asked_ms = (unsigned)conf_u64(c, D_HOLD);
         o->hold_ms = usual_ms == 0 || asked_ms == 0 ? usual_ms : asked_ms;
+        unsigned settle_ms = (unsigned)conf_u64(c, D_SETTLE);
+        o->settle_ms = settle_ms > 0 ? settle_ms : drill_fault_settle_ms(o->fault);
         enum err err = is_own ? drill_own(c, level, o, h, ei) : drill_into(h, o, ei);
         if (err == ERR_UNSUPPORTED && order->level_count * order->fault_count > 1) {
             drill_skip(&h->skips, o->fault, is_own ? level : NULL, ei);

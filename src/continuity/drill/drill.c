@@ -23,6 +23,12 @@ unsigned drill_fault_hold_ms(enum drill_fault f)
     return fault_kind(f)->hold_ms;
 }
 
+unsigned drill_fault_settle_ms(enum drill_fault f)
+{
+    enum { USUAL_MS = 60000 };
+    return fault_kind(f)->settle_ms > 0 ? fault_kind(f)->settle_ms : USUAL_MS;
+}
+
 const char *drill_fault_name(enum drill_fault f)
 {
     return fault_kind(f)->name;

@@ -37,6 +37,8 @@ enum drill_fault {
 };
 /* hold_ms when nothing else is said. */
 unsigned drill_fault_hold_ms(enum drill_fault f);
+/* settle_ms when nothing else is said: slow-disk has the time for which a region is left out of the quorum. */
+unsigned drill_fault_settle_ms(enum drill_fault f);
 const char *drill_fault_name(enum drill_fault f);
 bool drill_fault_parse(struct str s, enum drill_fault *ret);
 

@@ -19,6 +19,7 @@ struct fault_kind {
     unsigned hold_ms;                 /* when nothing else is said */
     fault_act *prepare, *begin, *end; /* NULL = nothing to do */
     const char *mode;                 /* links and disks: what they are told */
+    unsigned settle_ms;               /* when nothing else is said; 0 = the usual */
     /* What an operator asks the account for, in place of begin and end; NULL = nothing. */
     const char *ask_begin, *ask_end;
     bool asks_for_next;  /* ... for the region that is next to write, not for the one under fault */

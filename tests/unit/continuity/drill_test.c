@@ -95,6 +95,9 @@ T_TEST("every fault has a name that is read back, and other words are none")
     }
     t_eq_u64(drill_fault_hold_ms(DRILL_KILL), 0);
     t_check(drill_fault_hold_ms(DRILL_FLAP) > drill_fault_hold_ms(DRILL_CUT));
+    t_eq_u64(drill_fault_settle_ms(DRILL_KILL), 60000);
+    t_check(drill_fault_settle_ms(DRILL_SLOW_DISK) >
+            100000); /* left out of the quorum for so long */
     t_check(!drill_fault_parse(STR(""), &f));
     t_check(!drill_fault_parse(STR("kil"), &f));
     t_check(!drill_fault_parse(STR("killed"), &f));
