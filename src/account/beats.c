@@ -111,8 +111,7 @@ void beat_get_lags(struct beat_lags *ret, const struct json *beat, region_id onl
 void beat_note_lags(struct beat_said *said, const struct json *beat, region_id only)
 {
     const struct json *list = json_get(beat, STR("lags"));
-    uint64_t g = 0;
-    (void)json_get_u64(beat, STR("generation"), &g);
+    generation g = get_u64(beat, STR("generation"));
     if (list != NULL || g <= said->generation) {
         said->generation = g;
         beat_get_lags(&said->lags, beat, only);
