@@ -172,109 +172,123 @@ static enum err plan_level(const struct world *w, struct account_record *rec, un
     return account_plan_consistency(rec, &q, NULL);
 }
 
+/* An operator's change of the account record: read, planned by the caller, put. */
+struct edit {
+    struct arena arena;
+    struct account_record *rec;
+    coord_rev rev;
+};
+
+/* false: the coordinator does not answer; nothing to end. */
+static bool edit_begin(struct world *w, struct edit *e)
+{
+    arena_init(&e->arena);
+    e->rec = ARENA_NEW(&e->arena, struct account_record);
+    e->rev = 0;
+    bool is_there = coordinator_record(w, &e->arena, e->rec, &e->rev);
+    if (!is_there) {
+        arena_done(&e->arena);
+    }
+    return is_there;
+}
+
+/* `err`: of the plan. true: the record is as planned. */
+static bool edit_end(struct world *w, struct edit *e, enum plan plan, enum err err)
+{
+    bool is_done = err == OK && coordinator_put_record(w, e->rec, e->rev);
+    cover_note(is_done ? "plan-done" : "plan-refused", plan);
+    arena_done(&e->arena);
+    return is_done;
+}
+
 /* `id`: the region, or the level. */
 static bool operate(struct world *w, enum plan plan, region_id id)
 {
-    struct arena a;
-    arena_init(&a);
-    struct account_record *rec = ARENA_NEW(&a, struct account_record);
-    coord_rev rev = 0;
-    bool is_done = false;
-    if (coordinator_record(w, &a, rec, &rev)) {
-        struct str name = plan != PLAN_LEVEL ? str_of(node_region_name(id)) : STR_NONE;
-        int64_t wall_ms = INT64_C(1700000000000) + (int64_t)(w->now / 1000);
-        enum err err = ERR_INTERNAL;
-        struct account_beats beats;
-        struct offline_request offline = {0};
-        switch (plan) {
-        case PLAN_FAILOVER:
-            err = account_plan_failover(rec, name, wall_ms, NULL);
-            break;
-        case PLAN_OFFLINE:
-        case PLAN_OFFLINE_FORCED:
-            offline.accepts_loss = plan == PLAN_OFFLINE_FORCED;
-            err = account_plan_offline(rec, name, &offline, wall_ms, NULL);
-            break;
-        case PLAN_OFFLINE_LOSING:
-            coordinator_beats(w, &a, &beats);
-            offline = (struct offline_request){.accepts_loss = true, .beats = &beats};
-            err = account_plan_offline(rec, name, &offline, wall_ms, NULL);
-            w->has_accepted_loss = w->has_accepted_loss || err == OK;
-            break;
-        case PLAN_ONLINE:
-            err = account_plan_online(rec, name, wall_ms, NULL);
-            break;
-        case PLAN_LEVEL:
-            err = plan_level(w, rec, id);
-            break;
-        case PLAN_ADD:
-            err = account_plan_add(rec, name, -1, wall_ms, NULL);
-            break;
-        case PLAN_REMOVE:
-        case PLAN_REMOVE_FORCED:
-            err = account_plan_remove(rec, name, plan == PLAN_REMOVE_FORCED, wall_ms, NULL);
-            break;
-        case PLAN_PREFER:
-            err = plan_order(rec, id, wall_ms);
-            break;
-        case PLAN_PARTITION: /* nemesis_partition */
-        case PLAN_PARTITION_FORCED:
-        case PLAN_PARTITION_RETURN:
-        case PLAN_DIVERGED:       /* nemesis_diverged */
-        case PLAN_CONTAINER_MAKE: /* a client's write, see do_container */
-        case PLAN_CONTAINER_REMOVE:
-        case PLAN_COUNT:
-            break;
-        }
-        is_done = err == OK && coordinator_put_record(w, rec, rev);
-        cover_note(is_done ? "plan-done" : "plan-refused", plan);
-        trace(w, "operator", id, (uint64_t)plan, (uint64_t)err, is_done);
+    struct edit e;
+    if (!edit_begin(w, &e)) {
+        return false;
     }
-    arena_done(&a);
+    struct str name = plan != PLAN_LEVEL ? str_of(node_region_name(id)) : STR_NONE;
+    int64_t wall_ms = INT64_C(1700000000000) + (int64_t)(w->now / 1000);
+    enum err err = ERR_INTERNAL;
+    struct account_beats beats;
+    struct offline_request offline = {0};
+    switch (plan) {
+    case PLAN_FAILOVER:
+        err = account_plan_failover(e.rec, name, wall_ms, NULL);
+        break;
+    case PLAN_OFFLINE:
+    case PLAN_OFFLINE_FORCED:
+        offline.accepts_loss = plan == PLAN_OFFLINE_FORCED;
+        err = account_plan_offline(e.rec, name, &offline, wall_ms, NULL);
+        break;
+    case PLAN_OFFLINE_LOSING:
+        coordinator_beats(w, &e.arena, &beats);
+        offline = (struct offline_request){.accepts_loss = true, .beats = &beats};
+        err = account_plan_offline(e.rec, name, &offline, wall_ms, NULL);
+        w->has_accepted_loss = w->has_accepted_loss || err == OK;
+        break;
+    case PLAN_ONLINE:
+        err = account_plan_online(e.rec, name, wall_ms, NULL);
+        break;
+    case PLAN_LEVEL:
+        err = plan_level(w, e.rec, id);
+        break;
+    case PLAN_ADD:
+        err = account_plan_add(e.rec, name, -1, wall_ms, NULL);
+        break;
+    case PLAN_REMOVE:
+    case PLAN_REMOVE_FORCED:
+        err = account_plan_remove(e.rec, name, plan == PLAN_REMOVE_FORCED, wall_ms, NULL);
+        break;
+    case PLAN_PREFER:
+        err = plan_order(e.rec, id, wall_ms);
+        break;
+    case PLAN_PARTITION: /* nemesis_partition */
+    case PLAN_PARTITION_FORCED:
+    case PLAN_PARTITION_RETURN:
+    case PLAN_DIVERGED:       /* nemesis_diverged */
+    case PLAN_CONTAINER_MAKE: /* a client's write, see do_container */
+    case PLAN_CONTAINER_REMOVE:
+    case PLAN_COUNT:
+        break;
+    }
+    bool is_done = edit_end(w, &e, plan, err);
+    trace(w, "operator", id, (uint64_t)plan, (uint64_t)err, is_done);
     return is_done;
 }
 
 /* A region for a partition; 0: back to the account's writer. */
 bool nemesis_partition(struct world *w, pid p, region_id to, bool force)
 {
-    struct arena a;
-    arena_init(&a);
-    struct account_record *rec = ARENA_NEW(&a, struct account_record);
-    coord_rev rev = 0;
-    bool is_done = false;
-    if (coordinator_record(w, &a, rec, &rev)) {
-        struct account_beats beats;
-        coordinator_beats(w, &a, &beats);
-        struct str name = to != 0 ? str_of(node_region_name(to)) : STR_NONE;
-        enum err err = to == 0 ? account_plan_partition_return(rec, p, &beats, NULL)
-                               : account_plan_partition_failover(rec, p, name, force, &beats, NULL);
-        is_done = err == OK && coordinator_put_record(w, rec, rev);
-        enum plan plan = to == 0 ? PLAN_PARTITION_RETURN
-                         : force ? PLAN_PARTITION_FORCED
-                                 : PLAN_PARTITION;
-        cover_note(is_done ? "plan-done" : "plan-refused", plan);
-        trace(w, "partition", to, p, (uint64_t)err, is_done);
+    struct edit e;
+    if (!edit_begin(w, &e)) {
+        return false;
     }
-    arena_done(&a);
+    struct account_beats beats;
+    coordinator_beats(w, &e.arena, &beats);
+    struct str name = to != 0 ? str_of(node_region_name(to)) : STR_NONE;
+    enum err err = to == 0 ? account_plan_partition_return(e.rec, p, &beats, NULL)
+                           : account_plan_partition_failover(e.rec, p, name, force, &beats, NULL);
+    enum plan plan = to == 0 ? PLAN_PARTITION_RETURN
+                     : force ? PLAN_PARTITION_FORCED
+                             : PLAN_PARTITION;
+    bool is_done = edit_end(w, &e, plan, err);
+    trace(w, "partition", to, p, (uint64_t)err, is_done);
     return is_done;
 }
 
 bool nemesis_diverged(struct world *w, enum diverged_writes value, uint64_t feed_quota)
 {
-    struct arena a;
-    arena_init(&a);
-    struct account_record *rec = ARENA_NEW(&a, struct account_record);
-    coord_rev rev = 0;
-    bool is_done = false;
-    if (coordinator_record(w, &a, rec, &rev)) {
-        enum err err = account_plan_diverged(rec, str_of(diverged_name(value)), feed_quota, NULL);
-        is_done = err == OK && coordinator_put_record(w, rec, rev);
-        w->diverged_mask |= is_done ? 1u << value : 0;
-        w->had_quota = w->had_quota || (is_done && feed_quota != 0);
-        cover_note(is_done ? "plan-done" : "plan-refused", PLAN_DIVERGED);
-        trace(w, "diverged", (unsigned)value, feed_quota, (uint64_t)err, is_done);
+    struct edit e;
+    if (!edit_begin(w, &e)) {
+        return false;
     }
-    arena_done(&a);
+    enum err err = account_plan_diverged(e.rec, str_of(diverged_name(value)), feed_quota, NULL);
+    bool is_done = edit_end(w, &e, PLAN_DIVERGED, err);
+    w->diverged_mask |= is_done ? 1u << value : 0;
+    w->had_quota = w->had_quota || (is_done && feed_quota != 0);
+    trace(w, "diverged", (unsigned)value, feed_quota, (uint64_t)err, is_done);
     return is_done;
 }
 
